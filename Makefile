@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+TARGET ?= $(or $(STREAMPRO_TARGET),local)
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help install dev run test check lint types format readme lock bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## make .venv with what a run needs
+
+dev: .venv/installed-dev  ## the same with everything that tests and checks need
+
+run: .venv/installed  ## run the pipeline on data/sample and print the answers (TARGET=local)
+	@$(BIN)/streampro run --target $(TARGET)
+
+test: .venv/installed-dev  ## run all tests
+	@$(BIN)/pytest -q
+
+check: lint types test  ## what CI runs: format, lint, types, tests
+
+lint: .venv/installed-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: .venv/installed-dev
+	@$(BIN)/mypy
+
+format: .venv/installed-dev  ## format and sort what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+readme: .venv/installed-dev  ## write the table design of the README from the contracts
+	@$(BIN)/python tools/tables.py
+
+lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
+	@$(BIN)/uv pip compile -q --upgrade --no-config --universal --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --no-config --universal --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --python-version 3.11 --group dev pyproject.toml \
+	  -c requirements.lock -o requirements-dev.lock
+
+bench: .venv/installed-dev  ## measure against handwritten SQL (EVENTS=10000000)
+	@$(BIN)/python benchmarks/run.py --events $(or $(EVENTS),10000000)
+
+clean:  ## remove the environment and what runs and tools left
+	rm -rf .venv warehouse .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/pip install -q --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --no-deps -e .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.lock
+	@touch $@

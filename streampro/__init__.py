@@ -1,0 +1,88 @@
+"""StreamPro: every layer of a data pipeline written once as an Ibis expression, checked by a
+contract, published as Delta tables.
+
+```python
+from streampro.viewing import PIPELINE
+
+target = streampro.load_target("local", raw="data/sample", warehouse="warehouse")
+run = streampro.run(PIPELINE, target)
+streampro.sql("select * from answers.q1_engagement", target)
+```
+
+Names are imported on first use, so that the command line starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streampro.config import Target, load_target
+    from streampro.contract import Contract, Instant, column, rule
+    from streampro.errors import (
+        BooksError,
+        ConfigError,
+        ContractError,
+        DataError,
+        EngineError,
+        PipelineError,
+        SourceError,
+        StreamProError,
+        WarehouseError,
+    )
+    from streampro.history import Run, runs
+    from streampro.pipeline import Model, Pipeline, Source, model
+    from streampro.query import sql
+    from streampro.runner import run
+
+_HOME = {
+    "config": ("Target", "load_target"),
+    "contract": ("Contract", "Instant", "column", "rule"),
+    "errors": (
+        "BooksError",
+        "ConfigError",
+        "ContractError",
+        "DataError",
+        "EngineError",
+        "PipelineError",
+        "SourceError",
+        "StreamProError",
+        "WarehouseError",
+    ),
+    "history": ("Run", "runs"),
+    "pipeline": ("Model", "Pipeline", "Source", "model"),
+    "query": ("sql",),
+    "runner": ("run",),
+}
+
+__all__ = [  # noqa: RUF022  (in the order of the modules they live in)
+    "Target",
+    "load_target",
+    "Contract",
+    "Instant",
+    "column",
+    "rule",
+    "BooksError",
+    "ConfigError",
+    "ContractError",
+    "DataError",
+    "EngineError",
+    "PipelineError",
+    "SourceError",
+    "StreamProError",
+    "WarehouseError",
+    "Run",
+    "runs",
+    "Model",
+    "Pipeline",
+    "Source",
+    "model",
+    "sql",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"streampro.{module}"), name)
+    raise AttributeError(f"module 'streampro' has no attribute {name!r}")

@@ -1,0 +1,102 @@
+"""The seam between the framework and what computes and stores."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Target
+from streampro.pipeline import Model, Source, TableName
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A raw file as a run found it. `path` is relative to the raw folder."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What `read_raw` returns: the text of a source, counted.
+
+    `lines` counts lines (CSV: records) that are not blank, by another way than `table` is read.
+    `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
+    """
+
+    table: ir.Table
+    lines: int
+    files: tuple[InputFile, ...]
+    invalid_utf8: int = 0
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows computed once, on disk, visible to nobody before they are published.
+
+    `data` reads them; `payload` is the engine's own.
+    """
+
+    table: TableName
+    rows: int
+    data: ir.Table
+    payload: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A quarantine model, split; `tally` as in `streampro.quarantine`."""
+
+    accepted: Staged
+    rejected: Staged
+    tally: pa.Table
+
+
+class Engine(Protocol):
+    """What an engine does; all else is Ibis. Use it as a context manager, so it is closed."""
+
+    name: str
+
+    def read_raw(self, source: Source, raw: Path) -> Raw:
+        """Return the lines of the source's files as text.
+
+        Raises `SourceError` for a missing or unreadable file, column or an overlong line.
+        """
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """Return a published version of a table, with canonical types."""
+
+    def stage(self, table: TableName, rows: ir.Table, model: Model) -> Staged:
+        """Compute rows once and store them with the physical types of the model's contract."""
+
+    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+        """Stage the outcomes of a quarantine model, computing them once."""
+
+    def publish(self, staged: Staged, model: Model, run: int) -> int:
+        """Make staged rows the whole content of their table; return the new Delta version."""
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """Return few rows: an audit, samples, an answer."""
+
+    def progress(self) -> float:
+        """Return the finished share of the running step, 0 to 1; callable from any thread."""
+
+    def close(self) -> None:
+        """Remove what was staged and not published, and let go of all resources."""
+
+    def __enter__(self) -> "Engine":
+        """Return the engine."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine."""
+
+
+def connect(target: Target) -> Engine:
+    """Return the engine of a target. Raises `EngineError` when it cannot be started."""
+    from streampro.engines.duckdb import DuckDBEngine
+
+    return DuckDBEngine(target)

@@ -1,0 +1,121 @@
+"""Delta tables on local storage: one atomic log entry per publication."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from streampro.errors import WarehouseError
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A parquet file and the statistics that let readers skip it (JSON values per column)."""
+
+    path: Path
+    size: int
+    rows: int
+    minimum: Mapping[str, Any]
+    maximum: Mapping[str, Any]
+    nulls: Mapping[str, int]
+
+    def moved_to(self, folder: Path) -> AddAction:
+        """Move the file into a table's folder and return the log entry that adds it."""
+        destination = folder / self.path.name
+        modified = int(self.path.stat().st_mtime * 1000)
+        self.path.replace(destination)
+        stats = {
+            "numRecords": self.rows,
+            "minValues": dict(self.minimum),
+            "maxValues": dict(self.maximum),
+            "nullCount": dict(self.nulls),
+        }
+        return AddAction(
+            path=destination.name,
+            size=self.size,
+            partition_values={},
+            modification_time=modified,
+            data_change=True,
+            stats=json.dumps(stats, ensure_ascii=False),
+        )
+
+
+def overwrite(
+    folder: Path, files: Sequence[DataFile], schema: pa.Schema, description: str, run: int
+) -> int:
+    """Make `files` the whole content of the table in `folder`; return its new version.
+
+    Older versions stay readable. Raises `WarehouseError` when the log cannot be written.
+    """
+    properties = CommitProperties(custom_metadata={"streampro.run": str(run)})
+    columns = Schema.from_arrow(schema)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        actions = [file.moved_to(folder) for file in files]
+        if DeltaTable.is_deltatable(str(folder)):
+            DeltaTable(str(folder)).create_write_transaction(
+                [*actions], mode="overwrite", schema=columns, commit_properties=properties
+            )
+        else:
+            create_table_with_add_actions(
+                str(folder),
+                columns,
+                actions,
+                description=description,
+                commit_properties=properties,
+            )
+        return DeltaTable(str(folder)).version()
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
+
+
+def append(folder: Path, rows: pa.Table) -> None:
+    """Append rows to the table in `folder` in one commit, creating it if need be.
+
+    Raises `WarehouseError` when it cannot be written.
+    """
+    try:
+        write_deltalake(str(folder), rows, mode="append")
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
+
+
+def read(folder: Path) -> pa.Table | None:
+    """Return the rows of a small table, or None where there is none.
+
+    Raises `WarehouseError` when it is damaged.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return None
+        return DeltaTable(str(folder)).to_pyarrow_table()
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+
+
+def remove_leftovers(warehouse: Path, staging: Path) -> None:
+    """Remove what a run left behind: staged files, and moved ones that no log entry names.
+
+    `staging` is the run's folder; its name is the token that the run's data files carry. Call it
+    only while no other run writes.
+    """
+    if not staging.is_dir():
+        return
+    for path in warehouse.glob(f"*/*/*{staging.name}*.parquet"):
+        if path not in _live_files(path.parent):
+            path.unlink()
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _live_files(folder: Path) -> set[Path]:
+    if not DeltaTable.is_deltatable(str(folder)):
+        return set()
+    actions = pa.table(DeltaTable(str(folder)).get_add_actions(flatten=True))
+    return {folder / path for path in actions.column("path").to_pylist()}

@@ -1,0 +1,306 @@
+"""DuckDB on one machine: text files in, Delta tables out."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import duckdb_extension_delta
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Target
+from streampro.contract import Contract, Rejected, schema_of
+from streampro.engine import Quarantined, Raw, Staged
+from streampro.engines import delta, text
+from streampro.engines.census import SEPARATOR
+from streampro.engines.delta import DataFile
+from streampro.errors import ConfigError, EngineError
+from streampro.pipeline import Model, Source, TableName
+from streampro.quarantine import rejected_lines, tally
+
+_DESCRIPTION_KEY = "comment"
+_LONGEST_TEXT_STATISTIC = 64
+_READ_LINES = (
+    "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
+    "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
+    "escape = '', null_padding = true, strict_mode = false) "
+    "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
+)
+"""`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
+file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
+
+
+class DuckDBEngine:
+    """Computes in one process; staged files lie in the warehouse until they are published."""
+
+    name = "duckdb"
+
+    def __init__(self, target: Target) -> None:
+        self.warehouse = target.warehouse
+        self.token = uuid4().hex[:12]
+        self.staging = self.warehouse / "_streampro" / "staging" / self.token
+        self.counter = 0
+        settings = target.duckdb
+        config: dict[str, Any] = {
+            "memory_limit": settings.memory_limit,
+            "preserve_insertion_order": False,
+            "temp_directory": str(settings.temp_directory or self.staging / "spill"),
+        }
+        if settings.threads:
+            config["threads"] = settings.threads
+        with _errors("DuckDB cannot start"):
+            self.ibis = ibis.duckdb.connect(**config)
+        self.connection = self.ibis.con
+        self.connection.execute(
+            "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
+        )
+        self.knows_delta = False
+
+    def read_raw(self, source: Source, raw: Path) -> Raw:
+        """See `Engine.read_raw`."""
+        found = text.read(source, raw, self.staging / source.name)
+        query = (
+            _json_query(source, found, raw)
+            if source.format == "json_lines"
+            else f"SELECT * FROM {_parquet([found.rewritten])}"
+        )
+        return Raw(self._view(query), found.lines, found.files, found.invalid_utf8)
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """See `Engine.read`."""
+        return self._view(self.scan(self.warehouse / table.layer / table.name, version))
+
+    def scan(self, folder: Path, version: int) -> str:
+        """Return the query that reads a version of a Delta table."""
+        if not self.knows_delta:
+            with _errors("the DuckDB extension for Delta cannot be loaded"):
+                self.connection.execute(f"LOAD {_quoted(_delta_extension())}")
+            self.knows_delta = True
+        return f"SELECT * FROM delta_scan({_quoted(folder)}, version => {version})"
+
+    def stage(self, table: TableName, rows: ir.Table, model: Model) -> Staged:
+        """See `Engine.stage`."""
+        contract = model.contract if table == model.table else Rejected
+        schema = schema_of(contract)
+        folder = self._folder(table)
+        return self._staged(table, self._copy(rows, folder), schema)
+
+    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+        """See `Engine.quarantine`: one COPY parses, de-duplicates, counts and splits.
+
+        The files of accepted rows also hold the few columns of an outcome that are not published.
+        """
+        parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
+        files = self._copy(parted, self._folder(model.table), by="is_rejected")
+        accepted = [file for file in files if file.path.parent.name == "is_rejected=false"]
+        staged = self._view(self._scan_files(files, outcomes.schema()))
+        return Quarantined(
+            accepted=self._staged(model.table, accepted, schema_of(model.contract)),
+            rejected=self.stage(model.rejected, rejected_lines(staged), model),
+            tally=self.fetch(tally(staged)),
+        )
+
+    def publish(self, staged: Staged, model: Model, run: int) -> int:
+        """See `Engine.publish`."""
+        contract = model.contract if staged.table == model.table else Rejected
+        folder = self.warehouse / staged.table.layer / staged.table.name
+        description = contract.to_schema().description or ""
+        return delta.overwrite(folder, staged.payload, _arrow_schema(contract), description, run)
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """See `Engine.fetch`."""
+        with _errors("the query failed"):
+            return self.ibis.to_pyarrow(rows)
+
+    def query(self, sql: str, versions: Mapping[TableName, int]) -> pa.Table:
+        """Return the result of a query over published versions, in views named `layer.table`.
+
+        Raises `ConfigError` for a query that DuckDB refuses.
+        """
+        for table, version in versions.items():
+            scan = self.scan(self.warehouse / table.layer / table.name, version)
+            with _errors(f"{table} cannot be read"):
+                self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.layer}"')
+                self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
+        try:
+            return self.connection.execute(sql).to_arrow_table()
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+            raise ConfigError(f"the query is wrong: {error}") from error
+        except duckdb.Error as error:
+            raise EngineError(f"the query failed: {error}") from error
+
+    def progress(self) -> float:
+        """See `Engine.progress`."""
+        return max(0.0, float(self.connection.query_progress())) / 100
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.ibis.disconnect()
+        delta.remove_leftovers(self.warehouse, self.staging)
+
+    def __enter__(self) -> "DuckDBEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _view(self, query: str) -> ir.Table:
+        self.counter += 1
+        name = f"streampro_{self.counter}"
+        with _errors("the query failed"):
+            self.connection.execute(f"CREATE VIEW {name} AS {query}")
+            return self.ibis.table(name)
+
+    def _folder(self, table: TableName) -> Path:
+        folder = self.staging / table.layer / table.name
+        with _errors("the warehouse cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _staged(self, table: TableName, files: list[DataFile], schema: ibis.Schema) -> Staged:
+        data = self._view(self._scan_files(files, schema))
+        return Staged(table, sum(file.rows for file in files), data, files)
+
+    def _scan_files(self, files: Sequence[DataFile], schema: ibis.Schema) -> str:
+        """Return the query that reads staged files; it has its columns even where it has none."""
+        if files:
+            columns = ", ".join(f'"{name}"' for name in schema)
+            return f"SELECT {columns} FROM {_parquet([file.path for file in files])}"
+        types = self.ibis.compiler.type_mapper
+        nulls = (f'NULL::{types.to_string(kind)} AS "{name}"' for name, kind in schema.items())
+        return f"SELECT {', '.join(nulls)} WHERE false"
+
+    def _copy(self, rows: ir.Table, folder: Path, by: str | None = None) -> list[DataFile]:
+        """Write rows with the physical types that their Ibis types say, and return the files.
+
+        The cast is for what DuckDB computes wider: sums are HUGEINT, which parquet has not.
+        """
+        types = self.ibis.compiler.type_mapper
+        columns = ", ".join(
+            f'CAST("{name}" AS {types.to_string(kind)}) AS "{name}"'
+            for name, kind in rows.schema().items()
+        )
+        self.counter += 1
+        pattern = f"part-{self.token}-{self.counter}-{{i}}"
+        layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
+        with _errors(f"{folder.name} cannot be computed"):
+            written = self.connection.execute(
+                f"COPY (SELECT {columns} FROM ({self.ibis.compile(rows)})) TO {_quoted(folder)} "
+                f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
+                f"FILENAME_PATTERN '{pattern}')"
+            ).fetchall()
+        return [_data_file(row, rows.schema()) for row in written]
+
+
+def _json_query(source: Source, found: text.Text, raw: Path) -> str:
+    """Return the query that parses JSON lines into text: one pass, each line parsed once if valid.
+
+    Of a repeated key the first value counts; it is what the JSON parser returns.
+    """
+    parts = []
+    if found.plain:
+        lines = _READ_LINES.format(files=_list(found.plain), separator=_quoted(SEPARATOR))
+        first = found.plain[0]
+        name = len(str(first)) - len(str(first.relative_to(raw))) + 1
+        parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
+    if found.rewritten:
+        parts.append(f"SELECT raw_line, source_file FROM {_parquet([found.rewritten])}")
+    structure: dict[str, Any] = {}
+    for path in source.fields.values():
+        *outer, last = path
+        level = structure
+        for key in outer:
+            level = level.setdefault(key, {})
+        level[last] = "VARCHAR"
+    columns = ", ".join(
+        "fields" + "".join(f'."{key}"' for key in path) + f' AS "{name}"'
+        for name, path in source.fields.items()
+    )
+    return (
+        f"SELECT {columns}, raw_line, source_file, CASE WHEN fields IS NULL THEN false "
+        r"WHEN starts_with(raw_line, '{') THEN true "
+        r"ELSE regexp_matches(raw_line, '^[ \t\r]*\{') END AS is_object "
+        "FROM (SELECT *, CASE WHEN json_valid(raw_line) THEN "
+        f"json_transform(raw_line, {_quoted(json.dumps(structure))}) END AS fields "
+        f"FROM ({' UNION ALL '.join(parts)}))"
+    )
+
+
+def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
+    """Read a row of COPY's RETURN_STATS: file name, rows, bytes, footer bytes, statistics."""
+    path, rows, size, _, statistics, _ = row
+    columns = {name.strip('"'): values for name, values in (statistics or {}).items()}
+    columns = {name: values for name, values in columns.items() if name in schema}
+    return DataFile(
+        path=Path(path),
+        size=size,
+        rows=rows,
+        minimum=_statistic("min", columns, schema),
+        maximum=_statistic("max", columns, schema),
+        nulls={name: int(values["null_count"]) for name, values in columns.items()},
+    )
+
+
+def _statistic(
+    which: str, columns: dict[str, dict[str, str]], schema: ibis.Schema
+) -> dict[str, Any]:
+    """Return a bound per column as the JSON value that a Delta log holds.
+
+    Long texts are left out, as bounds need not be exact but must not be cut; so are booleans and
+    floats, for which the log has no order or no NaN.
+    """
+    found: dict[str, Any] = {}
+    for name, values in columns.items():
+        kind, value = schema[name], values.get(which)
+        if value is None or kind.is_boolean() or kind.is_floating():
+            continue
+        if kind.is_integer():
+            found[name] = int(value)
+        elif kind.is_timestamp():
+            instant = datetime.fromisoformat(value)
+            found[name] = instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        elif len(value) <= _LONGEST_TEXT_STATISTIC:
+            found[name] = value
+    return found
+
+
+def _arrow_schema(contract: type[Contract]) -> pa.Schema:
+    """Return the published schema: canonical types, descriptions as column comments."""
+    columns = contract.to_schema().columns
+    return pa.schema(
+        [
+            field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
+            for field in schema_of(contract).to_pyarrow()
+        ]
+    )
+
+
+def _delta_extension() -> Path:
+    folder = Path(duckdb_extension_delta.__file__).parent / "extensions"
+    return next(folder.glob("*/delta.duckdb_extension"))
+
+
+def _parquet(paths: Sequence[Path | None]) -> str:
+    return f"read_parquet({_list([path for path in paths if path])}, hive_partitioning = false)"
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return f"[{', '.join(_quoted(path) for path in paths)}]"
+
+
+def _quoted(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise EngineError(f"{what}: {error}") from error

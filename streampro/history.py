@@ -1,0 +1,189 @@
+"""The ledger of runs: what each run read, counted and published. A run is published when its row
+in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every table.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from streampro.engine import InputFile
+from streampro.engines import delta
+from streampro.errors import ConfigError, WarehouseError
+from streampro.pipeline import TableName
+from streampro.quarantine import Books
+
+FOLDER = "_streampro"
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table as a run left it; `seconds` is null where the run did not build it."""
+
+    table: str
+    version: int
+    rows: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Rows that break a rule of severity `warn`."""
+
+    table: str
+    rule: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One published run. Instants are UTC.
+
+    Attributes:
+        run_id: 1, 2, ... in the order of publication.
+        packages: versions of what computed and stored.
+        code: per model a digest of its expression.
+        inputs: the raw files as they were found.
+        books: the account of every source that was read.
+        tables: every table of the warehouse, also those that this run did not build.
+    """
+
+    run_id: int
+    started_at: datetime
+    finished_at: datetime
+    pipeline: str
+    target: str
+    engine: str
+    packages: Mapping[str, str]
+    code: Mapping[str, str]
+    inputs: tuple[InputFile, ...]
+    books: tuple[Books, ...]
+    tables: tuple[PublishedTable, ...]
+    warnings: tuple[Warned, ...] = field(default=())
+
+    def version_of(self, table: TableName) -> int | None:
+        """Return the version that readers of this run see, None if it was never published."""
+        return next((item.version for item in self.tables if item.table == str(table)), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as JSON values."""
+        return asdict(self) | {
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+        }
+
+
+_NAME_TO_TEXT = pa.map_(pa.string(), pa.string())
+_NAME_TO_COUNT = pa.map_(pa.string(), pa.int64())
+_INSTANT = pa.timestamp("us", "UTC")
+_SCHEMA = pa.schema(
+    {
+        "run_id": pa.int64(),
+        "started_at": _INSTANT,
+        "finished_at": _INSTANT,
+        "pipeline": pa.string(),
+        "target": pa.string(),
+        "engine": pa.string(),
+        "packages": _NAME_TO_TEXT,
+        "code": _NAME_TO_TEXT,
+        "inputs": pa.list_(
+            pa.struct({"path": pa.string(), "size": pa.int64(), "modified_ns": pa.int64()})
+        ),
+        "books": pa.list_(
+            pa.struct(
+                {
+                    "source": pa.string(),
+                    "lines": pa.int64(),
+                    "accepted": pa.int64(),
+                    "duplicates": pa.int64(),
+                    "rejected": pa.int64(),
+                    "reasons": _NAME_TO_COUNT,
+                    "warnings": _NAME_TO_COUNT,
+                }
+            )
+        ),
+        "tables": pa.list_(
+            pa.struct(
+                {
+                    "table": pa.string(),
+                    "version": pa.int64(),
+                    "rows": pa.int64(),
+                    "seconds": pa.float64(),
+                }
+            )
+        ),
+        "warnings": pa.list_(
+            pa.struct({"table": pa.string(), "rule": pa.string(), "rows": pa.int64()})
+        ),
+    }
+)
+
+
+def append(warehouse: Path, run: Run) -> None:
+    """Publish a run: its row is written last, in one commit."""
+    delta.append(warehouse / FOLDER / "runs", pa.Table.from_pylist([asdict(run)], schema=_SCHEMA))
+
+
+def runs(warehouse: Path) -> list[Run]:
+    """Return all published runs, the oldest first; none where there is no warehouse yet."""
+    table = delta.read(warehouse / FOLDER / "runs")
+    rows = [] if table is None else table.to_pylist()
+    return sorted((_run(row) for row in rows), key=lambda run: run.run_id)
+
+
+def newest(warehouse: Path) -> Run | None:
+    """Return the run that readers see, None before the first."""
+    found = runs(warehouse)
+    return found[-1] if found else None
+
+
+@contextmanager
+def writing(warehouse: Path) -> Iterator[None]:
+    """Hold the warehouse as its only writer, after removing what a killed writer left.
+
+    Raises `ConfigError` for a folder that holds something else, `WarehouseError` when another run
+    is writing or the folder cannot be written.
+    """
+    own = warehouse / FOLDER
+    if warehouse.is_dir() and any(warehouse.iterdir()) and not own.is_dir():
+        raise ConfigError(
+            f"{warehouse} holds other files and is no StreamPro warehouse. "
+            "Choose an empty or a new folder with --warehouse."
+        )
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(own / "lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise WarehouseError(
+            f"another run is writing to {warehouse}. Wait for it to end, then run again."
+        ) from error
+    except OSError as error:
+        raise WarehouseError(f"the warehouse {warehouse} cannot be written: {error}") from error
+    with lock:
+        for leftover in (own / "staging").glob("*"):
+            delta.remove_leftovers(warehouse, leftover)
+        yield
+
+
+def _run(row: dict[str, Any]) -> Run:
+    for name in ("packages", "code"):
+        row[name] = dict(row[name])
+    books = [
+        Books(**item | {"reasons": dict(item["reasons"]), "warnings": dict(item["warnings"])})
+        for item in row["books"]
+    ]
+    return Run(
+        **row
+        | {
+            "inputs": tuple(InputFile(**item) for item in row["inputs"]),
+            "books": tuple(books),
+            "tables": tuple(PublishedTable(**item) for item in row["tables"]),
+            "warnings": tuple(Warned(**item) for item in row["warnings"]),
+        }
+    )

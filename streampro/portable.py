@@ -1,0 +1,106 @@
+"""Ibis helpers with one meaning on every engine, for what Ibis alone leaves to the engine."""
+
+import functools
+import operator
+
+import ibis
+import ibis.expr.types as ir
+
+_SPACE = r"[ \t\r\n]"
+_ASCII_DIGITS = "[0-9]"
+_DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
+_OFFSET = r"[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
+_INT64_BOUND = 2.0**63
+
+
+def strip(text: ir.StringValue) -> ir.StringValue:
+    """Return `text` without leading and trailing space, tab, CR and LF; null if nothing is left.
+
+    Exactly these four characters; other Unicode space is kept. Only rows that may need it pay
+    for the pattern, so the common case costs two comparisons.
+    """
+    suspect = functools.reduce(operator.or_, [text.endswith(end) for end in " \t\r\n"], text < "!")
+    trimmed = text.re_replace(f"^{_SPACE}+|{_SPACE}+$", "").nullif("")
+    return ibis.cases((suspect, trimmed), else_=text)
+
+
+def to_integer(text: ir.StringValue) -> ir.IntegerValue:
+    """Return the number that `text` spells, truncated toward zero, as int64; null for other text.
+
+    Grammar: `[+-]?(digits[.digits] | .digits)[e[+-]digits]`. Integers up to int64 are exact;
+    with a fraction or an exponent the number is read in double precision. Null outside int64.
+    """
+    digits = text.re_search(r"^[+-]?[0-9]+$")
+    number = text.re_search(r"^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?$")
+    real = text.try_cast("float64")
+    whole = ibis.ifelse(real < 0, real.ceil(), real.floor())
+    fits = (real >= -_INT64_BOUND) & (real < _INT64_BOUND)
+    truncated = ibis.cases((fits, whole.cast("int64")))
+    return ibis.cases((digits, text.try_cast("int64")), (number, truncated))
+
+
+def to_utc(text: ir.StringValue) -> ir.TimestampValue:
+    """Return the instant that `text` spells, in microseconds UTC; null for other text.
+
+    Grammar: `YYYY-MM-DD[T or space]HH:MM[:SS[.1-9 digits]][Z | +-HH | +-HHMM | +-HH:MM]`, a real
+    calendar date, written year 1970-2199, hours 00-23, minutes and seconds 00-59 (no leap
+    seconds), offset up to 23:59. No offset means UTC. Digits past microseconds are cut.
+    """
+    common = text.re_search(f"^{_DATE}T{_MINUTE}{_SECOND}Z$")
+    legal = text.re_search(f"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?$")
+    return ibis.cases(
+        (common, text.try_cast("timestamp('UTC', 6)")),
+        (legal, _to_utc_with_offset(text)),
+    )
+
+
+def to_date(text: ir.StringValue) -> ir.DateValue:
+    """Return the date that `text` spells as YYYY-MM-DD, years 1900-2199; null for other text."""
+    legal = text.re_search(r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
+    return ibis.cases((legal, text.try_cast("date")))
+
+
+def earliest(value: ir.Value, by: ir.Value) -> ir.Value:
+    """Return, as an aggregate, the `value` that is not null with the smallest `by`.
+
+    Ties: the smallest value. Null where every value is null.
+    """
+    return ibis.struct({"by": by, "value": value}).min(where=value.notnull())["value"]
+
+
+def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:
+    """Return `part / whole` as float64; null where `whole` is 0."""
+    return part / whole.nullif(0)
+
+
+def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
+    """Return `text` with key and value replaced by `"key":"***"` wherever the JSON `key` stands.
+
+    Works on broken JSON too, and rather masks too much: the key in any case, quoted in any way or
+    not at all, also spelled with escapes; the value up to its closing quote, or to the end of
+    the line where it is a list, an object or unfinished.
+    """
+    first, *rest = (rf"{c}|\\u00{ord(c):02x}|\\u00{ord(c.upper()):02x}" for c in key.lower())
+    name = rf"""[\\"']*(?:\b{first}){"".join(f"(?:{letter})" for letter in rest)}[\\"']*"""
+    value = r"""(?:\\*"(?:\\.?|[^"\\])*"?|\\*'(?:\\.?|[^'\\])*'?|[\[{].*|[^,}\]\s]+)"""
+    return text.re_replace(rf"(?is){name}\s*:\s*{value}", f'"{key}":"***"')
+
+
+def _to_utc_with_offset(text: ir.StringValue) -> ir.TimestampValue:
+    seconds = text.re_extract(r"^.{16}:([0-9]{2}(\.[0-9]{1,6})?)", 1)
+    local = (
+        text.substr(0, 10)
+        + ibis.literal("T")
+        + text.substr(11, 5)
+        + ibis.literal(":")
+        + seconds.nullif("").fill_null("00")
+        + ibis.literal("Z")
+    )
+    offset = text.substr(16).re_extract(r"[+-][0-9:]+$", 0).replace(":", "")
+    minutes = offset.substr(1, 2).try_cast("int64").fill_null(0) * 60 + offset.substr(
+        3, 2
+    ).try_cast("int64").fill_null(0)
+    east = ibis.ifelse(offset.startswith("-"), -minutes, minutes)
+    return local.try_cast("timestamp('UTC', 6)") - east.as_interval("m")

@@ -1,0 +1,55 @@
+"""Ask the published tables with SQL."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from streampro import history
+from streampro.config import Target
+from streampro.engines.duckdb import DuckDBEngine
+from streampro.errors import ConfigError
+from streampro.history import Run
+from streampro.pipeline import TableName
+
+
+def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
+    """Return the result of a DuckDB query over the tables of a run, the newest by default.
+
+    Tables are named `layer.table`. Every table is read at the version that the run pins, so a
+    query never sees half of a run. Raises `ConfigError` where nothing was published or the query
+    is wrong.
+    """
+    found = published_run(target, run_id)
+    with DuckDBEngine(target) as engine:
+        versions = {TableName(*item.table.split(".")): item.version for item in found.tables}
+        return engine.query(query, versions)
+
+
+def read_tables(
+    run: Run, tables: Sequence[TableName], target: Target
+) -> dict[TableName, list[dict[str, Any]]]:
+    """Return the rows of small tables as a run pinned them."""
+    with DuckDBEngine(target) as engine:
+        return {
+            table: engine.fetch(engine.read(table, version)).to_pylist()
+            for table in tables
+            if (version := run.version_of(table)) is not None
+        }
+
+
+def published_run(target: Target, run_id: int | None = None) -> Run:
+    """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
+    runs = history.runs(target.warehouse)
+    if not runs:
+        raise ConfigError(
+            f"{target.warehouse} has no published run yet. Start with `streampro run`."
+        )
+    if run_id is None:
+        return runs[-1]
+    for run in runs:
+        if run.run_id == run_id:
+            return run
+    raise ConfigError(
+        f"{target.warehouse} has no run {run_id}; the runs are 1 to {runs[-1].run_id}."
+    )

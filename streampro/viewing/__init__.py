@@ -1,0 +1,10 @@
+"""The viewing pipeline of a video platform, StreamPro's first user."""
+
+from streampro.pipeline import Pipeline
+from streampro.viewing import answers, intermediate, mart, raw, staging
+
+PIPELINE = Pipeline(
+    "viewing",
+    [raw, staging, intermediate, mart, answers],
+    summary="streampro.viewing.summary:summarize",
+)

@@ -1,0 +1,46 @@
+"""The raw files of the video platform. `devices.csv` is shipped with them and deliberately not
+loaded: events carry `device` and `device_os`, the only device facts that a question needs.
+"""
+
+from streampro.pipeline import Source
+
+_EVENT_FIELDS = (
+    "timestamp",
+    "account_id",
+    "user_id",
+    "video_id",
+    "session_id",
+    "event_name",
+    "value",
+    "device",
+    "device_os",
+    "app_version",
+    "network_type",
+    "country",
+)
+
+raw_events = Source(
+    name="raw_events",
+    files=("events*.jsonl", "events*.jsonl.gz", "events/events*.jsonl", "events/events*.jsonl.gz"),
+    format="json_lines",
+    fields={name: (name,) for name in _EVENT_FIELDS}
+    | {"nested_network_type": ("network", "type"), "nested_country": ("network", "country")},
+    secret=("ip",),
+)
+
+raw_users = Source(
+    name="raw_users",
+    files=("users.csv",),
+    format="csv",
+    fields={
+        name: (name,)
+        for name in ("user_id", "signup_date", "subscription_tier", "age_group", "gender")
+    },
+)
+
+raw_videos = Source(
+    name="raw_videos",
+    files=("videos.csv",),
+    format="csv",
+    fields={name: (name,) for name in ("video_id", "title", "genre", "duration_seconds")},
+)

@@ -1,0 +1,55 @@
+"""Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER`.
+
+POINT is what is about to happen, or has happened, for the NUMBERth time when the process kills
+itself as the kernel would: no handler, no clean-up.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.shop import SHOP
+
+from streampro import history
+from streampro.config import Target
+from streampro.engines.delta import DataFile
+from streampro.engines.duckdb import DuckDBEngine
+from streampro.runner import run
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "stage": (DuckDBEngine, "stage"),
+    "publish": (DuckDBEngine, "publish"),
+    "move": (DataFile, "moved_to"),
+    "ledger": (history, "append"),
+}
+
+
+def die(owner: Any, name: str, number: int, *, after: bool) -> None:
+    """Replace a function by one that kills the process at its call `number`."""
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def deadly(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **options)
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+def main(raw: str, warehouse: str, point: str, number: str) -> None:
+    when, _, what = point.partition(" ")
+    die(*POINTS[what], int(number), after=when == "after")
+    run(SHOP, Target(name="test", raw=Path(raw), warehouse=Path(warehouse)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

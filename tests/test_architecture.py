@@ -1,0 +1,162 @@
+"""What may import what, and what may not be said where."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "streampro"
+FRAMEWORK = sorted(
+    path for path in PACKAGE.rglob("*.py") if "viewing" not in path.relative_to(PACKAGE).parts
+)
+IGNORANT = [path for path in FRAMEWORK if path.name != "cli.py"]
+"""All but the composition root, which picks the first user by default."""
+VIEWING = PACKAGE / "viewing"
+MODELS = [
+    VIEWING / f"{layer}.py" for layer in ("raw", "staging", "intermediate", "mart", "answers")
+]
+ENGINES = {"duckdb", "duckdb_extension_delta", "pyspark", "delta", "deltalake"}
+PIPELINE_WORDS = re.compile(r"\b(user_?ids?|sessions?|videos?|genres?)\b", re.IGNORECASE)
+LINES = 400
+
+LAYERS = (
+    ("errors",),
+    ("config", "contract", "nullability", "pipeline", "portable"),
+    ("quarantine",),
+    ("engine",),
+    ("engines",),
+    ("history", "query", "runner"),
+    ("console",),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+"""A module imports from its own group and from those above it."""
+LAZY = {("engine", "engines"), ("__init__", "cli")}
+"""Imports inside a function that go the other way: `connect` picks the engine."""
+
+
+def module_of(path: Path) -> str:
+    """Return the first name below `streampro`: `engines` of engines/text.py."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield (dotted name, inside a function) of every import that runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield from _imports(tree, inside=False)
+
+
+def _imports(node: ast.AST, *, inside: bool) -> Iterator[tuple[str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, inside) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute"
+            yield from ((f"{child.module}.{alias.name}", inside) for alias in child.names)
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield from _imports(child, inside=inside or is_function)
+
+
+def own_modules(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the modules of ours that a file imports."""
+    names = {each for layer in LAYERS for each in layer} | {"viewing"}
+    for name, inside in imported(path):
+        first, *rest = name.split(".")
+        if first == "streampro":
+            yield rest[0] if rest and rest[0] in names else "__init__", inside
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
+def test_engines_are_imported_in_their_folder_only(path: Path) -> None:
+    if module_of(path) != "engines":
+        assert {name.split(".")[0] for name, _ in imported(path)} & ENGINES == set()
+
+
+@pytest.mark.parametrize("path", FRAMEWORK, ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    here = module_of(path)
+    assert here in rank, f"say in LAYERS where {here} stands"
+    wrong = [
+        name
+        for name, inside in own_modules(path)
+        if name != "viewing" and rank[name] > rank[here] and not (inside and (here, name) in LAZY)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", IGNORANT, ids=name_of)
+def test_framework_does_not_know_its_first_user(path: Path) -> None:
+    assert "viewing" not in {name for name, _ in own_modules(path)}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name_of)
+def test_models_need_nothing_but_expressions(path: Path) -> None:
+    allowed = {"ibis", "pandera", "streampro.pipeline", "streampro.contract", "streampro.portable"}
+    allowed |= {f"streampro.viewing.{model.stem}" for model in MODELS}
+    for name, _ in imported(path):
+        assert any(f"{name}.".startswith(f"{known}.") for known in allowed), name
+
+
+@pytest.mark.parametrize("path", IGNORANT, ids=name_of)
+def test_framework_speaks_no_word_of_a_pipeline(path: Path) -> None:
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        found += [text for text in _words(node) if _says_a_pipeline_word(text)]
+    assert found == []
+
+
+def _says_a_pipeline_word(text: str) -> bool:
+    return bool(PIPELINE_WORDS.search(text) or PIPELINE_WORDS.search(text.replace("_", " ")))
+
+
+def _words(node: ast.AST) -> Iterator[str]:
+    """Yield identifiers and strings of a node."""
+    for field in ("id", "attr", "arg", "name"):
+        value = getattr(node, field, None)
+        if isinstance(value, str):
+            yield value
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def test_command_line_starts_without_heavy_imports() -> None:
+    heavy = ["ibis", "pandas", "pandera", "duckdb", "deltalake", "pyarrow", "numpy", "scipy"]
+    code = f"import sys, streampro.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("import duckdb", [("duckdb", False)]),
+        ("def f():\n    from a.b import c, d", [("a.b.c", True), ("a.b.d", True)]),
+        ("if TYPE_CHECKING:\n    import ibis\nimport os.path", [("os.path", False)]),
+        ("try:\n    import x\nexcept ImportError:\n    import y", [("x", False), ("y", False)]),
+    ],
+)
+def test_walk_sees_every_import(code: str, names: list[tuple[str, bool]], tmp_path: Path) -> None:
+    path = tmp_path / "code.py"
+    path.write_text(code)
+    assert list(imported(path)) == names
+
+
+@pytest.mark.parametrize("word", ["user_id", "session", "a video here", "first_genre", "Sessions"])
+def test_walk_sees_every_word(word: str) -> None:
+    assert _says_a_pipeline_word(word)

@@ -1,0 +1,273 @@
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from streampro import cli
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def raw(here):
+    return Path(shutil.copytree(SAMPLE, here / "raw"))
+
+
+@pytest.fixture
+def streampro(here, monkeypatch, capfdbinary):
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["streampro", *map(str, args)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        out, err = capfdbinary.readouterr()
+        return exit_info.value.code, out, err.decode()
+
+    return call
+
+
+def fails(result, code, *words):
+    got, out, err = result
+    assert (got, out) == (code, b"")
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def has_no_run(warehouse: Path) -> bool:
+    return not (warehouse / "_streampro" / "runs").exists()
+
+
+class TestRun:
+    def test_prints_tables_books_and_answers_on_stdout(self, streampro):
+        code, out, err = streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        assert (code, err) == (0, "")
+        for word in ("mart.fact_user_session", "raw_events", "Q1", "Q2", "Q3", "Android 5.2.0"):
+            assert word in out.decode()
+
+    def test_json_holds_the_run_and_the_answers(self, streampro):
+        code, out, _ = streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--json")
+        told = json.loads(out)
+        truth = json.loads((SAMPLE / "truth.json").read_text())
+        [events] = [b for b in told["run"]["books"] if b["source"] == "raw_events"]
+        assert code == 0
+        assert events["rejected"] == sum(truth["events"]["rejected"].values())
+        assert set(told["answers"]) == {"q1_engagement", "q2_retention", "q3_dropoff"}
+
+    def test_builds_what_is_selected_and_leaves_the_rest(self, streampro):
+        args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+        streampro("run", *args)
+        code, out, _ = streampro("run", "--select", "fact_user_session", *args)
+        built = {t["table"]: t for t in json.loads(out)["run"]["tables"]}
+        assert code == 0
+        assert built["mart.fact_user_session"]["version"] == 1
+        assert built["staging.events"] == {
+            "table": "staging.events",
+            "version": 0,
+            "rows": built["staging.events"]["rows"],
+            "seconds": None,
+        }
+
+    def test_part_without_what_it_is_built_from_is_refused(self, streampro):
+        args = ("--raw", SAMPLE, "--warehouse", "w", "--select", "fact_user_session")
+        fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
+
+
+class TestBadInput:
+    def run(self, streampro, raw):
+        return streampro("run", "--raw", raw, "--warehouse", "w")
+
+    def test_missing_raw_folder(self, streampro):
+        fails(self.run(streampro, "nowhere"), 1, "nowhere", "does not exist")
+
+    @pytest.mark.parametrize("name", ["users.csv", "videos.csv"])
+    def test_missing_file(self, streampro, raw, name):
+        (raw / name).unlink()
+        fails(self.run(streampro, raw), 1, name)
+        assert has_no_run(Path("w"))
+
+    def test_missing_csv_column(self, streampro, raw):
+        file = raw / "videos.csv"
+        file.write_text(file.read_text().replace("genre", "gnre", 1))
+        fails(self.run(streampro, raw), 1, "videos.csv", "'genre'", "Did you mean 'gnre'?")
+        assert has_no_run(Path("w"))
+
+    def test_empty_csv(self, streampro, raw):
+        (raw / "users.csv").write_bytes(b"")
+        fails(self.run(streampro, raw), 1, "users.csv", "'user_id'", "empty")
+
+    def test_folder_without_events(self, streampro, raw):
+        shutil.rmtree(raw / "events")
+        fails(self.run(streampro, raw), 1, "events*.jsonl", "raw_events")
+
+    def test_empty_event_file_is_a_run_without_users(self, streampro, raw):
+        shutil.rmtree(raw / "events")
+        (raw / "events.jsonl").write_bytes(b"")
+        code, out, _ = self.run(streampro, raw)
+        assert code == 0
+        assert "Nobody has a session yet." in out.decode()
+
+    def test_file_that_is_no_gzip(self, streampro, raw):
+        (raw / "events.jsonl.gz").write_bytes(b"{}\n")
+        fails(self.run(streampro, raw), 1, "events.jsonl.gz", "cannot be read")
+        assert has_no_run(Path("w"))
+
+    def test_gzip_that_ends_early(self, streampro, raw):
+        packed = gzip.compress(next((raw / "events").iterdir()).read_bytes())
+        (raw / "events.jsonl.gz").write_bytes(packed[:-100])
+        fails(self.run(streampro, raw), 1, "events.jsonl.gz", "cannot be read")
+
+    def test_line_over_16_mib(self, streampro, raw):
+        (raw / "events.jsonl").write_text('\n{"user_id":"' + "x" * 20_000_000 + '"}\n')
+        fails(self.run(streampro, raw), 1, "events.jsonl", "line 2", "16 MiB")
+        assert has_no_run(Path("w"))
+
+    def test_invalid_utf8_and_a_truncated_last_line_are_booked(self, streampro, raw):
+        line = b'{"user_id":"a\xff","session_id":"s","event_name":"x","timestamp":"%s"}\n{"user'
+        (raw / "events.jsonl").write_bytes(line % b"2026-01-01T00:00:00Z")
+        code, out, _ = streampro("run", "--raw", raw, "--warehouse", "w", "--json")
+        [books] = [b for b in json.loads(out)["run"]["books"] if b["source"] == "raw_events"]
+        truth = json.loads((SAMPLE / "truth.json").read_text())["events"]
+        assert code == 0
+        assert books["warnings"] == {"invalid_utf8": 1}
+        assert books["accepted"] == truth["accepted"] + 1
+        assert books["reasons"]["not_a_json_object"] == truth["rejected"]["not_a_json_object"] + 1
+
+    def test_failure_leaves_the_published_answers(self, streampro, raw):
+        self.run(streampro, raw)
+        ask = ("sql", "select * from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
+        before = streampro(*ask)
+        (raw / "videos.csv").unlink()
+        fails(self.run(streampro, raw), 1, "videos.csv")
+        assert streampro(*ask) == before
+
+
+class TestBadCall:
+    def test_unknown_target(self, streampro):
+        fails(streampro("run", "--target", "nope"), 2, "'nope'", "Known targets: local")
+
+    def test_unknown_key(self, streampro, here):
+        (here / "configs").mkdir()
+        (here / "configs" / "mine.toml").write_text("warehose = 'w'\n")
+        fails(streampro("check", "--target", "mine"), 2, "'warehose'", "Did you mean 'warehouse'?")
+
+    def test_target_of_the_environment(self, streampro, monkeypatch):
+        monkeypatch.setenv("STREAMPRO_TARGET", "nope")
+        fails(streampro("check"), 2, "'nope'")
+
+    def test_no_raw_folder_given(self, streampro):
+        fails(streampro("run"), 2, "--raw")
+
+    def test_warehouse_that_holds_something_else(self, streampro, raw):
+        fails(streampro("run", "--raw", SAMPLE, "--warehouse", raw), 2, "no StreamPro warehouse")
+        assert (raw / "users.csv").is_file()
+
+    def test_warehouse_that_cannot_be_written(self, streampro, here):
+        (here / "file").write_text("")
+        result = streampro("run", "--raw", SAMPLE, "--warehouse", here / "file" / "w")
+        fails(result, 3, "cannot be written")
+
+    def test_unknown_pipeline(self, streampro):
+        fails(streampro("check", "--pipeline", "nowhere:NAME"), 2, "'nowhere:NAME'")
+
+    def test_unknown_option_is_a_usage_error(self, streampro):
+        code, _, err = streampro("run", "--nope")
+        assert code == 2
+        assert "No such option" in err
+
+
+class TestSql:
+    @pytest.fixture(autouse=True)
+    def _published(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+
+    def ask(self, streampro, query, *args):
+        return streampro("sql", query, "--warehouse", "w", *args)
+
+    def test_formats_tell_the_same(self, streampro, here):
+        query = "select users, reached_users from answers.q1_engagement"
+        _, as_json, _ = self.ask(streampro, query, "--format", "json")
+        _, as_csv, _ = self.ask(streampro, query, "--format", "csv")
+        _, as_table, _ = self.ask(streampro, query)
+        _, as_parquet, _ = self.ask(streampro, query, "--format", "parquet")
+        [row] = json.loads(as_json)
+        assert as_csv.decode().splitlines()[1] == f"{row['users']},{row['reached_users']}"
+        assert str(row["users"]) in as_table.decode()
+        assert as_parquet.startswith(b"PAR1")
+
+    def test_every_table_has_its_name(self, streampro):
+        for table in ("staging.events_rejected", "intermediate.user_sessions", "staging.videos"):
+            code, _, _ = self.ask(streampro, f"select count(*) from {table}")
+            assert code == 0
+
+    def test_long_results_are_cut_and_say_so(self, streampro):
+        code, out, err = self.ask(streampro, "select * from range(1000)")
+        assert code == 0
+        assert "200 of 1,000 rows" in err
+        assert len(out.decode().splitlines()) < 220
+
+    @pytest.mark.parametrize("query", ["selec", "select nope", "select * from mart.nope"])
+    def test_wrong_query(self, streampro, query):
+        fails(self.ask(streampro, query), 2, "the query is wrong")
+
+    def test_history_lists_the_run(self, streampro):
+        _, out, _ = streampro("history", "--warehouse", "w", "--json")
+        [run] = json.loads(out)
+        assert (run["run_id"], run["engine"], run["pipeline"]) == (1, "duckdb", "viewing")
+        assert {"path", "size", "modified_ns"} == run["inputs"][0].keys()
+
+
+def test_nothing_published_is_said(streampro):
+    fails(streampro("sql", "select 1", "--warehouse", "w"), 2, "no published run")
+
+
+def test_check_needs_neither_engine_nor_data(streampro):
+    code, out, _ = streampro("check")
+    assert (code, out.decode()) == (0, "viewing: 8 models, 11 tables, all in order.\n")
+
+
+def test_demo_answers_in_an_empty_folder_and_refuses_another(streampro, here):
+    code, out, _ = streampro("demo", "d")
+    assert code == 0
+    assert "Q3" in out.decode()
+    fails(streampro("demo", "d"), 2, "not empty")
+
+
+def test_generate_refuses_a_folder_with_files(streampro, raw):
+    fails(streampro("generate", raw, "--events", "10"), 2, str(raw))
+
+
+def test_the_sample_is_what_generate_writes(streampro, here):
+    streampro("generate", "again", "--events", "20000")
+    again = {p.relative_to("again"): p for p in Path("again").rglob("*") if p.is_file()}
+    committed = {p.relative_to(SAMPLE): p for p in SAMPLE.rglob("*") if p.is_file()}
+    assert again.keys() == committed.keys()
+    for name, path in again.items():
+        assert path.read_bytes() == committed[name].read_bytes(), name
+
+
+def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path):
+    command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    staging = Path("w/_streampro/staging")
+    while process.poll() is None and not staging.is_dir():
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().strip() == "Interrupted. Nothing was published."
+    assert has_no_run(Path("w"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

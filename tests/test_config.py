@@ -1,0 +1,135 @@
+"""A target is a file of the configs folder, and every mistake in it has a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from streampro.config import DEFAULT_PIPELINE, DuckDBSettings, Target, did_you_mean, load_target
+from streampro.errors import ConfigError
+
+
+def write(configs: Path, text: str, name: str = "local") -> Path:
+    path = configs / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message(configs: Path, name: str = "local", **overrides: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_target(name, configs, **overrides)
+    return str(caught.value)
+
+
+def test_local_needs_no_file(tmp_path: Path) -> None:
+    for configs in (tmp_path, tmp_path / "missing"):
+        target = load_target(configs=configs)
+        assert (target.name, target.engine, target.raw) == ("local", "duckdb", None)
+        assert (target.warehouse, target.pipeline) == (Path("warehouse"), DEFAULT_PIPELINE)
+        assert target.duckdb == DuckDBSettings()
+
+
+def test_file_overrides_defaults(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'raw = "in"\nwarehouse = "out"\npipeline = "my:P"\n'
+        '[duckdb]\nmemory_limit = "1GB"\nthreads = 2\ntemp_directory = "/scratch"\n',
+        "big",
+    )
+    target = load_target("big", tmp_path)
+    assert target == Target(
+        name="big",
+        raw=Path("in"),
+        warehouse=Path("out"),
+        pipeline="my:P",
+        duckdb={"memory_limit": "1GB", "threads": 2, "temp_directory": "/scratch"},
+    )
+
+
+def test_call_overrides_the_file_and_none_does_not(tmp_path: Path) -> None:
+    write(tmp_path, 'raw = "in"\nwarehouse = "out"\n')
+    target = load_target("local", tmp_path, raw=Path("else"), warehouse=None)
+    assert (target.raw, target.warehouse) == (Path("else"), Path("out"))
+
+
+def test_name_is_the_name_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "", "nightly")
+    assert load_target("nightly", tmp_path).name == "nightly"
+
+
+def test_unknown_target_has_a_hint_and_the_list(tmp_path: Path) -> None:
+    write(tmp_path, "", "cluster")
+    write(tmp_path, "", "nightly")
+    assert message(tmp_path, "clutser") == (
+        f"no target 'clutser': there is no file {tmp_path / 'clutser.toml'}. "
+        "Did you mean 'cluster'? Known targets: cluster, local, nightly."
+    )
+    assert "Did you mean" not in message(tmp_path, "zzz")
+
+
+def test_target_outside_the_folder_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    write(tmp_path, "", "other")
+    assert message(tmp_path / "configs", "../other").startswith("no target '../other'")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('warehuse = "out"', "unknown key 'warehuse'. Did you mean 'warehouse'?"),
+        ("zzz = 1", "unknown key 'zzz'."),
+        ("[duckdb]\nthread = 2", "unknown key 'duckdb.thread'. Did you mean 'threads'?"),
+        ('engine = "sqlite"', "engine: Input should be 'duckdb' (got 'sqlite')"),
+        (
+            "warehouse = 5",
+            "warehouse: Input is not a valid path for <class 'pathlib.Path'> (got 5)",
+        ),
+        (
+            "[duckdb]\nthreads = 0",
+            "duckdb.threads: Input should be greater than or equal to 1 (got 0)",
+        ),
+        (
+            "[duckdb]\nmemory_limit = 2",
+            "duckdb.memory_limit: Input should be a valid string (got 2)",
+        ),
+    ],
+)
+def test_wrong_setting_is_told(text: str, told: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text)
+    assert message(tmp_path) == f"target 'local' ({path}): {told}"
+
+
+def test_every_wrong_setting_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path, 'warehuse = "out"\nengine = "sqlite"\n')
+    told = message(tmp_path)
+    assert "warehuse" in told
+    assert "sqlite" in told
+
+
+def test_wrong_override_is_told(tmp_path: Path) -> None:
+    assert "unknown key 'wharehouse'" in message(tmp_path, wharehouse="out")
+
+
+@pytest.mark.parametrize("content", [b"raw = ", b"raw == 1", b'raw = "\xff"'])
+def test_file_that_is_not_toml_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "local.toml").write_bytes(content)
+    assert message(tmp_path).startswith(f"{tmp_path / 'local.toml'} cannot be read as TOML: ")
+
+
+def test_target_does_not_change(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        load_target(configs=tmp_path).name = "other"
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_targets_are_valid(path: Path) -> None:
+    assert load_target(path.stem, path.parent).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("evnts", "Did you mean 'events'? "), ("events", "Did you mean 'events'? "), ("zzz", "")],
+)
+def test_did_you_mean(word: str, hint: str) -> None:
+    assert did_you_mean(word, ["users", "events"]) == hint

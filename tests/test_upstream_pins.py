@@ -1,0 +1,152 @@
+"""What others get wrong and StreamPro works around.
+
+Each test passes while upstream misbehaves. When one fails, upstream was mended: delete the
+workaround it names, then the test.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import pandera.errors
+import pandera.ibis as pandera
+import pyarrow as pa
+import pytest
+
+
+def read_lines(path: Path, data: bytes, **options: str) -> list[Any]:
+    """Read lines as the engine does, but for `options`."""
+    path.write_bytes(data)
+    told = {"delim": "'\x02'", "quote": "''", "escape": "''", "null_padding": "true"} | options
+    query = (
+        f"SELECT line FROM read_csv('{path}', columns = {{'line': 'VARCHAR'}}, header = false, "
+        f"auto_detect = false, {', '.join(f'{name} = {value}' for name, value in told.items())})"
+    )
+    return [line for (line,) in duckdb.sql(query).fetchall()]
+
+
+def test_duckdb_sums_integers_to_a_type_that_parquet_lacks(tmp_path: Path) -> None:
+    """DuckDBEngine._copy casts every column."""
+    sums = duckdb.sql("SELECT sum(x) AS s FROM (VALUES (1::BIGINT)) AS t(x)")
+    assert [str(kind) for kind in sums.types] == ["HUGEINT"]
+    sums.write_parquet(str(tmp_path / "sums.parquet"))
+    stored = duckdb.read_parquet(str(tmp_path / "sums.parquet"))
+    assert [str(kind) for kind in stored.types] == ["DOUBLE"]
+
+
+def test_ibis_says_that_the_same_sum_is_int64() -> None:
+    """DuckDBEngine._copy casts to the types that Ibis says, for they are not those it gets."""
+    rows = ibis.table({"x": "int64"}, name="t")
+    assert str(rows.aggregate(s=rows.x.sum()).schema()["s"]) == "int64"
+
+
+def test_duckdb_reads_crlf_files_as_twice_the_lines_when_told_the_line_end(tmp_path: Path) -> None:
+    """_READ_LINES leaves `new_line` unset."""
+    path = tmp_path / "lines"
+    assert read_lines(path, b"a\r\nb\r\n", strict_mode="false") == ["a", "b"]
+    told = read_lines(path, b"a\r\nb\r\n", strict_mode="false", new_line="'\\n'")
+    assert told == ["a", None, "b", None]
+
+
+def test_duckdb_refuses_mixed_line_ends_in_strict_mode(tmp_path: Path) -> None:
+    """_READ_LINES sets `strict_mode = false`, and drops the empty lines that this invents."""
+    path = tmp_path / "lines"
+    with pytest.raises(duckdb.InvalidInputException):
+        read_lines(path, b"a\nb\r\nc\n", strict_mode="true")
+    assert read_lines(path, b"a\nb\r\nc\n", strict_mode="false") == ["a", "b", None, "c"]
+
+
+def test_duckdb_ends_lines_at_a_lone_cr(tmp_path: Path) -> None:
+    """A file with a CR inside a line is not plain: exact_lines rewrites it."""
+    assert read_lines(tmp_path / "lines", b"a\rb\n", strict_mode="false") == ["a", "b"]
+
+
+def test_duckdb_refuses_a_file_for_one_byte_that_is_no_utf8(tmp_path: Path) -> None:
+    """Such a file is not plain: exact_lines rewrites it."""
+    with pytest.raises(duckdb.InvalidInputException):
+        read_lines(tmp_path / "lines", b"a\n\xff\n", strict_mode="false")
+
+
+def test_duckdb_fails_for_one_line_that_is_no_json() -> None:
+    """_json_query asks json_valid first."""
+    with pytest.raises(duckdb.InvalidInputException, match="Malformed JSON"):
+        duckdb.sql("""SELECT json_transform('{bad', '{"a": "VARCHAR"}')""").fetchall()
+
+
+def test_duckdb_returns_the_first_of_repeated_json_keys() -> None:
+    """_json_query documents it; other engines return the last."""
+    query = """SELECT json_transform('{"a":1,"a":2}', '{"a":"VARCHAR"}').a"""
+    assert duckdb.sql(query).fetchall() == [("1",)]
+
+
+def test_duckdb_writes_no_file_for_no_rows_of_a_partition(tmp_path: Path) -> None:
+    """DuckDBEngine._scan_files invents the columns where there is no file to read them from."""
+    written = duckdb.sql(
+        f"COPY (SELECT 1 AS a, true AS b WHERE false) TO '{tmp_path / 'out'}' "
+        "(FORMAT parquet, PARTITION_BY (b), RETURN_STATS)"
+    )
+    assert written is None or written.fetchall() == []
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_pandera_ignores_unique_columns_on_ibis() -> None:
+    """A key is Config.unique, which pandera does check."""
+
+    class Named(pandera.DataFrameModel):
+        name: str = pandera.Field(unique=True)
+
+    twice = ibis.memtable(pa.table({"name": ["a", "a"]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Named.to_schema().validate(twice, lazy=True)
+
+
+def test_pandera_forgets_the_name_of_an_inherited_check() -> None:
+    """`rule` gives the function the rule's name as well."""
+
+    class Parent(pandera.DataFrameModel):
+        number: dt.Int64 = pandera.Field()
+
+        @pandera.dataframe_check(name="is_small")
+        def other(cls, data: Any) -> Any:  # noqa: N805  pandera makes it a class method
+            return data.table.number < 10
+
+    class Child(Parent):
+        pass
+
+    assert [check.name for check in Parent.to_schema().checks] == ["is_small"]
+    assert [check.name for check in Child.to_schema().checks] == ["other"]
+
+
+def test_pandera_counts_null_as_a_broken_rule_over_rows() -> None:
+    """`rule` must say itself that null keeps it."""
+
+    class Pairs(pandera.DataFrameModel):
+        left: dt.Int64 = pandera.Field(nullable=True)
+
+        @pandera.dataframe_check
+        def is_small(cls, data: Any) -> Any:  # noqa: N805  pandera makes it a class method
+            return data.table.left < 10
+
+    rows = ibis.memtable(pa.table({"left": pa.array([None], pa.int64())}))
+    with pytest.raises(pandera.errors.SchemaErrors):
+        Pairs.to_schema().validate(rows, lazy=True)
+
+
+def test_ibis_calls_duckdb_by_an_old_name() -> None:
+    """pyproject.toml ignores the warning `fetch_arrow_table`."""
+    con = ibis.duckdb.connect()
+    with pytest.warns(DeprecationWarning, match="fetch_arrow_table"):
+        con.create_table("numbers", pa.table({"number": [1]}))
+
+
+def test_ibis_asks_pandas_for_a_retired_option() -> None:
+    """pyproject.toml ignores the warning `future.infer_string`."""
+    con = ibis.duckdb.connect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        con.execute(ibis.literal("a").as_table())
+    assert any("future.infer_string" in str(each.message) for each in caught)
