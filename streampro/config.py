@@ -16,13 +16,14 @@ DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
 class DuckDBSettings(BaseModel):
     """Settings of the DuckDB engine, passed on as they are.
 
-    `memory_limit` bounds DuckDB's buffers; what does not fit spills to `temp_directory`
-    (default: inside the warehouse). `threads` defaults to the number of cores.
+    `memory_limit`, such as `1GB`, bounds DuckDB's buffers (default: 80 % of the machine's memory);
+    what does not fit spills to `temp_directory` (default: inside the warehouse), which costs time.
+    `threads` defaults to the number of cores.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    memory_limit: str = "3GB"
+    memory_limit: str | None = None
     threads: int | None = Field(default=None, ge=1)
     temp_directory: Path | None = None
 

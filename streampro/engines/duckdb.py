@@ -48,12 +48,10 @@ class DuckDBEngine:
         self.counter = 0
         settings = target.duckdb
         config: dict[str, Any] = {
-            "memory_limit": settings.memory_limit,
             "preserve_insertion_order": False,
             "temp_directory": str(settings.temp_directory or self.staging / "spill"),
         }
-        if settings.threads:
-            config["threads"] = settings.threads
+        config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
         with _errors("DuckDB cannot start"):
             self.ibis = ibis.duckdb.connect(**config)
         self.connection = self.ibis.con
@@ -226,8 +224,8 @@ def _json_query(source: Source, found: text.Text, raw: Path) -> str:
         f"SELECT {columns}, raw_line, source_file, CASE WHEN fields IS NULL THEN false "
         r"WHEN starts_with(raw_line, '{') THEN true "
         r"ELSE regexp_matches(raw_line, '^[ \t\r]*\{') END AS is_object "
-        "FROM (SELECT *, CASE WHEN json_valid(raw_line) THEN "
-        f"json_transform(raw_line, {_quoted(json.dumps(structure))}) END AS fields "
+        "FROM (SELECT *, json_transform(CASE WHEN json_valid(raw_line) THEN raw_line END, "
+        f"{_quoted(json.dumps(structure))}) AS fields "
         f"FROM ({' UNION ALL '.join(parts)}))"
     )
 

@@ -146,13 +146,11 @@ def q3_dropoff(fact_user_session: ir.Table) -> ir.Table:
 
 def _per_value(per_user: ir.Table, users: ir.Table, dimension: str, **absent: ir.Value) -> ir.Table:
     """Return the counts and sums of one dimension; columns that are no part of it are `absent`."""
-    values = per_user.mutate(dimension=ibis.literal(dimension), **absent)
-    in_group = values.group_by("dimension", OS, VERSION, "user_id").aggregate(
-        n=values.n.sum(), d=values.d.sum()
-    )
+    values = per_user.mutate(**absent)
+    in_group = values.group_by(OS, VERSION, "user_id").aggregate(n=values.n.sum(), d=values.d.sum())
     rows = in_group.join(users, "user_id")
     n, d, all_n, all_d = rows.n, rows.d, rows.all_n, rows.all_d
-    sums = rows.group_by("dimension", OS, VERSION).aggregate(
+    sums = rows.group_by(OS, VERSION).aggregate(
         sessions=n.sum(),
         dropoff_sessions=d.sum(),
         users=rows.count(),
@@ -164,4 +162,7 @@ def _per_value(per_user: ir.Table, users: ir.Table, dimension: str, **absent: ir
         sum_dropoff_all_sessions=(d * all_n).sum(),
         sum_dropoff_all_dropoff=(d * all_d).sum(),
     )
-    return sums.mutate(dropoff_rate=ratio(sums.dropoff_sessions, sums.sessions))
+    return sums.mutate(
+        dimension=ibis.literal(dimension),
+        dropoff_rate=ratio(sums.dropoff_sessions, sums.sessions),
+    )
