@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from streampro import history
 from streampro.config import Target
+from streampro.engines import delta
 from streampro.engines.duckdb import DuckDBEngine
 from streampro.errors import ConfigError
 from streampro.history import Run
@@ -30,12 +31,11 @@ def read_tables(
     run: Run, tables: Sequence[TableName], target: Target
 ) -> dict[TableName, list[dict[str, Any]]]:
     """Return the rows of small tables as a run pinned them."""
-    with DuckDBEngine(target) as engine:
-        return {
-            table: engine.fetch(engine.read(table, version)).to_pylist()
-            for table in tables
-            if (version := run.version_of(table)) is not None
-        }
+    found = {}
+    for table in tables:
+        rows = delta.read(target.warehouse / table.layer / table.name, run.version_of(table))
+        found[table] = [] if rows is None else rows.to_pylist()
+    return found
 
 
 def published_run(target: Target, run_id: int | None = None) -> Run:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
@@ -87,15 +88,22 @@ def append(folder: Path, rows: pa.Table) -> None:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
 
-def read(folder: Path) -> pa.Table | None:
-    """Return the rows of a small table, or None where there is none.
+def read(folder: Path, version: int | None = None) -> pa.Table | None:
+    """Return the rows of a small table, by default of its newest version; None if there is none.
 
-    Raises `WarehouseError` when it is damaged.
+    Its files are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that abort a
+    process which ends right after it, about every second time.
+
+    Raises `WarehouseError` when the table is damaged.
     """
     try:
         if not DeltaTable.is_deltatable(str(folder)):
             return None
-        return DeltaTable(str(folder)).to_pyarrow_table()
+        table = DeltaTable(str(folder), version=version)
+        rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder))]
+        schema = pa.schema(table.schema().to_arrow())
+        found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
+        return found.select(schema.names)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
@@ -117,5 +125,9 @@ def remove_leftovers(warehouse: Path, staging: Path) -> None:
 def _live_files(folder: Path) -> set[Path]:
     if not DeltaTable.is_deltatable(str(folder)):
         return set()
-    actions = pa.table(DeltaTable(str(folder)).get_add_actions(flatten=True))
+    return _data_files(DeltaTable(str(folder)), folder)
+
+
+def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
+    actions = pa.table(table.get_add_actions(flatten=True))
     return {folder / path for path in actions.column("path").to_pylist()}
