@@ -48,7 +48,7 @@ def measure(command: list[str]) -> Cost:
 def contenders(raw: Path, memory_limit: str | None) -> dict[str, list[str]]:
     """Return the commands to compare; each writes into a fresh folder."""
     streampro = [sys.executable, "-m", "streampro", "run", "--raw", str(raw)]
-    streampro += ["--warehouse", str(DATA / "out")]
+    streampro += ["--warehouse", str(DATA / "out"), "--json"]
     if memory_limit:
         configs = DATA / "configs"
         configs.mkdir(exist_ok=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from streampro.history import Run
     from streampro.pipeline import Pipeline
 
+DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
+
 _DEMO_EVENTS = 20_000
 _TABLE_ROWS = 200
 """Rows that `sql` shows as a table; the other formats have no limit."""
@@ -36,7 +38,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Nothing was published.", err=True)
+        click.echo("Interrupted.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,24 +55,33 @@ def main() -> NoReturn:
         sys.exit(3)
 
 
-def _with_target(command: _Command) -> _Command:
-    """Add the options that pick and override a target."""
-    for option in (
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option("--pipeline", metavar="MODULE:NAME", help="Pipeline to use."),
-        click.option("--warehouse", type=click.Path(path_type=Path), help="Where tables live."),
-        click.option("--raw", type=click.Path(path_type=Path), help="Folder of the raw files."),
-        click.option(
-            "--target",
-            "target_name",
-            envvar="STREAMPRO_TARGET",
-            default="local",
-            show_default=True,
-            help="Configuration to use: configs/NAME.toml.",
-        ),
-    ):
-        command = option(command)
-    return command
+def _options(*names: str) -> Callable[[_Command], _Command]:
+    """Add the named options, and those that every command on a target has."""
+
+    def add(command: _Command) -> _Command:
+        for name in ("debug", *reversed(names), "target"):
+            command = _OPTIONS[name](command)
+        return command
+
+    return add
+
+
+_OPTIONS = {
+    "target": click.option(
+        "--target",
+        "target_name",
+        envvar="STREAMPRO_TARGET",
+        default="local",
+        show_default=True,
+        help="Configuration to use: configs/NAME.toml.",
+    ),
+    "raw": click.option("--raw", type=click.Path(path_type=Path), help="Folder of the raw files."),
+    "warehouse": click.option(
+        "--warehouse", type=click.Path(path_type=Path), help="Where tables live."
+    ),
+    "pipeline": click.option("--pipeline", metavar="MODULE:NAME", help="Pipeline to use."),
+    "debug": click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -82,7 +93,7 @@ def cli() -> None:
 @cli.command("run")
 @click.option("--select", metavar="MODELS", help="What to build: name, +name, name+, several by ,")
 @click.option("--json", "as_json", is_flag=True, help="Print the run and the answers as JSON.")
-@_with_target
+@_options("raw", "warehouse", "pipeline")
 def run_command(select: str | None, as_json: bool, **options: Any) -> None:
     """Build the models, audit them, publish them, show the answers."""
     from streampro.console import ProgressBars
@@ -93,7 +104,7 @@ def run_command(select: str | None, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_with_target
+@_options("pipeline")
 def check(**options: Any) -> None:
     """Compare every model with its contract, without engine or data."""
     from streampro.errors import PipelineError
@@ -107,6 +118,7 @@ def check(**options: Any) -> None:
 
 @cli.command()
 @click.argument("query")
+@click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
 @click.option(
     "--format",
     "form",
@@ -115,18 +127,18 @@ def check(**options: Any) -> None:
     show_default=True,
     help="How to print the result.",
 )
-@_with_target
-def sql(query: str, form: str, **options: Any) -> None:
+@_options("warehouse")
+def sql(query: str, run_id: int | None, form: str, **options: Any) -> None:
     """Ask the published tables, named layer.table, with DuckDB's SQL."""
     from streampro import query as library
 
     target = _load_target(**options)
-    _print_rows(library.sql(query, target), form)
+    _print_rows(library.sql(query, target, run_id), form)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print all runs as JSON.")
-@_with_target
+@_options("warehouse")
 def history(as_json: bool, **options: Any) -> None:
     """List the published runs, the newest first."""
     from streampro import history as library
@@ -191,7 +203,6 @@ def generate(out: Path, events: int, debug: bool, **shape: Any) -> None:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def demo(folder: Path, debug: bool) -> None:
     """Generate a small raw folder in an empty FOLDER (default: here), run, show the answers."""
-    from streampro.config import DEFAULT_PIPELINE
     from streampro.console import ProgressBars
     from streampro.runner import run
     from streampro.viewing.synthetic import generate
@@ -199,9 +210,7 @@ def demo(folder: Path, debug: bool) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder.resolve()} is not empty. Run the demo in an empty folder.")
     generate(folder / "raw", events=_DEMO_EVENTS)
-    target, pipeline = _load(
-        "local", folder / "raw", folder / "warehouse", pipeline=DEFAULT_PIPELINE
-    )
+    target, pipeline = _load("local", folder / "raw", folder / "warehouse", DEFAULT_PIPELINE)
     _show(run(pipeline, target, watcher=ProgressBars()), pipeline, target, as_json=False)
 
 
@@ -225,12 +234,13 @@ def _load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
 
     target = _load_target(*args, **options)
     sys.path.insert(0, str(Path.cwd()))
+    name = target.pipeline or DEFAULT_PIPELINE
     try:
-        pipeline = resolve_name(target.pipeline)
+        pipeline = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"there is no pipeline {target.pipeline!r}: {error}.") from error
+        raise ConfigError(f"there is no pipeline {name!r}: {error}.") from error
     if not isinstance(pipeline, Pipeline):
-        raise ConfigError(f"{target.pipeline} is no Pipeline but a {type(pipeline).__name__}.")
+        raise ConfigError(f"{name} is no Pipeline but a {type(pipeline).__name__}.")
     return target, pipeline
 
 
@@ -240,9 +250,8 @@ def _show(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> 
 
     from streampro.query import read_tables
 
-    tables = [
-        model.table for model in pipeline.answers() if run.version_of(model.table) is not None
-    ]
+    built = {item.table for item in run.tables if item.seconds is not None}
+    tables = [model.table for model in pipeline.answers() if str(model.table) in built]
     answers = {table.name: rows for table, rows in read_tables(run, tables, target).items()}
     if as_json:
         _print_json({"run": run.to_json(), "answers": answers})

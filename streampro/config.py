@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streampro.errors import ConfigError
 
 CONFIGS = Path("configs")
-DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
 
 
 class DuckDBSettings(BaseModel):
@@ -40,7 +39,7 @@ class Target(BaseModel):
     engine: Literal["duckdb"] = "duckdb"
     raw: Path | None = None
     warehouse: Path = Path("warehouse")
-    pipeline: str = DEFAULT_PIPELINE
+    pipeline: str | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
 
 
@@ -58,6 +57,8 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
             f"Known targets: {', '.join(known)}."
         )
     settings = _read_toml(path) if path.is_file() else {}
+    if "name" in settings:
+        raise ConfigError(f"{path}: a target's name is that of its file; remove the key 'name'.")
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
         return Target(**{**settings, **given, "name": name})

@@ -29,7 +29,7 @@ class ProgressBars:
         self.console = Console(stderr=True)
 
     @contextmanager
-    def step(self, what: str, progress: Callable[[], float]) -> Iterator[None]:
+    def step(self, what: str, progress: Callable[[], float | None]) -> Iterator[None]:
         """See `Watcher.step`."""
         if not self.console.is_terminal:
             yield
@@ -52,14 +52,15 @@ class ProgressBars:
         """Return a bar that counts things up to `total`; use it as a context manager."""
         return Counter(self.console, what, total)
 
-    def _draw(self, what: str, progress: Callable[[], float], done: threading.Event) -> None:
+    def _draw(self, what: str, progress: Callable[[], float | None], done: threading.Event) -> None:
         if done.wait(_SILENT_FOR_S):
             return
         columns = (TextColumn("{task.description:32}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as bars:
-            task = bars.add_task(what, total=1.0)
+            task = bars.add_task(what, total=None)
             while not done.wait(_POLL_EVERY_S):
-                bars.update(task, completed=progress())
+                if (share := progress()) is not None:
+                    bars.update(task, completed=share, total=1.0)
 
 
 class Counter:

@@ -8,13 +8,15 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Target
+from streampro.contract import Contract
 from streampro.pipeline import Model, Source, TableName
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A raw file as a run found it. `path` is relative to the raw folder."""
+    """A raw file of a source as a run found it. `path` is relative to the raw folder."""
 
+    source: str
     path: str
     size: int
     modified_ns: int
@@ -24,7 +26,8 @@ class InputFile:
 class Raw:
     """What `read_raw` returns: the text of a source, counted.
 
-    `lines` counts lines (CSV: records) that are not blank, by another way than `table` is read.
+    `lines` counts what is not blank outside the engine: lines before it reads them, CSV records
+    as they are parsed for it.
     `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
     """
 
@@ -42,6 +45,7 @@ class Staged:
     """
 
     table: TableName
+    contract: type[Contract]
     rows: int
     data: ir.Table
     payload: Any = field(repr=False)
@@ -70,13 +74,13 @@ class Engine(Protocol):
     def read(self, table: TableName, version: int) -> ir.Table:
         """Return a published version of a table, with canonical types."""
 
-    def stage(self, table: TableName, rows: ir.Table, model: Model) -> Staged:
-        """Compute rows once and store them with the physical types of the model's contract."""
+    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+        """Compute rows once and store them with the physical types of the contract."""
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """Stage the outcomes of a quarantine model, computing them once."""
 
-    def publish(self, staged: Staged, model: Model, run: int) -> int:
+    def publish(self, staged: Staged, run: int) -> int:
         """Make staged rows the whole content of their table; return the new Delta version."""
 
     def fetch(self, rows: ir.Table) -> pa.Table:

@@ -2,6 +2,7 @@
 in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every table.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from streampro.pipeline import TableName
 from streampro.quarantine import Books
 
 FOLDER = "_streampro"
+_UNUSABLE = re.compile(r"[\[\]%*?]")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Run:
     Attributes:
         run_id: 1, 2, ... in the order of publication.
         packages: versions of what computed and stored.
-        code: per model a digest of its expression.
-        inputs: the raw files as they were found.
+        code: per model the digest of the expression that its table was built from.
+        inputs: the raw files that the tables were built from, as they were found.
         books: the account of every source that was read.
         tables: every table of the warehouse, also those that this run did not build.
     """
@@ -92,7 +94,14 @@ _SCHEMA = pa.schema(
         "packages": _NAME_TO_TEXT,
         "code": _NAME_TO_TEXT,
         "inputs": pa.list_(
-            pa.struct({"path": pa.string(), "size": pa.int64(), "modified_ns": pa.int64()})
+            pa.struct(
+                {
+                    "source": pa.string(),
+                    "path": pa.string(),
+                    "size": pa.int64(),
+                    "modified_ns": pa.int64(),
+                }
+            )
         ),
         "books": pa.list_(
             pa.struct(
@@ -150,6 +159,11 @@ def writing(warehouse: Path) -> Iterator[None]:
     is writing or the folder cannot be written.
     """
     own = warehouse / FOLDER
+    if unusable := _UNUSABLE.search(str(warehouse.absolute())):
+        raise ConfigError(
+            f"the path of a warehouse must not contain {unusable[0]!r}, which Delta readers take "
+            f"for a pattern or an escape: {warehouse}"
+        )
     if warehouse.is_dir() and any(warehouse.iterdir()) and not own.is_dir():
         raise ConfigError(
             f"{warehouse} holds other files and is no StreamPro warehouse. "

@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from streampro.config import did_you_mean
-from streampro.contract import Contract, Rejected, references_of, schema_of
+from streampro.contract import Contract, Rejected, references_of, schema_of, with_reasons
 from streampro.errors import PipelineError
 from streampro.nullability import origin_of_null
 
@@ -179,11 +179,8 @@ class Pipeline:
         return {name: self._unbound(built) for name, built in self.models.items()}
 
     def code_hashes(self) -> dict[str, str]:
-        """Return per model a digest of its expression; it changes when its meaning may."""
-        return {
-            name: hashlib.sha256(repr(expression).encode()).hexdigest()[:16]
-            for name, expression in self.expressions.items()
-        }
+        """Return per model a digest of its expression, its sources and what it quarantines."""
+        return {name: self._code_hash(built) for name, built in self.models.items()}
 
     def problems(self) -> list[str]:
         """Return what is wrong between expressions and contracts, a sentence each."""
@@ -218,6 +215,12 @@ class Pipeline:
             chosen |= self._ancestors(names[asked]) if part.startswith("+") else set()
             chosen |= self._descendants(names[asked]) if part.endswith("+") else set()
         return [built for name, built in self.models.items() if name in chosen]
+
+    def _code_hash(self, built: Model) -> str:
+        rows = self.expressions[built.name]
+        rows = with_reasons(built.contract, rows) if built.quarantine else rows
+        read = [self.sources[name] for name in built.inputs if name in self.sources]
+        return hashlib.sha256(repr((rows, read)).encode()).hexdigest()[:16]
 
     def _ancestors(self, name: str) -> set[str]:
         direct = {item for item in self.models[name].inputs if item in self.models}
@@ -266,6 +269,13 @@ class Pipeline:
                         f"source of pipeline {self.name!r}. {did_you_mean(item, known)}".strip()
                     )
 
+        for built in models.values():
+            by, columns = built.incremental_by, list(schema_of(built.contract))
+            if by is not None and by not in columns:
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which is no column of it. "
+                    f"{did_you_mean(by, columns)}".strip()
+                )
         for built in (built for built in models.values() if built.quarantine):
             sources = [item for item in built.inputs if item in self.sources]
             if len(sources) != 1:

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 
 from streampro.contract import with_reasons
 from streampro.errors import BooksError
-from streampro.pipeline import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
+from streampro.pipeline import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model, Source
 from streampro.portable import mask_json_value
 
 _SEPARATOR = "\x1f"
@@ -43,8 +43,26 @@ class Books:
             raise BooksError(
                 f"the books of {self.source} do not balance: {self.lines} lines, but "
                 f"{self.accepted} accepted + {self.duplicates} duplicates + {self.rejected} "
-                f"rejected = {told}. Nothing was published."
+                f"rejected = {told}. Nothing was published. If a file grew while it was read, "
+                "run again."
             )
+
+
+def without_secrets(source: Source, rows: ir.Table) -> ir.Table:
+    """Mask secret keys of objects and lists that stand in a text field, where they are JSON text.
+
+    Raw lines are left alone: of the few that are kept they are masked when they are rejected.
+    """
+    if not source.secret:
+        return rows
+    return rows.mutate(**{name: _masked(rows[name], source.secret) for name in source.fields})
+
+
+def _masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
+    masked = text
+    for key in secret:
+        masked = mask_json_value(masked, key)
+    return ibis.cases((text.endswith("}") | text.endswith("]"), masked), else_=text)
 
 
 def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:

@@ -22,7 +22,7 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
     is wrong.
     """
     found = published_run(target, run_id)
-    with DuckDBEngine(target) as engine:
+    with DuckDBEngine(target, writes=False) as engine:
         versions = {TableName(*item.table.split(".")): item.version for item in found.tables}
         return engine.query(query, versions)
 
@@ -30,10 +30,12 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
 def read_tables(
     run: Run, tables: Sequence[TableName], target: Target
 ) -> dict[TableName, list[dict[str, Any]]]:
-    """Return the rows of small tables as a run pinned them."""
+    """Return the rows of small tables as a run pinned them. Raises `KeyError` for another table."""
+    versions = {item.table: item.version for item in run.tables}
     found = {}
     for table in tables:
-        rows = delta.read(target.warehouse / table.layer / table.name, run.version_of(table))
+        folder = target.warehouse / table.layer / table.name
+        rows = delta.read(folder, versions[str(table)])
         found[table] = [] if rows is None else rows.to_pylist()
     return found
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,20 +15,22 @@ from streampro import history
 from streampro.config import Target
 from streampro.contract import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.engine import Engine, Quarantined, Raw, Staged, connect
-from streampro.errors import ConfigError, ContractError, PipelineError
+from streampro.errors import ConfigError, ContractError, PipelineError, SourceError
 from streampro.history import PublishedTable, Run, Warned
 from streampro.pipeline import DUPLICATE, Model, Pipeline, TableName
-from streampro.quarantine import Books, outcomes
+from streampro.quarantine import Books, outcomes, without_secrets
 
 _PACKAGES = ("streampro", "ibis-framework", "duckdb", "deltalake", "pyarrow", "pandera")
 _SAMPLE_ROWS = 5
+
+Progress = Callable[[], float | None]
 
 
 class Watcher(Protocol):
     """Someone who is shown a run while it works."""
 
-    def step(self, what: str, progress: Callable[[], float]) -> AbstractContextManager[Any]:
-        """Surround a step; `progress` returns its finished share, from any thread."""
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[Any]:
+        """Surround a step; `progress` returns its finished share from any thread, null unknown."""
 
     def staged(self, table: TableName, rows: int, seconds: float) -> None:
         """Hear that a table was staged and audited."""
@@ -36,7 +39,7 @@ class Watcher(Protocol):
 class Unwatched:
     """Shows nothing."""
 
-    def step(self, what: str, progress: Callable[[], float]) -> AbstractContextManager[Any]:
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[Any]:
         """See `Watcher.step`."""
         return nullcontext()
 
@@ -66,6 +69,7 @@ def run(
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
     with history.writing(target.warehouse), connect(target) as engine:
         build = _Build(pipeline, target, engine, target.raw, watcher or Unwatched())
+        build.check_last_run()
         build.read_sources(models)
         for model in models:
             build.stage(model)
@@ -86,17 +90,32 @@ class _Build:
         self.watcher = watcher
         self.last = history.newest(target.warehouse)
         self.raw: dict[str, Raw] = {}
-        self.staged: dict[TableName, tuple[Staged, Model, float]] = {}
+        self.staged: dict[TableName, tuple[Staged, float]] = {}
         self.books: list[Books] = []
         self.warnings: list[Warned] = []
+
+    def check_last_run(self) -> None:
+        """Refuse a warehouse that another pipeline has written."""
+        if self.last and self.last.pipeline != self.pipeline.name:
+            raise ConfigError(
+                f"{self.target.warehouse} is the warehouse of pipeline {self.last.pipeline!r}. "
+                f"Give pipeline {self.pipeline.name!r} another with --warehouse."
+            )
 
     def read_sources(self, models: list[Model]) -> None:
         """Find and count all raw files first, so that a missing one is told before any work."""
         for name in dict.fromkeys(name for model in models for name in model.inputs):
             if name in self.pipeline.sources:
-                with self.watcher.step(f"count {name}", lambda: 0.0):
+                with self.watcher.step(f"count {name}", lambda: None):
                     source = self.pipeline.sources[name]
-                    self.raw[name] = self.engine.read_raw(source, self.raw_folder)
+                    raw = self.engine.read_raw(source, self.raw_folder)
+                    if source.format == "json_lines" and not raw.lines:
+                        files = ", ".join(file.path for file in raw.files)
+                        raise SourceError(
+                            f"{self.raw_folder}: the files of source {name!r} hold no line: "
+                            f"{files}. Nothing was published."
+                        )
+                    self.raw[name] = replace(raw, table=without_secrets(source, raw.table))
 
     def stage(self, model: Model) -> None:
         """Compute a model, keep its books, audit it."""
@@ -106,24 +125,38 @@ class _Build:
             if model.quarantine:
                 staged = self._quarantine(model, model(**inputs))
             else:
-                staged = self.engine.stage(model.table, model(**inputs), model)
+                staged = self.engine.stage(model.table, model(**inputs), model.contract)
             self._audit(model, staged, inputs)
-        self._keep(staged, model, time.monotonic() - start)
+        self._keep(staged, time.monotonic() - start)
 
     def publish(self) -> Run:
         """Publish everything that was staged, then the run itself."""
         published = {}
         number = self.last.run_id + 1 if self.last else 1
-        with self.watcher.step("publish", lambda: 0.0):
-            for table, (staged, model, seconds) in self.staged.items():
-                delta_version = self.engine.publish(staged, model, number)
+        with self.watcher.step("publish", lambda: None):
+            for table, (staged, seconds) in self.staged.items():
+                delta_version = self.engine.publish(staged, number)
                 published[str(table)] = PublishedTable(
                     str(table), delta_version, staged.rows, seconds
                 )
-        before = {
-            item.table: PublishedTable(item.table, item.version, item.rows)
-            for item in (self.last.tables if self.last else ())
+        before, hashes = self.last, self.pipeline.code_hashes()
+        built = {m.name for m in self.pipeline.models.values() if m.table in self.staged}
+        existing = {str(table) for table in self.pipeline.tables()}
+        kept_tables = {
+            item.table: replace(item, seconds=None)
+            for item in (before.tables if before else ())
+            if item.table in existing
         }
+        kept_code = {
+            name: code
+            for name, code in (before.code if before else {}).items()
+            if name in self.pipeline.models
+        }
+        kept_inputs = [
+            file
+            for file in (before.inputs if before else ())
+            if file.source in self.pipeline.sources and file.source not in self.raw
+        ]
         done = Run(
             run_id=number,
             started_at=self.started_at,
@@ -132,10 +165,10 @@ class _Build:
             target=self.target.name,
             engine=self.engine.name,
             packages={name: version(name) for name in _PACKAGES},
-            code=self.pipeline.code_hashes(),
-            inputs=tuple(file for raw in self.raw.values() for file in raw.files),
+            code=kept_code | {name: hashes[name] for name in self.pipeline.models if name in built},
+            inputs=(*kept_inputs, *(file for raw in self.raw.values() for file in raw.files)),
             books=tuple(self.books),
-            tables=tuple((before | published).values()),
+            tables=tuple((kept_tables | published).values()),
             warnings=tuple(self.warnings),
         )
         history.append(self.target.warehouse, done)
@@ -163,11 +196,11 @@ class _Build:
         account = _books(source.name, self.raw[source.name], split)
         account.check()
         self.books.append(account)
-        self._keep(split.rejected, model, time.monotonic() - start)
+        self._keep(split.rejected, time.monotonic() - start)
         return split.accepted
 
-    def _keep(self, staged: Staged, model: Model, seconds: float) -> None:
-        self.staged[staged.table] = (staged, model, seconds)
+    def _keep(self, staged: Staged, seconds: float) -> None:
+        self.staged[staged.table] = (staged, seconds)
         self.watcher.staged(staged.table, staged.rows, seconds)
 
     def _audit(self, model: Model, staged: Staged, inputs: dict[str, ir.Table]) -> None:

@@ -113,12 +113,16 @@ class TestBadInput:
         shutil.rmtree(raw / "events")
         fails(self.run(streampro, raw), 1, "events*.jsonl", "raw_events")
 
-    def test_empty_event_file_is_a_run_without_users(self, streampro, raw):
+    def test_event_files_without_a_line(self, streampro, raw):
         shutil.rmtree(raw / "events")
-        (raw / "events.jsonl").write_bytes(b"")
-        code, out, _ = self.run(streampro, raw)
-        assert code == 0
-        assert "Nobody has a session yet." in out.decode()
+        (raw / "events.jsonl").write_bytes(b"\n \r\n")
+        fails(self.run(streampro, raw), 1, "raw_events", "hold no line", "events.jsonl")
+        assert has_no_run(Path("w"))
+
+    def test_csv_quote_that_is_never_closed(self, streampro, raw):
+        (raw / "users.csv").write_text((raw / "users.csv").read_text() + 'u9,"2026-01-01,free\n')
+        fails(self.run(streampro, raw), 1, "users.csv", "RFC 4180")
+        assert has_no_run(Path("w"))
 
     def test_file_that_is_no_gzip(self, streampro, raw):
         (raw / "events.jsonl.gz").write_bytes(b"{}\n")
@@ -153,6 +157,16 @@ class TestBadInput:
         (raw / "videos.csv").unlink()
         fails(self.run(streampro, raw), 1, "videos.csv")
         assert streampro(*ask) == before
+
+    def test_file_names_that_look_like_patterns_are_names(self, streampro, raw):
+        line = '{"user_id":"%s","session_id":"s","event_name":"x","timestamp":"2026-01-01T00:00Z"}'
+        shutil.rmtree(raw / "events")
+        (raw / "events[1].jsonl").write_text(line % "in brackets")
+        (raw / "events1.jsonl").write_text(line % "plain")
+        assert self.run(streampro, raw)[0] == 0
+        query = "select user_id from staging.events order by user_id"
+        _, out, _ = streampro("sql", query, "--warehouse", "w", "--format", "json")
+        assert json.loads(out) == [{"user_id": "in brackets"}, {"user_id": "plain"}]
 
 
 class TestBadCall:
@@ -227,7 +241,58 @@ class TestSql:
         _, out, _ = streampro("history", "--warehouse", "w", "--json")
         [run] = json.loads(out)
         assert (run["run_id"], run["engine"], run["pipeline"]) == (1, "duckdb", "viewing")
-        assert {"path", "size", "modified_ns"} == run["inputs"][0].keys()
+        assert {"source", "path", "size", "modified_ns"} == run["inputs"][0].keys()
+
+
+def test_an_earlier_run_can_be_asked(streampro, raw):
+    ask = ("sql", "select users from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
+    streampro("run", "--raw", raw, "--warehouse", "w")
+    _, first, _ = streampro(*ask)
+    (raw / "events" / "events-2026-01-01.jsonl").unlink()
+    streampro("run", "--raw", raw, "--warehouse", "w")
+    _, second, _ = streampro(*ask)
+    assert first != second
+    assert streampro(*ask, "--run", "1") == (0, first, "")
+    fails(streampro(*ask, "--run", "3"), 2, "no run 3")
+
+
+@pytest.mark.parametrize("name", ["w[1]", "w%20x"])
+def test_warehouse_path_that_delta_readers_misread_is_refused(streampro, name):
+    fails(streampro("run", "--raw", SAMPLE, "--warehouse", name), 2, "must not contain")
+
+
+@pytest.mark.parametrize("query", ["", " ; ", "select cast('a' as int)"])
+def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
+    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+    fails(streampro("sql", query, "--warehouse", "w"), 2, "the query is")
+
+
+def test_warehouse_of_another_pipeline_is_refused(streampro, here):
+    (here / "mine.py").write_text(
+        "from streampro import Pipeline\n"
+        "from streampro.viewing import answers, intermediate, mart, raw, staging\n"
+        "PIPELINE = Pipeline('mine', [raw, staging, intermediate, mart, answers])\n"
+    )
+    args = ("run", "--raw", SAMPLE, "--warehouse", "w")
+    streampro(*args)
+    result = streampro(*args, "--pipeline", "mine:PIPELINE")
+    fails(result, 2, "'viewing'", "'mine'", "--warehouse")
+
+
+def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro):
+    args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+    _, first, _ = streampro("run", *args)
+    _, second, _ = streampro("run", "--select", "users", *args)
+    before, after = json.loads(first)["run"], json.loads(second)["run"]
+    assert after["code"] == before["code"]
+    assert sorted(f["path"] for f in after["inputs"]) == sorted(f["path"] for f in before["inputs"])
+
+
+def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
+    args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+    streampro("run", *args)
+    _, out, _ = streampro("run", "--select", "q1_engagement", *args)
+    assert set(json.loads(out)["answers"]) == {"q1_engagement"}
 
 
 def test_nothing_published_is_said(streampro):
@@ -268,6 +333,6 @@ def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.decode().strip() == "Interrupted. Nothing was published."
+    assert err.decode().strip() == "Interrupted."
     assert has_no_run(Path("w"))
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

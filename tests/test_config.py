@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streampro.config import DEFAULT_PIPELINE, DuckDBSettings, Target, did_you_mean, load_target
+from streampro.config import DuckDBSettings, Target, did_you_mean, load_target
 from streampro.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ def test_local_needs_no_file(tmp_path: Path) -> None:
     for configs in (tmp_path, tmp_path / "missing"):
         target = load_target(configs=configs)
         assert (target.name, target.engine, target.raw) == ("local", "duckdb", None)
-        assert (target.warehouse, target.pipeline) == (Path("warehouse"), DEFAULT_PIPELINE)
+        assert (target.warehouse, target.pipeline) == (Path("warehouse"), None)
         assert target.duckdb == DuckDBSettings()
 
 

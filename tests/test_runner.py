@@ -199,7 +199,7 @@ def test_selection_builds_a_part_and_keeps_the_other_versions(target: Target) ->
     second = run(SHOP, target, select="sales")
     changed = {"staging.sales": 1, "staging.sales_rejected": 1}
     assert versions(second) == versions(first) | changed
-    assert [item.path for item in second.inputs] == ["sales.jsonl"]
+    assert [item.path for item in second.inputs] == ["shops.csv", "sales.jsonl"]
     kept = {item.table: item for item in second.tables}["mart.revenue"]
     assert kept == PublishedTable("mart.revenue", 0, 2)
     assert revenue(target) == REVENUE
@@ -302,7 +302,7 @@ def test_lines_that_vanish_inside_a_transform_are_caught_by_the_books(target: Ta
         run(leaky, target)
     assert str(caught.value) == (
         "the books of raw_sales do not balance: 6 lines, but 2 accepted + 1 duplicates + "
-        "2 rejected = 5. Nothing was published."
+        "2 rejected = 5. Nothing was published. If a file grew while it was read, run again."
     )
     assert published_files(target) == set()
 

@@ -119,7 +119,10 @@ def remove_leftovers(warehouse: Path, staging: Path) -> None:
     for path in warehouse.glob(f"*/*/*{staging.name}*.parquet"):
         if path not in _live_files(path.parent):
             path.unlink()
-    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        shutil.rmtree(staging)
+    except OSError as error:
+        raise WarehouseError(f"{staging} cannot be removed: {error}") from error
 
 
 def _live_files(folder: Path) -> set[Path]:

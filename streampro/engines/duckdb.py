@@ -1,6 +1,8 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -37,23 +39,32 @@ file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only
 
 
 class DuckDBEngine:
-    """Computes in one process; staged files lie in the warehouse until they are published."""
+    """Computes in one process; staged files lie in the warehouse until they are published.
+
+    One that only reads (`writes=False`) leaves no trace in the warehouse.
+    """
 
     name = "duckdb"
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, writes: bool = True) -> None:
         self.warehouse = target.warehouse
         self.token = uuid4().hex[:12]
         self.staging = self.warehouse / "_streampro" / "staging" / self.token
         self.counter = 0
+        self.spill = self.staging if writes else Path(tempfile.gettempdir()) / self.token
         settings = target.duckdb
         config: dict[str, Any] = {
             "preserve_insertion_order": False,
-            "temp_directory": str(settings.temp_directory or self.staging / "spill"),
+            "temp_directory": str(settings.temp_directory or self.spill / "spill"),
         }
         config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
-        with _errors("DuckDB cannot start"):
+        try:
+            self.spill.mkdir(parents=True, exist_ok=True)
             self.ibis = ibis.duckdb.connect(**config)
+        except duckdb.Error as error:
+            raise ConfigError(f"DuckDB refuses its settings: {error}") from error
+        except OSError as error:
+            raise EngineError(f"DuckDB cannot start: {error}") from error
         self.connection = self.ibis.con
         self.connection.execute(
             "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
@@ -82,12 +93,9 @@ class DuckDBEngine:
             self.knows_delta = True
         return f"SELECT * FROM delta_scan({_quoted(folder)}, version => {version})"
 
-    def stage(self, table: TableName, rows: ir.Table, model: Model) -> Staged:
+    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
-        contract = model.contract if table == model.table else Rejected
-        schema = schema_of(contract)
-        folder = self._folder(table)
-        return self._staged(table, self._copy(rows, folder), schema)
+        return self._staged(table, self._copy(rows, self._folder(table)), contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one COPY parses, de-duplicates, counts and splits.
@@ -99,14 +107,14 @@ class DuckDBEngine:
         accepted = [file for file in files if file.path.parent.name == "is_rejected=false"]
         staged = self._view(self._scan_files(files, outcomes.schema()))
         return Quarantined(
-            accepted=self._staged(model.table, accepted, schema_of(model.contract)),
-            rejected=self.stage(model.rejected, rejected_lines(staged), model),
+            accepted=self._staged(model.table, accepted, model.contract),
+            rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
             tally=self.fetch(tally(staged)),
         )
 
-    def publish(self, staged: Staged, model: Model, run: int) -> int:
+    def publish(self, staged: Staged, run: int) -> int:
         """See `Engine.publish`."""
-        contract = model.contract if staged.table == model.table else Rejected
+        contract = staged.contract
         folder = self.warehouse / staged.table.layer / staged.table.name
         description = contract.to_schema().description or ""
         return delta.overwrite(folder, staged.payload, _arrow_schema(contract), description, run)
@@ -121,6 +129,8 @@ class DuckDBEngine:
 
         Raises `ConfigError` for a query that DuckDB refuses.
         """
+        if not sql.strip(" \t\r\n;"):
+            raise ConfigError("the query is empty.")
         for table, version in versions.items():
             scan = self.scan(self.warehouse / table.layer / table.name, version)
             with _errors(f"{table} cannot be read"):
@@ -128,10 +138,10 @@ class DuckDBEngine:
                 self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
         try:
             return self.connection.execute(sql).to_arrow_table()
-        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            raise ConfigError(f"the query is wrong: {error}") from error
-        except duckdb.Error as error:
+        except (duckdb.OperationalError, duckdb.InternalError) as error:
             raise EngineError(f"the query failed: {error}") from error
+        except duckdb.Error as error:
+            raise ConfigError(f"the query is wrong: {error}") from error
 
     def progress(self) -> float:
         """See `Engine.progress`."""
@@ -140,7 +150,10 @@ class DuckDBEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.ibis.disconnect()
-        delta.remove_leftovers(self.warehouse, self.staging)
+        if self.spill == self.staging:
+            delta.remove_leftovers(self.warehouse, self.staging)
+        else:
+            shutil.rmtree(self.spill, ignore_errors=True)
 
     def __enter__(self) -> "DuckDBEngine":
         return self
@@ -161,9 +174,9 @@ class DuckDBEngine:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _staged(self, table: TableName, files: list[DataFile], schema: ibis.Schema) -> Staged:
-        data = self._view(self._scan_files(files, schema))
-        return Staged(table, sum(file.rows for file in files), data, files)
+    def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
+        data = self._view(self._scan_files(files, schema_of(contract)))
+        return Staged(table, contract, sum(file.rows for file in files), data, files)
 
     def _scan_files(self, files: Sequence[DataFile], schema: ibis.Schema) -> str:
         """Return the query that reads staged files; it has its columns even where it has none."""
@@ -289,7 +302,7 @@ def _parquet(paths: Sequence[Path | None]) -> str:
 
 
 def _list(paths: Sequence[Path]) -> str:
-    return f"[{', '.join(_quoted(path) for path in paths)}]"
+    return f"[{', '.join(map(_quoted, paths))}]"
 
 
 def _quoted(value: object) -> str:

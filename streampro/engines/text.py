@@ -19,6 +19,8 @@ from streampro.pipeline import Source
 
 _BATCH = 10_000
 _BLANK = " \t\r\n"
+_GLOB_SIGNS = frozenset("*?[")
+"""An engine would take a path with one of them for a pattern, and read other files."""
 _LONE_CR = "\ud800"
 """Stands for a CR within a record; no decoded text holds this lone surrogate."""
 
@@ -56,7 +58,7 @@ def read(source: Source, raw: Path, scratch: Path) -> Text:
     Raises `SourceError` for a missing or unreadable file, column or an overlong line.
     """
     paths = find(source, raw)
-    files = tuple(_fingerprint(path, raw) for path in paths)
+    files = tuple(_fingerprint(source, path, raw) for path in paths)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     rewritten = scratch.with_suffix(".parquet")
     if source.format == "csv":
@@ -65,7 +67,11 @@ def read(source: Source, raw: Path, scratch: Path) -> Text:
         return Text(files, records.rows, rewritten=rewritten, invalid_utf8=records.flagged)
     with ThreadPoolExecutor() as pool:
         census = list(pool.map(count_lines, paths))
-    plain = tuple(path for path, counted in zip(paths, census, strict=True) if counted.plain)
+    plain = tuple(
+        path
+        for path, counted in zip(paths, census, strict=True)
+        if counted.plain and not _GLOB_SIGNS & set(str(path))
+    )
     total = sum(counted.lines for counted in census)
     odd = [path for path in paths if path not in plain]
     if not odd:
@@ -94,9 +100,9 @@ class _Counted:
             yield row
 
 
-def _fingerprint(path: Path, raw: Path) -> InputFile:
+def _fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
     stat = path.stat()
-    return InputFile(_relative(path, raw), stat.st_size, stat.st_mtime_ns)
+    return InputFile(source.name, _relative(path, raw), stat.st_size, stat.st_mtime_ns)
 
 
 def _relative(path: Path, raw: Path) -> str:
@@ -119,28 +125,38 @@ def _csv_records(
     of it were not UTF-8.
     """
     csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
-    name = _relative(path, raw)
-    rewrite = _Rewriter()
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-            records = csv.reader(_lone_cr_hidden(file))
+            records = csv.reader(_lone_cr_hidden(file), strict=True)
             header = [title.strip(_BLANK) for title in _first(records)]
-            width = len(header)
             places = [_place(column, header, path) for column in source.fields]
-            for record in records:
-                if len(record) != width:
-                    if not any(field.strip(_BLANK) for field in record[:1]) and len(record) < 2:
-                        continue
-                    record = (record + [""] * (width - len(record)))[:width]
-                line = rewrite(record)
-                if _LONE_CR in line:
-                    line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
-                invalid = not line.isascii() and _has_escaped_bytes(line)
-                if invalid:
-                    line, *record = (_replaced(text) for text in (line, *record))
-                yield (*map(record.__getitem__, places), line, name), invalid
-    except (OSError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read as CSV: {error}.") from error
+            for record, line, invalid in _readable(records, len(header)):
+                fields = map(record.__getitem__, places)
+                yield (*fields, line, _relative(path, raw)), invalid
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}, line {records.line_num} cannot be read as CSV (RFC 4180): {error}. "
+            "Nothing was published."
+        ) from error
+
+
+def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[str], str, bool]]:
+    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced."""
+    rewrite = _Rewriter()
+    for record in records:
+        if len(record) != width:
+            if len(record) < 2 and not "".join(record).strip(_BLANK):
+                continue
+            record = (record + [""] * (width - len(record)))[:width]
+        line = rewrite(record)
+        if _LONE_CR in line:
+            line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
+        invalid = not line.isascii() and _has_escaped_bytes(line)
+        if invalid:
+            line, *record = (_replaced(text) for text in (line, *record))
+        yield record, line, invalid
 
 
 def _first(records: Iterator[list[str]]) -> list[str]:

@@ -87,9 +87,9 @@ def published(engine: DuckDBEngine, rows: list[Row], built: Model = THINGS) -> P
     schema = pa.schema(field.with_nullable(True) for field in schema_of(Things).to_pyarrow())
     data = pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema)
     table = engine.ibis.create_table("rows_of_things", data, overwrite=True)
-    staged = engine.stage(built.table, table, built)
+    staged = engine.stage(built.table, table, built.contract)
     assert staged.rows == len(rows)
-    engine.publish(staged, built, 1)
+    engine.publish(staged, 1)
     return engine.warehouse / built.table.layer / built.name
 
 

@@ -196,10 +196,10 @@ def test_drop_off_without_sessions_has_no_rows(rows_of):
     assert rows_of(q3_dropoff, fact_user_session=[]) == []
 
 
-def test_empty_sources_give_empty_tables_and_one_row_of_engagement(warehouse):
-    built = warehouse([])
+def test_without_an_accepted_event_tables_are_empty_and_engagement_is_one_row(warehouse):
+    built = warehouse(["no event"])
     tables = built.tables()
     [engagement] = tables.pop("answers.q1_engagement")
     assert dict(engagement) == {"users": 0, "reached_users": 0, "reached_rate": None}
-    assert {name for name, rows in tables.items() if rows} == set()
+    assert {name for name, rows in tables.items() if rows} == {"staging.events_rejected"}
     assert len(tables) == 10

@@ -667,6 +667,7 @@ def test_a_cr_within_a_csv_field_does_not_end_the_record(stage):
 
 def test_unreadable_csv_numbers_and_dates_are_null_and_a_warning(warehouse):
     built = warehouse(
+        [EVENT],
         users=USERS + "u1,2025-02-30,a,b,c\nu2,01.03.2025,a,b,c\nu3,,a,b,c\nu4,2025-03-01,a,b,c\n",
         videos=VIDEOS + "v1,a,b,4:30\nv2,a,b,\nv3,a,b,60\n",
     )
@@ -782,7 +783,9 @@ def test_every_source_has_books_that_balance(warehouse):
 def test_a_missing_file_or_column_is_named_and_nothing_is_written(
     raw_folder, tmp_path, files, named
 ):
-    target = Target(name="test", raw=raw_folder(**files), warehouse=tmp_path / "warehouse")
+    target = Target(
+        name="test", raw=raw_folder(**{"lines": [EVENT]} | files), warehouse=tmp_path / "warehouse"
+    )
     with pytest.raises(SourceError) as error:
         run(PIPELINE, target)
     assert all(word in str(error.value) for word in named)
@@ -794,3 +797,18 @@ def test_devices_csv_is_not_needed_and_not_loaded(warehouse):
     built = warehouse([EVENT], files={"devices.csv": b"\xff broken"})
     assert not [item for item in built.run.tables if "device" in item.table]
     assert [file.path for file in built.run.inputs] == ["events.jsonl", "users.csv", "videos.csv"]
+
+
+def test_ip_inside_an_object_or_list_of_a_text_field_is_masked(warehouse):
+    built = warehouse(
+        [
+            EVENT | {"device": {"ip": "9.9.9.9"}},
+            EVENT | {"device": [{"a": 1, "IP": "9.9.9.9"}]},
+            EVENT | {"device": "brace }"},
+        ]
+    )
+    assert pick(built.rows("staging.events"), "device") == [
+        ('[{"a":1,"ip":"***"}]',),
+        ("brace }",),
+        ('{"ip":"***"}',),
+    ]
