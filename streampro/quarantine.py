@@ -55,14 +55,22 @@ def without_secrets(source: Source, rows: ir.Table) -> ir.Table:
     """
     if not source.secret:
         return rows
-    return rows.mutate(**{name: _masked(rows[name], source.secret) for name in source.fields})
+    texts = {name: rows[name] for name in source.fields}
+    return rows.mutate(
+        **{
+            name: ibis.cases(
+                (text.endswith("}") | text.endswith("]"), _masked(text, source.secret)),
+                else_=text,
+            )
+            for name, text in texts.items()
+        }
+    )
 
 
 def _masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
-    masked = text
     for key in secret:
-        masked = mask_json_value(masked, key)
-    return ibis.cases((text.endswith("}") | text.endswith("]"), masked), else_=text)
+        text = mask_json_value(text, key)
+    return text
 
 
 def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
@@ -74,9 +82,7 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     `unreadable`, those of them in which a value could not be read.
     """
     rows = with_reasons(model.contract, rows)
-    text = rows.raw_line
-    for key in secret:
-        text = mask_json_value(text, key)
+    text = _masked(rows.raw_line, secret)
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
     keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))

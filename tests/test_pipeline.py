@@ -102,7 +102,7 @@ def test_model_is_the_function_it_was_made_of() -> None:
 def test_what_a_module_imports_is_declared_once() -> None:
     raw = module("raw", lines(), first)
     silver = module("silver", second)
-    silver.first, silver.lines = raw.first, raw.lines  # type: ignore[attr-defined]
+    silver.first, silver.lines = raw.first, raw.lines  # type: ignore[attr-defined]  # a made module
     assert set(Pipeline("imports", [silver, raw]).models) == {"first", "second"}
     with pytest.raises(PipelineError, match="takes 'first'"):
         Pipeline("imports", [silver])

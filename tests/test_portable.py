@@ -111,7 +111,7 @@ def test_to_integer() -> None:
 
 
 def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]  # open number of parts
 
 
 def test_to_utc() -> None:

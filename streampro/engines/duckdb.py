@@ -73,7 +73,8 @@ class DuckDBEngine:
 
     def read_raw(self, source: Source, raw: Path) -> Raw:
         """See `Engine.read_raw`."""
-        found = text.read(source, raw, self.staging / source.name)
+        self.counter += 1  # a new name each time: DuckDB caches files by path
+        found = text.read(source, raw, self.staging / f"{source.name}-{self.counter}")
         query = (
             _json_query(source, found, raw)
             if source.format == "json_lines"
@@ -114,10 +115,11 @@ class DuckDBEngine:
 
     def publish(self, staged: Staged, run: int) -> int:
         """See `Engine.publish`."""
-        contract = staged.contract
         folder = self.warehouse / staged.table.layer / staged.table.name
-        description = contract.to_schema().description or ""
-        return delta.overwrite(folder, staged.payload, _arrow_schema(contract), description, run)
+        description = staged.contract.to_schema().description or ""
+        return delta.overwrite(
+            folder, staged.payload, _arrow_schema(staged.contract), description, run
+        )
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
