@@ -2,6 +2,9 @@
 TARGET ?= $(or $(STREAMPRO_TARGET),local)
 PYTHON ?= python3
 BIN := .venv/bin
+RUNTIME := .venv/installed$(if $(shell grep -s '^engine *= *"spark"' configs/$(TARGET).toml),-spark)
+LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help install dev run test check lint types format readme lock bench clean
@@ -13,7 +16,7 @@ install: .venv/installed  ## make .venv with what a run needs
 
 dev: .venv/installed-dev  ## the same with everything that tests and checks need
 
-run: .venv/installed  ## run the pipeline on data/sample and print the answers (TARGET=local)
+run: $(RUNTIME)  ## run the pipeline on data/sample and print the answers (TARGET=local)
 	@$(BIN)/streampro run --target $(TARGET)
 
 test: .venv/installed-dev  ## run all tests
@@ -36,11 +39,9 @@ readme: .venv/installed-dev  ## write the table design of the README from the co
 	@$(BIN)/python tools/tables.py
 
 lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
-	@$(BIN)/uv pip compile -q --upgrade --no-config --universal --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile -q --upgrade --no-config --universal --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --python-version 3.11 --group dev pyproject.toml \
-	  -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) -o requirements.lock
+	@$(LOCK) --extra spark -c requirements.lock -o requirements-spark.lock
+	@$(LOCK) --extra spark --group dev -c requirements-spark.lock -o requirements-dev.lock
 
 bench: .venv/installed-dev  ## measure against handwritten SQL (EVENTS=10000000)
 	@$(BIN)/python benchmarks/run.py --events $(or $(EVENTS),10000000)
@@ -54,6 +55,10 @@ clean:  ## remove the environment and what runs and tools left
 .venv/installed: requirements.lock pyproject.toml | .venv/bin/python
 	$(BIN)/pip install -q --require-hashes -r requirements.lock
 	$(BIN)/pip install -q --no-deps -e .
+	@touch $@
+
+.venv/installed-spark: requirements-spark.lock .venv/installed
+	$(BIN)/pip install -q --require-hashes -r requirements-spark.lock
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed

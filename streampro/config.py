@@ -1,13 +1,12 @@
 """Targets: which engine runs a pipeline, and where its raw data and its warehouse live."""
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, did_you_mean
 
 CONFIGS = Path("configs")
 
@@ -64,12 +63,6 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
         return Target(**{**settings, **given, "name": name})
     except ValidationError as error:
         raise ConfigError(f"target {name!r} ({path}): {_explain(error)}") from error
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """Return `"Did you mean 'x'? "` for the known word closest to `word`, or an empty text."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

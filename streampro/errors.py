@@ -20,6 +20,9 @@ except streampro.DataError as error:      # nothing was published
 ```
 """
 
+import difflib
+from collections.abc import Sequence
+
 
 class StreamProError(Exception):
     """Base of all StreamPro errors; `exit_code` is what the command line returns."""
@@ -63,3 +66,9 @@ class EngineError(StreamProError):
 
 class WarehouseError(EngineError):
     """The warehouse is busy, foreign, damaged or read-only."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `"Did you mean 'x'? "` for the known word closest to `word`, or an empty text."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""

@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple, TypeVar
 import ibis
 import ibis.expr.types as ir
 
-from streampro.config import did_you_mean
 from streampro.contract import Contract, Rejected, references_of, schema_of, with_reasons
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, did_you_mean
 from streampro.nullability import origin_of_null
 
 ANSWERS = "answers"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streampro.config import DuckDBSettings, Target, did_you_mean, load_target
-from streampro.errors import ConfigError
+from streampro.config import DuckDBSettings, Target, load_target
+from streampro.errors import ConfigError, did_you_mean
 
 
 def write(configs: Path, text: str, name: str = "local") -> Path:

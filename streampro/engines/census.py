@@ -15,10 +15,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from streampro.engines.records import LONGEST_LINE
 from streampro.errors import SourceError
 
-LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
 LONGEST_PLAIN_LINE = 1024 * 1024
 SEPARATOR = "\x02"
 """A byte that no plain file holds, so that a CSV reader can be told that it separates columns."""

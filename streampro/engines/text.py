@@ -1,7 +1,5 @@
 """Raw text files on local disks, made ready for an engine by the reading rules."""
 
-import csv
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,18 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streampro.config import did_you_mean
 from streampro.engine import InputFile
-from streampro.engines.census import LONGEST_LINE, count_lines, exact_lines
+from streampro.engines.census import count_lines, exact_lines
+from streampro.engines.records import HOW_TO_DECODE, read_records
 from streampro.errors import SourceError
 from streampro.pipeline import Source
 
 _BATCH = 10_000
-_BLANK = " \t\r\n"
 _GLOB_SIGNS = frozenset("*?[")
 """An engine would take a path with one of them for a pattern, and read other files."""
-_LONE_CR = "\ud800"
-"""Stands for a CR within a record; no decoded text holds this lone surrogate."""
 
 
 @dataclass(frozen=True)
@@ -124,84 +119,9 @@ def _csv_records(
     """Yield a row per record, the source's fields, the raw line and the file; and whether bytes
     of it were not UTF-8.
     """
-    csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-            records = csv.reader(_lone_cr_hidden(file), strict=True)
-            header = [title.strip(_BLANK) for title in _first(records)]
-            places = [_place(column, header, path) for column in source.fields]
-            for record, line, invalid in _readable(records, len(header)):
-                fields = map(record.__getitem__, places)
-                yield (*fields, line, _relative(path, raw)), invalid
+        with path.open(**HOW_TO_DECODE) as file:
+            for row, invalid in read_records(file, [*source.fields], str(path)):
+                yield (*row, _relative(path, raw)), invalid
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
-    except csv.Error as error:
-        raise SourceError(
-            f"{path}, line {records.line_num} cannot be read as CSV (RFC 4180): {error}. "
-            "Nothing was published."
-        ) from error
-
-
-def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[str], str, bool]]:
-    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced."""
-    rewrite = _Rewriter()
-    for record in records:
-        if len(record) != width:
-            if len(record) < 2 and not "".join(record).strip(_BLANK):
-                continue
-            record = (record + [""] * (width - len(record)))[:width]
-        line = rewrite(record)
-        if _LONE_CR in line:
-            line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
-        invalid = not line.isascii() and _has_escaped_bytes(line)
-        if invalid:
-            line, *record = (_replaced(text) for text in (line, *record))
-        yield record, line, invalid
-
-
-def _first(records: Iterator[list[str]]) -> list[str]:
-    """Return the first record that is not blank."""
-    return next((record for record in records if "".join(record).strip(_BLANK)), [])
-
-
-def _lone_cr_hidden(file: Iterable[str]) -> Iterator[str]:
-    """Replace every CR that does not end a line: records end at LF, but `csv` sees an end in it."""
-    for line in file:
-        text = line.removesuffix("\n").removesuffix("\r")
-        yield text.replace("\r", _LONE_CR) + line[len(text) :] if "\r" in text else line
-
-
-def _has_escaped_bytes(text: str) -> bool:
-    return any("\udc80" <= letter <= "\udcff" for letter in text)
-
-
-def _replaced(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-class _Rewriter:
-    """Writes a record as one CSV line, quoting only what RFC 4180 says must be."""
-
-    def __init__(self) -> None:
-        self.line = ""
-        self.writer = csv.writer(self, lineterminator="\r\n")
-
-    def __call__(self, record: list[str]) -> str:
-        line = ",".join(record)
-        special = '"' in line or "\n" in line or "\r" in line
-        if not special and line.count(",") == len(record) - 1:
-            return line
-        self.writer.writerow(record)
-        return self.line
-
-    def write(self, line: str) -> None:
-        self.line = line.removesuffix("\r\n")
-
-
-def _place(column: str, header: list[str], path: Path) -> int:
-    if column not in header:
-        raise SourceError(
-            f"{path} has no column {column!r}. {did_you_mean(column, header)}"
-            f"Its columns: {', '.join(header) or 'none, the file is empty'}."
-        )
-    return header.index(column)

@@ -1,0 +1,111 @@
+"""CSV records by RFC 4180, from the standard library alone: the same code reads them on every
+engine, in this process or in a worker's.
+"""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+from streampro.errors import SourceError, did_you_mean
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
+HOW_TO_DECODE: dict[str, str] = {
+    "encoding": "utf-8-sig",
+    "errors": "surrogateescape",
+    "newline": "\n",
+}
+"""Options of the text file that `read_records` reads."""
+
+_BLANK = " \t\r\n"
+_LONE_CR = "\ud800"
+"""Stands for a CR within a record; no decoded text holds this lone surrogate."""
+
+
+def read_records(
+    lines: Iterable[str], columns: Sequence[str], place: str
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield a row per record, the named columns and the raw line; and whether bytes of it were
+    not UTF-8.
+
+    The first record that is not blank is the header. `lines` come from a file that was opened by
+    `HOW_TO_DECODE`. Raises `SourceError`, naming `place`, for a missing column and for text that
+    breaks RFC 4180.
+    """
+    csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
+    records = csv.reader(_lone_cr_hidden(lines), strict=True)
+    try:
+        header = [title.strip(_BLANK) for title in _first(records)]
+        places = [_place(column, header, place) for column in columns]
+        for record, line, invalid in _readable(records, len(header)):
+            yield (*map(record.__getitem__, places), line), invalid
+    except csv.Error as error:
+        raise SourceError(
+            f"{place}, line {records.line_num} cannot be read as CSV (RFC 4180): {error}. "
+            "Nothing was published."
+        ) from error
+
+
+def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[str], str, bool]]:
+    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced."""
+    rewrite = _Rewriter()
+    for record in records:
+        if len(record) != width:
+            if len(record) < 2 and not "".join(record).strip(_BLANK):
+                continue
+            record = (record + [""] * (width - len(record)))[:width]
+        line = rewrite(record)
+        if _LONE_CR in line:
+            line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
+        invalid = not line.isascii() and _has_escaped_bytes(line)
+        if invalid:
+            line, *record = (_replaced(text) for text in (line, *record))
+        yield record, line, invalid
+
+
+def _first(records: Iterator[list[str]]) -> list[str]:
+    """Return the first record that is not blank."""
+    return next((record for record in records if "".join(record).strip(_BLANK)), [])
+
+
+def _lone_cr_hidden(file: Iterable[str]) -> Iterator[str]:
+    """Replace every CR that does not end a line: records end at LF, but `csv` sees an end in it."""
+    for line in file:
+        text = line.removesuffix("\n").removesuffix("\r")
+        yield text.replace("\r", _LONE_CR) + line[len(text) :] if "\r" in text else line
+
+
+def _has_escaped_bytes(text: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def _replaced(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+class _Rewriter:
+    """Writes a record as one CSV line, quoting only what RFC 4180 says must be."""
+
+    def __init__(self) -> None:
+        self.line = ""
+        self.writer = csv.writer(self, lineterminator="\r\n")
+
+    def __call__(self, record: list[str]) -> str:
+        line = ",".join(record)
+        special = '"' in line or "\n" in line or "\r" in line
+        if not special and line.count(",") == len(record) - 1:
+            return line
+        self.writer.writerow(record)
+        return self.line
+
+    def write(self, line: str) -> None:
+        self.line = line.removesuffix("\r\n")
+
+
+def _place(column: str, header: list[str], place: str) -> int:
+    if column not in header:
+        raise SourceError(
+            f"{place} has no column {column!r}. {did_you_mean(column, header)}"
+            f"Its columns: {', '.join(header) or 'none, the file is empty'}."
+        )
+    return header.index(column)

@@ -1,0 +1,1 @@
+"""Pytest plugin for pipelines: the same test on every engine."""
