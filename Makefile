@@ -7,10 +7,10 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev run test check lint types format readme lock bench clean
+.PHONY: help install dev run test check lint types format readme lock cluster-up cluster-down bench clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv with what a run needs
 
@@ -42,6 +42,12 @@ lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
 	@$(LOCK) -o requirements.lock
 	@$(LOCK) --extra spark -c requirements.lock -o requirements-spark.lock
 	@$(LOCK) --extra spark --group dev -c requirements-spark.lock -o requirements-dev.lock
+
+cluster-up: .venv/installed-spark  ## start a Spark master and two workers on this machine
+	@$(BIN)/python tools/cluster.py up
+
+cluster-down: .venv/installed-spark  ## stop them
+	@$(BIN)/python tools/cluster.py down
 
 bench: .venv/installed-dev  ## measure against handwritten SQL (EVENTS=10000000)
 	@$(BIN)/python benchmarks/run.py --events $(or $(EVENTS),10000000)

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streampro.certificate import Certificate
     from streampro.config import Target, load_target
     from streampro.contract import Contract, Instant, column, rule
     from streampro.errors import (
@@ -24,17 +25,20 @@ if TYPE_CHECKING:
         ContractError,
         DataError,
         EngineError,
+        ParityError,
         PipelineError,
         SourceError,
         StreamProError,
         WarehouseError,
     )
     from streampro.history import Run, runs
+    from streampro.parity import prove
     from streampro.pipeline import Model, Pipeline, Source, model
     from streampro.query import sql
     from streampro.runner import run
 
 _HOME = {
+    "certificate": ("Certificate",),
     "config": ("Target", "load_target"),
     "contract": ("Contract", "Instant", "column", "rule"),
     "errors": (
@@ -43,18 +47,21 @@ _HOME = {
         "ContractError",
         "DataError",
         "EngineError",
+        "ParityError",
         "PipelineError",
         "SourceError",
         "StreamProError",
         "WarehouseError",
     ),
     "history": ("Run", "runs"),
+    "parity": ("prove",),
     "pipeline": ("Model", "Pipeline", "Source", "model"),
     "query": ("sql",),
     "runner": ("run",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
+    "Certificate",
     "Target",
     "load_target",
     "Contract",
@@ -66,12 +73,14 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "ContractError",
     "DataError",
     "EngineError",
+    "ParityError",
     "PipelineError",
     "SourceError",
     "StreamProError",
     "WarehouseError",
     "Run",
     "runs",
+    "prove",
     "Model",
     "Pipeline",
     "Source",

@@ -16,6 +16,7 @@ import click
 from streampro.errors import ConfigError, StreamProError
 
 if TYPE_CHECKING:
+    from streampro.certificate import Certificate
     from streampro.config import Target
     from streampro.history import Run
     from streampro.pipeline import Pipeline
@@ -75,10 +76,8 @@ _OPTIONS = {
         show_default=True,
         help="Configuration to use: configs/NAME.toml.",
     ),
-    "raw": click.option("--raw", type=click.Path(path_type=Path), help="Folder of the raw files."),
-    "warehouse": click.option(
-        "--warehouse", type=click.Path(path_type=Path), help="Where tables live."
-    ),
+    "raw": click.option("--raw", type=click.Path(), help="Folder of the raw files."),
+    "warehouse": click.option("--warehouse", type=click.Path(), help="Where tables live."),
     "pipeline": click.option("--pipeline", metavar="MODULE:NAME", help="Pipeline to use."),
     "debug": click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 }
@@ -106,11 +105,14 @@ def run_command(select: str | None, as_json: bool, **options: Any) -> None:
 @cli.command()
 @_options("pipeline")
 def check(**options: Any) -> None:
-    """Compare every model with its contract, without engine or data."""
+    """Compare every model with its contract, and refuse what engines compute differently.
+
+    Needs neither engine nor data.
+    """
     from streampro.errors import PipelineError
 
     _, pipeline = _load(**options)
-    if problems := pipeline.problems():
+    if problems := [*pipeline.problems(), *pipeline.unportable()]:
         raise PipelineError("\n".join(problems))
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")
@@ -171,6 +173,46 @@ def history(as_json: bool, **options: Any) -> None:
             for run in runs
         ],
     )
+
+
+@cli.command()
+@click.option("--left", metavar="NAME", default="local", show_default=True, help="One target.")
+@click.option(
+    "--right", metavar="NAME", default="spark-local", show_default=True, help="The other target."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="parity.json",
+    show_default=True,
+    help="Where the certificate is written.",
+)
+@click.option(
+    "--warehouse",
+    type=click.Path(path_type=Path),
+    help="Keep both warehouses here, as left and right; default: temporary ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
+@_OPTIONS["raw"]
+@_OPTIONS["pipeline"]
+@_OPTIONS["debug"]
+def prove(
+    left: str, right: str, out: Path, warehouse: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Run two targets on the same bytes and compare every row of every table."""
+    from streampro import parity
+    from streampro.console import ProgressBars
+    from streampro.errors import ParityError
+
+    one, pipeline = _load(left, **options)
+    other = _load_target(right, **options)
+    bars = ProgressBars()
+    try:
+        found = parity.prove(pipeline, one, other, out=out, warehouse=warehouse, watcher=bars)
+    except ParityError as error:
+        _show_certificate(error.certificate, out, as_json)
+        raise
+    _show_certificate(found, out, as_json)
 
 
 @cli.command()
@@ -265,6 +307,31 @@ def _show(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> 
     else:
         for name, rows in answers.items():
             show_table(name, rows)
+
+
+def _show_certificate(found: "Certificate", out: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json(found.to_json())
+        return
+    from streampro.console import show_table
+
+    left, right = (f"{side.target} ({side.engine})" for side in (found.left, found.right))
+    verdict = "equal" if found.equal else "different"
+    show_table(
+        f"{left} and {right}: {verdict}",
+        [
+            {
+                "table": item.table,
+                "rows": f"{item.left.rows:,}",
+                "rows right": f"{item.right.rows:,}",
+                "digest": item.left.digest,
+                "digest right": "the same" if item.left == item.right else item.right.digest,
+                "verdict": "equal" if item.equal else "different",
+            }
+            for item in found.tables
+        ],
+        caption=f"Inputs {found.inputs_sha256}, {len(found.inputs)} files. Certificate: {out}",
+    )
 
 
 def _print_rows(table: Any, form: str) -> None:

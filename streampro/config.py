@@ -1,10 +1,13 @@
 """Targets: which engine runs a pipeline, and where its raw data and its warehouse live."""
 
+import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from string import Template
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from streampro.errors import ConfigError, did_you_mean
 
@@ -26,36 +29,88 @@ class DuckDBSettings(BaseModel):
     temp_directory: Path | None = None
 
 
-class Target(BaseModel):
-    """One file of the `configs` folder: an engine and two places.
+class SparkSettings(BaseModel):
+    """Settings of the Spark engine; they count where StreamPro starts the session.
 
-    Relative paths count from the working directory.
+    Attributes:
+        master: such as `local[*]` or `spark://host:7077`; default: what `spark-submit` says, else
+            `local[*]`.
+        jars: the three jars of Delta Lake, fetched beforehand, for networks without Maven. Default:
+            Spark resolves them from Maven, or from the mirror of `spark.jars.ivySettings`.
+        settings: Spark's own settings, passed on as they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    master: str | None = None
+    jars: tuple[str, ...] = ()
+    settings: dict[str, str | int | bool] = {}
+
+
+class Remote(str):
+    """A folder that is no local path, such as `s3a://bucket/folder`; `/` joins, as with `Path`."""
+
+    __slots__ = ()
+
+    def __truediv__(self, name: str) -> "Remote":
+        return Remote(f"{self.rstrip('/')}/{name}")
+
+
+def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
+    is_remote = isinstance(value, str) and "://" in value
+    return Remote(value) if is_remote else read_path(value)
+
+
+if TYPE_CHECKING:
+    Location = Path | Remote
+else:
+    Location = Annotated[Path, WrapValidator(_location)]
+
+
+class Target(BaseModel):
+    """One file of the `configs` folder: an engine and two places.
+
+    Relative paths count from the working directory; places of a Spark target may be on any file
+    system that Spark reads and writes. `${NAME}` in a file is replaced by that environment
+    variable, `$$` is a dollar sign.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
     name: str
-    engine: Literal["duckdb"] = "duckdb"
-    raw: Path | None = None
-    warehouse: Path = Path("warehouse")
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    raw: Location | None = None
+    warehouse: Location = Path("warehouse")
     pipeline: str | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
+    spark: SparkSettings = SparkSettings()
+
+    @model_validator(mode="after")
+    def _local_engine_has_local_places(self) -> "Target":
+        for place in (self.raw, self.warehouse):
+            if self.engine == "duckdb" and isinstance(place, Remote):
+                raise ValueError(f"DuckDB reads and writes local folders, not {place}")
+        return self
+
+
+_BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}
+_SECTIONS: dict[str, type[BaseModel]] = {"duckdb": DuckDBSettings, "spark": SparkSettings}
 
 
 def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) -> Target:
     """Return the target `name` of the `configs` folder, with `overrides` that are not None on top.
 
-    `local` has built-in defaults, so it needs no file. Raises `ConfigError` for an unknown target,
-    a file that is not TOML, an unknown key or a value of the wrong type.
+    `local` and `spark-local` have built-in defaults, so they need no file. Raises `ConfigError` for
+    an unknown target, a file that is not TOML, an unknown key or a value of the wrong type.
     """
     path = configs / f"{name}.toml"
-    known = sorted({file.stem for file in configs.glob("*.toml")} | {"local"})
+    known = sorted({file.stem for file in configs.glob("*.toml")} | _BUILT_IN.keys())
     if name not in known:
         raise ConfigError(
             f"no target {name!r}: there is no file {path}. {did_you_mean(name, known)}"
             f"Known targets: {', '.join(known)}."
         )
-    settings = _read_toml(path) if path.is_file() else {}
+    settings = _read_toml(path) if path.is_file() else _BUILT_IN[name]
     if "name" in settings:
         raise ConfigError(f"{path}: a target's name is that of its file; remove the key 'name'.")
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -67,9 +122,24 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return {key: _expanded(value) for key, value in found.items()}
+    except KeyError as error:
+        raise ConfigError(f"{path} uses ${{{error.args[0]}}}, which is not set.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}. A dollar sign is written $$.") from error
+
+
+def _expanded(value: Any) -> Any:
+    """Replace `${NAME}` in every text of a setting. Raises `KeyError` for an unset variable."""
+    if isinstance(value, dict):
+        return {key: _expanded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return Template(value).substitute(os.environ) if isinstance(value, str) else value
 
 
 def _explain(error: ValidationError) -> str:
@@ -78,7 +148,7 @@ def _explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             *section, word = (str(part) for part in fault["loc"])
-            model = DuckDBSettings if section else Target
+            model = _SECTIONS.get("".join(section), Target)
             hint = did_you_mean(word, list(model.model_fields))
             reasons.append(f"unknown key {key!r}. {hint}".strip())
         else:

@@ -1,14 +1,15 @@
 """The seam between the framework and what computes and stores."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Target
+from streampro.config import Location, Target
 from streampro.contract import Contract
+from streampro.errors import ConfigError
 from streampro.pipeline import Model, Source, TableName
 
 
@@ -64,8 +65,9 @@ class Engine(Protocol):
     """What an engine does; all else is Ibis. Use it as a context manager, so it is closed."""
 
     name: str
+    packages: tuple[str, ...]
 
-    def read_raw(self, source: Source, raw: Path) -> Raw:
+    def read_raw(self, source: Source, raw: Location) -> Raw:
         """Return the lines of the source's files as text.
 
         Raises `SourceError` for a missing or unreadable file, column or an overlong line.
@@ -86,6 +88,9 @@ class Engine(Protocol):
     def fetch(self, rows: ir.Table) -> pa.Table:
         """Return few rows: an audit, samples, an answer."""
 
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """Return few rows as a table, the opposite of `fetch`; a name is given anew each time."""
+
     def progress(self) -> float:
         """Return the finished share of the running step, 0 to 1; callable from any thread."""
 
@@ -99,8 +104,17 @@ class Engine(Protocol):
         """Close the engine."""
 
 
-def connect(target: Target) -> Engine:
-    """Return the engine of a target. Raises `EngineError` when it cannot be started."""
+def connect(target: Target, session: Any = None) -> Engine:
+    """Return the engine of a target; `session` is a Spark session to work in instead of a new one.
+
+    Raises `EngineError` when it cannot be started, `ConfigError` when it is not installed.
+    """
+    if target.engine == "spark":
+        from streampro.engines.spark import SparkEngine
+
+        return SparkEngine(target, session)
+    if session is not None:
+        raise ConfigError(f"target {target.name!r} runs on {target.engine}, not in a session.")
     from streampro.engines.duckdb import DuckDBEngine
 
     return DuckDBEngine(target)

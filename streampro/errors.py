@@ -7,7 +7,8 @@ StreamProError
 ├── DataError          the data is wrong                                 exit code 1
 │   ├── SourceError    a raw file is missing, unreadable or incomplete
 │   ├── ContractError  staged rows break a rule of their contract
-│   └── BooksError     lines do not equal accepted + duplicates + rejected
+│   ├── BooksError     lines do not equal accepted + duplicates + rejected
+│   └── ParityError    two engines computed different rows
 └── EngineError        the engine or the storage failed                  exit code 3
     └── WarehouseError the warehouse is busy, foreign, damaged or read-only
 ```
@@ -22,6 +23,7 @@ except streampro.DataError as error:      # nothing was published
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 
 class StreamProError(Exception):
@@ -58,6 +60,14 @@ class ContractError(DataError):
 
 class BooksError(DataError):
     """Lines do not equal accepted + duplicates + rejected."""
+
+
+class ParityError(DataError):
+    """Two engines computed different rows; `certificate` tells what both computed."""
+
+    def __init__(self, message: str, certificate: Any) -> None:
+        super().__init__(message)
+        self.certificate = certificate
 
 
 class EngineError(StreamProError):

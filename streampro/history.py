@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from streampro.config import Location, Remote
 from streampro.engine import InputFile
 from streampro.engines import delta
 from streampro.errors import ConfigError, WarehouseError
@@ -133,31 +133,36 @@ _SCHEMA = pa.schema(
 )
 
 
-def append(warehouse: Path, run: Run) -> None:
+def append(warehouse: Location, run: Run) -> None:
     """Publish a run: its row is written last, in one commit."""
     delta.append(warehouse / FOLDER / "runs", pa.Table.from_pylist([asdict(run)], schema=_SCHEMA))
 
 
-def runs(warehouse: Path) -> list[Run]:
+def runs(warehouse: Location) -> list[Run]:
     """Return all published runs, the oldest first; none where there is no warehouse yet."""
     table = delta.read(warehouse / FOLDER / "runs")
     rows = [] if table is None else table.to_pylist()
     return sorted((_run(row) for row in rows), key=lambda run: run.run_id)
 
 
-def newest(warehouse: Path) -> Run | None:
+def newest(warehouse: Location) -> Run | None:
     """Return the run that readers see, None before the first."""
     found = runs(warehouse)
     return found[-1] if found else None
 
 
 @contextmanager
-def writing(warehouse: Path) -> Iterator[None]:
+def writing(warehouse: Location) -> Iterator[None]:
     """Hold the warehouse as its only writer, after removing what a killed writer left.
+
+    A remote warehouse cannot be held: that one run writes at a time is the scheduler's duty.
 
     Raises `ConfigError` for a folder that holds something else, `WarehouseError` when another run
     is writing or the folder cannot be written.
     """
+    if isinstance(warehouse, Remote):
+        yield
+        return
     own = warehouse / FOLDER
     if unusable := _UNUSABLE.search(str(warehouse.absolute())):
         raise ConfigError(

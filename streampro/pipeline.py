@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 
 from streampro.contract import Contract, Rejected, references_of, schema_of, with_reasons
 from streampro.errors import PipelineError, did_you_mean
+from streampro.lint import findings
 from streampro.nullability import origin_of_null
 
 ANSWERS = "answers"
@@ -187,6 +188,14 @@ class Pipeline:
         for name, expression in self.expressions.items():
             found += _differences(self.models[name], expression)
         return found
+
+    def unportable(self) -> list[str]:
+        """Return which operations mean different things on different engines, a sentence each."""
+        return [
+            f"{self.models[name].table}: {finding}"
+            for name, expression in self.expressions.items()
+            for finding in findings(expression)
+        ]
 
     def select(self, selector: str | None) -> list[Model]:
         """Return the models of a selector, in building order.

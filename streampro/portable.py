@@ -2,17 +2,21 @@
 
 import functools
 import operator
+import re
 
 import ibis
 import ibis.expr.types as ir
 
 _SPACE = r"[ \t\r\n]"
-_ASCII_DIGITS = "[0-9]"
+_JSON_SPACE = r" \t\r\n\f\x0b"
 _DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
 _OFFSET = r"[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
 _INT64_BOUND = 2.0**63
+_LOW_HALF = 2**32 - 1
+_LARGEST_HIGH_HALF = 2**31 - 1
+LARGEST_INT64 = 2**63 - 1
 
 
 def strip(text: ir.StringValue) -> ir.StringValue:
@@ -22,7 +26,7 @@ def strip(text: ir.StringValue) -> ir.StringValue:
     for the pattern, so the common case costs two comparisons.
     """
     suspect = functools.reduce(operator.or_, [text.endswith(end) for end in " \t\r\n"], text < "!")
-    trimmed = text.re_replace(f"^{_SPACE}+|{_SPACE}+$", "").nullif("")
+    trimmed = text.re_replace(rf"^{_SPACE}+|{_SPACE}+\z", "").nullif("")
     return ibis.cases((suspect, trimmed), else_=text)
 
 
@@ -32,8 +36,8 @@ def to_integer(text: ir.StringValue) -> ir.IntegerValue:
     Grammar: `[+-]?(digits[.digits] | .digits)[e[+-]digits]`. Integers up to int64 are exact;
     with a fraction or an exponent the number is read in double precision. Null outside int64.
     """
-    digits = text.re_search(r"^[+-]?[0-9]+$")
-    number = text.re_search(r"^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?$")
+    digits = text.re_search(r"^[+-]?[0-9]+\z")
+    number = text.re_search(r"^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?\z")
     real = text.try_cast("float64")
     whole = ibis.ifelse(real < 0, real.ceil(), real.floor())
     fits = (real >= -_INT64_BOUND) & (real < _INT64_BOUND)
@@ -48,8 +52,8 @@ def to_utc(text: ir.StringValue) -> ir.TimestampValue:
     calendar date, written year 1970-2199, hours 00-23, minutes and seconds 00-59 (no leap
     seconds), offset up to 23:59. No offset means UTC. Digits past microseconds are cut.
     """
-    common = text.re_search(f"^{_DATE}T{_MINUTE}{_SECOND}Z$")
-    legal = text.re_search(f"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?$")
+    common = text.re_search(rf"^{_DATE}T{_MINUTE}{_SECOND}Z\z")
+    legal = text.re_search(rf"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?\z")
     return ibis.cases(
         (common, text.try_cast("timestamp('UTC', 6)")),
         (legal, _to_utc_with_offset(text)),
@@ -58,16 +62,34 @@ def to_utc(text: ir.StringValue) -> ir.TimestampValue:
 
 def to_date(text: ir.StringValue) -> ir.DateValue:
     """Return the date that `text` spells as YYYY-MM-DD, years 1900-2199; null for other text."""
-    legal = text.re_search(r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
+    legal = text.re_search(r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\z")
     return ibis.cases((legal, text.try_cast("date")))
 
 
 def earliest(value: ir.Value, by: ir.Value) -> ir.Value:
     """Return, as an aggregate, the `value` that is not null with the smallest `by`.
 
-    Ties: the smallest value. Null where every value is null.
+    Ties: the smallest value. Rows without `by` do not count. Null where no row is left.
     """
-    return ibis.struct({"by": by, "value": value}).min(where=value.notnull())["value"]
+    given = value.notnull() & by.notnull()
+    return ibis.struct({"by": by, "value": value}).min(where=given)["value"]
+
+
+def count_if(condition: ir.BooleanColumn) -> ir.IntegerScalar:
+    """Return, as an aggregate, the number of rows where `condition` is true; 0 without rows."""
+    return ibis.coalesce(condition.sum(), 0)
+
+
+def bounded_sum(numbers: ir.IntegerColumn, where: ir.BooleanValue) -> ir.IntegerScalar:
+    """Return, as an aggregate, the sum of integers from 0 up; int64's largest if it is more.
+
+    0 where there is nothing to add. Halves of 32 bits are added apart, because a sum that is too
+    large stops one engine and is widened by the other.
+    """
+    low = ibis.coalesce((numbers & _LOW_HALF).sum(where=where), 0)
+    high = ibis.coalesce((numbers >> 32).sum(where=where), 0) + (low >> 32)
+    total = ibis.least(high, _LARGEST_HIGH_HALF) * 2**32 + (low & _LOW_HALF)
+    return ibis.ifelse(high > _LARGEST_HIGH_HALF, LARGEST_INT64, total)
 
 
 def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:
@@ -79,17 +101,35 @@ def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     """Return `text` with key and value replaced by `"key":"***"` wherever the JSON `key` stands.
 
     Works on broken JSON too, and rather masks too much: the key in any case, quoted in any way or
-    not at all, also spelled with escapes; the value up to its closing quote, or to the end of
-    the line where it is a list, an object or unfinished.
+    not at all (then also at the end of a longer word), also spelled with escapes; the value up to
+    its closing quote, or to the end of the text where it is a list, an object, unfinished or has
+    more than 50 escapes.
     """
-    first, *rest = (rf"{c}|\\u00{ord(c):02x}|\\u00{ord(c.upper()):02x}" for c in key.lower())
-    name = rf"""[\\"']*(?:\b{first}){"".join(f"(?:{letter})" for letter in rest)}[\\"']*"""
-    value = r"""(?:\\*"(?:\\.?|[^"\\])*"?|\\*'(?:\\.?|[^'\\])*'?|[\[{].*|[^,}\]\s]+)"""
-    return text.re_replace(rf"(?is){name}\s*:\s*{value}", f'"{key}":"***"')
+    letters = "".join(_spellings(letter) for letter in key)
+    name = rf"""(?:[\\"']+{letters}[\\"']*|{letters})"""
+    value = "|".join([_quoted('"'), _quoted("'"), r"[\[{].*", rf"[^,}}\]{_JSON_SPACE}]+"])
+    space = f"[{_JSON_SPACE}]*"
+    return text.re_replace(f"(?s){name}{space}:{space}(?:{value})", f'"{key}":"***"')
+
+
+def _spellings(letter: str) -> str:
+    """Return a pattern of a letter in both cases, as it is or as a JSON escape."""
+    cases = sorted(case for case in {letter, letter.lower(), letter.upper()} if len(case) == 1)
+    codes = ["".join(f"[{d}{d.upper()}]" for d in f"{ord(case):04x}") for case in cases]
+    return "(?:" + "|".join([*map(re.escape, cases), *(r"\\u" + code for code in codes)]) + ")"
+
+
+def _quoted(quote: str) -> str:
+    """Return a pattern of a quoted text, also unfinished.
+
+    Escapes are counted: Java recurses once per round of a group, so an open repetition over a long
+    text would overflow its stack.
+    """
+    return rf"""\\*{quote}[^{quote}\\]*(?:\\.[^{quote}\\]*){{0,50}}(?:{quote}|\\.*|\z)"""
 
 
 def _to_utc_with_offset(text: ir.StringValue) -> ir.TimestampValue:
-    seconds = text.re_extract(r"^.{16}:([0-9]{2}(\.[0-9]{1,6})?)", 1)
+    seconds = text.re_extract(r"^[0-9T :-]{16}:([0-9]{2}(\.[0-9]{1,6})?)", 1)
     local = (
         text.substr(0, 10)
         + ibis.literal("T")
@@ -98,7 +138,7 @@ def _to_utc_with_offset(text: ir.StringValue) -> ir.TimestampValue:
         + seconds.nullif("").fill_null("00")
         + ibis.literal("Z")
     )
-    offset = text.substr(16).re_extract(r"[+-][0-9:]+$", 0).replace(":", "")
+    offset = text.substr(16).re_extract(r"[+-][0-9:]+\z", 0).replace(":", "")
     minutes = offset.substr(1, 2).try_cast("int64").fill_null(0) * 60 + offset.substr(
         3, 2
     ).try_cast("int64").fill_null(0)

@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 
 from streampro.contract import with_reasons
 from streampro.errors import BooksError
-from streampro.pipeline import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model, Source
-from streampro.portable import mask_json_value
+from streampro.pipeline import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
+from streampro.portable import count_if, mask_json_value
 
 _SEPARATOR = "\x1f"
 
@@ -48,25 +48,6 @@ class Books:
             )
 
 
-def without_secrets(source: Source, rows: ir.Table) -> ir.Table:
-    """Mask secret keys of objects and lists that stand in a text field, where they are JSON text.
-
-    Raw lines are left alone: of the few that are kept they are masked when they are rejected.
-    """
-    if not source.secret:
-        return rows
-    texts = {name: rows[name] for name in source.fields}
-    return rows.mutate(
-        **{
-            name: ibis.cases(
-                (text.endswith("}") | text.endswith("]"), _masked(text, source.secret)),
-                else_=text,
-            )
-            for name, text in texts.items()
-        }
-    )
-
-
 def _masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
     for key in secret:
         text = mask_json_value(text, key)
@@ -90,7 +71,7 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     grouped = keyed.group_by(*columns, "rejection")
     if UNREADABLE not in rows.columns:
         return grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))
-    return grouped.aggregate(copies=keyed.count(), unreadable=keyed.count(where=keyed[UNREADABLE]))
+    return grouped.aggregate(copies=keyed.count(), unreadable=count_if(keyed[UNREADABLE]))
 
 
 def rejected_lines(outcomes: ir.Table) -> ir.Table:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from streampro import history
-from streampro.config import Target
+from streampro.config import Remote, Target
 from streampro.engines import delta
 from streampro.engines.duckdb import DuckDBEngine
 from streampro.errors import ConfigError
@@ -21,6 +21,10 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
     query never sees half of a run. Raises `ConfigError` where nothing was published or the query
     is wrong.
     """
+    if isinstance(target.warehouse, Remote):
+        raise ConfigError(
+            f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
+        )
     found = published_run(target, run_id)
     with DuckDBEngine(target, writes=False) as engine:
         versions = {TableName(*item.table.split(".")): item.version for item in found.tables}

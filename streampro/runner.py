@@ -6,21 +6,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol
 
 import ibis.expr.types as ir
 
 from streampro import history
-from streampro.config import Target
+from streampro.config import Location, Target
 from streampro.contract import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.engine import Engine, Quarantined, Raw, Staged, connect
 from streampro.errors import ConfigError, ContractError, PipelineError, SourceError
 from streampro.history import PublishedTable, Run, Warned
 from streampro.pipeline import DUPLICATE, Model, Pipeline, TableName
-from streampro.quarantine import Books, outcomes, without_secrets
+from streampro.quarantine import Books, outcomes
 
-_PACKAGES = ("streampro", "ibis-framework", "duckdb", "deltalake", "pyarrow", "pandera")
+_PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
 _SAMPLE_ROWS = 5
 
 Progress = Callable[[], float | None]
@@ -53,11 +52,13 @@ def run(
     *,
     select: str | None = None,
     watcher: Watcher | None = None,
+    session: Any = None,
 ) -> Run:
     """Build the selected models (all by default) from the target's raw folder and publish them.
 
     All are staged and audited before the first is published; the returned run is written last.
-    Whatever fails before leaves the warehouse as it was.
+    Whatever fails before leaves the warehouse as it was. `session` is a Spark session to work in;
+    without one a Spark target starts its own.
 
     Raises `PipelineError` for expressions that differ from their contracts, `SourceError`,
     `ContractError` and `BooksError` for data, `EngineError` for the rest.
@@ -67,7 +68,7 @@ def run(
     models = pipeline.select(select)
     if target.raw is None:
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
-    with history.writing(target.warehouse), connect(target) as engine:
+    with history.writing(target.warehouse), connect(target, session) as engine:
         build = _Build(pipeline, target, engine, target.raw, watcher or Unwatched())
         build.check_last_run()
         build.read_sources(models)
@@ -80,7 +81,7 @@ class _Build:
     """The state of one run."""
 
     def __init__(
-        self, pipeline: Pipeline, target: Target, engine: Engine, raw: Path, watcher: Watcher
+        self, pipeline: Pipeline, target: Target, engine: Engine, raw: Location, watcher: Watcher
     ) -> None:
         self.started_at = datetime.now(UTC)
         self.pipeline = pipeline
@@ -115,7 +116,7 @@ class _Build:
                             f"{self.raw_folder}: the files of source {name!r} hold no line: "
                             f"{files}. Nothing was published."
                         )
-                    self.raw[name] = replace(raw, table=without_secrets(source, raw.table))
+                    self.raw[name] = raw
 
     def stage(self, model: Model) -> None:
         """Compute a model, keep its books, audit it."""
@@ -164,7 +165,7 @@ class _Build:
             pipeline=self.pipeline.name,
             target=self.target.name,
             engine=self.engine.name,
-            packages={name: version(name) for name in _PACKAGES},
+            packages={name: version(name) for name in (*_PACKAGES, *self.engine.packages)},
             code=kept_code | {name: hashes[name] for name in self.pipeline.models if name in built},
             inputs=(*kept_inputs, *(file for raw in self.raw.values() for file in raw.files)),
             books=tuple(self.books),

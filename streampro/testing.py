@@ -1,1 +1,147 @@
-"""Pytest plugin for pipelines: the same test on every engine."""
+"""Pytest plugin for pipelines: write a test of a model once, run it on every engine.
+
+```python
+from streampro.testing import assert_rows_equal
+
+def test_orders_of_one_day_are_one_row(engine):
+    orders = engine.table([{"order_id": "a", "amount": 3}, {"order_id": "b", "amount": 4}], Orders)
+    assert_rows_equal(engine.rows(daily_sales(orders=orders)), [{"amount": 7}])
+```
+
+`pytest --engines duckdb,spark` says on which engines tests that use the fixture `engine` run; the
+default is every engine that is installed. All Spark tests of a run share one session.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from streampro.contract import Contract
+    from streampro.engine import Engine
+    from streampro.pipeline import Model
+
+Row = Mapping[str, Any]
+ENGINES = ("duckdb", "spark")
+_SHOWN = 5
+_SMALL = {"spark.sql.shuffle.partitions": 2, "spark.sql.adaptive.enabled": False}
+"""What makes queries on a handful of rows quick."""
+
+
+class Workbench:
+    """An engine under test, with a warehouse of its own."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+        self.name = engine.name
+
+    def table(
+        self, rows: Iterable[Row], contract: "type[Contract] | Model", name: str | None = None
+    ) -> "ir.Table":
+        """Return rows as a table with the columns of a contract (or of a model's contract).
+
+        Columns that a row leaves out are null. Raises `ValueError` for a column that the contract
+        does not have.
+        """
+        import pyarrow as pa
+
+        from streampro.contract import schema_of
+        from streampro.pipeline import Model
+
+        schema = schema_of(contract.contract if isinstance(contract, Model) else contract)
+        given = [dict(row) for row in rows]
+        if unknown := {column for row in given for column in row} - {*schema.names}:
+            raise ValueError(f"the contract has no column {', '.join(sorted(unknown))}.")
+        return self.engine.load(pa.Table.from_pylist(given, schema=_nullable(schema)), schema, name)
+
+    def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
+        """Return the rows of an expression, values of the types that the expression says."""
+        return list(self.engine.fetch(table).cast(_nullable(table.schema())).to_pylist())
+
+
+def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:
+    """Fail unless both hold the same rows, each as often, in any order.
+
+    Only the columns that the first expected row has are compared; without expected rows there must
+    be none.
+    """
+    wanted = [dict(row) for row in expected]
+    columns = [*wanted[0]] if wanted else []
+    found = [{name: row[name] for name in columns} if columns else dict(row) for row in actual]
+    left, right = _counted(found), _counted(wanted)
+    if left == right:
+        return
+    told = [f"{len(found)} rows, expected {len(wanted)}."]
+    for what, rows in (("missing", right - left), ("unexpected", left - right)):
+        told += [f"{what}: {dict(row)}" for row in [*rows.elements()][:_SHOWN]]
+    pytest.fail("\n".join(told))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--engines`."""
+    parser.addoption(
+        "--engines",
+        help=f"Engines for tests with the fixture `engine`: {','.join(ENGINES)}; "
+        "default: those that are installed.",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with the fixture `engine` once per engine."""
+    if "engine" in metafunc.fixturenames:
+        names = engines_of(metafunc.config)
+        metafunc.parametrize("engine", names, indirect=True, scope="session")
+
+
+def engines_of(config: pytest.Config) -> list[str]:
+    """Return the engines of a test run. Raises `UsageError` for an unknown one."""
+    asked = config.getoption("--engines")
+    if asked is None:
+        return [name for name in ENGINES if name != "spark" or find_spec("pyspark")]
+    names = [name.strip() for name in asked.split(",")]
+    if unknown := [name for name in names if name not in ENGINES]:
+        raise pytest.UsageError(f"--engines: no engine {', '.join(unknown)}; {', '.join(ENGINES)}")
+    return names
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A Spark session with Delta Lake, one for the whole test run."""
+    from streampro.config import SparkSettings
+    from streampro.engines.session import Session
+
+    session = Session(SparkSettings(master="local[2]", settings={**_SMALL}))
+    yield session.spark
+    session.close()
+
+
+@pytest.fixture(scope="session")
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workbench]:
+    """The engine under test."""
+    from streampro.config import Target
+    from streampro.engine import connect
+
+    target = Target(name="test", engine=request.param, warehouse=tmp_path_factory.mktemp("engine"))
+    session = request.getfixturevalue("spark") if request.param == "spark" else None
+    with connect(target, session) as found:
+        yield Workbench(found)
+
+
+def _nullable(schema: "ibis.Schema") -> "pa.Schema":
+    """Return a schema for Arrow in which any column may be null, as test rows leave columns out."""
+    import pyarrow as pa
+
+    return pa.schema([(field.name, field.type) for field in schema.to_pyarrow()])
+
+
+def _counted(rows: list[dict[str, Any]]) -> Counter[tuple[tuple[str, Any], ...]]:
+    return Counter(tuple(row.items()) for row in rows)

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from math import isinf
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +194,7 @@ def _event(line: str) -> Row | str:
 
 
 class _NumberText(str):
-    """A JSON number's text: as written if integer or beyond float64, else its float64's repr."""
+    """A JSON number's text as written, exponents by a small e."""
 
 
 def _json_object(line: str) -> dict[str, Any] | None:
@@ -225,28 +224,16 @@ def _refuse_constant(token: str) -> Any:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_first_of_each_key,
     parse_int=lambda token: _NumberText("0" if token == "-0" else token),
-    parse_float=lambda token: _NumberText(token if isinf(float(token)) else repr(float(token))),
+    parse_float=lambda token: _NumberText(token.lower()),
     parse_constant=_refuse_constant,
 )
 
 
 def _text(value: Any) -> str | None:
-    """The trimmed text of a JSON value; None when null or nothing is left."""
-    if value is None:
-        return None
-    return (value if isinstance(value, str) else _json_text(value)).strip(TRIMMED) or None
-
-
-def _json_text(value: Any) -> str:
-    """Compact JSON, numbers by the rule of `_NumberText`."""
-    if isinstance(value, dict):
-        items = (f"{_json_text(key)}:{_json_text(item)}" for key, item in value.items())
-        return "{" + ",".join(items) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json_text, value)) + "]"
-    if isinstance(value, _NumberText):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    """The trimmed text of a JSON scalar; None when null, no scalar or nothing is left."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.strip(TRIMMED) or None if isinstance(value, str) else None
 
 
 def _instant(text: str) -> datetime | None:

@@ -63,7 +63,7 @@ def test_unknown_target_has_a_hint_and_the_list(tmp_path: Path) -> None:
     write(tmp_path, "", "nightly")
     assert message(tmp_path, "clutser") == (
         f"no target 'clutser': there is no file {tmp_path / 'clutser.toml'}. "
-        "Did you mean 'cluster'? Known targets: cluster, local, nightly."
+        "Did you mean 'cluster'? Known targets: cluster, local, nightly, spark-local."
     )
     assert "Did you mean" not in message(tmp_path, "zzz")
 
@@ -80,7 +80,7 @@ def test_target_outside_the_folder_is_unknown(tmp_path: Path) -> None:
         ('warehuse = "out"', "unknown key 'warehuse'. Did you mean 'warehouse'?"),
         ("zzz = 1", "unknown key 'zzz'."),
         ("[duckdb]\nthread = 2", "unknown key 'duckdb.thread'. Did you mean 'threads'?"),
-        ('engine = "sqlite"', "engine: Input should be 'duckdb' (got 'sqlite')"),
+        ('engine = "sqlite"', "engine: Input should be 'duckdb' or 'spark' (got 'sqlite')"),
         (
             "warehouse = 5",
             "warehouse: Input is not a valid path for <class 'pathlib.Path'> (got 5)",

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,34 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
+from streampro.config import Location, Remote
+from streampro.contract import Contract, schema_of
 from streampro.errors import WarehouseError
+
+Move = Callable[[Location, Location], None]
+_DESCRIPTION_KEY = "comment"
+
+
+def move_locally(source: Location, destination: Location) -> None:
+    """Move a file within the local file system of a warehouse."""
+    Path(source).replace(destination)
 
 
 @dataclass(frozen=True)
 class DataFile:
     """A parquet file and the statistics that let readers skip it (JSON values per column)."""
 
-    path: Path
+    path: Location
+    name: str
     size: int
     rows: int
     minimum: Mapping[str, Any]
     maximum: Mapping[str, Any]
     nulls: Mapping[str, int]
 
-    def moved_to(self, folder: Path) -> AddAction:
+    def moved_to(self, folder: Location, move: Move) -> AddAction:
         """Move the file into a table's folder and return the log entry that adds it."""
-        destination = folder / self.path.name
-        modified = int(self.path.stat().st_mtime * 1000)
-        self.path.replace(destination)
+        move(self.path, folder / self.name)
         stats = {
             "numRecords": self.rows,
             "minValues": dict(self.minimum),
@@ -39,17 +49,33 @@ class DataFile:
             "nullCount": dict(self.nulls),
         }
         return AddAction(
-            path=destination.name,
+            path=self.name,
             size=self.size,
             partition_values={},
-            modification_time=modified,
+            modification_time=int(time.time() * 1000),
             data_change=True,
             stats=json.dumps(stats, ensure_ascii=False),
         )
 
 
+def published_schema(contract: type[Contract]) -> pa.Schema:
+    """Return the published schema: canonical types, descriptions as column comments."""
+    columns = contract.to_schema().columns
+    return pa.schema(
+        [
+            field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
+            for field in schema_of(contract).to_pyarrow()
+        ]
+    )
+
+
 def overwrite(
-    folder: Path, files: Sequence[DataFile], schema: pa.Schema, description: str, run: int
+    folder: Location,
+    files: Sequence[DataFile],
+    schema: pa.Schema,
+    description: str,
+    run: int,
+    move: Move = move_locally,
 ) -> int:
     """Make `files` the whole content of the table in `folder`; return its new version.
 
@@ -58,8 +84,9 @@ def overwrite(
     properties = CommitProperties(custom_metadata={"streampro.run": str(run)})
     columns = Schema.from_arrow(schema)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        actions = [file.moved_to(folder) for file in files]
+        if isinstance(folder, Path):
+            folder.mkdir(parents=True, exist_ok=True)
+        actions = [file.moved_to(folder, move) for file in files]
         if DeltaTable.is_deltatable(str(folder)):
             DeltaTable(str(folder)).create_write_transaction(
                 [*actions], mode="overwrite", schema=columns, commit_properties=properties
@@ -77,7 +104,7 @@ def overwrite(
         raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
 
 
-def append(folder: Path, rows: pa.Table) -> None:
+def append(folder: Location, rows: pa.Table) -> None:
     """Append rows to the table in `folder` in one commit, creating it if need be.
 
     Raises `WarehouseError` when it cannot be written.
@@ -88,7 +115,7 @@ def append(folder: Path, rows: pa.Table) -> None:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
 
-def read(folder: Path, version: int | None = None) -> pa.Table | None:
+def read(folder: Location, version: int | None = None) -> pa.Table | None:
     """Return the rows of a small table, by default of its newest version; None if there is none.
 
     Its files are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that abort a
@@ -100,6 +127,8 @@ def read(folder: Path, version: int | None = None) -> pa.Table | None:
         if not DeltaTable.is_deltatable(str(folder)):
             return None
         table = DeltaTable(str(folder), version=version)
+        if isinstance(folder, Remote):
+            return table.to_pyarrow_table()
         rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder))]
         schema = pa.schema(table.schema().to_arrow())
         found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")

@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Target
+from streampro.config import Location, Target
 from streampro.contract import Contract, Rejected, schema_of
 from streampro.engine import Quarantined, Raw, Staged
 from streampro.engines import delta, text
@@ -26,7 +26,6 @@ from streampro.errors import ConfigError, EngineError
 from streampro.pipeline import Model, Source, TableName
 from streampro.quarantine import rejected_lines, tally
 
-_DESCRIPTION_KEY = "comment"
 _LONGEST_TEXT_STATISTIC = 64
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
@@ -37,6 +36,18 @@ _READ_LINES = (
 """`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
 file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
 
+_RESPELLED = r"^-?[0-9]+(\.[0-9]+([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)$"
+"""How the JSON parser spells a number that it has not left as it was."""
+_MARKED = (
+    r"""replace(regexp_replace(raw_line, '("[^"\\]*(?:\\.[^"\\]*)*")|(-?[0-9][0-9.eE+-]*)', """
+    r"""'\1' || chr(1) || '\2' || chr(1), 'g'), chr(1) || chr(1), '')"""
+)
+_WITH_QUOTED_NUMBERS = (
+    rf"""replace(regexp_replace({_MARKED}, '\x01([0-9.+-]+)E', chr(1) || '\1e', 'g'), """
+    """chr(1), '"')"""
+)
+"""The line with its numbers as text, exponents by a small e."""
+
 
 class DuckDBEngine:
     """Computes in one process; staged files lie in the warehouse until they are published.
@@ -45,9 +56,10 @@ class DuckDBEngine:
     """
 
     name = "duckdb"
+    packages: tuple[str, ...] = ("duckdb",)
 
     def __init__(self, target: Target, *, writes: bool = True) -> None:
-        self.warehouse = target.warehouse
+        self.warehouse = Path(target.warehouse)
         self.token = uuid4().hex[:12]
         self.staging = self.warehouse / "_streampro" / "staging" / self.token
         self.counter = 0
@@ -71,9 +83,10 @@ class DuckDBEngine:
         )
         self.knows_delta = False
 
-    def read_raw(self, source: Source, raw: Path) -> Raw:
+    def read_raw(self, source: Source, raw: Location) -> Raw:
         """See `Engine.read_raw`."""
         self.counter += 1  # a new name each time: DuckDB caches files by path
+        raw = Path(raw)
         found = text.read(source, raw, self.staging / f"{source.name}-{self.counter}")
         query = (
             _json_query(source, found, raw)
@@ -105,7 +118,7 @@ class DuckDBEngine:
         """
         parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
         files = self._copy(parted, self._folder(model.table), by="is_rejected")
-        accepted = [file for file in files if file.path.parent.name == "is_rejected=false"]
+        accepted = [file for file in files if "is_rejected=false" in str(file.path)]
         staged = self._view(self._scan_files(files, outcomes.schema()))
         return Quarantined(
             accepted=self._staged(model.table, accepted, model.contract),
@@ -118,13 +131,20 @@ class DuckDBEngine:
         folder = self.warehouse / staged.table.layer / staged.table.name
         description = staged.contract.to_schema().description or ""
         return delta.overwrite(
-            folder, staged.payload, _arrow_schema(staged.contract), description, run
+            folder, staged.payload, delta.published_schema(staged.contract), description, run
         )
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
         with _errors("the query failed"):
             return self.ibis.to_pyarrow(rows)
+
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """See `Engine.load`."""
+        self.counter += 1
+        name = name or f"streampro_{self.counter}"
+        self.connection.register(name, rows)
+        return ibis.table(schema, name=name)
 
     def query(self, sql: str, versions: Mapping[TableName, int]) -> pa.Table:
         """Return the result of a query over published versions, in views named `layer.table`.
@@ -231,10 +251,7 @@ def _json_query(source: Source, found: text.Text, raw: Path) -> str:
         for key in outer:
             level = level.setdefault(key, {})
         level[last] = "VARCHAR"
-    columns = ", ".join(
-        "fields" + "".join(f'."{key}"' for key in path) + f' AS "{name}"'
-        for name, path in source.fields.items()
-    )
+    columns = ", ".join(f'{_scalar(path)} AS "{name}"' for name, path in source.fields.items())
     return (
         f"SELECT {columns}, raw_line, source_file, CASE WHEN fields IS NULL THEN false "
         r"WHEN starts_with(raw_line, '{') THEN true "
@@ -245,6 +262,23 @@ def _json_query(source: Source, found: text.Text, raw: Path) -> str:
     )
 
 
+def _scalar(path: Sequence[str]) -> str:
+    """Return the SQL of a field: a scalar's text, numbers as they are spelled in the line.
+
+    The parser writes objects and lists as text and numbers anew (`5.10` becomes `5.1`). Rows where
+    the text may be one or the other are few; only they pay for a second look at the line.
+    """
+    text = "fields" + "".join(f'."{key}"' for key in path)
+    place = _quoted("$" + "".join(f'."{key}"' for key in path))
+    return (
+        f"CASE WHEN {text} >= '[' AND (starts_with({text}, '{{') OR starts_with({text}, '[')) "
+        f"THEN CASE WHEN json_type(raw_line, {place}) = 'VARCHAR' THEN {text} END "
+        f"WHEN CASE WHEN {text} < ':' THEN regexp_matches({text}, '{_RESPELLED}') END "
+        f"THEN coalesce(json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) "
+        f"ELSE {text} END"
+    )
+
+
 def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
     """Read a row of COPY's RETURN_STATS: file name, rows, bytes, footer bytes, statistics."""
     path, rows, size, _, statistics, _ = row
@@ -252,6 +286,7 @@ def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
     columns = {name: values for name, values in columns.items() if name in schema}
     return DataFile(
         path=Path(path),
+        name=Path(path).name,
         size=size,
         rows=rows,
         minimum=_statistic("min", columns, schema),
@@ -283,27 +318,16 @@ def _statistic(
     return found
 
 
-def _arrow_schema(contract: type[Contract]) -> pa.Schema:
-    """Return the published schema: canonical types, descriptions as column comments."""
-    columns = contract.to_schema().columns
-    return pa.schema(
-        [
-            field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
-            for field in schema_of(contract).to_pyarrow()
-        ]
-    )
-
-
 def _delta_extension() -> Path:
     folder = Path(duckdb_extension_delta.__file__).parent / "extensions"
     return next(folder.glob("*/delta.duckdb_extension"))
 
 
-def _parquet(paths: Sequence[Path | None]) -> str:
+def _parquet(paths: Sequence[Location | None]) -> str:
     return f"read_parquet({_list([path for path in paths if path])}, hive_partitioning = false)"
 
 
-def _list(paths: Sequence[Path]) -> str:
+def _list(paths: Sequence[Location]) -> str:
     return f"[{', '.join(map(_quoted, paths))}]"
 
 

@@ -1,25 +1,26 @@
-"""CSV records by RFC 4180, from the standard library alone: the same code reads them on every
-engine, in this process or in a worker's.
+"""CSV records by RFC 4180: the same code reads them on every engine, in this process or in a
+worker's, which need not have more of StreamPro than this file.
 """
 
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO, TextIOWrapper
+from itertools import islice
+from typing import Any, BinaryIO, TextIO
 
 from streampro.errors import SourceError, did_you_mean
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
-HOW_TO_DECODE: dict[str, str] = {
-    "encoding": "utf-8-sig",
-    "errors": "surrogateescape",
-    "newline": "\n",
-}
-"""Options of the text file that `read_records` reads."""
-
 _BLANK = " \t\r\n"
 _LONE_CR = "\ud800"
 """Stands for a CR within a record; no decoded text holds this lone surrogate."""
+
+
+def decoded(file: BinaryIO) -> TextIO:
+    """Return the lines of a file for `read_records`, bytes that are not UTF-8 still to be told."""
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
 
 
 def read_records(
@@ -28,9 +29,8 @@ def read_records(
     """Yield a row per record, the named columns and the raw line; and whether bytes of it were
     not UTF-8.
 
-    The first record that is not blank is the header. `lines` come from a file that was opened by
-    `HOW_TO_DECODE`. Raises `SourceError`, naming `place`, for a missing column and for text that
-    breaks RFC 4180.
+    The first record that is not blank is the header; `lines` are `decoded`. Raises `SourceError`,
+    naming `place`, for a missing column and for text that breaks RFC 4180.
     """
     csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
     records = csv.reader(_lone_cr_hidden(lines), strict=True)
@@ -44,6 +44,26 @@ def read_records(
             f"{place}, line {records.line_num} cannot be read as CSV (RFC 4180): {error}. "
             "Nothing was published."
         ) from error
+
+
+def read_batches(batches: Iterable[Any], columns: Sequence[str]) -> Iterator[Any]:
+    """Yield Arrow batches of records, with `source_file` and the flag `invalid`, for batches of
+    whole files: their name and their bytes.
+    """
+    import pyarrow as pa
+
+    kinds = [(name, pa.string()) for name in (*columns, "raw_line", "source_file")]
+    schema = pa.schema([*kinds, ("invalid", pa.bool_())])
+    for batch in batches:
+        for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
+            rows = read_records(decoded(BytesIO(content)), columns, place)
+            while some := list(islice(rows, 10_000)):
+                table = [(*row, place, invalid) for row, invalid in some]
+                arrays = [
+                    pa.array(values, field.type)
+                    for values, field in zip(zip(*table, strict=True), schema, strict=True)
+                ]
+                yield pa.record_batch(arrays, schema=schema)
 
 
 def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[str], str, bool]]:

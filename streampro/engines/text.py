@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from streampro.engine import InputFile
 from streampro.engines.census import count_lines, exact_lines
-from streampro.engines.records import HOW_TO_DECODE, read_records
+from streampro.engines.records import decoded, read_records
 from streampro.errors import SourceError
 from streampro.pipeline import Source
 
@@ -47,13 +47,19 @@ def find(source: Source, raw: Path) -> list[Path]:
     return sorted(found)
 
 
+def fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
+    """Return a file of a source as it is now."""
+    stat = path.stat()
+    return InputFile(source.name, _relative(path, raw), stat.st_size, stat.st_mtime_ns)
+
+
 def read(source: Source, raw: Path, scratch: Path) -> Text:
     """Count the lines of a source and rewrite into `scratch` what needs it.
 
     Raises `SourceError` for a missing or unreadable file, column or an overlong line.
     """
     paths = find(source, raw)
-    files = tuple(_fingerprint(source, path, raw) for path in paths)
+    files = tuple(fingerprint(source, path, raw) for path in paths)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     rewritten = scratch.with_suffix(".parquet")
     if source.format == "csv":
@@ -95,11 +101,6 @@ class _Counted:
             yield row
 
 
-def _fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
-    stat = path.stat()
-    return InputFile(source.name, _relative(path, raw), stat.st_size, stat.st_mtime_ns)
-
-
 def _relative(path: Path, raw: Path) -> str:
     return path.relative_to(raw).as_posix()
 
@@ -120,8 +121,8 @@ def _csv_records(
     of it were not UTF-8.
     """
     try:
-        with path.open(**HOW_TO_DECODE) as file:
-            for row, invalid in read_records(file, [*source.fields], str(path)):
+        with decoded(path.open("rb")) as lines:
+            for row, invalid in read_records(lines, [*source.fields], str(path)):
                 yield (*row, _relative(path, raw)), invalid
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error

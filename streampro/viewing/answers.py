@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from streampro.contract import Contract, column, rule
 from streampro.pipeline import model
-from streampro.portable import ratio
+from streampro.portable import count_if, ratio
 
 OS, VERSION = "device_os", "app_version"
 OS_BY_VERSION = f"{OS} x {VERSION}"
@@ -94,9 +94,7 @@ class Q3Dropoff(Contract):
 def q1_engagement(fact_user_session: ir.Table) -> ir.Table:
     """One row, also without users."""
     firsts = fact_user_session.filter(fact_user_session.session_number == 1)
-    counts = firsts.aggregate(
-        users=firsts.count(), reached_users=firsts.count(where=firsts.reached_30s)
-    )
+    counts = firsts.aggregate(users=firsts.count(), reached_users=count_if(firsts.reached_30s))
     return counts.mutate(reached_rate=ratio(counts.reached_users, counts.users))
 
 
@@ -109,10 +107,10 @@ def q2_retention(fact_user_session: ir.Table, events: ir.Table) -> ir.Table:
     retained = firsts.retained_within_3d
     counts = firsts.group_by("first_genre").aggregate(
         users=firsts.count(),
-        retained_users=firsts.count(where=retained),
-        observable_users=firsts.count(where=observable),
-        observable_retained_users=firsts.count(where=observable & retained),
-        censored_users=firsts.count(where=~observable),
+        retained_users=count_if(retained),
+        observable_users=count_if(observable),
+        observable_retained_users=count_if(observable & retained),
+        censored_users=count_if(~observable),
     )
     return counts.mutate(
         retention_rate=ratio(counts.retained_users, counts.users),
@@ -125,7 +123,7 @@ def q3_dropoff(fact_user_session: ir.Table) -> ir.Table:
     """One row per dimension and value."""
     facts = fact_user_session
     per_user = facts.group_by("user_id", OS, VERSION).aggregate(
-        n=facts.count(), d=facts.count(where=facts.dropoff_under_10s)
+        n=facts.count(), d=count_if(facts.dropoff_under_10s)
     )
     users = per_user.group_by("user_id").aggregate(all_n=per_user.n.sum(), all_d=per_user.d.sum())
     totals = users.aggregate(

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from streampro.contract import Contract, Instant, column, rule
 from streampro.pipeline import model
-from streampro.portable import earliest
+from streampro.portable import bounded_sum, earliest
 
 _OF_EARLIEST_EVENT = (
     "account_id",
@@ -16,10 +16,6 @@ _OF_EARLIEST_EVENT = (
     "network_type",
     "country",
 )
-
-
-LONGEST_WATCH_TIME_S = 2**63 - 1
-"""Dirty values can add up to more than int64 holds; the sum then stays at its largest value."""
 
 
 class UserSessions(Contract):
@@ -33,7 +29,10 @@ class UserSessions(Contract):
     session_end_ts: Instant = column("Latest session_end event, else the latest event.", unit="UTC")
     event_count: dt.Int64 = column("Events of the session.", unit="events", gt=0)
     total_watch_time_s: dt.Int64 = column(
-        "Sum of the values of watch_time events, 0 where there are none.", unit="s", ge=0
+        "Sum of the values of watch_time events, 0 where there are none; int64's largest where "
+        "dirty values add up to more.",
+        unit="s",
+        ge=0,
     )
     has_like: bool = column("Some event is a like.")
     has_heart: bool = column("Some event is a heart.")
@@ -78,9 +77,7 @@ def user_sessions(events: ir.Table, users: ir.Table, videos: ir.Table) -> ir.Tab
         session_start_ts=ibis.coalesce(at.min(where=name == "session_start"), at.min()),
         session_end_ts=ibis.coalesce(at.max(where=name == "session_end"), at.max()),
         event_count=events.count(),
-        total_watch_time_s=ibis.least(
-            ibis.coalesce(events.value.sum(where=name == "watch_time"), 0), LONGEST_WATCH_TIME_S
-        ),
+        total_watch_time_s=bounded_sum(events.value, where=name == "watch_time"),
         has_like=(name == "like").any(),
         has_heart=(name == "heart").any(),
         **{column: earliest(events[column], at) for column in _OF_EARLIEST_EVENT},

@@ -45,7 +45,7 @@ THINGS = Model(TableName("layer", "things"), lambda rows: rows, Things, ("rows",
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
+def duckdb_engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
     with DuckDBEngine(Target(name="test", warehouse=tmp_path / "warehouse")) as started:
         yield started
 
@@ -63,7 +63,9 @@ def data_file(folder: Path, name: str, *numbers: int) -> DataFile:
     rows = [{"number": number, "name": str(number)} for number in numbers]
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path)
     bounds = ({"number": min(numbers)}, {"number": max(numbers)}) if numbers else ({}, {})
-    return DataFile(path, path.stat().st_size, len(numbers), *bounds, {"number": 0, "name": 0})
+    return DataFile(
+        path, path.name, path.stat().st_size, len(numbers), *bounds, {"number": 0, "name": 0}
+    )
 
 
 def numbers(folder: Path, version: int | None = None) -> list[int]:
@@ -82,15 +84,15 @@ def statistics(folder: Path, version: int = 0) -> list[Row]:
     return [json.loads(entry["add"]["stats"]) for entry in entries if "add" in entry]
 
 
-def published(engine: DuckDBEngine, rows: list[Row], built: Model = THINGS) -> Path:
+def published(duckdb_engine: DuckDBEngine, rows: list[Row], built: Model = THINGS) -> Path:
     """Stage and publish rows of Things, return the table's folder."""
     schema = pa.schema(field.with_nullable(True) for field in schema_of(Things).to_pyarrow())
     data = pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema)
-    table = engine.ibis.create_table("rows_of_things", data, overwrite=True)
-    staged = engine.stage(built.table, table, built.contract)
+    table = duckdb_engine.ibis.create_table("rows_of_things", data, overwrite=True)
+    staged = duckdb_engine.stage(built.table, table, built.contract)
     assert staged.rows == len(rows)
-    engine.publish(staged, 1)
-    return engine.warehouse / built.table.layer / built.name
+    duckdb_engine.publish(staged, 1)
+    return duckdb_engine.warehouse / built.table.layer / built.name
 
 
 def test_overwrite_makes_the_files_the_whole_content(tmp_path: Path) -> None:
@@ -143,13 +145,13 @@ def test_one_publication_is_one_log_entry(tmp_path: Path) -> None:
     assert len(list((folder / "_delta_log").glob("*.json"))) == 3
 
 
-def test_published_table_needs_the_oldest_protocol_only(engine: DuckDBEngine) -> None:
-    protocol = DeltaTable(str(published(engine, [{"number": 1}]))).protocol()
+def test_published_table_needs_the_oldest_protocol_only(duckdb_engine: DuckDBEngine) -> None:
+    protocol = DeltaTable(str(published(duckdb_engine, [{"number": 1}]))).protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
 
 
-def test_published_types_are_canonical_and_described(engine: DuckDBEngine) -> None:
-    folder = published(engine, [{"number": 1, "at_ts": datetime(2024, 5, 1, tzinfo=UTC)}])
+def test_published_types_are_canonical_and_described(duckdb_engine: DuckDBEngine) -> None:
+    folder = published(duckdb_engine, [{"number": 1, "at_ts": datetime(2024, 5, 1, tzinfo=UTC)}])
     fields = {field.name: field for field in DeltaTable(str(folder)).schema().fields}
     assert {name: field.type.type for name, field in fields.items()} == {
         "number": "long",
@@ -167,10 +169,10 @@ def test_published_types_are_canonical_and_described(engine: DuckDBEngine) -> No
     assert stored.field("number").type == pa.int64()
 
 
-def test_statistics_are_bounds_and_null_counts(engine: DuckDBEngine) -> None:
+def test_statistics_are_bounds_and_null_counts(duckdb_engine: DuckDBEngine) -> None:
     early = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
     folder = published(
-        engine,
+        duckdb_engine,
         [
             {"number": -3, "name": "b", "day": date(1969, 12, 31), "at_ts": early, "share": 0.5},
             {"number": 2**40, "name": "\u00e9", "at_ts": early + timedelta(days=9)},
@@ -201,15 +203,17 @@ def test_statistics_are_bounds_and_null_counts(engine: DuckDBEngine) -> None:
     }
 
 
-def test_long_texts_have_no_bounds_rather_than_cut_ones(engine: DuckDBEngine) -> None:
-    folder = published(engine, [{"number": 1, "name": "x" * 200}, {"number": 2, "name": "a"}])
+def test_long_texts_have_no_bounds_rather_than_cut_ones(duckdb_engine: DuckDBEngine) -> None:
+    folder = published(
+        duckdb_engine, [{"number": 1, "name": "x" * 200}, {"number": 2, "name": "a"}]
+    )
     [found] = statistics(folder)
     assert found["minValues"]["name"] == "a"
     assert "name" not in found["maxValues"]
 
 
-def test_column_of_nulls_has_no_bounds(engine: DuckDBEngine) -> None:
-    [found] = statistics(published(engine, [{"number": 1}, {"number": 2}]))
+def test_column_of_nulls_has_no_bounds(duckdb_engine: DuckDBEngine) -> None:
+    [found] = statistics(published(duckdb_engine, [{"number": 1}, {"number": 2}]))
     assert set(found["minValues"]) == set(found["maxValues"]) == {"number"}
     assert found["nullCount"]["name"] == 2
 
@@ -238,11 +242,11 @@ def test_instants_are_utc_wherever_the_machine_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("year", [1, 999, 1969, 2199, 9999])
-def test_instants_of_any_year_are_found_again(year: int, engine: DuckDBEngine) -> None:
+def test_instants_of_any_year_are_found_again(year: int, duckdb_engine: DuckDBEngine) -> None:
     at = datetime(year, 7, 1, 1, 2, 3, 999999, tzinfo=UTC)
-    published(engine, [{"number": 1, "at_ts": at}])
+    published(duckdb_engine, [{"number": 1, "at_ts": at}])
     query = f"FROM layer.things WHERE at_ts >= TIMESTAMPTZ '{year:04}-07-01 01:02:03.999999+00'"
-    assert engine.query(query, {THINGS.table: 0}).num_rows == 1
+    assert duckdb_engine.query(query, {THINGS.table: 0}).num_rows == 1
 
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # no NUL in SQL text
@@ -276,11 +280,11 @@ def test_statistics_hide_no_row(shared_engine: DuckDBEngine, rows: list[Row]) ->
             assert counted["rows"].to_pylist() == [values.count(value)]
 
 
-def test_engine_reads_the_version_it_is_asked_for(engine: DuckDBEngine) -> None:
+def test_engine_reads_the_version_it_is_asked_for(duckdb_engine: DuckDBEngine) -> None:
     for number in range(3):
-        published(engine, [{"number": number}])
+        published(duckdb_engine, [{"number": number}])
     for version in range(3):
-        found = engine.fetch(engine.read(THINGS.table, version).select("number"))
+        found = duckdb_engine.fetch(duckdb_engine.read(THINGS.table, version).select("number"))
         assert found["number"].to_pylist() == [version]
 
 

@@ -3,25 +3,21 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
 import pytest
 
 from streampro.config import Target
 from streampro.contract import schema_of
-from streampro.engine import connect
-from streampro.engines.duckdb import DuckDBEngine
 from streampro.history import Run
 from streampro.pipeline import DUPLICATE, Model
-from streampro.quarantine import Books, outcomes, rejected_lines, tally
+from streampro.quarantine import Books, outcomes
 from streampro.query import sql
 from streampro.runner import run
+from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 
 USERS = "user_id,signup_date,subscription_tier,age_group,gender\n"
@@ -106,65 +102,31 @@ def warehouse(
     return build
 
 
-class Queries:
-    """Ibis expressions, compiled once because that costs most, over Arrow tables given by name."""
-
-    def __init__(self) -> None:
-        self.connection = ibis.duckdb.connect().con
-        self.texts: dict[str, str] = {}
-
-    def fetch(self, name: str, rows: Callable[[], ir.Table], **tables: pa.Table) -> pa.Table:
-        if name not in self.texts:
-            self.texts[name] = ibis.to_sql(rows(), dialect="duckdb")
-        for parameter, table in tables.items():
-            self.connection.register(parameter, table)
-        return self.connection.execute(self.texts[name]).to_arrow_table()
-
-
 @pytest.fixture(scope="session")
-def queries() -> Queries:
-    return Queries()
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
-    """An engine for many raw folders. A run reads one, so DuckDB may cache its files there."""
-    with connect(Target(name="test", warehouse=tmp_path_factory.mktemp("engine"))) as engine:
-        engine.connection.execute("SET enable_external_file_cache = false")
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def stage(
-    engine: DuckDBEngine, queries: Queries, raw_folder: Callable[..., Path]
-) -> Callable[..., Staged]:
-    """Read a raw folder and apply one staging model, without a run."""
+def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., Staged]:
+    """Read a raw folder and apply one staging model on the engine under test, without a run."""
 
     def read(model: Model, *lines: Lines, raw: Path | None = None, **files: Any) -> Staged:
         source = PIPELINE.sources[model.inputs[0]]
-        text = engine.read_raw(source, raw or raw_folder(*lines, **files))
-        given = {source.name: engine.fetch(text.table)}
-
-        def found() -> ir.Table:
-            return outcomes(model, _unbound(model), source.secret)
-
-        def accepted() -> ir.Table:
-            kept = found()
-            return kept.filter(kept.rejection.isnull()).select(*schema_of(model.contract))
-
-        counts = queries.fetch(f"{model.table} tally", lambda: tally(found()), **given)
-        repeats = [
-            row["lines"] - (row["outcomes"] if row["reject_reason"] is None else 0)
-            for row in counts.to_pylist()
-            if row["reject_reason"] in (None, DUPLICATE)
+        text = engine.engine.read_raw(source, raw or raw_folder(*lines, **files))
+        found = engine.rows(outcomes(model, model(text.table), source.secret))
+        accepted = [row for row in found if row["rejection"] is None]
+        rejected = [
+            (row, *row["rejection"].split("\x1f", 2))
+            for row in found
+            if row["rejection"] is not None
         ]
         return Staged(
-            accepted=queries.fetch(str(model.table), accepted, **given).to_pylist(),
-            rejected=queries.fetch(
-                str(model.rejected), lambda: rejected_lines(found()), **given
-            ).to_pylist(),
+            accepted=[{name: row[name] for name in schema_of(model.contract)} for row in accepted],
+            rejected=[
+                {"reject_reason": reason, "raw_line": line, "source_file": file}
+                for row, reason, file, line in sorted(rejected, key=lambda each: each[1:])
+                if reason != DUPLICATE
+                for _ in range(row["copies"])
+            ],
             lines=text.lines,
-            duplicates=sum(repeats),
+            duplicates=sum(row["copies"] - 1 for row in accepted)
+            + sum(row["copies"] for row, reason, *_ in rejected if reason == DUPLICATE),
             invalid_utf8=text.invalid_utf8,
         )
 
@@ -172,30 +134,17 @@ def stage(
 
 
 @pytest.fixture(scope="session")
-def rows_of(queries: Queries) -> Callable[..., list[Row]]:
+def rows_of(engine: Workbench) -> Callable[..., list[Row]]:
     """Call a model with rows instead of tables; columns that a row leaves out are null."""
 
     def call(model: Model, **inputs: list[Row]) -> list[Row]:
         assert set(inputs) == set(model.inputs)
-        given = {name: _arrow(name, rows) for name, rows in inputs.items()}
-        found = queries.fetch(f"model {model.name}", lambda: _unbound(model), **given)
-        return found.cast(schema_of(model.contract).to_pyarrow()).to_pylist()
+        tables = {
+            name: engine.table(rows, PIPELINE.models[name], name) for name, rows in inputs.items()
+        }
+        return engine.rows(model(**tables))
 
     return call
-
-
-def _unbound(model: Model) -> ir.Table:
-    schemas = {name: source.schema for name, source in PIPELINE.sources.items()}
-    schemas |= {name: schema_of(other.contract) for name, other in PIPELINE.models.items()}
-    return model(**{name: ibis.table(schemas[name], name=name) for name in model.inputs})
-
-
-def _arrow(name: str, rows: list[Row]) -> pa.Table:
-    columns = schema_of(PIPELINE.models[name].contract).to_pyarrow()
-    schema = pa.schema([(field.name, field.type) for field in columns])
-    unknown = {column for row in rows for column in row} - {*schema.names}
-    assert not unknown, f"{name} has no column {unknown}"
-    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _bytes(content: str | bytes | Lines) -> bytes:

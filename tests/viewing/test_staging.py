@@ -109,7 +109,8 @@ def test_text_of_which_nothing_is_left_is_null(stage):
         ("12", "12"),
         ("-7", "-7"),
         ("-0", "0"),
-        ("1.5", "1.5"),
+        ("5.10", "5.10"),
+        ("1E5", "1e5"),
         ("1e400", "1e400"),
         ("9223372036854775807", "9223372036854775807"),
         ("123456789012345678901234567890", "123456789012345678901234567890"),
@@ -799,16 +800,13 @@ def test_devices_csv_is_not_needed_and_not_loaded(warehouse):
     assert [file.path for file in built.run.inputs] == ["events.jsonl", "users.csv", "videos.csv"]
 
 
-def test_ip_inside_an_object_or_list_of_a_text_field_is_masked(warehouse):
+def test_an_object_or_list_is_no_text(warehouse):
     built = warehouse(
         [
             EVENT | {"device": {"ip": "9.9.9.9"}},
             EVENT | {"device": [{"a": 1, "IP": "9.9.9.9"}]},
-            EVENT | {"device": "brace }"},
+            EVENT | {"device": "{brace }"},
+            EVENT | {"device": "[list]"},
         ]
     )
-    assert pick(built.rows("staging.events"), "device") == [
-        ('[{"a":1,"ip":"***"}]',),
-        ("brace }",),
-        ('{"ip":"***"}',),
-    ]
+    assert pick(built.rows("staging.events"), "device") == [(None,), ("[list]",), ("{brace }",)]

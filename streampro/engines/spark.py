@@ -1,0 +1,274 @@
+"""Spark on one machine or a cluster: text files in, Delta tables out."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from streampro.config import Location, Remote, Target
+from streampro.contract import Contract, Rejected, schema_of
+from streampro.engine import InputFile, Quarantined, Raw, Staged
+from streampro.engines import delta, spark_text, text
+from streampro.engines.delta import DataFile
+from streampro.engines.session import Session
+from streampro.engines.spark_files import Added, Files, escaped
+from streampro.errors import EngineError, SourceError, StreamProError
+from streampro.pipeline import Model, Source, TableName
+from streampro.quarantine import rejected_lines, tally
+
+_TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
+"""How a worker's error comes back."""
+
+
+class SparkEngine:
+    """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
+
+    What is staged is a Delta table of its own, computed once and written by the workers; to publish
+    it, its files are moved and committed in one log entry.
+    """
+
+    name = "spark"
+    packages: tuple[str, ...] = ("pyspark", "delta-spark")
+
+    def __init__(self, target: Target, session: Any = None) -> None:
+        self.warehouse = target.warehouse
+        self.token = uuid4().hex[:12]
+        self.staging = self.warehouse / "_streampro" / "staging" / self.token
+        self.counter = 0
+        self.session = Session(target.spark, session)
+        self.spark = self.session.spark
+        self.ibis = ibis.pyspark.connect(self.spark)
+        self.files = Files(self.spark)
+
+    def read_raw(self, source: Source, raw: Location) -> Raw:
+        """See `Engine.read_raw`."""
+        files = self._input_files(source, raw)
+        root = self.files.path(raw)
+        places = [self.files.uri(raw / file.path) for file in files]
+        with _errors(f"source {source.name!r} cannot be read", SourceError):
+            if source.format == "csv":
+                return self._read_csv(source, files, places, root)
+            lines = spark_text.lines(self.spark, places, root)
+            counted = spark_text.count(source, lines)
+            view = self._name(lines)
+            query = self.spark.sql(spark_text.json_query(source, view))
+            table = self._table(query, source.schema)
+            return Raw(table, counted.lines, files, counted.invalid_utf8)
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """See `Engine.read`."""
+        with _errors(f"{table} cannot be read"):
+            folder = self.files.uri(self.warehouse / table.layer / table.name)
+            rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
+            view = self._name(rows)
+            return ibis.table(_canonical(self.ibis.table(view).schema()), name=view)
+
+    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+        """See `Engine.stage`."""
+        folder = self.staging / table.layer / table.name
+        files = self._write(rows, folder)
+        return self._staged(table, folder, files, contract)
+
+    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+        """See `Engine.quarantine`: one job parses, de-duplicates, counts and splits.
+
+        The files of accepted rows also hold the few columns of an outcome that are not published.
+        """
+        folder = self.staging / model.table.layer / f"{model.table.name}_outcomes"
+        parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
+        files = self._write(parted, folder, by="is_rejected")
+        staged = self._table(self._load(folder), parted.schema())
+        accepted = [file for file in files if "is_rejected=false" in str(file.path)]
+        kept = staged.filter(~staged.is_rejected).select(*schema_of(model.contract))
+        lines = rejected_lines(staged.filter(staged.is_rejected).drop("is_rejected"))
+        return Quarantined(
+            accepted=Staged(
+                model.table, model.contract, sum(file.rows for file in accepted), kept, accepted
+            ),
+            rejected=self.stage(model.rejected, lines, Rejected),
+            tally=self.fetch(tally(staged.drop("is_rejected"))),
+        )
+
+    def publish(self, staged: Staged, run: int) -> int:
+        """See `Engine.publish`. The session's catalog then knows the table by layer and name."""
+        folder = self.warehouse / staged.table.layer / staged.table.name
+        with _errors(f"{staged.table} cannot be published"):
+            version = delta.overwrite(
+                folder,
+                staged.payload,
+                delta.published_schema(staged.contract),
+                staged.contract.to_schema().description or "",
+                run,
+                self.files.move,
+            )
+            register(self.spark, staged.table, self.files.uri(folder))
+        return version
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """See `Engine.fetch`."""
+        with _errors("the query failed"):
+            return self.spark.sql(self._sql(rows)).toArrow()
+
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """See `Engine.load`."""
+        return self._table(self.spark.createDataFrame(rows), schema, name)
+
+    def progress(self) -> float:
+        """See `Engine.progress`: finished tasks of the stages at work."""
+        tracker = self.spark.sparkContext.statusTracker()
+        stages = [tracker.getStageInfo(each) for each in tracker.getActiveStageIds()]
+        tasks = sum(stage.numTasks for stage in stages if stage)
+        return sum(stage.numCompletedTasks for stage in stages if stage) / tasks if tasks else 0.0
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        try:
+            if isinstance(self.warehouse, Path) and isinstance(self.staging, Path):
+                delta.remove_leftovers(self.warehouse, self.staging)
+            else:
+                self.files.remove(self.staging)
+        finally:
+            self.session.close()
+
+    def __enter__(self) -> "SparkEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _input_files(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        if isinstance(raw, Remote):
+            return self.files.find(source, raw)
+        return tuple(text.fingerprint(source, path, raw) for path in text.find(source, raw))
+
+    def _read_csv(
+        self, source: Source, files: tuple[InputFile, ...], places: list[str], root: str
+    ) -> Raw:
+        """Parse once into the staging folder, for the records are both counted and read."""
+        self.counter += 1
+        folder = self.files.uri(self.staging / f"{source.name}-{self.counter}")
+        spark_text.records(self.spark, source, places, root).write.parquet(folder)
+        rows = self.spark.read.parquet(escaped(folder))
+        [found] = rows.selectExpr("count(*) AS lines", "count_if(invalid) AS invalid").collect()
+        table = self._table(rows.drop("invalid"), source.schema)
+        return Raw(table, found.lines, files, found.invalid)
+
+    def _write(self, rows: ir.Table, folder: Location, by: str | None = None) -> list[DataFile]:
+        """Write rows with the physical types that their Ibis types say, and return the files."""
+        types = self.ibis.compiler.type_mapper
+        columns = ", ".join(
+            f"CAST(`{name}` AS {types.to_string(kind)}) AS `{name}`"
+            for name, kind in rows.schema().items()
+        )
+        with _errors(f"{folder.name if isinstance(folder, Path) else folder} cannot be computed"):
+            found = self.spark.sql(f"SELECT {columns} FROM ({self._sql(rows)})")
+            writer = found.write.format("delta").option("compression", "zstd")
+            (writer.partitionBy(by) if by else writer).save(self.files.uri(folder))
+            return [self._data_file(added, rows.schema()) for added in self.files.added(folder)]
+
+    def _data_file(self, added: Added, schema: ibis.Schema) -> DataFile:
+        self.counter += 1
+        stats = json.loads(added.stats)
+        kept = {
+            key: {name: value for name, value in stats.get(key, {}).items() if name in schema}
+            for key in ("minValues", "maxValues", "nullCount")
+        }
+        return DataFile(
+            path=added.path,
+            name=f"part-{self.token}-{self.counter}.parquet",
+            size=added.size,
+            rows=stats["numRecords"],
+            minimum=kept["minValues"],
+            maximum=kept["maxValues"],
+            nulls=kept["nullCount"],
+        )
+
+    def _staged(
+        self,
+        table: TableName,
+        folder: Location,
+        files: list[DataFile],
+        contract: type[Contract],
+    ) -> Staged:
+        rows = sum(file.rows for file in files)
+        return Staged(
+            table, contract, rows, self._table(self._load(folder), schema_of(contract)), files
+        )
+
+    def _load(self, folder: Location) -> Any:
+        return self.spark.read.format("delta").load(self.files.uri(folder))
+
+    def _table(self, rows: Any, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """Return a Spark data frame as an Ibis table of canonical types, for `_sql` to compile."""
+        return ibis.table(schema, name=self._name(rows, name))
+
+    def _name(self, rows: Any, name: str | None = None) -> str:
+        self.counter += 1
+        name = name or f"streampro_{self.counter}"
+        rows.createOrReplaceTempView(name)
+        return name
+
+    def _sql(self, rows: ir.Table) -> str:
+        return str(self.ibis.compile(rows))
+
+
+def session(target: Target) -> Any:
+    """Return a Spark session in which every published table is known by layer and name.
+
+    A table shows its newest version. Raises `ConfigError` without PySpark or Delta Lake.
+    """
+    found = Session(target.spark)
+    files = Files(found.spark)
+    for layer, name in files.tables(target.warehouse):
+        folder = files.uri(target.warehouse / layer / name)
+        register(found.spark, TableName(layer, name), folder)
+    return found.spark
+
+
+def register(spark: Any, table: TableName, folder: str) -> None:
+    """Let the session's catalog know the Delta table in a folder by its layer and name."""
+    name, place = f"`{table.layer}`.`{table.name}`", spark_text.literal(folder)
+    spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
+    if spark.catalog.tableExists(name):
+        wanted = spark.sql(f"DESCRIBE DETAIL {place}").first().location
+        if spark.sql(f"DESCRIBE DETAIL {name}").first().location == wanted:
+            return
+        if spark.catalog.getTable(name).tableType != "EXTERNAL":
+            raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
+        spark.sql(f"DROP TABLE {name}")
+    spark.sql(f"CREATE TABLE {name} USING delta LOCATION {place}")
+
+
+def _canonical(schema: ibis.Schema) -> ibis.Schema:
+    """Return the schema with instants of the one type that pipelines know."""
+    instant = dt.Timestamp("UTC", 6)
+    return ibis.schema(
+        {name: instant if kind.is_timestamp() else kind for name, kind in schema.items()}
+    )
+
+
+@contextmanager
+def _errors(what: str, kind: type[StreamProError] = EngineError) -> Iterator[None]:
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        if told := _TOLD.search(str(error)):
+            raise SourceError(told[1]) from error
+        raise kind(f"{what}: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    """Return the first line of an error and the last of its causes."""
+    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
+    return f"{first} ({causes[-1]})" if causes else first
