@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streampro.certificate import Certificate
     from streampro.config import Target, load_target
     from streampro.contract import Contract, Instant, column, rule
+    from streampro.engines.spark import spark_session
     from streampro.errors import (
         BooksError,
         ConfigError,
@@ -41,6 +42,7 @@ _HOME = {
     "certificate": ("Certificate",),
     "config": ("Target", "load_target"),
     "contract": ("Contract", "Instant", "column", "rule"),
+    "engines.spark": ("spark_session",),
     "errors": (
         "BooksError",
         "ConfigError",
@@ -68,6 +70,7 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "Instant",
     "column",
     "rule",
+    "spark_session",
     "BooksError",
     "ConfigError",
     "ContractError",

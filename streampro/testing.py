@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+    from streampro.config import Target
     from streampro.contract import Contract
     from streampro.engine import Engine
-    from streampro.pipeline import Model
+    from streampro.history import Run
+    from streampro.pipeline import Model, Pipeline
 
 Row = Mapping[str, Any]
 ENGINES = ("duckdb", "spark")
@@ -38,9 +40,10 @@ _SMALL = {"spark.sql.shuffle.partitions": 2, "spark.sql.adaptive.enabled": False
 class Workbench:
     """An engine under test, with a warehouse of its own."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: "Engine", session: Any = None) -> None:
         self.engine = engine
         self.name = engine.name
+        self.session = session
 
     def table(
         self, rows: Iterable[Row], contract: "type[Contract] | Model", name: str | None = None
@@ -64,6 +67,13 @@ class Workbench:
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         """Return the rows of an expression, values of the types that the expression says."""
         return list(self.engine.fetch(table).cast(_nullable(table.schema())).to_pylist())
+
+    def run(self, pipeline: "Pipeline", target: "Target") -> "Run":
+        """Run a pipeline as a target says, but on the engine under test."""
+        from streampro.runner import run
+
+        target = target.model_copy(update={"engine": self.name})
+        return run(pipeline, target, session=self.session)
 
 
 def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:
@@ -133,7 +143,7 @@ def engine(
     target = Target(name="test", engine=request.param, warehouse=tmp_path_factory.mktemp("engine"))
     session = request.getfixturevalue("spark") if request.param == "spark" else None
     with connect(target, session) as found:
-        yield Workbench(found)
+        yield Workbench(found, session)
 
 
 def _nullable(schema: "ibis.Schema") -> "pa.Schema":

@@ -103,6 +103,19 @@ def warehouse(
 
 
 @pytest.fixture(scope="session")
+def warehouse_of(
+    engine: Workbench, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], Warehouse]:
+    """Run the pipeline on a raw folder in a new warehouse, on the engine under test."""
+
+    def build(raw: Path) -> Warehouse:
+        target = Target(name="test", raw=raw, warehouse=tmp_path_factory.mktemp("warehouse"))
+        return Warehouse(engine.run(PIPELINE, target), target)
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., Staged]:
     """Read a raw folder and apply one staging model on the engine under test, without a run."""
 

@@ -37,6 +37,12 @@ def test_a_run_on_synthetic_data_agrees_with_the_oracle(warehouse, tmp_path, lay
     assert_agreement(warehouse(raw=raw), raw)
 
 
+def test_a_run_on_either_engine_agrees_with_the_oracle(warehouse_of, tmp_path):
+    raw = tmp_path / "raw"
+    generate(raw, events=5_000, seed=3, days=8, late=0.1, dirt=0.2)
+    assert_agreement(warehouse_of(raw), raw)
+
+
 EVENT = {
     "timestamp": "2026-01-05T10:00:00Z",
     "user_id": "u1",
@@ -89,9 +95,9 @@ def nasty_files():
     }
 
 
-def test_a_run_on_a_nasty_folder_agrees_with_the_oracle(warehouse, tmp_path):
+def test_a_run_on_a_nasty_folder_agrees_with_the_oracle(warehouse_of, tmp_path):
     for name, content in nasty_files().items():
         path = tmp_path / "raw" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    assert_agreement(warehouse(raw=tmp_path / "raw"), tmp_path / "raw")
+    assert_agreement(warehouse_of(tmp_path / "raw"), tmp_path / "raw")
