@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from streampro.certificate import Certificate
     from streampro.config import Target, load_target
     from streampro.contract import Contract, Instant, column, rule
-    from streampro.engines.spark import spark_session
     from streampro.errors import (
         BooksError,
         ConfigError,
@@ -35,14 +34,13 @@ if TYPE_CHECKING:
     from streampro.history import Run, runs
     from streampro.parity import prove
     from streampro.pipeline import Model, Pipeline, Source, model
-    from streampro.query import sql
+    from streampro.query import spark_session, sql
     from streampro.runner import run
 
 _HOME = {
     "certificate": ("Certificate",),
     "config": ("Target", "load_target"),
     "contract": ("Contract", "Instant", "column", "rule"),
-    "engines.spark": ("spark_session",),
     "errors": (
         "BooksError",
         "ConfigError",
@@ -58,7 +56,7 @@ _HOME = {
     "history": ("Run", "runs"),
     "parity": ("prove",),
     "pipeline": ("Model", "Pipeline", "Source", "model"),
-    "query": ("sql",),
+    "query": ("spark_session", "sql"),
     "runner": ("run",),
 }
 

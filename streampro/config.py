@@ -1,6 +1,7 @@
 """Targets: which engine runs a pipeline, and where its raw data and its warehouse live."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ class Remote(str):
 
 
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
-    is_remote = isinstance(value, str) and "://" in value
+    is_remote = isinstance(value, str) and re.match("[A-Za-z][A-Za-z0-9+.-]+:/", value)
     return Remote(value) if is_remote else read_path(value)
 
 

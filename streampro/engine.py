@@ -1,5 +1,6 @@
 """The seam between the framework and what computes and stores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,8 +28,8 @@ class InputFile:
 class Raw:
     """What `read_raw` returns: the text of a source, counted.
 
-    `lines` counts what is not blank outside the engine: lines before it reads them, CSV records
-    as they are parsed for it.
+    `lines` counts what is not blank in a pass of its own, before anything is parsed: by plain
+    Python on one machine, by a job on Spark; CSV records as they are split.
     `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
     """
 
@@ -65,7 +66,10 @@ class Engine(Protocol):
     """What an engine does; all else is Ibis. Use it as a context manager, so it is closed."""
 
     name: str
-    packages: tuple[str, ...]
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """Return the versions of what computes, by name."""
 
     def read_raw(self, source: Source, raw: Location) -> Raw:
         """Return the lines of the source's files as text.

@@ -12,7 +12,14 @@ from typing import Literal, NamedTuple, TypeVar
 import ibis
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, Rejected, references_of, schema_of, with_reasons
+from streampro.contract import (
+    Contract,
+    Rejected,
+    audit,
+    references_of,
+    schema_of,
+    with_reasons,
+)
 from streampro.errors import PipelineError, did_you_mean
 from streampro.lint import findings
 from streampro.nullability import origin_of_null
@@ -47,7 +54,8 @@ class Source:
 
     Args:
         name: the parameter name under which transforms ask for it.
-        files: glob patterns below the raw folder; at least one file must match.
+        files: glob patterns below the raw folder; at least one file must match. Names that begin
+            with `_` or `.` are passed over.
         format: `json_lines` (also gzipped) or `csv` (with a header row).
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns.
@@ -59,6 +67,12 @@ class Source:
     format: Literal["json_lines", "csv"]
     fields: Mapping[str, tuple[str, ...]]
     secret: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if taken := {*self.fields} & {*RAW_COLUMNS, "is_object", "is_invalid_utf8"}:
+            raise PipelineError(
+                f"source {self.name!r} has a field {min(taken)!r}, a name that StreamPro gives."
+            )
 
     @property
     def schema(self) -> ibis.Schema:
@@ -190,12 +204,20 @@ class Pipeline:
         return found
 
     def unportable(self) -> list[str]:
-        """Return which operations mean different things on different engines, a sentence each."""
-        return [
-            f"{self.models[name].table}: {finding}"
-            for name, expression in self.expressions.items()
-            for finding in findings(expression)
-        ]
+        """Return which operations of models and contract rules mean different things on different
+        engines, a sentence each.
+        """
+        found: dict[str, None] = {}
+        for name, expression in self.expressions.items():
+            built = self.models[name]
+            rows = ibis.table(schema_of(built.contract), name=name)
+            computed = [expression, audit(built.contract, rows, {})]
+            if built.quarantine:
+                computed.append(with_reasons(built.contract, expression))
+            found |= {
+                f"{built.table}: {finding}": None for each in computed for finding in findings(each)
+            }
+        return [*found]
 
     def select(self, selector: str | None) -> list[Model]:
         """Return the models of a selector, in building order.

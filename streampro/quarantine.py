@@ -20,7 +20,7 @@ class Books:
 
     Attributes:
         source: name of the source.
-        lines: lines (records) that are not blank, counted before the engine read them.
+        lines: lines (records) that are not blank, counted in a pass of their own.
         accepted: rows of the staged table.
         duplicates: lines equal to an accepted one, beyond the first.
         rejected: rows of the staged `_rejected` table.

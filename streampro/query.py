@@ -59,3 +59,22 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
     raise ConfigError(
         f"{target.warehouse} has no run {run_id}; the runs are 1 to {runs[-1].run_id}."
     )
+
+
+def spark_session(target: Target, session: Any = None) -> Any:
+    """Return a Spark session in which the tables of the newest run are known by layer and name.
+
+    They show their newest versions. It is a new session in the application of `session`, or in one
+    that is started for it; `stop()` ends that. Raises `ConfigError` without PySpark or Delta Lake.
+    """
+    from streampro.engines.session import Session
+    from streampro.engines.spark import register
+    from streampro.engines.spark_files import Files
+
+    found = Session(target.spark, session).spark
+    files = Files(found)
+    run = history.newest(target.warehouse)
+    for item in run.tables if run else ():
+        table = TableName(*item.table.split("."))
+        register(found, files, table, files.uri(target.warehouse / table.layer / table.name))
+    return found

@@ -89,6 +89,7 @@ class _Build:
         self.engine = engine
         self.raw_folder = raw
         self.watcher = watcher
+        self.packages = {name: version(name) for name in _PACKAGES} | dict(engine.packages)
         self.last = history.newest(target.warehouse)
         self.raw: dict[str, Raw] = {}
         self.staged: dict[TableName, tuple[Staged, float]] = {}
@@ -165,7 +166,7 @@ class _Build:
             pipeline=self.pipeline.name,
             target=self.target.name,
             engine=self.engine.name,
-            packages={name: version(name) for name in (*_PACKAGES, *self.engine.packages)},
+            packages=self.packages,
             code=kept_code | {name: hashes[name] for name in self.pipeline.models if name in built},
             inputs=(*kept_inputs, *(file for raw in self.raw.values() for file in raw.files)),
             books=tuple(self.books),
@@ -234,7 +235,7 @@ class _Build:
 
 
 def _books(source: str, raw: Raw, split: Quarantined) -> Books:
-    """Return the account of a source: lines from the census, rows from what was written."""
+    """Return the account of a source: lines as they were counted, rows as they were written."""
     tally = {row["reject_reason"]: row for row in split.tally.to_pylist()}
     accepted = tally.pop(None, {"lines": 0, "outcomes": 0, "unreadable": 0})
     marked = tally.pop(DUPLICATE, {"lines": 0, "unreadable": 0})

@@ -13,7 +13,7 @@ default is every engine that is installed. All Spark tests of a run share one se
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -79,18 +79,21 @@ class Workbench:
 def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:
     """Fail unless both hold the same rows, each as often, in any order.
 
-    Only the columns that the first expected row has are compared; without expected rows there must
-    be none.
+    Only the columns of the expected rows are compared; without expected rows there must be none.
+    Values are equal if they are and have the same type: 1 is not True. Raises `ValueError` for
+    expected rows that have different columns.
     """
     wanted = [dict(row) for row in expected]
-    columns = [*wanted[0]] if wanted else []
-    found = [{name: row[name] for name in columns} if columns else dict(row) for row in actual]
-    left, right = _counted(found), _counted(wanted)
+    found = [dict(row) for row in actual]
+    columns = [*wanted[0]] if wanted else sorted({name for row in found for name in row})
+    if any(row.keys() != {*columns} for row in wanted):
+        raise ValueError("expected rows must have the same columns.")
+    left, right = _counted(found, columns), _counted(wanted, columns)
     if left == right:
         return
     told = [f"{len(found)} rows, expected {len(wanted)}."]
     for what, rows in (("missing", right - left), ("unexpected", left - right)):
-        told += [f"{what}: {dict(row)}" for row in [*rows.elements()][:_SHOWN]]
+        told += [f"{what}: {row}" for row in [*rows.elements()][:_SHOWN]]
     pytest.fail("\n".join(told))
 
 
@@ -104,8 +107,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests with the fixture `engine` once per engine."""
-    if "engine" in metafunc.fixturenames:
+    """Run tests with this module's fixture `engine`, not another of that name, once per engine."""
+    found = metafunc._arg2fixturedefs.get("engine", ())
+    if found and found[-1].func.__module__ == __name__:
         names = engines_of(metafunc.config)
         metafunc.parametrize("engine", names, indirect=True, scope="session")
 
@@ -153,5 +157,5 @@ def _nullable(schema: "ibis.Schema") -> "pa.Schema":
     return pa.schema([(field.name, field.type) for field in schema.to_pyarrow()])
 
 
-def _counted(rows: list[dict[str, Any]]) -> Counter[tuple[tuple[str, Any], ...]]:
-    return Counter(tuple(row.items()) for row in rows)
+def _counted(rows: list[dict[str, Any]], columns: Sequence[str]) -> Counter[str]:
+    return Counter(repr({name: row[name] for name in columns}) for row in rows)

@@ -96,10 +96,10 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("up", "lose", "down"))
     parser.add_argument("--state", type=Path, default=Path(".cluster"))
-    parser.add_argument("--port", type=int, default=7077)
+    parser.add_argument("--port", type=int, default=7077, help="0: any that is free")
     given = parser.parse_args()
     if given.what == "up":
-        print(up(given.state, given.port))
+        print(up(given.state, given.port or free_port()))
     else:
         {"lose": lose, "down": down}[given.what](given.state)
 

@@ -1,6 +1,7 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ class DuckDBEngine:
     """
 
     name = "duckdb"
-    packages: tuple[str, ...] = ("duckdb",)
+    packages: Mapping[str, str] = {"duckdb": duckdb.__version__}
 
     def __init__(self, target: Target, *, writes: bool = True) -> None:
         self.warehouse = Path(target.warehouse)
@@ -270,12 +271,17 @@ def _scalar(path: Sequence[str]) -> str:
     """
     text = "fields" + "".join(f'."{key}"' for key in path)
     place = _quoted("$" + "".join(f'."{key}"' for key in path))
+    key = _quoted(f'"{path[-1]}"')
+    token = _quoted(rf'^{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
+    behind = f"substr(raw_line, strpos(raw_line, {key}) + 1)"
+    is_plain = f"NOT contains(raw_line, '\\') AND NOT contains({behind}, {key})"
     return (
-        f"CASE WHEN {text} >= '[' AND (starts_with({text}, '{{') OR starts_with({text}, '[')) "
+        f"CASE WHEN {text} >= '[' AND ({text} < '\\' OR ({text} >= '{{' AND {text} < '|')) "
         f"THEN CASE WHEN json_type(raw_line, {place}) = 'VARCHAR' THEN {text} END "
-        f"WHEN CASE WHEN {text} < ':' THEN regexp_matches({text}, '{_RESPELLED}') END "
-        f"THEN coalesce(json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) "
-        f"ELSE {text} END"
+        f"WHEN CASE WHEN {text} < ':' AND NOT contains({text}, ':') "
+        f"THEN regexp_matches({text}, '{_RESPELLED}') END "
+        f"THEN coalesce(CASE WHEN {is_plain} THEN nullif(regexp_extract({behind}, {token}, 1), '') "
+        f"END, json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) ELSE {text} END"
     )
 
 

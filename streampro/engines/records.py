@@ -47,13 +47,13 @@ def read_records(
 
 
 def read_batches(batches: Iterable[Any], columns: Sequence[str]) -> Iterator[Any]:
-    """Yield Arrow batches of records, with `source_file` and the flag `invalid`, for batches of
+    """Yield Arrow batches of records, with `source_file` and `is_invalid_utf8`, for batches of
     whole files: their name and their bytes.
     """
     import pyarrow as pa
 
     kinds = [(name, pa.string()) for name in (*columns, "raw_line", "source_file")]
-    schema = pa.schema([*kinds, ("invalid", pa.bool_())])
+    schema = pa.schema([*kinds, ("is_invalid_utf8", pa.bool_())])
     for batch in batches:
         for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
             rows = read_records(decoded(BytesIO(content)), columns, place)

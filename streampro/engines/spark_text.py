@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Counted:
 def lines(spark: Any, files: Sequence[str], root: str) -> Any:
     """Return `value`, `raw_line` and `source_file` per line of text files that is not blank.
 
-    `root` is the folder below which files are named.
+    `root` is the folder below which files are named, with its file system.
     """
     text = spark.read.text([escaped(path) for path in files], lineSep="\n")
     kept = text.where(r"value >= '!' OR trim(BOTH ' \t\r\n' FROM value) <> ''")
@@ -81,15 +81,17 @@ def json_query(source: Source, view: str) -> str:
     forms are told by one test a line, because generated code that is long is not compiled.
     """
     kept = "raw_line, source_file"
-    paths = source.fields.values()
-    outers = [*dict.fromkeys(path[0] for path in paths if len(path) > 1)]
+    places = _places(source)
     exact = (
         f"CASE WHEN NOT raw_line RLIKE r'{_RESPELLED}' THEN raw_line "
         f"WHEN raw_line RLIKE r'{_KEY_END}[0-9.-]+[eE]' THEN {_quoted('raw_line')} "
         f"""ELSE regexp_replace(raw_line, r'{_FRACTION}', '$1"$2"') END"""
     )
     mended = _quoted(f"regexp_replace(raw_line, r'{_LAST_COMMA}', '$1$2$3')")
-    leaves = [f"{_leaf(path)} AS `{name}`" for name, path in source.fields.items()]
+    leaves = [
+        f"try_element_at({places[path[:-1]]}, {literal(path[-1])}) AS `{name}`"
+        for name, path in source.fields.items()
+    ]
     scalars = [f"{_scalar(f'`{name}`', path)} AS `{name}`" for name, path in source.fields.items()]
     query = view
     for step in (
@@ -99,7 +101,7 @@ def json_query(source: Source, view: str) -> str:
         f"SELECT {kept}, CASE WHEN {_has_lone_surrogate()} THEN NULL "
         f"WHEN {_is_whole('parsed')} THEN get(parsed, 0) "
         f"WHEN {_is_whole('mended')} THEN get(mended, 0) END AS fields",
-        f"SELECT {kept}, fields{''.join(map(_inner, outers))}",
+        *(f"SELECT *, {_inner(path, places)} AS {name}" for path, name in places.items() if path),
         f"SELECT {kept}, fields IS NOT NULL AS is_object, {', '.join(leaves)}",
         f"SELECT {', '.join(scalars)}, {kept}, is_object",
     ):
@@ -108,7 +110,7 @@ def json_query(source: Source, view: str) -> str:
 
 
 def records(spark: Any, source: Source, files: Sequence[str], root: str) -> Any:
-    """Return CSV records: a string per field, `raw_line`, `source_file`, and the flag `invalid`.
+    """Return CSV records: a string per field, `raw_line`, `source_file`, and `is_invalid_utf8`.
 
     Workers run the code that reads CSV on DuckDB; each file is read whole, by one of them.
     """
@@ -117,20 +119,21 @@ def records(spark: Any, source: Source, files: Sequence[str], root: str) -> Any:
     found = spark.read.format("binaryFile").load([escaped(path) for path in files])
     named = found.selectExpr(f"{_below(root)} AS source_file", "content")
     read = functools.partial(read_batches, columns=columns)
-    return named.mapInArrow(read, f"{schema}, invalid boolean")
+    return named.mapInArrow(read, f"{schema}, is_invalid_utf8 boolean")
 
 
-def _inner(key: str) -> str:
-    """Return the SQL of a further column: the object that stands under an outer key, parsed."""
-    text = f"try_element_at(fields, {literal(key)})"
-    is_object = f"startswith({text}, '{{') AND {_holds_structure(key)}"
-    parsed = f"get(from_json(concat('[', {text}, ']'), {_AS_OBJECTS}), 0)"
-    return f", CASE WHEN {is_object} THEN {parsed} END AS `fields.{key}`"
+def _places(source: Source) -> dict[tuple[str, ...], str]:
+    """Return the column that holds the parsed object of every path to one, the line's own first."""
+    paths = {path[:length] for path in source.fields.values() for length in range(1, len(path))}
+    inner = {path: f"inner_{i}" for i, path in enumerate(sorted(paths, key=lambda p: (len(p), p)))}
+    return {(): "fields"} | inner
 
 
-def _leaf(path: Sequence[str]) -> str:
-    """Return the SQL of the value at a path, objects and lists as text too."""
-    return f"try_element_at(`{'.'.join(('fields', *path[:-1]))}`, {literal(path[-1])})"
+def _inner(path: tuple[str, ...], places: Mapping[tuple[str, ...], str]) -> str:
+    """Return the SQL of the object that stands at a path, parsed; null if there is none."""
+    text = f"try_element_at({places[path[:-1]]}, {literal(path[-1])})"
+    is_object = f"startswith({text}, '{{') AND {_holds_structure(path[-1])}"
+    return f"if({is_object}, get(from_json(concat('[', {text}, ']'), {_AS_OBJECTS}), 0), NULL)"
 
 
 def _scalar(found: str, path: Sequence[str]) -> str:
@@ -152,7 +155,8 @@ def _is_whole(parsed: str) -> str:
 
 def _holds_structure(key: str) -> str:
     """Return the SQL that tells an object or list from a text that begins like one."""
-    return rf"""raw_line RLIKE r'"{re.escape(key)}"{_SPACE}*:{_SPACE}*[{{\[]'"""
+    pattern = rf'"{re.escape(key)}"{_SPACE}*:{_SPACE}*[{{\[]'
+    return f"raw_line RLIKE {literal(pattern)}"
 
 
 def _quoted(line: str) -> str:
@@ -174,11 +178,14 @@ def _has_lone_surrogate() -> str:
 
 
 def _below(root: str) -> str:
-    """Return the SQL of a file's path below a folder."""
+    """Return the SQL of a file's path below a folder, which is given with its file system."""
     path = "_metadata.file_path"
     decoded = f"try_url_decode(replace({path}, '+', '%2B'))"
     path = f"if(contains({path}, '%'), {decoded}, {path})"
-    return f"substr({path}, instr({path}, {literal(root + '/')}) + {len(root) + 1})"
+    system = re.match(r"[A-Za-z0-9+.-]+:(//[^/]*)?", root)
+    start = system.end() if system else 0
+    folder = f"{root[start:].rstrip('/')}/"
+    return f"substr({path}, locate({literal(folder)}, {path}, {start + 1}) + {len(folder)})"
 
 
 def literal(value: str) -> str:

@@ -16,6 +16,8 @@ from streampro.errors import SourceError
 from streampro.pipeline import Source
 
 _BATCH = 10_000
+HIDDEN = ("_", ".")
+"""How names begin that Spark passes over, so that every engine does."""
 _GLOB_SIGNS = frozenset("*?[")
 """An engine would take a path with one of them for a pattern, and read other files."""
 
@@ -36,10 +38,18 @@ class Text:
 
 
 def find(source: Source, raw: Path) -> list[Path]:
-    """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
+    """Return the files of a source in a fixed order, hidden ones left out.
+
+    Raises `SourceError` if there are none.
+    """
     if not raw.is_dir():
         raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
-    found = {path for pattern in source.files for path in raw.glob(pattern) if path.is_file()}
+    found = {
+        path
+        for pattern in source.files
+        for path in raw.glob(pattern)
+        if path.is_file() and not path.name.startswith(HIDDEN)
+    }
     if not found:
         raise SourceError(
             f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."

