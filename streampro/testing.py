@@ -106,6 +106,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse unknown engines before anything runs."""
+    engines_of(config)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests with this module's fixture `engine`, not another of that name, once per engine."""
     found = metafunc._arg2fixturedefs.get("engine", ())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streampro.config import DuckDBSettings, Target, load_target
+from streampro.config import DuckDBSettings, Remote, Target, load_target
 from streampro.errors import ConfigError, did_you_mean
 
 
@@ -133,3 +133,35 @@ def test_shipped_targets_are_valid(path: Path) -> None:
 )
 def test_did_you_mean(word: str, hint: str) -> None:
     assert did_you_mean(word, ["users", "events"]) == hint
+
+
+def test_environment_is_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", "s3a://lake")
+    text = 'engine = "spark"\nraw = "${BUCKET}/raw"\n[spark.settings]\n"spark.a" = "$$${BUCKET}"\n'
+    write(tmp_path, text, "cluster")
+    found = load_target("cluster", tmp_path)
+    assert found.raw == Remote("s3a://lake/raw")
+    assert found.spark.settings == {"spark.a": "$s3a://lake"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('raw = "${NOWHERE_SET}"', "uses ${NOWHERE_SET}, which is not set."),
+        ('raw = "a$"', "A dollar sign is written $$."),
+        ('[spark]\nmastr = "local"', "unknown key 'spark.mastr'. Did you mean 'master'?"),
+        ('raw = "s3a://bucket/raw"', "DuckDB reads and writes local folders, not s3a://bucket/raw"),
+        ('warehouse = "hdfs:/warehouse"', "DuckDB reads and writes local folders"),
+    ],
+)
+def test_wrong_place_or_variable_is_told(tmp_path: Path, text: str, told: str) -> None:
+    write(tmp_path, text, "local")
+    assert told in message(tmp_path, "local")
+
+
+def test_remote_places_are_joined_like_paths() -> None:
+    assert Remote("s3a://bucket/") / "layer" / "table" == "s3a://bucket/layer/table"
+
+
+def test_spark_local_needs_no_file(tmp_path: Path) -> None:
+    assert load_target("spark-local", tmp_path).engine == "spark"
