@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 ENGINES = ("duckdb", "spark")
 _SHOWN = 5
-_SMALL = {"spark.sql.shuffle.partitions": 2, "spark.sql.adaptive.enabled": False}
+_SMALL = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.adaptive.enabled": False,
+    "spark.sql.shuffle.partitions": 2,
+}
 """What makes queries on a handful of rows quick."""
 
 
