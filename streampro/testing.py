@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 ENGINES = ("duckdb", "spark")
 _SHOWN = 5
-_SMALL = {
+_SMALL: dict[str, str | int | bool] = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.adaptive.enabled": False,
     "spark.sql.shuffle.partitions": 2,
