@@ -244,18 +244,26 @@ def versions(spark: Any) -> dict[str, str]:
 
 
 def known_place(spark: Any, files: Files, table: TableName) -> str | None:
-    """Return where the catalog's table of this name lies, None if it knows none.
+    """Return where the catalog's table of this name lies, "" if it is gone; None if it knows none.
 
-    Raises `EngineError` for a table that is not in a warehouse of StreamPro.
+    Raises `EngineError` for a table that is there, but not in a warehouse of StreamPro.
     """
+    from pyspark.errors import AnalysisException
+
     name = f"`{table.layer}`.`{table.name}`"
     with _errors(f"the catalog does not tell of {table}"):
-        if not spark.catalog.tableExists(name):
-            return None
-        described = spark.sql(f"DESCRIBE EXTENDED {name}").where("col_name = 'Location'").first()
-        place = str(described.data_type) if described else ""
-        warehouse = Remote(place.rsplit("/", 2)[0])
-        if not place or not files.exists(warehouse / "_streampro"):
+        try:
+            if not spark.catalog.tableExists(name):
+                return None
+            described = (
+                spark.sql(f"DESCRIBE EXTENDED {name}").where("col_name = 'Location'").first()
+            )
+        except AnalysisException as error:
+            if "DELTA_PATH_DOES_NOT_EXIST" in str(error):
+                return ""
+            raise
+        place = Remote(described.data_type if described else "")
+        if not place or not files.exists(Remote(place.rsplit("/", 2)[0]) / "_streampro"):
             raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
         return place
 
@@ -271,7 +279,7 @@ def register(spark: Any, files: Files, table: TableName, folder: str) -> None:
         return
     with _errors(f"{table} is published, but not known to the catalog"):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
-        if known:
+        if known is not None:
             spark.sql(f"DROP TABLE {name}")
         spark.sql(f"CREATE TABLE {name} USING delta LOCATION {spark_text.literal(folder)}")
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -210,6 +211,16 @@ def test_catalog_follows_the_warehouse(
     (tmp_path / "raw" / "shops.csv").write_text("shop,city\nb,Ulm\n")
     run(SHOP, other)
     assert revenue(streampro.spark_session(other))[1] == ("b", "Ulm", 1, 7)
+    assert revenue(streampro.spark_session(target)) == REVENUE
+
+
+def test_catalog_forgets_a_warehouse_that_is_gone(
+    done: history.Run, target: Target, spark: Any, tmp_path: Path
+) -> None:
+    forget(spark)
+    other = target.model_copy(update={"warehouse": tmp_path / "other"})
+    run(SHOP, other, session=spark)
+    shutil.rmtree(tmp_path / "other")
     assert revenue(streampro.spark_session(target)) == REVENUE
 
 
