@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from streampro.engines.records import LONGEST_LINE
+from streampro.engines.records import LONGEST_LINE, overlong
 from streampro.errors import SourceError
 
 LONGEST_PLAIN_LINE = 1024 * 1024
@@ -110,10 +110,7 @@ class _LineCounter:
         if self.open_length > LONGEST_PLAIN_LINE:
             self.plain = False
         if self.open_length > LONGEST_LINE:
-            raise SourceError(
-                f"{self.path}: line {self.newlines + 1} is longer than "
-                f"{LONGEST_LINE // 1024**2} MiB. Split or remove it; nothing was published."
-            )
+            raise overlong(f"{self.path}: line {self.newlines + 1}")
 
     def _close_open_line(self, part: bytes) -> None:
         self._keep_open(part)

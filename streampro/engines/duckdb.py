@@ -23,6 +23,7 @@ from streampro.engine import Quarantined, Raw, Staged
 from streampro.engines import delta, text
 from streampro.engines.census import SEPARATOR
 from streampro.engines.delta import DataFile
+from streampro.engines.physical import physical_query
 from streampro.errors import ConfigError, EngineError
 from streampro.pipeline import Model, Source, TableName
 from streampro.quarantine import rejected_lines, tally
@@ -211,21 +212,13 @@ class DuckDBEngine:
         return f"SELECT {', '.join(nulls)} WHERE false"
 
     def _copy(self, rows: ir.Table, folder: Path, by: str | None = None) -> list[DataFile]:
-        """Write rows with the physical types that their Ibis types say, and return the files.
-
-        The cast is for what DuckDB computes wider: sums are HUGEINT, which parquet has not.
-        """
-        types = self.ibis.compiler.type_mapper
-        columns = ", ".join(
-            f'CAST("{name}" AS {types.to_string(kind)}) AS "{name}"'
-            for name, kind in rows.schema().items()
-        )
+        """Write rows with the physical types that their Ibis types say, and return the files."""
         self.counter += 1
         pattern = f"part-{self.token}-{self.counter}-{{i}}"
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{folder.name} cannot be computed"):
             written = self.connection.execute(
-                f"COPY (SELECT {columns} FROM ({self.ibis.compile(rows)})) TO {_quoted(folder)} "
+                f"COPY ({physical_query(self.ibis, rows)}) TO {_quoted(folder)} "
                 f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()

@@ -18,6 +18,14 @@ _LONE_CR = "\ud800"
 """Stands for a CR within a record; no decoded text holds this lone surrogate."""
 
 
+def overlong(line: str) -> SourceError:
+    """Return the error for a line beyond `LONGEST_LINE`; `line` says which."""
+    return SourceError(
+        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it; "
+        "nothing was published."
+    )
+
+
 def decoded(file: BinaryIO) -> TextIO:
     """Return the lines of a file for `read_records`, bytes that are not UTF-8 still to be told."""
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")

@@ -159,7 +159,7 @@ def _started(settings: SparkSettings, log: Path) -> Any:
         first = SparkConf(loadDefaults=False)
         first.setAll([pair for pair in conf.getAll() if pair[0].startswith(_AT_START)])
         with log.open("wb") as file:
-            gateway = launch_gateway(  # type: ignore[no-untyped-call]
+            gateway = launch_gateway(  # type: ignore[no-untyped-call]  # PySpark gives it no types
                 first, popen_kwargs={"stderr": file, "stdout": file}
             )
         SparkContext._ensure_initialized(gateway=gateway, conf=conf)

@@ -18,6 +18,7 @@ from streampro.contract import Contract, Rejected, schema_of
 from streampro.engine import InputFile, Quarantined, Raw, Staged
 from streampro.engines import delta, spark_text, text
 from streampro.engines.delta import DataFile
+from streampro.engines.physical import physical_query
 from streampro.engines.records import read_records
 from streampro.engines.session import Session
 from streampro.engines.spark_files import Added, Files, escaped
@@ -181,13 +182,8 @@ class SparkEngine:
 
     def _write(self, rows: ir.Table, folder: Location, by: str | None = None) -> list[DataFile]:
         """Write rows with the physical types that their Ibis types say, and return the files."""
-        types = self.ibis.compiler.type_mapper
-        columns = ", ".join(
-            f"CAST(`{name}` AS {types.to_string(kind)}) AS `{name}`"
-            for name, kind in rows.schema().items()
-        )
         with _errors(f"{folder.name if isinstance(folder, Path) else folder} cannot be computed"):
-            found = self.spark.sql(f"SELECT {columns} FROM ({self._sql(rows)})")
+            found = self.spark.sql(physical_query(self.ibis, rows))
             writer = found.write.format("delta").option("compression", "zstd")
             (writer.partitionBy(by) if by else writer).save(self.files.uri(folder))
             return [self._data_file(added, rows.schema()) for added in self.files.added(folder)]

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from streampro.config import Location, Remote
 from streampro.engine import InputFile
-from streampro.engines.text import HIDDEN
-from streampro.errors import EngineError, SourceError
+from streampro.engines.text import HIDDEN, no_file
+from streampro.errors import EngineError
 from streampro.pipeline import Source
 
 
@@ -55,9 +55,7 @@ class Files:
             if status.isFile() and not status.getPath().getName().startswith(HIDDEN)
         }
         if not found:
-            raise SourceError(
-                f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
-            )
+            raise no_file(source, raw)
         return tuple(sorted(found, key=lambda file: file.path))
 
     def exists(self, place: Location) -> bool:

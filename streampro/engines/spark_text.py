@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streampro.engines.records import LONGEST_LINE, read_batches
+from streampro.engines.records import LONGEST_LINE, overlong, read_batches
 from streampro.engines.spark_files import escaped
-from streampro.errors import SourceError
 from streampro.pipeline import Source
 
 _END = r'{"\\u0001":""}'
@@ -66,10 +65,7 @@ def count(source: Source, table: Any) -> Counted:
         "max_by(source_file, octet_length(value)) AS file",
     ).collect()
     if (found.longest or 0) > LONGEST_LINE:
-        raise SourceError(
-            f"{found.file}: a line of source {source.name!r} is longer than "
-            f"{LONGEST_LINE // 1024**2} MiB. Split or remove it; nothing was published."
-        )
+        raise overlong(f"{found.file}: a line of source {source.name!r}")
     return Counted(found.lines, found.invalid)
 
 
@@ -88,10 +84,7 @@ def json_query(source: Source, view: str) -> str:
         f"""ELSE regexp_replace(raw_line, r'{_FRACTION}', '$1"$2"') END"""
     )
     mended = _quoted(f"regexp_replace(raw_line, r'{_LAST_COMMA}', '$1$2$3')")
-    leaves = [
-        f"try_element_at({places[path[:-1]]}, {literal(path[-1])}) AS `{name}`"
-        for name, path in source.fields.items()
-    ]
+    leaves = [f"{_value(path, places)} AS `{name}`" for name, path in source.fields.items()]
     scalars = [f"{_scalar(f'`{name}`', path)} AS `{name}`" for name, path in source.fields.items()]
     query = view
     for step in (
@@ -131,9 +124,14 @@ def _places(source: Source) -> dict[tuple[str, ...], str]:
 
 def _inner(path: tuple[str, ...], places: Mapping[tuple[str, ...], str]) -> str:
     """Return the SQL of the object that stands at a path, parsed; null if there is none."""
-    text = f"try_element_at({places[path[:-1]]}, {literal(path[-1])})"
+    text = _value(path, places)
     is_object = f"startswith({text}, '{{') AND {_holds_structure(path[-1])}"
     return f"if({is_object}, get(from_json(concat('[', {text}, ']'), {_AS_OBJECTS}), 0), NULL)"
+
+
+def _value(path: tuple[str, ...], places: Mapping[tuple[str, ...], str]) -> str:
+    """Return the SQL of what stands at a path as text, objects and lists too."""
+    return f"try_element_at({places[path[:-1]]}, {literal(path[-1])})"
 
 
 def _scalar(found: str, path: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from streampro.config import Location
 from streampro.engine import InputFile
 from streampro.engines.census import count_lines, exact_lines
 from streampro.engines.records import decoded, read_records
@@ -51,10 +52,13 @@ def find(source: Source, raw: Path) -> list[Path]:
         if path.is_file() and not path.name.startswith(HIDDEN)
     }
     if not found:
-        raise SourceError(
-            f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
-        )
+        raise no_file(source, raw)
     return sorted(found)
+
+
+def no_file(source: Source, raw: Location) -> SourceError:
+    """Return the error for a source of which a raw folder has no file."""
+    return SourceError(f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}.")
 
 
 def fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
