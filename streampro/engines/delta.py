@@ -5,8 +5,9 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from streampro.errors import WarehouseError
 
 Move = Callable[[Location, Location], None]
 _DESCRIPTION_KEY = "comment"
+_LONGEST_TEXT_STATISTIC = 64
 
 
 def move_locally(source: Location, destination: Location) -> None:
@@ -56,6 +58,45 @@ class DataFile:
             data_change=True,
             stats=json.dumps(stats, ensure_ascii=False),
         )
+
+
+def statistic(value: Any) -> Any:
+    """Return a column's bound as the JSON value that a Delta log holds, None for no bound.
+
+    Long texts are left out, as bounds need not be exact but must not be cut; so are booleans,
+    floats and decimals, for which the log has no order, no NaN or no exact number.
+    """
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, date):
+        return value.isoformat()
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    is_text = isinstance(value, str) and len(value) <= _LONGEST_TEXT_STATISTIC
+    return value if is_number or is_text else None
+
+
+def bounds(footer: pq.FileMetaData, which: Literal["min", "max"]) -> dict[str, Any]:
+    """Return per column the least or greatest value that a file's footer tells, as the log has it.
+
+    A row group without values has no bound; where one with values tells none, there is none.
+    """
+    found = {}
+    for name, chunks in _chunks(footer).items():
+        parts = [chunk.statistics for chunk in chunks]
+        filled = [p for p, c in zip(parts, chunks, strict=True) if not _is_empty(p, c.num_values)]
+        if filled and all(part is not None and part.has_min_max for part in filled):
+            pick = min if which == "min" else max
+            found[name] = statistic(pick(getattr(part, which) for part in filled))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def nulls(footer: pq.FileMetaData) -> dict[str, int]:
+    """Return per column the number of nulls that a file's footer tells."""
+    return {
+        name: sum(chunk.statistics.null_count for chunk in chunks)
+        for name, chunks in _chunks(footer).items()
+        if all(chunk.statistics and chunk.statistics.has_null_count for chunk in chunks)
+    }
 
 
 def published_schema(contract: type[Contract]) -> pa.Schema:
@@ -163,3 +204,13 @@ def _live_files(folder: Path) -> set[Path]:
 def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
     actions = pa.table(table.get_add_actions(flatten=True))
     return {folder / path for path in actions.column("path").to_pylist()}
+
+
+def _chunks(footer: pq.FileMetaData) -> dict[str, list[pq.ColumnChunkMetaData]]:
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    names = {i: footer.schema.column(i).path for i in range(footer.num_columns)}
+    return {name: [group.column(i) for group in groups] for i, name in names.items()}
+
+
+def _is_empty(statistics: pq.Statistics | None, values: int) -> bool:
+    return bool(statistics and statistics.has_null_count and statistics.null_count == values)

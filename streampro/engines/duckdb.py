@@ -1,7 +1,5 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from uuid import uuid4
 import duckdb
 import duckdb_extension_delta
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -23,12 +22,12 @@ from streampro.engine import Quarantined, Raw, Staged
 from streampro.engines import delta, text
 from streampro.engines.census import SEPARATOR
 from streampro.engines.delta import DataFile
+from streampro.engines.json_lines import json_query, quoted
 from streampro.engines.physical import physical_query
 from streampro.errors import ConfigError, EngineError
 from streampro.pipeline import Model, Source, TableName
 from streampro.quarantine import rejected_lines, tally
 
-_LONGEST_TEXT_STATISTIC = 64
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
     "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
@@ -37,18 +36,6 @@ _READ_LINES = (
 )
 """`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
 file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
-
-_RESPELLED = r"^-?[0-9]+(\.[0-9]+([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)$"
-"""How the JSON parser spells a number that it has not left as it was."""
-_MARKED = (
-    r"""replace(regexp_replace(raw_line, '("[^"\\]*(?:\\.[^"\\]*)*")|(-?[0-9][0-9.eE+-]*)', """
-    r"""'\1' || chr(1) || '\2' || chr(1), 'g'), chr(1) || chr(1), '')"""
-)
-_WITH_QUOTED_NUMBERS = (
-    rf"""replace(regexp_replace({_MARKED}, '\x01([0-9.+-]+)E', chr(1) || '\1e', 'g'), """
-    """chr(1), '"')"""
-)
-"""The line with its numbers as text, exponents by a small e."""
 
 
 class DuckDBEngine:
@@ -105,9 +92,9 @@ class DuckDBEngine:
         """Return the query that reads a version of a Delta table."""
         if not self.knows_delta:
             with _errors("the DuckDB extension for Delta cannot be loaded"):
-                self.connection.execute(f"LOAD {_quoted(_delta_extension())}")
+                self.connection.execute(f"LOAD {quoted(_delta_extension())}")
             self.knows_delta = True
-        return f"SELECT * FROM delta_scan({_quoted(folder)}, version => {version})"
+        return f"SELECT * FROM delta_scan({quoted(folder)}, version => {version})"
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
@@ -218,7 +205,7 @@ class DuckDBEngine:
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{folder.name} cannot be computed"):
             written = self.connection.execute(
-                f"COPY ({physical_query(self.ibis, rows)}) TO {_quoted(folder)} "
+                f"COPY ({physical_query(self.ibis, rows)}) TO {quoted(folder)} "
                 f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
@@ -226,56 +213,16 @@ class DuckDBEngine:
 
 
 def _json_query(source: Source, found: text.Text, raw: Path) -> str:
-    """Return the query that parses JSON lines into text: one pass, each line parsed once if valid.
-
-    Of a repeated key the first value counts; it is what the JSON parser returns.
-    """
+    """Return the query that reads the text of JSON lines and parses it."""
     parts = []
     if found.plain:
-        lines = _READ_LINES.format(files=_list(found.plain), separator=_quoted(SEPARATOR))
+        lines = _READ_LINES.format(files=_list(found.plain), separator=quoted(SEPARATOR))
         first = found.plain[0]
         name = len(str(first)) - len(str(first.relative_to(raw))) + 1
         parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
     if found.rewritten:
         parts.append(f"SELECT raw_line, source_file FROM {_parquet([found.rewritten])}")
-    structure: dict[str, Any] = {}
-    for path in source.fields.values():
-        *outer, last = path
-        level = structure
-        for key in outer:
-            level = level.setdefault(key, {})
-        level[last] = "VARCHAR"
-    columns = ", ".join(f'{_scalar(path)} AS "{name}"' for name, path in source.fields.items())
-    return (
-        f"SELECT {columns}, raw_line, source_file, CASE WHEN fields IS NULL THEN false "
-        r"WHEN starts_with(raw_line, '{') THEN true "
-        r"ELSE regexp_matches(raw_line, '^[ \t\r]*\{') END AS is_object "
-        "FROM (SELECT *, json_transform(CASE WHEN json_valid(raw_line) THEN raw_line END, "
-        f"{_quoted(json.dumps(structure))}) AS fields "
-        f"FROM ({' UNION ALL '.join(parts)}))"
-    )
-
-
-def _scalar(path: Sequence[str]) -> str:
-    """Return the SQL of a field: a scalar's text, numbers as they are spelled in the line.
-
-    The parser writes objects and lists as text and numbers anew (`5.10` becomes `5.1`). Rows where
-    the text may be one or the other are few; only they pay for a second look at the line.
-    """
-    text = "fields" + "".join(f'."{key}"' for key in path)
-    place = _quoted("$" + "".join(f'."{key}"' for key in path))
-    key = _quoted(f'"{path[-1]}"')
-    token = _quoted(rf'^{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
-    behind = f"substr(raw_line, strpos(raw_line, {key}) + 1)"
-    is_plain = f"NOT contains(raw_line, '\\') AND NOT contains({behind}, {key})"
-    return (
-        f"CASE WHEN {text} >= '[' AND ({text} < '\\' OR ({text} >= '{{' AND {text} < '|')) "
-        f"THEN CASE WHEN json_type(raw_line, {place}) = 'VARCHAR' THEN {text} END "
-        f"WHEN CASE WHEN {text} < ':' AND NOT contains({text}, ':') "
-        f"THEN regexp_matches({text}, '{_RESPELLED}') END "
-        f"THEN coalesce(CASE WHEN {is_plain} THEN nullif(regexp_extract({behind}, {token}, 1), '') "
-        f"END, json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) ELSE {text} END"
-    )
+    return json_query(source, f"({' UNION ALL '.join(parts)})")
 
 
 def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
@@ -297,24 +244,21 @@ def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
 def _statistic(
     which: str, columns: dict[str, dict[str, str]], schema: ibis.Schema
 ) -> dict[str, Any]:
-    """Return a bound per column as the JSON value that a Delta log holds.
+    """Return a bound per column, read from the text that COPY returns."""
+    found = {
+        name: delta.statistic(_read_bound(values[which], schema[name]))
+        for name, values in columns.items()
+        if values.get(which) is not None
+    }
+    return {name: bound for name, bound in found.items() if bound is not None}
 
-    Long texts are left out, as bounds need not be exact but must not be cut; so are booleans and
-    floats, for which the log has no order or no NaN.
-    """
-    found: dict[str, Any] = {}
-    for name, values in columns.items():
-        kind, value = schema[name], values.get(which)
-        if value is None or kind.is_boolean() or kind.is_floating():
-            continue
-        if kind.is_integer():
-            found[name] = int(value)
-        elif kind.is_timestamp():
-            instant = datetime.fromisoformat(value)
-            found[name] = instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        elif len(value) <= _LONGEST_TEXT_STATISTIC:
-            found[name] = value
-    return found
+
+def _read_bound(text: str, kind: dt.DataType) -> Any:
+    if kind.is_integer():
+        return int(text)
+    if kind.is_timestamp():
+        return datetime.fromisoformat(text)
+    return text if kind.is_string() or kind.is_date() else None
 
 
 def _delta_extension() -> Path:
@@ -327,11 +271,7 @@ def _parquet(paths: Sequence[Location | None]) -> str:
 
 
 def _list(paths: Sequence[Location]) -> str:
-    return f"[{', '.join(map(_quoted, paths))}]"
-
-
-def _quoted(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
+    return f"[{', '.join(map(quoted, paths))}]"
 
 
 @contextmanager

@@ -34,6 +34,8 @@ _OURS = {
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.maxConcurrentOutputFileWriters": "2",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 * 1024 * 1024),  # lines may be long
     "spark.sql.codegen.hugeMethodLimit": "8000",  # HotSpot only interprets longer methods
     "spark.databricks.delta.properties.defaults.columnMapping.mode": "none",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",

@@ -1,6 +1,5 @@
 """Spark on one machine or a cluster: text files in, Delta tables out."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from streampro.config import Location, Remote, Target
 from streampro.contract import Contract, Rejected, schema_of
@@ -21,7 +21,7 @@ from streampro.engines.delta import DataFile
 from streampro.engines.physical import physical_query
 from streampro.engines.records import read_records
 from streampro.engines.session import Session
-from streampro.engines.spark_files import Added, Files, escaped
+from streampro.engines.spark_files import Files, escaped
 from streampro.errors import EngineError, SourceError
 from streampro.pipeline import Model, Source, TableName
 from streampro.quarantine import rejected_lines, tally
@@ -36,8 +36,8 @@ _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 class SparkEngine:
     """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
 
-    What is staged is a Delta table of its own, computed once and written by the workers; to publish
-    it, its files are moved and committed in one log entry.
+    What is staged is parquet, computed once and written by the workers; to publish it, its files
+    are moved and committed in one log entry.
     """
 
     name = "spark"
@@ -68,9 +68,7 @@ class SparkEngine:
                 return self._read_csv(source, files, places, root)
             lines = spark_text.lines(self.spark, places, root)
             counted = spark_text.count(source, lines)
-            view = self._name(lines)
-            query = self.spark.sql(spark_text.json_query(source, view))
-            table = self._table(query, source.schema)
+            table = self._table(spark_text.parsed(source, lines), source.schema)
             return Raw(table, counted.lines, files, counted.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
@@ -84,9 +82,8 @@ class SparkEngine:
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
         known_place(self.spark, self.files, table)
-        folder = self.staging / table.layer / table.name
-        files = self._write(rows, folder)
-        return self._staged(table, folder, files, contract)
+        files = self._write(rows, self.staging / table.layer / table.name)
+        return self._staged(table, files, contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one job parses, de-duplicates, counts and splits.
@@ -94,19 +91,15 @@ class SparkEngine:
         The files of accepted rows also hold the few columns of an outcome that are not published.
         """
         known_place(self.spark, self.files, model.table)
-        folder = self.staging / model.table.layer / f"{model.table.name}_outcomes"
         parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
+        folder = self.staging / model.table.layer / model.table.name
         files = self._write(parted, folder, by="is_rejected")
-        staged = self._table(self._load(folder), parted.schema())
         accepted = [file for file in files if "is_rejected=false" in str(file.path)]
-        kept = staged.filter(~staged.is_rejected).select(*schema_of(model.contract))
-        lines = rejected_lines(staged.filter(staged.is_rejected).drop("is_rejected"))
+        staged = self._scan(files, outcomes.schema())
         return Quarantined(
-            accepted=Staged(
-                model.table, model.contract, sum(file.rows for file in accepted), kept, accepted
-            ),
-            rejected=self.stage(model.rejected, lines, Rejected),
-            tally=self.fetch(tally(staged.drop("is_rejected"))),
+            accepted=self._staged(model.table, accepted, model.contract),
+            rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
+            tally=self.fetch(tally(staged)),
         )
 
     def publish(self, staged: Staged, run: int) -> int:
@@ -172,7 +165,7 @@ class SparkEngine:
                 next(read_records((), [*source.fields], file.path), None)
         self.counter += 1
         folder = self.files.uri(self.staging / f"{source.name}-{self.counter}")
-        spark_text.records(self.spark, source, places, root).write.parquet(folder)
+        spark_text.read_records(self.spark, source, places, root).write.parquet(folder)
         rows = self.spark.read.parquet(escaped(folder))
         [found] = rows.selectExpr(
             "count(*) AS lines", "count_if(is_invalid_utf8) AS invalid"
@@ -184,41 +177,34 @@ class SparkEngine:
         """Write rows with the physical types that their Ibis types say, and return the files."""
         with _errors(f"{folder.name if isinstance(folder, Path) else folder} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis, rows))
-            writer = found.write.format("delta").option("compression", "zstd")
-            (writer.partitionBy(by) if by else writer).save(self.files.uri(folder))
-            return [self._data_file(added, rows.schema()) for added in self.files.added(folder)]
+            writer = found.write.option("compression", "zstd")
+            (writer.partitionBy(by) if by else writer).parquet(self.files.uri(folder))
+            return [self._data_file(*written) for written in self.files.written(folder)]
 
-    def _data_file(self, added: Added, schema: ibis.Schema) -> DataFile:
+    def _data_file(self, path: Location, size: int, footer: pq.FileMetaData) -> DataFile:
         self.counter += 1
-        stats = json.loads(added.stats)
-        kept = {
-            key: {name: value for name, value in stats.get(key, {}).items() if name in schema}
-            for key in ("minValues", "maxValues", "nullCount")
-        }
         return DataFile(
-            path=added.path,
+            path=path,
             name=f"part-{self.token}-{self.counter}.parquet",
-            size=added.size,
-            rows=stats["numRecords"],
-            minimum=kept["minValues"],
-            maximum=kept["maxValues"],
-            nulls=kept["nullCount"],
+            size=size,
+            rows=footer.num_rows,
+            minimum=delta.bounds(footer, "min"),
+            maximum=delta.bounds(footer, "max"),
+            nulls=delta.nulls(footer),
         )
 
-    def _staged(
-        self,
-        table: TableName,
-        folder: Location,
-        files: list[DataFile],
-        contract: type[Contract],
-    ) -> Staged:
+    def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)
-        return Staged(
-            table, contract, rows, self._table(self._load(folder), schema_of(contract)), files
-        )
+        return Staged(table, contract, rows, self._scan(files, schema_of(contract)), files)
 
-    def _load(self, folder: Location) -> Any:
-        return self.spark.read.format("delta").load(self.files.uri(folder))
+    def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
+        """Return staged files as a table; it has its columns even where it has no file."""
+        kinds = self.ibis.compiler.type_mapper
+        columns = ", ".join(f"`{name}` {kinds.to_string(kind)}" for name, kind in schema.items())
+        if not files:
+            return self._table(self.spark.createDataFrame([], columns), schema)
+        paths = [escaped(self.files.uri(file.path)) for file in files]
+        return self._table(self.spark.read.schema(columns).parquet(*paths), schema)
 
     def _table(self, rows: Any, schema: ibis.Schema, name: str | None = None) -> ir.Table:
         """Return a Spark data frame as an Ibis table of canonical types, for `_sql` to compile."""

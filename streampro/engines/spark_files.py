@@ -1,12 +1,12 @@
 """Files wherever Spark reads and writes them, through Hadoop's `FileSystem`."""
 
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+
+import pyarrow.parquet as pq
 
 from streampro.config import Location, Remote
 from streampro.engine import InputFile
@@ -14,14 +14,7 @@ from streampro.engines.text import HIDDEN, no_file
 from streampro.errors import EngineError
 from streampro.pipeline import Source
 
-
-@dataclass(frozen=True)
-class Added:
-    """A file as the log of a Delta table added it; `stats` is JSON."""
-
-    path: Location
-    size: int
-    stats: str
+_USUAL_FOOTER = 64 * 1024
 
 
 class Files:
@@ -63,17 +56,17 @@ class Files:
         path = self._path(place)
         return bool(self._system(path).exists(path))
 
-    def added(self, folder: Location) -> Iterator[Added]:
-        """Yield the files of a table that was written once."""
-        path = self._path(folder / "_delta_log" / f"{0:020}.json")
-        stream = self._system(path).open(path)
-        try:
-            log = self.jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
-        finally:
-            stream.close()
-        for line in filter(None, log.split("\n")):
-            if add := json.loads(line).get("add"):
-                yield Added(folder / unquote(add["path"]), add["size"], add["stats"])
+    def written(self, folder: Location) -> Iterator[tuple[Location, int, pq.FileMetaData]]:
+        """Yield path, size and footer of the parquet files that Spark wrote below a folder."""
+        top = self._path(folder)
+        system = self._system(top)
+        found = system.listFiles(top, True)
+        while found.hasNext():
+            status = found.next()
+            path, size = status.getPath(), status.getLen()
+            if path.getName().endswith(".parquet"):
+                below = self._below(top, path)
+                yield folder / below, size, self._footer(system, path, size)
 
     def move(self, source: Location, destination: Location) -> None:
         """Move a file within a file system. Raises `EngineError` when that fails."""
@@ -87,6 +80,26 @@ class Files:
         """Remove a folder with all it holds, if it is there."""
         path = self._path(folder)
         self._system(path).delete(path, True)
+
+    def _below(self, folder: Any, path: Any) -> str:
+        start = str(folder.toUri().getPath()).rstrip("/") + "/"
+        return str(path.toUri().getPath()).removeprefix(start)
+
+    def _footer(self, system: Any, path: Any, size: int) -> pq.FileMetaData:
+        """Read the footer alone: its length stands in the four bytes before the last four."""
+        end = self._tail(system, path, size, min(size, _USUAL_FOOTER))
+        needed = int.from_bytes(end[-8:-4], "little") + 8
+        if needed > len(end):
+            end = self._tail(system, path, size, needed)
+        return pq.read_metadata(BytesIO(end))
+
+    def _tail(self, system: Any, path: Any, size: int, length: int) -> bytes:
+        stream = system.open(path)
+        try:
+            stream.seek(size - length)
+            return bytes(self.jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
 
     def _matching(self, folder: Location, pattern: str) -> list[Any]:
         path = self._path(Remote(f"{escaped(self.uri(folder))}/{pattern}"))

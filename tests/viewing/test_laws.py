@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from inspect import Parameter, Signature, signature
 
 import oracle
 import pytest
@@ -25,7 +27,28 @@ VIDEOS = "video_id,title,genre,duration_seconds\nv1,A film,Drama,90\nv2,,News,x\
 small = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
-few = settings(small, max_examples=2)
+few = settings(small, max_examples=3)
+
+
+def law(**drawn):
+    """Make a test of what is drawn; on Spark, where a draw takes seconds, of few draws."""
+
+    def declare(test):
+        @wraps(test)
+        def holds(engine, **fixtures):
+            @(few if engine.name == "spark" else small)
+            @given(**drawn)
+            def check(**values):
+                test(**fixtures, **values)
+
+            check()
+
+        asked = [name for name in signature(test).parameters if name not in drawn]
+        parameters = [Parameter(n, Parameter.KEYWORD_ONLY) for n in ("engine", *asked)]
+        holds.__signature__ = Signature(parameters)
+        return holds
+
+    return declare
 
 
 def multiset(rows):
@@ -116,8 +139,7 @@ def tables_of(rows_of):
     return call
 
 
-@small
-@given(data=st.data(), drawn=lines)
+@law(data=st.data(), drawn=lines)
 def test_order_files_and_repetition_of_lines_change_no_accepted_row(stage, data, drawn):
     once = stage(events, drawn)
     twice = data.draw(st.permutations(drawn + drawn))
@@ -132,8 +154,7 @@ def test_order_files_and_repetition_of_lines_change_no_accepted_row(stage, data,
     )
 
 
-@small
-@given(drawn=st.lists(st.one_of(objects, broken, st.sampled_from(["", " \t", "\r"])), max_size=25))
+@law(drawn=st.lists(st.one_of(objects, broken, st.sampled_from(["", " \t", "\r"])), max_size=25))
 def test_every_line_that_is_not_blank_is_accepted_a_duplicate_or_rejected(stage, drawn):
     staged = stage(events, drawn)
     assert staged.lines == sum(1 for line in drawn if line.strip(" \t\r\n"))
@@ -149,8 +170,7 @@ def csv_text(header, drawn):
     return "\n".join([header, *quoted, ""])
 
 
-@small
-@given(data=st.data(), drawn=records)
+@law(data=st.data(), drawn=records)
 def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(stage, data, drawn):
     header = "video_id,title,genre,duration_seconds"
     found = stage(videos, videos=csv_text(header, drawn))
@@ -162,8 +182,7 @@ def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(sta
         assert staged.lines == len(staged.accepted) + staged.duplicates + len(staged.rejected)
 
 
-@small
-@given(data=st.data(), drawn=rows)
+@law(data=st.data(), drawn=rows)
 def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
     expected = tables_of(drawn)
     found = tables_of(data.draw(st.permutations(drawn)))
@@ -171,8 +190,7 @@ def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
         assert multiset(found[name]) == multiset(table), name
 
 
-@small
-@given(drawn=rows)
+@law(drawn=rows)
 def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
     facts = tables_of(drawn)["fact_user_session"]
     alone = [
@@ -183,8 +201,7 @@ def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
     assert multiset(alone) == multiset(facts)
 
 
-@small
-@given(drawn=rows)
+@law(drawn=rows)
 def test_parts_add_up_to_the_whole(tables_of, drawn):
     tables = tables_of(drawn)
     facts, [engagement] = tables["fact_user_session"], tables["q1_engagement"]
@@ -212,8 +229,7 @@ def assert_agreement(raw, stage, tables_of):
         assert multiset(table) == multiset(getattr(expected, name)), name
 
 
-@small
-@given(drawn=lines)
+@law(drawn=lines)
 def test_any_lines_give_the_tables_of_the_oracle(raw_folder, stage, tables_of, drawn):
     assert_agreement(raw_folder(drawn, users=USERS, videos=VIDEOS), stage, tables_of)
 
@@ -277,8 +293,7 @@ def odd_line(draw):
 junk = st.binary(max_size=6).map(lambda content: content.replace(b"\n", b""))
 
 
-@settings(small, max_examples=20)
-@given(drawn=st.lists(st.one_of(odd_line(), odd_line(), odd_line(), junk), max_size=12))
+@law(drawn=st.lists(st.one_of(odd_line(), odd_line(), odd_line(), junk), max_size=12))
 def test_any_text_gives_the_tables_of_the_oracle(raw_folder, stage, tables_of, drawn):
     assert_agreement(raw_folder(drawn, users=USERS, videos=VIDEOS), stage, tables_of)
 
