@@ -20,7 +20,7 @@ run: $(RUNTIME)  ## run the pipeline on data/sample and print the answers (TARGE
 	@$(BIN)/streampro run --target $(TARGET)
 
 test: .venv/installed-dev  ## run all tests
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
 check: lint types test  ## what CI runs: format, lint, types, tests
 

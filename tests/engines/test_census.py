@@ -54,7 +54,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
 
 def written(folder: Path, data: bytes, name: str = "lines.jsonl") -> Path:
     path = folder / name
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     return path
 
 
@@ -138,7 +138,7 @@ def test_packed_file_is_read_like_an_unpacked_one(folder: Path) -> None:
 
 def test_packed_file_of_several_parts_is_read_whole(folder: Path, engine: DuckDBEngine) -> None:
     path = folder / "parts.jsonl.gz"
-    path.write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\nd\n"))
+    path.write_bytes(gzip.compress(b"a\nb", mtime=0) + gzip.compress(b"c\nd\n"))
     assert count_lines(path).lines == 3
     found = engine.read_raw(Source("parts", (path.name,), "json_lines", {"a": ("a",)}), folder)
     lines = engine.fetch(found.table.select("raw_line"))["raw_line"].to_pylist()
@@ -148,11 +148,11 @@ def test_packed_file_of_several_parts_is_read_whole(folder: Path, engine: DuckDB
 @pytest.mark.parametrize(
     "spoiled",
     [
-        gzip.compress(b"a\n" * 1000)[:-10],
-        gzip.compress(b"a\n" * 1000)[:12],
-        gzip.compress(b"a\n" * 1000)[:-8] + b"\0" * 8,
+        gzip.compress(b"a\n" * 1000, mtime=0)[:-10],
+        gzip.compress(b"a\n" * 1000, mtime=0)[:12],
+        gzip.compress(b"a\n" * 1000, mtime=0)[:-8] + b"\0" * 8,
         b"no gzip",
-        gzip.compress(b"a\n")[:10] + b"\xff\xff\xff",
+        gzip.compress(b"a\n", mtime=0)[:10] + b"\xff\xff\xff",
     ],
 )
 def test_spoiled_packed_file_is_refused(spoiled: bytes, folder: Path) -> None:
