@@ -25,17 +25,20 @@ if TYPE_CHECKING:
         ContractError,
         DataError,
         EngineError,
+        IncrementalError,
         ParityError,
         PipelineError,
         SourceError,
         StreamProError,
         WarehouseError,
     )
-    from streampro.history import Run, runs
+    from streampro.history import Plan, Run, runs
+    from streampro.incremental import check_incremental
     from streampro.parity import prove
     from streampro.pipeline import Model, Pipeline, Source, model
     from streampro.query import spark_session, sql
-    from streampro.runner import run
+    from streampro.retention import Cleaned, clean, rollback
+    from streampro.runner import plan, run
 
 _HOME = {
     "certificate": ("Certificate",),
@@ -47,17 +50,20 @@ _HOME = {
         "ContractError",
         "DataError",
         "EngineError",
+        "IncrementalError",
         "ParityError",
         "PipelineError",
         "SourceError",
         "StreamProError",
         "WarehouseError",
     ),
-    "history": ("Run", "runs"),
+    "history": ("Plan", "Run", "runs"),
+    "incremental": ("check_incremental",),
     "parity": ("prove",),
     "pipeline": ("Model", "Pipeline", "Source", "model"),
     "query": ("spark_session", "sql"),
-    "runner": ("run",),
+    "retention": ("Cleaned", "clean", "rollback"),
+    "runner": ("plan", "run"),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
@@ -74,19 +80,26 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "ContractError",
     "DataError",
     "EngineError",
+    "IncrementalError",
     "ParityError",
     "PipelineError",
     "SourceError",
     "StreamProError",
     "WarehouseError",
+    "Plan",
     "Run",
     "runs",
+    "check_incremental",
     "prove",
     "Model",
     "Pipeline",
     "Source",
     "model",
     "sql",
+    "Cleaned",
+    "clean",
+    "rollback",
+    "plan",
     "run",
 ]
 

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from streampro.errors import ConfigError, StreamProError
+from streampro.output import print_json, print_past_run, print_rows, print_run
 
 if TYPE_CHECKING:
     from streampro.certificate import Certificate
     from streampro.config import Target
-    from streampro.history import Run
     from streampro.pipeline import Pipeline
 
 DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
 
 _DEMO_EVENTS = 20_000
-_TABLE_ROWS = 200
-"""Rows that `sql` shows as a table; the other formats have no limit."""
 
 _Command = Callable[..., Any]
 
@@ -68,6 +66,12 @@ def _options(*names: str) -> Callable[[_Command], _Command]:
 
 
 _OPTIONS = {
+    "select": click.option(
+        "--select", metavar="MODELS", help="What to build: name, +name, name+, several by ,"
+    ),
+    "full_refresh": click.option(
+        "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."
+    ),
     "target": click.option(
         "--target",
         "target_name",
@@ -90,32 +94,72 @@ def cli() -> None:
 
 
 @cli.command("run")
-@click.option("--select", metavar="MODELS", help="What to build: name, +name, name+, several by ,")
+@_options("select", "full_refresh", "raw", "warehouse", "pipeline")
 @click.option("--json", "as_json", is_flag=True, help="Print the run and the answers as JSON.")
-@_options("raw", "warehouse", "pipeline")
-def run_command(select: str | None, as_json: bool, **options: Any) -> None:
-    """Build the models, audit them, publish them, show the answers."""
+def run_command(select: str | None, full_refresh: bool, as_json: bool, **options: Any) -> None:
+    """Build what changed, audit it, publish it, show the answers."""
     from streampro.console import ProgressBars
     from streampro.runner import run
 
     target, pipeline = _load(**options)
-    _show(run(pipeline, target, select=select, watcher=ProgressBars()), pipeline, target, as_json)
+    bars = ProgressBars()
+    done = run(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
+    print_run(done, pipeline, target, as_json)
 
 
 @cli.command()
+@_options("select", "full_refresh", "raw", "warehouse", "pipeline")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(select: str | None, full_refresh: bool, as_json: bool, **options: Any) -> None:
+    """Tell what a run would do and which answers would move, writing nothing."""
+    from streampro.console import ProgressBars, show_plan
+    from streampro.runner import plan
+
+    target, pipeline = _load(**options)
+    bars = ProgressBars()
+    found = plan(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show_plan(found)
+
+
+@cli.group(invoke_without_command=True)
 @_options("pipeline")
-def check(**options: Any) -> None:
+@click.pass_context
+def check(context: click.Context, /, **options: Any) -> None:
     """Compare every model with its contract, and refuse what engines compute differently.
 
     Needs neither engine nor data.
     """
     from streampro.errors import PipelineError
 
+    if context.invoked_subcommand:
+        return
     _, pipeline = _load(**options)
     if problems := [*pipeline.problems(), *pipeline.unportable()]:
         raise PipelineError("\n".join(problems))
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")
+
+
+@check.command("incremental")
+@click.option("--parts", type=click.IntRange(2), default=4, show_default=True, help="Runs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same parts.")
+@_options("raw", "pipeline")
+def check_incremental(parts: int, seed: int, **options: Any) -> None:
+    """Read the raw folder in random parts and compare with one full run, row for row."""
+    from streampro.console import ProgressBars
+    from streampro.incremental import check_incremental
+
+    target, pipeline = _load(**options)
+    bars = ProgressBars()
+    tried = check_incremental(pipeline, target, parts=parts, seed=seed, watcher=bars)
+    click.echo(
+        f"{tried.runs} incremental runs and a full run: {len(tried.tables)} tables, "
+        f"{sum(table.left.rows for table in tried.tables):,} rows, all equal. Rows of all keys are "
+        f"those of one half and of the other: {', '.join(tried.models) or 'no keyed model'}."
+    )
 
 
 @cli.command()
@@ -135,44 +179,73 @@ def sql(query: str, run_id: int | None, form: str, **options: Any) -> None:
     from streampro import query as library
 
     target = _load_target(**options)
-    _print_rows(library.sql(query, target, run_id), form)
+    print_rows(library.sql(query, target, run_id), form)
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print all runs as JSON.")
-@_options("warehouse")
-def history(as_json: bool, **options: Any) -> None:
-    """List the published runs, the newest first."""
+@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print all runs, or the one, as JSON.")
+@_options("warehouse", "pipeline")
+def history(run_id: int | None, as_json: bool, **options: Any) -> None:
+    """List the published runs, the newest first, or tell all of one: RUN, by its number."""
     from streampro import history as library
 
+    if run_id is not None:
+        print_past_run(*_load(**options), run_id, as_json)
+        return
     target = _load_target(**options)
     runs = library.runs(target.warehouse)[::-1]
     if as_json:
-        _print_json([run.to_json() for run in runs])
+        print_json([run.to_json() for run in runs])
         return
     if not runs:
         click.echo(f"{target.warehouse} has no published run yet.", err=True)
         return
-    from streampro.console import show_table
+    from streampro.console import show_runs
 
-    show_table(
-        str(target.warehouse),
-        [
-            {
-                "run": run.run_id,
-                "started": run.started_at,
-                "seconds": f"{(run.finished_at - run.started_at).total_seconds():.1f}",
-                "target": run.target,
-                "engine": run.engine,
-                "tables built": sum(item.seconds is not None for item in run.tables),
-                "lines": f"{sum(account.lines for account in run.books):,}",
-                "duplicates": f"{sum(account.duplicates for account in run.books):,}",
-                "rejected": f"{sum(account.rejected for account in run.books):,}",
-                "warnings": len(run.warnings),
-            }
-            for run in runs
-        ],
-    )
+    show_runs(str(target.warehouse), runs)
+
+
+@cli.command()
+@click.argument("run_id", metavar="RUN", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print the new run as JSON.")
+@_options("warehouse", "pipeline")
+def rollback(run_id: int, as_json: bool, **options: Any) -> None:
+    """Publish the tables of RUN again, as a new run; nothing is removed.
+
+    The next run goes on from there: it reads the files that came after RUN anew.
+    """
+    from streampro import retention
+    from streampro.console import show_moves
+
+    target, pipeline = _load(**options)
+    done = retention.rollback(target, run_id, pipeline)
+    if as_json:
+        print_json(done.to_json())
+        return
+    show_moves(done.moves)
+    click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
+
+
+@cli.command()
+@click.option("--keep", metavar="N", type=int, required=True, help="Newest runs to keep readable.")
+@click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
+@_options("warehouse")
+def clean(keep: int, yes: bool, **options: Any) -> None:
+    """Remove the data files of tables that only older runs need.
+
+    These runs stay in the history, but can no longer be asked or rolled back to.
+    """
+    from streampro import retention
+    from streampro.console import show_cleaned
+
+    found = retention.clean(_load_target(**options), keep, dry_run=not yes)
+    if not found:
+        click.echo("Nothing to remove.", err=True)
+        return
+    show_cleaned(found)
+    done = "They are removed." if yes else "Nothing is removed yet; --yes removes them for good."
+    click.echo(done, err=True)
 
 
 @cli.command()
@@ -201,8 +274,14 @@ def prove(
 ) -> None:
     """Run two targets on the same bytes and compare every row of every table."""
     from streampro import parity
-    from streampro.console import ProgressBars
+    from streampro.console import ProgressBars, show_certificate
     from streampro.errors import ParityError
+
+    def show(certificate: "Certificate") -> None:
+        if as_json:
+            print_json(certificate.to_json())
+        else:
+            show_certificate(certificate, out)
 
     one, pipeline = _load(left, **options)
     other = _load_target(right, **options)
@@ -210,9 +289,9 @@ def prove(
     try:
         found = parity.prove(pipeline, one, other, out=out, warehouse=warehouse, watcher=bars)
     except ParityError as error:
-        _show_certificate(error.certificate, out, as_json)
+        show(error.certificate)
         raise
-    _show_certificate(found, out, as_json)
+    show(found)
 
 
 @cli.command()
@@ -253,7 +332,7 @@ def demo(folder: Path, debug: bool) -> None:
         raise ConfigError(f"{folder.resolve()} is not empty. Run the demo in an empty folder.")
     generate(folder / "raw", events=_DEMO_EVENTS)
     target, pipeline = _load("local", folder / "raw", folder / "warehouse", DEFAULT_PIPELINE)
-    _show(run(pipeline, target, watcher=ProgressBars()), pipeline, target, as_json=False)
+    print_run(run(pipeline, target, watcher=ProgressBars()), pipeline, target, as_json=False)
 
 
 def _load_target(
@@ -284,85 +363,3 @@ def _load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
     if not isinstance(pipeline, Pipeline):
         raise ConfigError(f"{name} is no Pipeline but a {type(pipeline).__name__}.")
     return target, pipeline
-
-
-def _show(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
-    """Print a run and the answers as it published them."""
-    from pkgutil import resolve_name
-
-    from streampro.query import read_tables
-
-    built = {item.table for item in run.tables if item.seconds is not None}
-    tables = [model.table for model in pipeline.answers() if str(model.table) in built]
-    answers = {table.name: rows for table, rows in read_tables(run, tables, target).items()}
-    if as_json:
-        _print_json({"run": run.to_json(), "answers": answers})
-        return
-    from streampro.console import show_run, show_table
-
-    show_run(run)
-    if pipeline.summary and len(answers) == len(pipeline.answers()):
-        for question, sentence, rows in resolve_name(pipeline.summary)(answers):
-            show_table(question, rows, caption=sentence)
-    else:
-        for name, rows in answers.items():
-            show_table(name, rows)
-
-
-def _show_certificate(found: "Certificate", out: Path, as_json: bool) -> None:
-    if as_json:
-        _print_json(found.to_json())
-        return
-    from streampro.console import show_table
-
-    left, right = (f"{side.target} ({side.engine})" for side in (found.left, found.right))
-    verdict = "equal" if found.equal else "different"
-    show_table(
-        f"{left} and {right}: {verdict}",
-        [
-            {
-                "table": item.table,
-                "rows": f"{item.left.rows:,}",
-                "rows right": f"{item.right.rows:,}",
-                "digest": item.left.digest,
-                "digest right": "the same" if item.left == item.right else item.right.digest,
-                "verdict": "equal" if item.equal else "different",
-            }
-            for item in found.tables
-        ],
-        caption=f"Inputs {found.inputs_sha256}, {len(found.inputs)} files. Certificate: {out}",
-    )
-
-
-def _print_rows(table: Any, form: str) -> None:
-    if form == "csv":
-        from pyarrow import csv
-
-        csv.write_csv(table, sys.stdout.buffer)
-    elif form == "parquet":
-        if sys.stdout.isatty():
-            raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
-        from pyarrow import parquet
-
-        parquet.write_table(table, sys.stdout.buffer)
-    elif form == "json":
-        _print_json(table.to_pylist())
-    else:
-        from streampro.console import show_table
-
-        show_table("", table.slice(0, _TABLE_ROWS).to_pylist())
-        if len(table) > _TABLE_ROWS:
-            click.echo(
-                f"{_TABLE_ROWS} of {len(table):,} rows are shown; --format csv has them all.",
-                err=True,
-            )
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))
-
-
-def _json_value(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

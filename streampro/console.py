@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from rich import box
@@ -12,12 +14,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streampro.history import Run
-from streampro.pipeline import TableName
+from streampro.certificate import Certificate
+from streampro.changes import Change, Move
+from streampro.history import Plan, Run, Warned
+from streampro.pipeline import Pipeline, TableName
+from streampro.quarantine import Books
+from streampro.retention import Cleaned
 
 _SILENT_FOR_S = 1.0
 _POLL_EVERY_S = 0.1
 _PIPED_WIDTH = 160
+_FILES = 20
+_MOVES = 20
+_COLUMNS = 4
+"""Lines of a plan that are shown."""
 
 Cells = Sequence[Mapping[str, Any]]
 
@@ -91,6 +101,10 @@ def show_run(run: Run) -> None:
     built = [item for item in run.tables if item.seconds is not None]
     seconds = (run.finished_at - run.started_at).total_seconds()
     rejected = {item.table: item.rows for item in built if item.table.endswith("_rejected")}
+    if not built:
+        told = "nothing that the tables are built from changed"
+        _stdout().print(f"Run {run.run_id}: {told} ({seconds:.1f} s)", highlight=False)
+        return
     show_table(
         f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
         [
@@ -107,6 +121,15 @@ def show_run(run: Run) -> None:
             if item.table not in rejected
         ],
     )
+    if run.run_id > 1 and built:
+        show_changes(run.changes, run.moves)
+    show_books(run.books, run.warnings)
+
+
+def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
+    """Print the account of every source that was read, and the warnings."""
+    if not books:
+        return
     show_table(
         "Books: lines = accepted + duplicates + rejected",
         [
@@ -119,11 +142,152 @@ def show_run(run: Run) -> None:
                 "reasons": _counts(account.reasons),
                 "warnings": _counts(account.warnings),
             }
-            for account in run.books
+            for account in books
         ],
     )
-    for warned in run.warnings:
+    for warned in warnings:
         _stdout().print(f"warning: {warned.table}: {escape(warned.rule)}: {warned.rows:,} rows")
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a run would read, build and move."""
+    files = [*(f"new: {file.path}" for file in plan.new_files), *plan.lost_files]
+    for told in files[:_FILES]:
+        _stdout().print(escape(told))
+    if len(files) > _FILES:
+        _stdout().print(f"... and {len(files) - _FILES} more files")
+    show_changes(plan.changes, plan.moves)
+    show_books(plan.books, plan.warnings)
+
+
+def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:
+    """Print what becomes of every table, and which answers move."""
+    show_table(
+        "Tables",
+        [
+            {
+                "table": change.table,
+                "mode": change.mode,
+                "because": change.reason,
+                "keys": _count(change.keys),
+                "added": _count(change.added),
+                "removed": _count(change.removed),
+                "changed": _count(change.changed),
+                "changed columns": _counts(change.columns),
+                "late": _late(change),
+            }
+            for change in changes
+        ],
+    )
+    show_moves(moves)
+
+
+def show_moves(moves: Sequence[Move]) -> None:
+    """Print the values of answers that move, a line per row of an answer."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for move in moves:
+        told = f"{move.column} {_short(move.before)} -> {_short(move.after)}"
+        rows.setdefault((move.table, move.row), []).append(told)
+    if rows:
+        show_table(
+            "Answers that move",
+            [
+                {"answer": table, "row": row, "moves": _few(told, _COLUMNS)}
+                for (table, row), told in [*rows.items()][:_MOVES]
+            ],
+            f"{len(rows) - _MOVES:,} more rows: --json has them." if len(rows) > _MOVES else "",
+        )
+
+
+def show_runs(title: str, runs: Sequence[Run]) -> None:
+    """Print a line per run."""
+    show_table(
+        title,
+        [
+            {
+                "run": run.run_id,
+                "started": run.started_at,
+                "kind": run.kind,
+                "seconds": f"{(run.finished_at - run.started_at).total_seconds():.1f}",
+                "target": run.target,
+                "engine": run.engine,
+                "tables built": sum(item.seconds is not None for item in run.tables),
+                "lines": f"{sum(account.lines for account in run.books):,}",
+                "duplicates": f"{sum(account.duplicates for account in run.books):,}",
+                "rejected": f"{sum(account.rejected for account in run.books):,}",
+                "warnings": len(run.warnings),
+            }
+            for run in runs
+        ],
+    )
+
+
+def show_past_run(run: Run) -> None:
+    """Print all that the ledger tells of a run."""
+    show_runs(f"Run {run.run_id}, pipeline {run.pipeline}", [run])
+    show_table(
+        f"Published, built from {len(run.inputs):,} files",
+        [
+            {
+                "table": item.table,
+                "version": item.version,
+                "rows": f"{item.rows:,}",
+                "seconds": None if item.seconds is None else f"{item.seconds:.2f}",
+            }
+            for item in run.tables
+        ],
+    )
+    if run.changes:
+        show_changes(run.changes, run.moves)
+    else:
+        show_moves(run.moves)
+    show_books(run.books, run.warnings)
+
+
+def show_answers(answers: Mapping[str, Cells], pipeline: Pipeline | None) -> None:
+    """Print rows of answers by name, as sentences where the pipeline has them for exactly these."""
+    if pipeline and pipeline.summary and {*answers} == {model.name for model in pipeline.answers()}:
+        for question, sentence, rows in resolve_name(pipeline.summary)(answers):
+            show_table(question, rows, caption=sentence)
+    else:
+        for name, rows in answers.items():
+            show_table(name, rows)
+
+
+def show_cleaned(found: Sequence[Cleaned]) -> None:
+    """Print what is removed, or would be, of each table."""
+    show_table(
+        "Data files that no kept run needs",
+        [
+            {
+                "table": each.table,
+                "files": f"{len(each.files):,}",
+                "bytes": f"{each.size_bytes:,}",
+            }
+            for each in found
+        ],
+    )
+
+
+def show_certificate(found: Certificate, out: Path) -> None:
+    """Print what a proof found of every table; `out` is where the certificate was written."""
+    left, right = (f"{side.target} ({side.engine})" for side in (found.left, found.right))
+    verdict = "equal" if found.equal else "different"
+    show_table(
+        f"{left} and {right}: {verdict}",
+        [
+            {
+                "table": item.table,
+                "rows": f"{item.left.rows:,}",
+                "rows right": f"{item.right.rows:,}",
+                "digest": item.left.digest,
+                "digest right": "the same" if item.left == item.right else item.right.digest,
+                "verdict": "equal" if item.equal else "different",
+            }
+            for item in found.tables
+        ],
+        caption=f"Inputs {found.inputs_sha256}, {len(found.inputs)} files. Certificate: {out}",
+    )
 
 
 def show_table(title: str, rows: Cells, caption: str = "") -> None:
@@ -167,6 +331,31 @@ def _is_numeric(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _short(value: str | None) -> str:
+    """Return a value with four digits if it is a fraction; `-` where there is none."""
+    if value is None:
+        return "-"
+    try:
+        return f"{float(value):.4g}" if "." in value else value
+    except ValueError:
+        return value
+
+
+def _few(told: Sequence[str], number: int) -> str:
+    more = f", and {len(told) - number} more" if len(told) > number else ""
+    return ", ".join(told[:number]) + more
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _late(change: Change) -> str:
+    if not change.late or change.late_by_s is None:
+        return ""
+    return f"{change.late:,} rows, up to {timedelta(seconds=round(change.late_by_s))}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

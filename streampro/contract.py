@@ -74,6 +74,7 @@ def column(
     unit: str | None = None,
     nullable: bool = False,
     references: str | None = None,
+    event_time: bool = False,
     severity: Severity = "fail",
     **checks: Any,
 ) -> Any:
@@ -84,10 +85,16 @@ def column(
         unit: unit of a number, such as `s` or `rows`.
         nullable: whether null is legal.
         references: `model.column` in which every value should exist; orphans are a warning.
+        event_time: whether it says when a row happened, so that late rows can be told.
         severity: of the checks given here (null in a column that is not nullable always fails).
         checks: pandera's `eq, ne, gt, ge, lt, le, isin, notin`.
     """
-    metadata = {"unit": unit, "references": references, "severity": severity}
+    metadata = {
+        "unit": unit,
+        "references": references,
+        "event_time": event_time,
+        "severity": severity,
+    }
     return pa.Field(
         description=description,
         nullable=nullable,
@@ -125,6 +132,12 @@ def key_of(contract: type[Contract]) -> tuple[str, ...]:
     """Return the columns of the key, empty where there is none."""
     unique = contract.to_schema().unique or ()
     return (unique,) if isinstance(unique, str) else tuple(unique)
+
+
+def event_time_of(contract: type[Contract]) -> str | None:
+    """Return the column that says when a row happened, None if the contract names none."""
+    columns = contract.to_schema().columns.items()
+    return next((name for name, spec in columns if (spec.metadata or {}).get("event_time")), None)
 
 
 def references_of(contract: type[Contract]) -> dict[str, tuple[str, str]]:

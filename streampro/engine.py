@@ -1,7 +1,8 @@
 """The seam between the framework and what computes and stores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import ibis
@@ -35,7 +36,6 @@ class Raw:
 
     table: ir.Table
     lines: int
-    files: tuple[InputFile, ...]
     invalid_utf8: int = 0
 
 
@@ -71,8 +71,13 @@ class Engine(Protocol):
     def packages(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
 
-    def read_raw(self, source: Source, raw: Location) -> Raw:
-        """Return the lines of the source's files as text.
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
+        """Return the lines of the source's files, or of some of them, as text.
 
         Raises `SourceError` for a missing or unreadable file, column or an overlong line.
         """
@@ -83,11 +88,17 @@ class Engine(Protocol):
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """Compute rows once and store them with the physical types of the contract."""
 
+    def keep(self, rows: ir.Table) -> ir.Table:
+        """Compute rows once, for this run alone, and return them."""
+
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """Stage the outcomes of a quarantine model, computing them once."""
 
-    def publish(self, staged: Staged, run: int) -> int:
-        """Make staged rows the whole content of their table; return the new Delta version."""
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+        """Make staged rows of one table its whole content; return the new Delta version.
+
+        With `onto` they are added to the content that the table had at that version.
+        """
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """Return few rows: an audit, samples, an answer."""
@@ -108,17 +119,20 @@ class Engine(Protocol):
         """Close the engine."""
 
 
-def connect(target: Target, session: Any = None) -> Engine:
+def connect(target: Target, session: Any = None, scratch: Path | None = None) -> Engine:
     """Return the engine of a target; `session` is a Spark session to work in instead of a new one.
+
+    What is staged goes to `scratch` instead of the warehouse, if it is given: then the engine
+    leaves no trace there, and cannot publish.
 
     Raises `EngineError` when it cannot be started, `ConfigError` when it is not installed.
     """
     if target.engine == "spark":
         from streampro.engines.spark import SparkEngine
 
-        return SparkEngine(target, session)
+        return SparkEngine(target, session, scratch)
     if session is not None:
         raise ConfigError(f"target {target.name!r} runs on {target.engine}, not in a session.")
     from streampro.engines.duckdb import DuckDBEngine
 
-    return DuckDBEngine(target)
+    return DuckDBEngine(target, scratch)

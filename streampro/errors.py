@@ -8,7 +8,8 @@ StreamProError
 │   ├── SourceError    a raw file is missing, unreadable or incomplete
 │   ├── ContractError  staged rows break a rule of their contract
 │   ├── BooksError     lines do not equal accepted + duplicates + rejected
-│   └── ParityError    two engines computed different rows
+│   ├── ParityError    two engines computed different rows
+│   └── IncrementalError  incremental runs computed other rows than a full run
 └── EngineError        the engine or the storage failed                  exit code 3
     └── WarehouseError the warehouse is busy, foreign, damaged or read-only
 ```
@@ -68,6 +69,10 @@ class ParityError(DataError):
     def __init__(self, message: str, certificate: Any) -> None:
         super().__init__(message)
         self.certificate = certificate
+
+
+class IncrementalError(DataError):
+    """Incremental runs computed other rows than a full run."""
 
 
 class EngineError(StreamProError):

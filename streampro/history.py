@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from streampro.changes import Change, Move
 from streampro.config import Location, Remote
 from streampro.engine import InputFile
 from streampro.engines import delta
@@ -43,6 +44,27 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a run would do. Attributes as in `Run`.
+
+    Attributes:
+        new_files: raw files that no run has read.
+        lost_files: what became of files that the last run read: they changed or vanished.
+    """
+
+    new_files: tuple[InputFile, ...]
+    lost_files: tuple[str, ...]
+    books: tuple[Books, ...]
+    warnings: tuple[Warned, ...]
+    changes: tuple[Change, ...]
+    moves: tuple[Move, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Run:
     """One published run. Instants are UTC.
 
@@ -53,6 +75,10 @@ class Run:
         inputs: the raw files that the tables were built from, as they were found.
         books: the account of every source that was read.
         tables: every table of the warehouse, also those that this run did not build.
+        lineage: per table the versions of the tables that it was built from.
+        changes: what the run did to each table that it was asked to build.
+        moves: the values of answers that it changed.
+        rolled_back_to: the run whose tables it published again, null for a run that built.
     """
 
     run_id: int
@@ -66,7 +92,28 @@ class Run:
     inputs: tuple[InputFile, ...]
     books: tuple[Books, ...]
     tables: tuple[PublishedTable, ...]
-    warnings: tuple[Warned, ...] = field(default=())
+    warnings: tuple[Warned, ...] = ()
+    lineage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    moves: tuple[Move, ...] = ()
+    rolled_back_to: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it did: `full` if it computed all rows of all tables that it was asked for,
+        `unchanged` if none, else `incremental`; or `rollback to N`.
+        """
+        if self.rolled_back_to is not None:
+            return f"rollback to {self.rolled_back_to}"
+        modes = {change.mode for change in self.changes} or {"full"}
+        return modes.pop() if len(modes) == 1 else "incremental"
+
+    @property
+    def needs(self) -> set[tuple[TableName, int]]:
+        """The table versions without which it cannot be read, or no run can go on from it."""
+        pinned = {(item.table, item.version) for item in self.tables}
+        compared = {pair for inputs in self.lineage.values() for pair in inputs.items()}
+        return {(TableName(*table.split(".")), version) for table, version in pinned | compared}
 
     def version_of(self, table: TableName) -> int | None:
         """Return the version that readers of this run see, None if it was never published."""
@@ -129,6 +176,27 @@ _SCHEMA = pa.schema(
         "warnings": pa.list_(
             pa.struct({"table": pa.string(), "rule": pa.string(), "rows": pa.int64()})
         ),
+        "lineage": pa.map_(pa.string(), pa.map_(pa.string(), pa.int64())),
+        "changes": pa.list_(
+            pa.struct(
+                {
+                    "table": pa.string(),
+                    "mode": pa.string(),
+                    "reason": pa.string(),
+                    "keys": pa.int64(),
+                    "added": pa.int64(),
+                    "removed": pa.int64(),
+                    "changed": pa.int64(),
+                    "columns": _NAME_TO_COUNT,
+                    "late": pa.int64(),
+                    "late_by_s": pa.float64(),
+                }
+            )
+        ),
+        "moves": pa.list_(
+            pa.struct(dict.fromkeys(("table", "row", "column", "before", "after"), pa.string()))
+        ),
+        "rolled_back_to": pa.int64(),
     }
 )
 
@@ -204,5 +272,11 @@ def _run(row: dict[str, Any]) -> Run:
             "books": tuple(books),
             "tables": tuple(PublishedTable(**item) for item in row["tables"]),
             "warnings": tuple(Warned(**item) for item in row["warnings"]),
+            "lineage": {table: dict(inputs) for table, inputs in row.get("lineage") or ()},
+            "changes": tuple(
+                Change(**item | {"columns": dict(item["columns"])})
+                for item in row.get("changes") or ()
+            ),
+            "moves": tuple(Move(**item) for item in row.get("moves") or ()),
         }
     )

@@ -28,7 +28,8 @@ from streampro.engines.compare import DIGEST, Column, Comparison, Version
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.history import Run
 from streampro.pipeline import Pipeline, TableName
-from streampro.runner import Progress, Unwatched, Watcher, run
+from streampro.runner import run
+from streampro.watcher import Progress, Unwatched, Watcher
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
 _FEW = 5
@@ -65,6 +66,25 @@ def prove(
     return certificate
 
 
+def compared_tables(
+    pipeline: Pipeline,
+    one: Run,
+    other: Run,
+    scratch: Path,
+    comparison: Comparison,
+    watcher: Watcher,
+) -> Iterator[ComparedTable]:
+    """Yield every table of a pipeline in two runs, whose warehouses are `left` and `right`."""
+    keys = {model.table: key_of(model.contract) for model in pipeline.models.values()}
+    for table in pipeline.tables():
+        left, right = (
+            _version(table, one, scratch / "left"),
+            _version(table, other, scratch / "right"),
+        )
+        with watcher.step(f"compare {table}", comparison.progress):
+            yield _table(str(table), left, right, keys.get(table, ()), comparison)
+
+
 def _certificate(
     pipeline: Pipeline, left: Target, right: Target, raw: Path, scratch: Path, watcher: Watcher
 ) -> Certificate:
@@ -74,7 +94,7 @@ def _certificate(
     other = _run(pipeline, right, scratch / "right", watcher)
     _refuse_changes(raw, inputs, _fingerprint(pipeline, raw, watcher))
     with Comparison(left) as comparison:
-        tables = tuple(_tables(pipeline, one, other, scratch, comparison, watcher))
+        tables = tuple(compared_tables(pipeline, one, other, scratch, comparison, watcher))
     ledger = ledger_differences(one, other)
     return Certificate(
         equal=not ledger and all(table.equal for table in tables),
@@ -97,7 +117,7 @@ def _run(pipeline: Pipeline, target: Target, warehouse: Path, watcher: Watcher) 
     side = warehouse.name
     here = target.model_copy(update={"warehouse": warehouse})
     try:
-        return run(pipeline, here, watcher=_SideWatcher(watcher, side))
+        return run(pipeline, here, full_refresh=True, watcher=_SideWatcher(watcher, side))
     except StreamProError as error:
         raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
 
@@ -114,24 +134,6 @@ class _SideWatcher:
 
     def staged(self, table: TableName, rows: int, seconds: float) -> None:
         self.watcher.staged(TableName(f"{self.side} {table.layer}", table.name), rows, seconds)
-
-
-def _tables(
-    pipeline: Pipeline,
-    one: Run,
-    other: Run,
-    scratch: Path,
-    comparison: Comparison,
-    watcher: Watcher,
-) -> Iterator[ComparedTable]:
-    keys = {model.table: key_of(model.contract) for model in pipeline.models.values()}
-    for table in pipeline.tables():
-        left, right = (
-            _version(table, one, scratch / "left"),
-            _version(table, other, scratch / "right"),
-        )
-        with watcher.step(f"compare {table}", comparison.progress):
-            yield _table(str(table), left, right, keys.get(table, ()), comparison)
 
 
 def _version(table: TableName, done: Run, warehouse: Path) -> Version:

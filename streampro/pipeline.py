@@ -1,6 +1,5 @@
 """What to build: sources, models and the pipeline that links them by name. Pure data, no I/O."""
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +15,16 @@ from streampro.contract import (
     Contract,
     Rejected,
     audit,
+    key_of,
     references_of,
     schema_of,
     with_reasons,
 )
 from streampro.errors import PipelineError, did_you_mean
+from streampro.fingerprint import code_hash
 from streampro.lint import findings
 from streampro.nullability import origin_of_null
+from streampro.rowwise import not_rowwise
 
 ANSWERS = "answers"
 """The layer whose tables are small and are shown after a run."""
@@ -201,6 +203,11 @@ class Pipeline:
         found = []
         for name, expression in self.expressions.items():
             found += _differences(self.models[name], expression)
+        for built in self.models.values():
+            if built.incremental_by:
+                staged = self.expressions[built.name] if built.quarantine else None
+                told = f"{built.table} is incremental by {built.incremental_by}, so"
+                found += [f"{told} {each}" for each in not_rowwise(built.contract, staged)]
         return found
 
     def unportable(self) -> list[str]:
@@ -249,8 +256,9 @@ class Pipeline:
     def _code_hash(self, built: Model) -> str:
         rows = self.expressions[built.name]
         rows = with_reasons(built.contract, rows) if built.quarantine else rows
-        read = [self.sources[name] for name in built.inputs if name in self.sources]
-        return hashlib.sha256(repr((rows, read)).encode()).hexdigest()[:16]
+        schemas = self._schemas()
+        read = [self.sources.get(name, schemas[name]) for name in built.inputs]
+        return code_hash(rows, built.contract, (*read, built.incremental_by, built.quarantine))
 
     def _ancestors(self, name: str) -> set[str]:
         direct = {item for item in self.models[name].inputs if item in self.models}
@@ -259,9 +267,13 @@ class Pipeline:
     def _descendants(self, name: str) -> set[str]:
         return {other for other in self.models if name in self._ancestors(other)}
 
-    def _unbound(self, built: Model) -> ir.Table:
+    def _schemas(self) -> dict[str, ibis.Schema]:
+        """Return columns and types of every source and model by its name."""
         schemas = {name: source.schema for name, source in self.sources.items()}
-        schemas |= {name: schema_of(other.contract) for name, other in self.models.items()}
+        return schemas | {name: schema_of(built.contract) for name, built in self.models.items()}
+
+    def _unbound(self, built: Model) -> ir.Table:
+        schemas = self._schemas()
         return built(**{name: ibis.table(schemas[name], name=name) for name in built.inputs})
 
     def _by_name(self, things: list[_Thing]) -> dict[str, _Thing]:
@@ -305,6 +317,15 @@ class Pipeline:
                 raise PipelineError(
                     f"model {built.name} is incremental by {by!r}, which is no column of it. "
                     f"{did_you_mean(by, columns)}".strip()
+                )
+            if by is not None and by not in key_of(built.contract):
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which is no part of its key. "
+                    "Rows of different values could then have the same key."
+                )
+            if by is not None and schema_of(built.contract)[by].nullable:
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which may be null."
                 )
         for built in (built for built in models.values() if built.quarantine):
             sources = [item for item in built.inputs if item in self.sources]

@@ -1,6 +1,8 @@
 """Ask the published tables with SQL."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -9,9 +11,9 @@ from streampro import history
 from streampro.config import Remote, Target
 from streampro.engines import delta
 from streampro.engines.duckdb import DuckDBEngine
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, WarehouseError
 from streampro.history import Run
-from streampro.pipeline import TableName
+from streampro.pipeline import ANSWERS, TableName
 
 
 def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
@@ -19,14 +21,14 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
 
     Tables are named `layer.table`. Every table is read at the version that the run pins, so a
     query never sees half of a run. Raises `ConfigError` where nothing was published or the query
-    is wrong.
+    is wrong, `WarehouseError` for a run that was cleaned.
     """
     if isinstance(target.warehouse, Remote):
         raise ConfigError(
             f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
         )
-    found = published_run(target, run_id)
-    with DuckDBEngine(target, writes=False) as engine:
+    found = published_run(target) if run_id is None else readable_run(target, run_id)
+    with TemporaryDirectory() as scratch, DuckDBEngine(target, Path(scratch)) as engine:
         versions = {TableName(*item.table.split(".")): item.version for item in found.tables}
         return engine.query(query, versions)
 
@@ -59,6 +61,45 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
     raise ConfigError(
         f"{target.warehouse} has no run {run_id}; the runs are 1 to {runs[-1].run_id}."
     )
+
+
+def readable_run(target: Target, run_id: int) -> Run:
+    """Return a run that can be read and gone on from.
+
+    Raises `ConfigError` if there is no such run, `WarehouseError` for one that was cleaned.
+    """
+    found = published_run(target, run_id)
+    if lost := _lost(target, found):
+        others = (run for run in history.runs(target.warehouse) if not _lost(target, run))
+        oldest = next(others, None)
+        advice = (
+            f"the oldest that can be read is {oldest.run_id}."
+            if oldest
+            else "no run can be read. Build the tables anew in another --warehouse."
+        )
+        raise WarehouseError(f"run {run_id} was cleaned ({lost}); {advice}")
+    return found
+
+
+def answers(target: Target, run: Run) -> dict[TableName, list[dict[str, Any]]] | None:
+    """Return the rows of the answers as a run published them, None if the run was cleaned."""
+    if _lost(target, run):
+        return None
+    tables = (TableName(*item.table.split(".")) for item in run.tables)
+    return read_tables(run, [table for table in tables if table.layer == ANSWERS], target)
+
+
+def _lost(target: Target, run: Run) -> str | None:
+    """Return which table of a run cannot be read any more, None if all can."""
+    for table, version in sorted(run.needs):
+        folder = target.warehouse / table.layer / table.name
+        try:
+            is_lost = bool(delta.missing_files(folder, version))
+        except WarehouseError:
+            is_lost = True
+        if is_lost:
+            return f"{table} lost files of version {version}"
+    return None
 
 
 def spark_session(target: Target, session: Any = None) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streampro.config import Target
     from streampro.contract import Contract
     from streampro.engine import Engine
-    from streampro.history import Run
+    from streampro.history import Plan, Run
     from streampro.pipeline import Model, Pipeline
 
 Row = Mapping[str, Any]
@@ -72,12 +72,20 @@ class Workbench:
         """Return the rows of an expression, values of the types that the expression says."""
         return list(self.engine.fetch(table).cast(_nullable(table.schema())).to_pylist())
 
-    def run(self, pipeline: "Pipeline", target: "Target") -> "Run":
-        """Run a pipeline as a target says, but on the engine under test."""
+    def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
+        """Run a pipeline as a target says, but on the engine under test; options as of `run`."""
         from streampro.runner import run
 
-        target = target.model_copy(update={"engine": self.name})
-        return run(pipeline, target, session=self.session)
+        return run(pipeline, self._own(target), session=self.session, **options)
+
+    def plan(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Plan":
+        """Plan a run on the engine under test; options as of `plan`."""
+        from streampro.runner import plan
+
+        return plan(pipeline, self._own(target), session=self.session, **options)
+
+    def _own(self, target: "Target") -> "Target":
+        return target.model_copy(update={"engine": self.name})
 
 
 def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:

@@ -1,7 +1,7 @@
-"""Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER`.
+"""Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER HOW`.
 
 POINT is what is about to happen, or has happened, for the NUMBERth time when the process kills
-itself as the kernel would: no handler, no clean-up.
+itself as the kernel would: no handler, no clean-up. HOW is `full` for a full refresh.
 """
 
 import os
@@ -45,10 +45,11 @@ def die(owner: Any, name: str, number: int, *, after: bool) -> None:
     setattr(owner, name, deadly)
 
 
-def main(raw: str, warehouse: str, point: str, number: str) -> None:
+def main(raw: str, warehouse: str, point: str, number: str, how: str) -> None:
     when, _, what = point.partition(" ")
     die(*POINTS[what], int(number), after=when == "after")
-    run(SHOP, Target(name="test", raw=Path(raw), warehouse=Path(warehouse)))
+    target = Target(name="test", raw=Path(raw), warehouse=Path(warehouse))
+    run(SHOP, target, full_refresh=how == "full")
 
 
 if __name__ == "__main__":

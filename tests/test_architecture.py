@@ -27,13 +27,18 @@ LINES = 400
 
 LAYERS = (
     ("errors",),
-    ("config", "contract", "lint", "nullability", "pipeline", "portable"),
-    ("quarantine",),
+    ("config", "contract", "fingerprint", "lint", "nullability", "pipeline", "portable", "rowwise"),
+    ("changes", "quarantine"),
     ("engine",),
     ("engines",),
-    ("history", "query", "runner"),
-    ("certificate", "parity"),
-    ("console", "testing"),
+    ("history", "watcher"),
+    ("inputs", "state", "verdict"),
+    ("decision",),
+    ("build",),
+    ("query", "retention", "runner"),
+    ("certificate", "parity", "split"),
+    ("incremental",),
+    ("console", "output", "testing"),
     ("cli",),
     ("__init__", "__main__"),
 )

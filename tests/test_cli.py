@@ -70,7 +70,8 @@ class TestRun:
     def test_builds_what_is_selected_and_leaves_the_rest(self, streampro):
         args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
         streampro("run", *args)
-        code, out, _ = streampro("run", "--select", "fact_user_session", *args)
+        selected = ("--select", "fact_user_session", "--full-refresh")
+        code, out, _ = streampro("run", *selected, *args)
         built = {t["table"]: t for t in json.loads(out)["run"]["tables"]}
         assert code == 0
         assert built["mart.fact_user_session"]["version"] == 1
@@ -254,6 +255,62 @@ def test_an_earlier_run_can_be_asked(streampro, raw):
     assert first != second
     assert streampro(*ask, "--run", "1") == (0, first, "")
     fails(streampro(*ask, "--run", "3"), 2, "no run 3")
+
+
+class TestEarlierRuns:
+    @pytest.fixture(autouse=True)
+    def _two_runs(self, streampro, raw):
+        last = raw / "events" / "events-2026-01-30.jsonl"
+        late = last.rename(raw / "late")
+        streampro("run", "--raw", raw, "--warehouse", "w")
+        late.rename(last)
+        streampro("run", "--raw", raw, "--warehouse", "w")
+
+    def call(self, streampro, *args):
+        return streampro(*args, "--warehouse", "w")
+
+    def test_history_of_a_run_tells_why_what_and_the_answers_then(self, streampro):
+        code, out, err = self.call(streampro, "history", "2")
+        assert (code, err) == (0, "")
+        told = out.decode()
+        for words in ("incremental", "1 new file", "user_sessions changed", "reached_users"):
+            assert words in told
+        for title in ("Published, built from 32 files", "Answers that move", "Books", "Q3"):
+            assert title in told
+
+    def test_json_of_a_run_holds_the_answers_then(self, streampro):
+        ask = ("sql", "from answers.q1_engagement", "--run", "1", "--format", "json")
+        _, then, _ = self.call(streampro, *ask)
+        code, out, _ = self.call(streampro, "history", "1", "--json")
+        told = json.loads(out)
+        assert (code, told["run"]["run_id"]) == (0, 1)
+        assert told["answers"]["q1_engagement"] == json.loads(then)
+
+    def test_history_of_an_unknown_run(self, streampro):
+        fails(self.call(streampro, "history", "3"), 2, "no run 3; the runs are 1 to 2")
+
+    def test_rollback_shows_what_moves_and_readers_see_the_old_answers(self, streampro):
+        ask = ("sql", "from answers.q1_engagement", "--format", "csv")
+        _, first, _ = self.call(streampro, *ask, "--run", "1")
+        code, out, err = self.call(streampro, "rollback", "1")
+        assert (code, err) == (0, "")
+        assert "Answers that move" in out.decode()
+        assert "Run 3: the tables are those of run 1." in out.decode()
+        assert self.call(streampro, *ask) == (0, first, "")
+        assert "rollback to 1" in self.call(streampro, "history")[1].decode()
+        fails(self.call(streampro, "rollback", "1"), 2, "already at run 1")
+
+    def test_clean_lists_first_and_removes_with_yes(self, streampro):
+        _, listed, err = self.call(streampro, "clean", "--keep", "1")
+        assert "--yes" in err
+        assert b"mart.fact_user_session" in listed
+        code, removed, _ = self.call(streampro, "clean", "--keep", "1", "--yes")
+        assert (code, removed) == (0, listed)
+        assert self.call(streampro, "clean", "--keep", "1") == (0, b"", "Nothing to remove.\n")
+        fails(self.call(streampro, "sql", "select 1", "--run", "1"), 3, "run 1 was cleaned")
+        _, out, err = self.call(streampro, "history", "1")
+        assert b"raw_events" in out
+        assert "answers cannot be read" in err
 
 
 @pytest.mark.parametrize("name", ["w[1]", "w%20x"])

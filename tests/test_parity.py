@@ -7,7 +7,7 @@ import struct
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,9 +29,9 @@ from pipelines.shop.mart import Revenue
 
 from streampro import cli, runner
 from streampro.certificate import ComparedTable
-from streampro.config import DuckDBSettings, Target
+from streampro.config import DuckDBSettings, Location, Target
 from streampro.contract import Contract, column
-from streampro.engine import Engine, Quarantined, Raw, Staged, connect
+from streampro.engine import Engine, InputFile, Quarantined, Raw, Staged, connect
 from streampro.engines.compare import Comparison, Difference, Version
 from streampro.engines.duckdb import DuckDBEngine
 from streampro.errors import ConfigError, ContractError, ParityError, SourceError
@@ -228,6 +228,7 @@ class Changes:
         lambda _, rows, contract: (rows, contract)
     )
     quarantine: Callable[[ir.Table], ir.Table] = lambda rows: rows
+    find: Callable[[Sequence[InputFile]], Sequence[InputFile]] = lambda files: files
     read_raw: Callable[[Raw], Raw] = lambda raw: raw
     on_close: Callable[[], None] = lambda: None
 
@@ -238,8 +239,13 @@ def unlike(monkeypatch: pytest.MonkeyPatch) -> Changes:
     changes = Changes()
 
     class Unlike(DuckDBEngine):
-        def read_raw(self, source: Source, raw: Path) -> Raw:
-            return changes.read_raw(super().read_raw(source, raw))
+        def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+            return tuple(changes.find(super().find(source, raw)))
+
+        def read_raw(
+            self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+        ) -> Raw:
+            return changes.read_raw(super().read_raw(source, raw, files))
 
         def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
             return super().stage(table, *changes.stage(table, rows, contract))
@@ -251,8 +257,8 @@ def unlike(monkeypatch: pytest.MonkeyPatch) -> Changes:
             super().close()
             changes.on_close()
 
-    def start(target: Target, *session: Any) -> Engine:
-        return Unlike(target) if target.name == UNLIKE else connect(target, *session)
+    def start(target: Target, *options: Any) -> Engine:
+        return Unlike(target) if target.name == UNLIKE else connect(target, *options)
 
     monkeypatch.setattr(runner, "connect", start)
     return changes
@@ -418,9 +424,8 @@ def test_differing_columns_are_told_and_their_rows_not_compared(
 
 
 def test_books_and_files_are_compared(left: Target, right: Target, unlike: Changes) -> None:
-    unlike.read_raw = lambda found: replace(
-        found, invalid_utf8=3, files=tuple(replace(file, size=9) for file in found.files)
-    )
+    unlike.read_raw = lambda found: replace(found, invalid_utf8=3)
+    unlike.find = lambda files: [replace(file, size=9) for file in files]
     with pytest.raises(ParityError) as caught:
         prove(SHOP, left, right)
     assert differing(caught) == []

@@ -116,10 +116,10 @@ def test_run_row_tells_inputs_code_packages_books_and_tables(target: Target) -> 
     assert json.loads(json.dumps(done.to_json()))["run_id"] == 1
 
 
-def test_same_run_again_gives_the_same_rows_and_new_versions(target: Target) -> None:
+def test_full_refresh_gives_the_same_rows_and_new_versions(target: Target) -> None:
     first = run(SHOP, target)
     rows = {table: rows_of(target, table) for table in TABLES}
-    second = run(SHOP, target)
+    second = run(SHOP, target, full_refresh=True)
     assert {table: rows_of(target, table) for table in TABLES} == rows
     assert (second.run_id, versions(second)) == (2, dict.fromkeys(TABLES, 1))
     assert second.code == first.code
@@ -313,11 +313,11 @@ def test_failed_publication_leaves_readers_and_no_stray_files(target: Target) ->
     log.rename(log.with_name("aside"))
     log.write_text("no folder")
     with pytest.raises(WarehouseError, match="the table cannot be published"):
-        run(SHOP, target)
+        run(SHOP, target, full_refresh=True)
     log.unlink()
     log.with_name("aside").rename(log)
     assert revenue(target) == REVENUE
-    assert run(SHOP, target).run_id == 2
+    assert run(SHOP, target, full_refresh=True).run_id == 2
     data = {path.name for path in (target.warehouse / "mart" / "revenue").glob("*.parquet")}
     assert len(data) == 2, "a file that no version names"
 

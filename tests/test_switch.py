@@ -57,7 +57,8 @@ def test_engines_take_turns_on_one_warehouse(
     for number, name in enumerate((first, second, first)):
         raw = write_raw(tmp_path / "raw", **RAW[number])
         target = Target(name=name, engine=name, raw=raw, warehouse=tmp_path / "w")
-        done = run(SHOP, target, session=spark if name == "spark" else None)
+        session = spark if name == "spark" else None
+        done = run(SHOP, target, session=session, full_refresh=True)
         alone, wanted = fresh[number]
         assert (done.run_id, done.engine) == (number + 1, name)
         assert {item.version for item in done.tables} == {number}
@@ -90,7 +91,7 @@ def test_others_append_with_their_own_tools_and_the_next_run_replaces(
             assert read_by(engine, target, number, spark) == wanted
     assert contents(target) == fresh[0][1], "readers of a run do not see what others appended"
     assert protocols(tmp_path / "w") == {(1, 2)}
-    again = run(SHOP, target, session=session)
+    again = run(SHOP, target, session=session, full_refresh=True)
     assert again.version_of(REVENUE) == 3
     assert contents(target) == fresh[0][1]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from deltalake import DeltaTable
@@ -89,7 +90,8 @@ class Comparison:
     """
 
     def __init__(self, target: Target) -> None:
-        self.engine = DuckDBEngine(target, writes=False)
+        self.scratch = TemporaryDirectory()
+        self.engine = DuckDBEngine(target, Path(self.scratch.name))
 
     def columns(self, table: Version) -> tuple[Column, ...]:
         """Return the columns of a table. Raises `WarehouseError` when it cannot be read."""
@@ -145,6 +147,7 @@ class Comparison:
 
     def __exit__(self, *_: object) -> None:
         self.engine.close()
+        self.scratch.cleanup()
 
     def _pairs_by_key(
         self, left: Version, right: Version, columns: Sequence[Column], few: int

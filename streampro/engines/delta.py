@@ -3,25 +3,37 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
-from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from streampro.config import Location, Remote
 from streampro.contract import Contract, schema_of
+from streampro.engine import Staged
 from streampro.errors import WarehouseError
 
 Move = Callable[[Location, Location], None]
 _DESCRIPTION_KEY = "comment"
 _LONGEST_TEXT_STATISTIC = 64
+_ATTEMPTS = 5
+_KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false"}
+"""Else versions that older runs pin could not be read after 30 days."""
+_KEEP_LOGS = PostCommitHookProperties(cleanup_expired_logs=False)
 
 
 def move_locally(source: Location, destination: Location) -> None:
@@ -67,7 +79,7 @@ def statistic(value: Any) -> Any:
     floats and decimals, for which the log has no order, no NaN or no exact number.
     """
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     if isinstance(value, date):
         return value.isoformat()
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -110,37 +122,59 @@ def published_schema(contract: type[Contract]) -> pa.Schema:
     )
 
 
-def overwrite(
+def publish(
+    warehouse: Location,
+    staged: Sequence[Staged],
+    run: int,
+    onto: int | None = None,
+    move: Move = move_locally,
+) -> int:
+    """Make staged files of one table its content, as `commit` does; return its new version."""
+    table, contract = staged[0].table, staged[0].contract
+    return commit(
+        warehouse / table.layer / table.name,
+        [file for each in staged for file in each.payload],
+        published_schema(contract),
+        contract.to_schema().description or "",
+        run,
+        onto,
+        move,
+    )
+
+
+def commit(
     folder: Location,
     files: Sequence[DataFile],
     schema: pa.Schema,
     description: str,
     run: int,
+    onto: int | None = None,
     move: Move = move_locally,
 ) -> int:
     """Make `files` the whole content of the table in `folder`; return its new version.
 
-    Older versions stay readable. Raises `WarehouseError` when the log cannot be written.
+    With `onto` they are added to what the table had at that version, whatever others did to it
+    since. Older versions stay readable. Raises `WarehouseError` when the log cannot be written.
     """
-    properties = CommitProperties(custom_metadata={"streampro.run": str(run)})
+    properties = CommitProperties(custom_metadata={"streampro.run": str(run)}, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
     try:
         if isinstance(folder, Path):
             folder.mkdir(parents=True, exist_ok=True)
-        actions = [file.moved_to(folder, move) for file in files]
-        if DeltaTable.is_deltatable(str(folder)):
-            DeltaTable(str(folder)).create_write_transaction(
-                [*actions], mode="overwrite", schema=columns, commit_properties=properties
-            )
-        else:
+        if onto is not None:
+            refuse_damaged(folder, onto)
+        added = [file.moved_to(folder, move) for file in files]
+        if not DeltaTable.is_deltatable(str(folder)):
             create_table_with_add_actions(
                 str(folder),
                 columns,
-                actions,
+                added,
                 description=description,
+                configuration=_KEEPS_ITS_LOG,
                 commit_properties=properties,
             )
-        return DeltaTable(str(folder)).version()
+            return 0
+        return _commit_exactly(folder, added, columns, onto, properties)
     except (DeltaError, OSError) as error:
         raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
 
@@ -151,7 +185,9 @@ def append(folder: Location, rows: pa.Table) -> None:
     Raises `WarehouseError` when it cannot be written.
     """
     try:
-        write_deltalake(str(folder), rows, mode="append")
+        write_deltalake(
+            str(folder), rows, mode="append", schema_mode="merge", configuration=_KEEPS_ITS_LOG
+        )
     except (DeltaError, OSError) as error:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
@@ -178,6 +214,52 @@ def read(folder: Location, version: int | None = None) -> pa.Table | None:
         raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
+def refuse_damaged(folder: Location, version: int) -> None:
+    """Raise `WarehouseError` unless a version of a table can be read with all its data files."""
+    if missing := missing_files(folder, version):
+        raise WarehouseError(
+            f"version {version} of {folder} cannot be read: {len(missing)} of its data files are "
+            f"missing, such as {missing[0]}."
+        )
+
+
+def missing_files(folder: Location, version: int) -> list[str]:
+    """Return the data files of a version that are no longer there.
+
+    Raises `WarehouseError` where the log does not tell of such a version.
+    """
+    try:
+        found = DeltaTable(str(folder), version=version).repair(dry_run=True)
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"version {version} of {folder} cannot be read: {error}") from error
+    return sorted(found["files_removed"])
+
+
+def surplus_files(folder: Path, kept: Iterable[int]) -> dict[Path, int]:
+    """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
+    the table in `folder` are made of.
+
+    Files that no log entry names belong to a writer at work and are left out. `DeltaTable.vacuum`
+    either counts them in (`full`) or overlooks files whose removal a checkpoint has forgotten; it
+    also writes two log entries.
+
+    Raises `WarehouseError` when the log cannot be read.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return {}
+        versions = {*kept, DeltaTable(str(folder)).version()}
+        tables = [DeltaTable(str(folder), version=version) for version in versions]
+        needed = {path for table in tables for path in _data_files(table, folder)}
+        return {
+            path: path.stat().st_size
+            for path in sorted(_logged_files(folder) - needed)
+            if path.is_file()
+        }
+    except (DeltaError, OSError, ValueError) as error:
+        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
+
+
 def remove_leftovers(warehouse: Path, staging: Path) -> None:
     """Remove what a run left behind: staged files, and moved ones that no log entry names.
 
@@ -187,7 +269,7 @@ def remove_leftovers(warehouse: Path, staging: Path) -> None:
     if not staging.is_dir():
         return
     for path in warehouse.glob(f"*/*/*{staging.name}*.parquet"):
-        if path not in _live_files(path.parent):
+        if path not in _logged_files(path.parent):
             path.unlink()
     try:
         shutil.rmtree(staging)
@@ -195,15 +277,86 @@ def remove_leftovers(warehouse: Path, staging: Path) -> None:
         raise WarehouseError(f"{staging} cannot be removed: {error}") from error
 
 
-def _live_files(folder: Path) -> set[Path]:
-    if not DeltaTable.is_deltatable(str(folder)):
-        return set()
-    return _data_files(DeltaTable(str(folder)), folder)
+def _commit_exactly(
+    folder: Location,
+    added: list[AddAction],
+    columns: Schema,
+    onto: int | None,
+    properties: CommitProperties,
+) -> int:
+    """Commit on top of the version that was looked at, never on one that came in between."""
+    for attempt in range(_ATTEMPTS):
+        newest = _with_schema_of(DeltaTable(str(folder)), folder, onto, properties)
+        try:
+            newest.create_write_transaction(
+                [*added, *([] if onto is None else _restored(newest, folder, onto))],
+                mode="overwrite" if onto is None else "append",
+                schema=columns,
+                commit_properties=properties,
+                post_commithook_properties=_KEEP_LOGS,
+            )
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            break
+    return int(newest.version()) + 1
+
+
+def _with_schema_of(
+    newest: DeltaTable, folder: Location, version: int | None, properties: CommitProperties
+) -> DeltaTable:
+    """Return a table that has the columns of a version, if need be after a commit that restores it.
+
+    A commit that adds files cannot change columns, as it must where code came and went in between.
+    """
+    if version is None or newest.schema() == DeltaTable(str(folder), version=version).schema():
+        return newest
+    newest.restore(version, commit_properties=properties, post_commithook_properties=_KEEP_LOGS)
+    return DeltaTable(str(folder))
+
+
+def _restored(newest: DeltaTable, folder: Location, version: int) -> list[AddAction | RemoveAction]:
+    """Return what makes the newest content of a table that of a version again."""
+    wanted = _sizes(DeltaTable(str(folder), version=version))
+    found = _sizes(newest)
+    now = int(time.time() * 1000)
+    return [
+        *(
+            RemoveAction(path, True, now, size)
+            for path, (size, _) in found.items() - wanted.items()
+        ),
+        *(
+            AddAction(path, size, {}, now, True, json.dumps({"numRecords": rows}))
+            for path, (size, rows) in wanted.items() - found.items()
+        ),
+    ]
+
+
+def _sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
+    """Return bytes and rows of each file of a table."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
 
 
 def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
     actions = pa.table(table.get_add_actions(flatten=True))
-    return {folder / path for path in actions.column("path").to_pylist()}
+    return {folder / unquote(path) for path in actions.column("path").to_pylist()}
+
+
+def _logged_files(folder: Path) -> set[Path]:
+    """Return the parquet files inside a table's folder that any entry of its log has added."""
+    found = set()
+    for entry in (folder / "_delta_log").glob("*.json"):
+        for line in entry.read_text(encoding="utf-8").splitlines():
+            if added := json.loads(line).get("add"):
+                found.add(folder / unquote(added["path"]))
+    return {
+        path
+        for path in found
+        if path.is_relative_to(folder) and ".." not in path.parts and path.suffix == ".parquet"
+    }
 
 
 def _chunks(footer: pq.FileMetaData) -> dict[str, list[pq.ColumnChunkMetaData]]:

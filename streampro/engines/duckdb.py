@@ -1,7 +1,5 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +16,7 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.contract import Contract, Rejected, schema_of
-from streampro.engine import Quarantined, Raw, Staged
+from streampro.engine import InputFile, Quarantined, Raw, Staged
 from streampro.engines import delta, text
 from streampro.engines.census import SEPARATOR
 from streampro.engines.delta import DataFile
@@ -41,26 +39,25 @@ file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only
 class DuckDBEngine:
     """Computes in one process; staged files lie in the warehouse until they are published.
 
-    One that only reads (`writes=False`) leaves no trace in the warehouse.
+    With `scratch` they lie there, and nothing is left in the warehouse.
     """
 
     name = "duckdb"
     packages: Mapping[str, str] = {"duckdb": duckdb.__version__}
 
-    def __init__(self, target: Target, *, writes: bool = True) -> None:
+    def __init__(self, target: Target, scratch: Path | None = None) -> None:
         self.warehouse = Path(target.warehouse)
         self.token = uuid4().hex[:12]
-        self.staging = self.warehouse / "_streampro" / "staging" / self.token
+        self.staging = (scratch or self.warehouse / "_streampro" / "staging") / self.token
         self.counter = 0
-        self.spill = self.staging if writes else Path(tempfile.gettempdir()) / self.token
         settings = target.duckdb
         config: dict[str, Any] = {
             "preserve_insertion_order": False,
-            "temp_directory": str(settings.temp_directory or self.spill / "spill"),
+            "temp_directory": str(settings.temp_directory or self.staging / "spill"),
         }
         config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
         try:
-            self.spill.mkdir(parents=True, exist_ok=True)
+            self.staging.mkdir(parents=True, exist_ok=True)
             self.ibis = ibis.duckdb.connect(**config)
         except duckdb.Error as error:
             raise ConfigError(f"DuckDB refuses its settings: {error}") from error
@@ -72,17 +69,25 @@ class DuckDBEngine:
         )
         self.knows_delta = False
 
-    def read_raw(self, source: Source, raw: Location) -> Raw:
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """See `Engine.find`."""
+        return text.input_files(source, Path(raw))
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
         """See `Engine.read_raw`."""
+        files = self.find(source, raw) if files is None else files
         self.counter += 1  # a new name each time: DuckDB caches files by path
         raw = Path(raw)
-        found = text.read(source, raw, self.staging / f"{source.name}-{self.counter}")
+        paths = [raw / file.path for file in files]
+        found = text.read(source, raw, paths, self.staging / f"{source.name}-{self.counter}")
         query = (
             _json_query(source, found, raw)
             if source.format == "json_lines"
             else f"SELECT * FROM {_parquet([found.rewritten])}"
         )
-        return Raw(self._view(query), found.lines, found.files, found.invalid_utf8)
+        return Raw(self._view(query), found.lines, found.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
@@ -100,6 +105,11 @@ class DuckDBEngine:
         """See `Engine.stage`."""
         return self._staged(table, self._copy(rows, self._folder(table)), contract)
 
+    def keep(self, rows: ir.Table) -> ir.Table:
+        """See `Engine.keep`."""
+        files = self._copy(rows, self._folder(TableName("kept", "rows")))
+        return self._view(self._scan_files(files, rows.schema()))
+
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one COPY parses, de-duplicates, counts and splits.
 
@@ -115,13 +125,9 @@ class DuckDBEngine:
             tally=self.fetch(tally(staged)),
         )
 
-    def publish(self, staged: Staged, run: int) -> int:
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`."""
-        folder = self.warehouse / staged.table.layer / staged.table.name
-        description = staged.contract.to_schema().description or ""
-        return delta.overwrite(
-            folder, staged.payload, delta.published_schema(staged.contract), description, run
-        )
+        return delta.publish(self.warehouse, staged, run, onto)
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
@@ -161,10 +167,7 @@ class DuckDBEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.ibis.disconnect()
-        if self.spill == self.staging:
-            delta.remove_leftovers(self.warehouse, self.staging)
-        else:
-            shutil.rmtree(self.spill, ignore_errors=True)
+        delta.remove_leftovers(self.warehouse, self.staging)
 
     def __enter__(self) -> "DuckDBEngine":
         return self
@@ -180,7 +183,8 @@ class DuckDBEngine:
             return self.ibis.table(name)
 
     def _folder(self, table: TableName) -> Path:
-        folder = self.staging / table.layer / table.name
+        self.counter += 1
+        folder = self.staging / table.layer / f"{table.name}-{self.counter}"
         with _errors("the warehouse cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -200,7 +204,6 @@ class DuckDBEngine:
 
     def _copy(self, rows: ir.Table, folder: Path, by: str | None = None) -> list[DataFile]:
         """Write rows with the physical types that their Ibis types say, and return the files."""
-        self.counter += 1
         pattern = f"part-{self.token}-{self.counter}-{{i}}"
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{folder.name} cannot be computed"):

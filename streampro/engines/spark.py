@@ -1,7 +1,7 @@
 """Spark on one machine or a cluster: text files in, Delta tables out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ class SparkEngine:
 
     name = "spark"
 
-    def __init__(self, target: Target, session: Any = None) -> None:
+    def __init__(self, target: Target, session: Any = None, scratch: Path | None = None) -> None:
         self.warehouse = target.warehouse
         self.token = uuid4().hex[:12]
-        self.staging = self.warehouse / "_streampro" / "staging" / self.token
+        self.staging = (scratch or self.warehouse / "_streampro" / "staging") / self.token
         self.counter = 0
         self.session = Session(target.spark, session)
         self.spark = self.session.spark
@@ -58,10 +58,19 @@ class SparkEngine:
             self.session.close()
             raise
 
-    def read_raw(self, source: Source, raw: Location) -> Raw:
-        """See `Engine.read_raw`."""
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """See `Engine.find`."""
         with _errors(f"source {source.name!r} cannot be read"):
-            files = self._input_files(source, raw)
+            if isinstance(raw, Remote):
+                return self.files.find(source, raw)
+            return text.input_files(source, raw)
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
+        """See `Engine.read_raw`."""
+        files = self.find(source, raw) if files is None else files
+        with _errors(f"source {source.name!r} cannot be read"):
             root = self.files.uri(raw)
             places = [self.files.uri(raw / file.path) for file in files]
             if source.format == "csv":
@@ -69,21 +78,25 @@ class SparkEngine:
             lines = spark_text.lines(self.spark, places, root)
             counted = spark_text.count(source, lines)
             table = self._table(spark_text.parsed(source, lines), source.schema)
-            return Raw(table, counted.lines, files, counted.invalid_utf8)
+            return Raw(table, counted.lines, counted.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
         with _errors(f"{table} cannot be read"):
             folder = self.files.uri(self.warehouse / table.layer / table.name)
             rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
-            view = self._name(rows)
-            return ibis.table(_canonical(self.ibis.table(view).schema()), name=view)
+            return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
         known_place(self.spark, self.files, table)
-        files = self._write(rows, self.staging / table.layer / table.name)
+        files = self._write(rows, self._folder(table))
         return self._staged(table, files, contract)
+
+    def keep(self, rows: ir.Table) -> ir.Table:
+        """See `Engine.keep`."""
+        files = self._write(rows, self._folder(TableName("kept", "rows")))
+        return self._scan(files, rows.schema())
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one job parses, de-duplicates, counts and splits.
@@ -92,8 +105,7 @@ class SparkEngine:
         """
         known_place(self.spark, self.files, model.table)
         parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
-        folder = self.staging / model.table.layer / model.table.name
-        files = self._write(parted, folder, by="is_rejected")
+        files = self._write(parted, self._folder(model.table), by="is_rejected")
         accepted = [file for file in files if "is_rejected=false" in str(file.path)]
         staged = self._scan(files, outcomes.schema())
         return Quarantined(
@@ -102,19 +114,13 @@ class SparkEngine:
             tally=self.fetch(tally(staged)),
         )
 
-    def publish(self, staged: Staged, run: int) -> int:
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
-        folder = self.warehouse / staged.table.layer / staged.table.name
-        with _errors(f"{staged.table} cannot be published"):
-            version = delta.overwrite(
-                folder,
-                staged.payload,
-                delta.published_schema(staged.contract),
-                staged.contract.to_schema().description or "",
-                run,
-                self.files.move,
-            )
-            self.published.append((staged.table, self.files.uri(folder)))
+        table = staged[0].table
+        with _errors(f"{table} cannot be published"):
+            version = delta.publish(self.warehouse, staged, run, onto, self.files.move)
+            folder = self.files.uri(self.warehouse / table.layer / table.name)
+            self.published.append((table, folder))
         return version
 
     def fetch(self, rows: ir.Table) -> pa.Table:
@@ -151,27 +157,25 @@ class SparkEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _input_files(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
-        if isinstance(raw, Remote):
-            return self.files.find(source, raw)
-        return tuple(text.fingerprint(source, path, raw) for path in text.find(source, raw))
-
     def _read_csv(
-        self, source: Source, files: tuple[InputFile, ...], places: list[str], root: str
+        self, source: Source, files: Sequence[InputFile], places: list[str], root: str
     ) -> Raw:
         """Parse once into the staging folder, for the records are both counted and read."""
         for file in files:
             if not file.size:  # Spark passes over it
                 next(read_records((), [*source.fields], file.path), None)
-        self.counter += 1
-        folder = self.files.uri(self.staging / f"{source.name}-{self.counter}")
+        folder = self.files.uri(self._folder(TableName("raw", source.name)))
         spark_text.read_records(self.spark, source, places, root).write.parquet(folder)
         rows = self.spark.read.parquet(escaped(folder))
         [found] = rows.selectExpr(
             "count(*) AS lines", "count_if(is_invalid_utf8) AS invalid"
         ).collect()
         table = self._table(rows.drop("is_invalid_utf8"), source.schema)
-        return Raw(table, found.lines, files, found.invalid)
+        return Raw(table, found.lines, found.invalid)
+
+    def _folder(self, table: TableName) -> Location:
+        self.counter += 1
+        return self.staging / table.layer / f"{table.name}-{self.counter}"
 
     def _write(self, rows: ir.Table, folder: Location, by: str | None = None) -> list[DataFile]:
         """Write rows with the physical types that their Ibis types say, and return the files."""
@@ -207,8 +211,12 @@ class SparkEngine:
         return self._table(self.spark.read.schema(columns).parquet(*paths), schema)
 
     def _table(self, rows: Any, schema: ibis.Schema, name: str | None = None) -> ir.Table:
-        """Return a Spark data frame as an Ibis table of canonical types, for `_sql` to compile."""
-        return ibis.table(schema, name=self._name(rows, name))
+        """Return a Spark data frame as an Ibis table of canonical types, for `_sql` to compile.
+
+        As in a view of DuckDB's, no column is known to have no nulls.
+        """
+        kinds = {column: kind.copy(nullable=True) for column, kind in schema.items()}
+        return ibis.table(kinds, name=self._name(rows, name))
 
     def _name(self, rows: Any, name: str | None = None) -> str:
         self.counter += 1

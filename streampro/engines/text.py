@@ -31,7 +31,6 @@ class Text:
     file with all the rest: `raw_line`, `source_file` and, of CSV, a column per field.
     """
 
-    files: tuple[InputFile, ...]
     lines: int
     plain: tuple[Path, ...] = ()
     rewritten: Path | None = None
@@ -61,25 +60,22 @@ def no_file(source: Source, raw: Location) -> SourceError:
     return SourceError(f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}.")
 
 
-def fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
-    """Return a file of a source as it is now."""
-    stat = path.stat()
-    return InputFile(source.name, _relative(path, raw), stat.st_size, stat.st_mtime_ns)
+def input_files(source: Source, raw: Path) -> tuple[InputFile, ...]:
+    """Return the files of a source as they are now. Raises `SourceError` if there are none."""
+    return tuple(_fingerprint(source, path, raw) for path in find(source, raw))
 
 
-def read(source: Source, raw: Path, scratch: Path) -> Text:
-    """Count the lines of a source and rewrite into `scratch` what needs it.
+def read(source: Source, raw: Path, paths: list[Path], scratch: Path) -> Text:
+    """Count the lines of files of a source and rewrite into `scratch` what needs it.
 
     Raises `SourceError` for a missing or unreadable file, column or an overlong line.
     """
-    paths = find(source, raw)
-    files = tuple(fingerprint(source, path, raw) for path in paths)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     rewritten = scratch.with_suffix(".parquet")
     if source.format == "csv":
         records = _Counted(row for path in paths for row in _csv_records(source, path, raw))
         _write(rewritten, [*source.fields, "raw_line", "source_file"], records)
-        return Text(files, records.rows, rewritten=rewritten, invalid_utf8=records.flagged)
+        return Text(records.rows, rewritten=rewritten, invalid_utf8=records.flagged)
     with ThreadPoolExecutor() as pool:
         census = list(pool.map(count_lines, paths))
     plain = tuple(
@@ -90,14 +86,14 @@ def read(source: Source, raw: Path, scratch: Path) -> Text:
     total = sum(counted.lines for counted in census)
     odd = [path for path in paths if path not in plain]
     if not odd:
-        return Text(files, total, plain)
+        return Text(total, plain)
     lines = _Counted(
         ((line, _relative(path, raw)), invalid)
         for path in odd
         for line, invalid in exact_lines(path)
     )
     _write(rewritten, ["raw_line", "source_file"], lines)
-    return Text(files, total, plain, rewritten, lines.flagged)
+    return Text(total, plain, rewritten, lines.flagged)
 
 
 class _Counted:
@@ -113,6 +109,14 @@ class _Counted:
             self.rows += 1
             self.flagged += flag
             yield row
+
+
+def _fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
+    return InputFile(source.name, _relative(path, raw), stat.st_size, stat.st_mtime_ns)
 
 
 def _relative(path: Path, raw: Path) -> str:

@@ -23,7 +23,7 @@ _TEXT = (
 class Events(Contract):
     """One row per distinct event: rows equal in all columns are one row."""
 
-    event_ts: Instant = column("When the event happened.", unit="UTC")
+    event_ts: Instant = column("When the event happened.", unit="UTC", event_time=True)
     account_id: str = column("Account, null if not given.", nullable=True)
     user_id: str = column("User.")
     video_id: str = column("Video, null if the event has none.", nullable=True)

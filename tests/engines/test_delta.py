@@ -91,16 +91,16 @@ def published(duckdb_engine: DuckDBEngine, rows: list[Row], built: Model = THING
     table = duckdb_engine.ibis.create_table("rows_of_things", data, overwrite=True)
     staged = duckdb_engine.stage(built.table, table, built.contract)
     assert staged.rows == len(rows)
-    duckdb_engine.publish(staged, 1)
+    duckdb_engine.publish([staged], 1)
     return duckdb_engine.warehouse / built.table.layer / built.name
 
 
 def test_overwrite_makes_the_files_the_whole_content(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     first = [data_file(staging, "a", 1, 2), data_file(staging, "b", 3)]
-    assert delta.overwrite(folder, first, SCHEMA, "Numbers.", run=7) == 0
+    assert delta.commit(folder, first, SCHEMA, "Numbers.", run=7) == 0
     assert numbers(folder) == [1, 2, 3]
-    assert delta.overwrite(folder, [data_file(staging, "c", 4)], SCHEMA, "Numbers.", run=8) == 1
+    assert delta.commit(folder, [data_file(staging, "c", 4)], SCHEMA, "Numbers.", run=8) == 1
     assert numbers(folder) == [4]
     assert list(staging.iterdir()) == []
 
@@ -109,30 +109,30 @@ def test_old_versions_stay_readable(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     for number in range(3):
         files = [data_file(staging, f"f{number}", number)]
-        assert delta.overwrite(folder, files, SCHEMA, "", run=number) == number
+        assert delta.commit(folder, files, SCHEMA, "", run=number) == number
     assert [numbers(folder, version) for version in range(3)] == [[0], [1], [2]]
 
 
 def test_table_may_be_empty(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
-    assert delta.overwrite(folder, [], SCHEMA, "", run=1) == 0
+    assert delta.commit(folder, [], SCHEMA, "", run=1) == 0
     assert numbers(folder) == []
-    delta.overwrite(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=2)
-    assert delta.overwrite(folder, [], SCHEMA, "", run=3) == 2
+    delta.commit(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=2)
+    assert delta.commit(folder, [], SCHEMA, "", run=3) == 2
     assert (numbers(folder), numbers(folder, 1)) == ([], [1])
 
 
 def test_schema_may_change_between_versions(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
-    delta.overwrite(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=1)
+    delta.commit(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=1)
     wider = SCHEMA.append(pa.field("more", pa.bool_()))
-    delta.overwrite(folder, [], wider, "", run=2)
+    delta.commit(folder, [], wider, "", run=2)
     assert [field.name for field in DeltaTable(str(folder)).schema().fields] == wider.names
 
 
 def test_commit_tells_run_and_table_its_description(tmp_path: Path) -> None:
     folder = tmp_path / "layer" / "table"
-    delta.overwrite(folder, [], SCHEMA, "Numbers.", run=7)
+    delta.commit(folder, [], SCHEMA, "Numbers.", run=7)
     assert DeltaTable(str(folder)).metadata().description == "Numbers."
     [newest] = DeltaTable(str(folder)).history(1)
     assert newest["streampro.run"] == "7"
@@ -141,7 +141,7 @@ def test_commit_tells_run_and_table_its_description(tmp_path: Path) -> None:
 def test_one_publication_is_one_log_entry(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     for run in range(3):
-        delta.overwrite(folder, [data_file(staging, f"f{run}", 1)], SCHEMA, "", run=run)
+        delta.commit(folder, [data_file(staging, f"f{run}", 1)], SCHEMA, "", run=run)
     assert len(list((folder / "_delta_log").glob("*.json"))) == 3
 
 
@@ -319,7 +319,7 @@ def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
     warehouse, staging = tmp_path, tmp_path / "_streampro" / "staging"
     folder = warehouse / "layer" / "table"
     for version, name in enumerate(("part-aaa-1", "part-bbb-1", "part-bbb-2")):
-        delta.overwrite(folder, [data_file(tmp_path / "x", name, version)], SCHEMA, "", run=1)
+        delta.commit(folder, [data_file(tmp_path / "x", name, version)], SCHEMA, "", run=1)
     data_file(folder, "part-bbb-3", 9)
     data_file(folder, "part-ccc-1", 9)
     data_file(warehouse / "layer" / "unborn", "part-bbb-4", 9)

@@ -273,7 +273,7 @@ def test_remote_places(tmp_path: Path, spark: Any) -> None:
     first = run(SHOP, target, session=spark)
     assert {file.path for file in first.inputs} == {path.name for path in raw.iterdir()}
     (raw / "shops.csv").write_text("shop,city\nb,Ulm\n")
-    second = run(SHOP, target, session=spark)
+    second = run(SHOP, target, session=spark, full_refresh=True)
     assert [each.run_id for each in history.runs(target.warehouse)] == [1, 2]
     assert {item.version for item in second.tables} == {1}
     assert revenue(spark) == [("a", None, 2, 15), ("b", "Ulm", 1, 7)]

@@ -27,7 +27,7 @@ def read(folder: Path, data: bytes) -> Text:
     raw = folder / "raw"
     raw.mkdir(exist_ok=True)
     (raw / "users.csv").write_bytes(data)
-    return text.read(USERS, raw, folder / "scratch" / "users")
+    return text.read(USERS, raw, text.find(USERS, raw), folder / "scratch" / "users")
 
 
 def rows(found: Text) -> list[tuple[str | None, ...]]:
@@ -113,9 +113,8 @@ def test_every_file_is_read_in_order(tmp_path: Path) -> None:
     raw.mkdir()
     (raw / "users_b.csv").write_bytes(b"name,id\nb,2\n")
     (raw / "users_a.csv").write_bytes(b"id,name\n1,a\n")
-    found = text.read(USERS, raw, tmp_path / "scratch" / "users")
+    found = text.read(USERS, raw, text.find(USERS, raw), tmp_path / "scratch" / "users")
     assert rows(found) == [("1", "a", "1,a", "users_a.csv"), ("2", "b", "b,2", "users_b.csv")]
-    assert [item.path for item in found.files] == ["users_a.csv", "users_b.csv"]
 
 
 # A lone CR, and a record that is blank text only, are no text of these laws.
@@ -143,13 +142,20 @@ def test_plain_json_files_are_left_as_they_are(tmp_path: Path) -> None:
     (raw / "more").mkdir(parents=True)
     (raw / "a.jsonl").write_bytes(b"{}\n\n{}\n")
     (raw / "more" / "b.jsonl").write_bytes(b"\xef\xbb\xbf{}\n\xff\n")
-    found = text.read(EVENTS, raw, tmp_path / "scratch" / "events")
+    found = text.read(EVENTS, raw, text.find(EVENTS, raw), tmp_path / "scratch" / "events")
     assert found.plain == (raw / "a.jsonl",)
     assert rows(found) == [("{}", "more/b.jsonl"), ("\ufffd", "more/b.jsonl")]
     assert (found.lines, found.invalid_utf8) == (4, 1)
-    stat = (raw / "a.jsonl").stat()
-    assert (found.files[0].path, found.files[0].size) == ("a.jsonl", 7)
-    assert found.files[0].modified_ns == stat.st_mtime_ns
+
+
+def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.jsonl").write_bytes(b"{}")
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n\n{}\n")
+    first, second = text.input_files(EVENTS, tmp_path)
+    assert (first.source, first.path, first.size) == ("events", "a.jsonl", 7)
+    assert first.modified_ns == (tmp_path / "a.jsonl").stat().st_mtime_ns
+    assert second.path == "more/b.jsonl"
 
 
 def test_file_that_two_patterns_match_is_read_once(tmp_path: Path) -> None:

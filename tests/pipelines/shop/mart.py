@@ -21,7 +21,7 @@ class Revenue(Contract):
         return revenue.amount < 1000
 
 
-@model(contract=Revenue)
+@model(contract=Revenue, incremental_by="shop")
 def revenue(sales: ir.Table, shops: ir.Table) -> ir.Table:
     sums = sales.group_by("shop").aggregate(sales=sales.count(), amount=sales.amount.sum())
     joined = sums.left_join(shops, "shop")

@@ -28,7 +28,7 @@ class Shops(Contract):
         unique = ["shop"]
 
 
-@model(contract=Sales, quarantine=True)
+@model(contract=Sales, incremental_by="shop", quarantine=True)
 def sales(raw_sales: ir.Table) -> ir.Table:
     typed = raw_sales.mutate(day=to_date(raw_sales.day), amount=to_integer(raw_sales.amount))
     reason = ibis.cases((typed.shop.isnull(), "no shop"), (typed.day.isnull(), "no day"))

@@ -1,0 +1,150 @@
+"""What a run changes: the rows that move between two states of a table, and how that is told."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import ibis
+import ibis.expr.types as ir
+import ibis.selectors as s
+
+from streampro.portable import count_if
+
+Mode = Literal["full", "incremental", "unchanged"]
+_ADDED, _REMOVED, _CHANGED = "added rows", "removed rows", "changed rows"
+_AFTER = "{name} after"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a run does to a table, and why. Counts are null where nobody counted.
+
+    Attributes:
+        table: its name.
+        mode: `full` computes all rows anew, `incremental` those of the keys whose inputs changed
+            (of a staging model: of the new files), `unchanged` none.
+        reason: why not less.
+        keys: values of the model's `incremental_by` whose rows were computed anew.
+        added, removed, changed: rows, told apart by the key of the contract.
+        columns: changed rows by the column in which they differ.
+        late: new rows whose event time is before the newest that was stored.
+        late_by_s: by how much the latest of them is, in seconds.
+    """
+
+    table: str
+    mode: Mode
+    reason: str
+    keys: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    changed: int | None = None
+    columns: Mapping[str, int] = field(default_factory=dict)
+    late: int | None = None
+    late_by_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Move:
+    """A value of an answer that changes; `before` is null for a new row, `after` for one that goes.
+
+    `row` tells the row by its key, as `name=value, ...`; values are their text.
+    """
+
+    table: str
+    row: str
+    column: str
+    before: str | None
+    after: str | None
+
+
+def difference(before: ir.Table, after: ir.Table) -> ir.Table:
+    """Return the rows that one table holds more often than the other."""
+    return before.difference(after, distinct=False).union(after.difference(before, distinct=False))
+
+
+def keys_of(rows: Iterable[ir.Table], by: str) -> ir.Table:
+    """Return the distinct values of a column in any of the tables."""
+    return ibis.union(*[each.select(by) for each in rows]).distinct()
+
+
+def unknown(rows: ir.Table, stored: ir.Table) -> ir.Table:
+    """Return the rows that are not stored; nulls are equal."""
+    return rows.anti_join(stored, _same(rows, stored, rows.columns))
+
+
+def known(rows: ir.Table, stored: ir.Table) -> ir.Table:
+    """Return the rows that are stored; nulls are equal."""
+    return rows.semi_join(stored, _same(rows, stored, rows.columns))
+
+
+def lateness(rows: ir.Table, stored: ir.Table, event_time: str) -> ir.Table:
+    """Return `late`, the rows before the newest stored instant, and `late_by_us` of the latest."""
+    newest = stored[event_time].max().as_scalar()
+    at = rows[event_time]
+    told = rows.mutate(is_late=at < newest, by_us=newest.delta(at, unit="microsecond"))
+    return told.aggregate(
+        late=count_if(told.is_late), late_by_us=told.by_us.max(where=told.is_late)
+    )
+
+
+def counts(before: ir.Table, after: ir.Table, key: Sequence[str]) -> ir.Table:
+    """Return one row: added, removed and changed rows, and per column the rows where it changed."""
+    old = before.mutate(ibis.literal(True).name(_REMOVED))
+    new = after.mutate(ibis.literal(True).name(_ADDED))
+    both = old.outer_join(new, _same(old, new, key), rname=_AFTER).select(s.all())
+    is_old, is_new = both[_REMOVED].notnull(), both[_ADDED].notnull()
+    is_kept = is_old & is_new
+    differs = {
+        name: ~both[name].identical_to(both[_AFTER.format(name=name)])
+        for name in before.columns
+        if name not in key
+    }
+    is_changed = ibis.or_(ibis.literal(False), *differs.values())
+    totals = {
+        _ADDED: ~is_old,
+        _REMOVED: ~is_new,
+        _CHANGED: is_kept & is_changed,
+    }
+    per_column = {name: is_kept & differ for name, differ in differs.items()}
+    return both.aggregate(**{n: count_if(rows) for n, rows in (totals | per_column).items()})
+
+
+def counted(row: dict[str, int]) -> dict[str, Any]:
+    """Return a row of `counts` as attributes of a `Change`."""
+    totals = {name: row.pop(name) for name in (_ADDED, _REMOVED, _CHANGED)}
+    return {
+        "added": totals[_ADDED],
+        "removed": totals[_REMOVED],
+        "changed": totals[_CHANGED],
+        "columns": {name: rows for name, rows in row.items() if rows},
+    }
+
+
+def moves(
+    table: str,
+    key: Sequence[str],
+    before: Iterable[Mapping[str, Any]],
+    after: Iterable[Mapping[str, Any]],
+) -> list[Move]:
+    """Return every value that differs between two states of a small table, sorted by row."""
+    old, new = ({_told(row, key): row for row in rows} for rows in (before, after))
+    nothing: Mapping[str, Any] = {}
+    return [
+        Move(table, told, column, _text(one.get(column)), _text(other.get(column)))
+        for told in sorted({*old, *new})
+        for one, other in [(old.get(told, nothing), new.get(told, nothing))]
+        for column in dict.fromkeys([*one, *other])
+        if column not in key and one.get(column) != other.get(column)
+    ]
+
+
+def _same(left: ir.Table, right: ir.Table, columns: Iterable[str]) -> list[ir.BooleanValue]:
+    return [left[name].identical_to(right[name]) for name in columns]
+
+
+def _told(row: Mapping[str, Any], key: Sequence[str]) -> str:
+    return ", ".join(f"{name}={row[name]}" for name in key)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
