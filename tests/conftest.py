@@ -4,10 +4,11 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests that need Spark, so that there is one session; and each file's
-    other tests together, as they share what is costly to make.
+    """Let a process run all tests of a folder that need Spark, so that they share a session, and
+    each file's other tests, as they share what is costly to make.
     """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         needs_spark = "spark" in {*getattr(item, "fixturenames", ()), parameters.get("engine")}
-        item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else str(item.path)))
+        place = item.path.parent if needs_spark else item.path
+        item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))

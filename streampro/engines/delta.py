@@ -346,12 +346,18 @@ def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
 
 
 def _logged_files(folder: Path) -> set[Path]:
-    """Return the parquet files inside a table's folder that any entry of its log has added."""
+    """Return the parquet files inside a table's folder that any entry of its log has added.
+
+    Raises `WarehouseError` for an entry that cannot be read.
+    """
     found = set()
     for entry in (folder / "_delta_log").glob("*.json"):
-        for line in entry.read_text(encoding="utf-8").splitlines():
-            if added := json.loads(line).get("add"):
-                found.add(folder / unquote(added["path"]))
+        try:
+            for line in filter(None, entry.read_bytes().split(b"\n")):
+                if added := json.loads(line).get("add"):
+                    found.add(folder / unquote(added["path"]))
+        except (OSError, ValueError) as error:
+            raise WarehouseError(f"{entry} cannot be read: {error}") from error
     return {
         path
         for path in found

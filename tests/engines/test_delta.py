@@ -337,3 +337,13 @@ def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
 def test_nothing_left_over_is_nothing_to_do(tmp_path: Path) -> None:
     delta.remove_leftovers(tmp_path, tmp_path / "_streampro" / "staging" / "bbb")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_ends_lines_elsewhere_ends_none_in_the_log(duckdb_engine: DuckDBEngine) -> None:
+    names = ["a\u2028b", "c\x85d", "e\x1ef"]
+    folder = published(duckdb_engine, [{"number": 1, "name": name} for name in names])
+    stray = folder / f"part-{duckdb_engine.token}-99-0.parquet"
+    stray.write_bytes(b"")
+    duckdb_engine.close()
+    assert not stray.exists()
+    assert len([*folder.glob("*.parquet")]) == 1
