@@ -118,7 +118,7 @@ class Build:
 
     def _input(self, name: str, model: Model, decision: Decision) -> ir.Table:
         if name in self.inputs.files:
-            return self.inputs.read(name, decision.mode)
+            return self.inputs.counted(name, decision.mode).table
         return self.state.input(name, model)
 
     def _stage(

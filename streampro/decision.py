@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from streampro.changes import Mode
 from streampro.contract import schema_of
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, number_of
 from streampro.inputs import Inputs
 from streampro.pipeline import Model
 from streampro.state import Moved, State
@@ -37,7 +37,7 @@ def decide(model: Model, state: State, inputs: Inputs, forced: Collection[str]) 
         return Decision("full", f"{lost[0]}{_and_more(lost)}")
     new = [file for files in inputs.of(model) for file in files.new]
     moved = state.moved_inputs(model)
-    told = [counted(len(new), "new file")] if new else []
+    told = [number_of(len(new), "new file")] if new else []
     reason = ", ".join([*told, *(f"{name} changed" for name in moved)])
     if not reason:
         return Decision("unchanged", "nothing it is built from changed")
@@ -72,10 +72,5 @@ def _refuse_to_break_readers(model: Model, state: State) -> None:
         )
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
 def _and_more(told: list[str]) -> str:
-    return f" and {counted(len(told) - 1, 'more file')}" if len(told) > 1 else ""
+    return f" and {number_of(len(told) - 1, 'more file')}" if len(told) > 1 else ""

@@ -87,3 +87,8 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return `"Did you mean 'x'? "` for the known word closest to `word`, or an empty text."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
+
+
+def number_of(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import ibis.expr.types as ir
-
 from streampro.changes import Mode
 from streampro.config import Location
 from streampro.engine import Engine, InputFile, Raw
@@ -53,12 +51,10 @@ class Inputs:
         """Return the files of the sources that a model reads."""
         return [self.files[name] for name in model.inputs if name in self.files]
 
-    def read(self, name: str, mode: Mode) -> ir.Table:
-        """Return the text of a source: of its new files where the run is incremental."""
-        return self.counted(name, mode).table
-
     def counted(self, name: str, mode: Mode) -> Raw:
-        """Return the text of a source with the number of its lines; it is counted once."""
+        """Return the text of a source, of its new files where the run is incremental, with the
+        number of its lines; it is counted once.
+        """
         if (name, mode) not in self.raw:
             files = self.files[name]
             wanted = files.new if mode == "incremental" else files.found

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from streampro.contract import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.engine import Engine
-from streampro.errors import ContractError
+from streampro.errors import ContractError, number_of
 from streampro.history import Warned
 from streampro.pipeline import Model
 
@@ -41,8 +41,8 @@ def audited(
 def _verdict(model: Model, broken: dict[str, int], published: int | None) -> str:
     state = "does not exist yet" if published is None else f"stays at version {published}"
     rules = ", ".join(f"{rule} in {rows} rows" for rule, rows in broken.items())
-    count = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
     return (
-        f"{model.table} broke {count}: {rules}. Nothing was published; the table {state}. "
+        f"{model.table} broke {number_of(len(broken), 'rule')}: {rules}. "
+        f"Nothing was published; the table {state}. "
         "First rows:"
     )

@@ -231,7 +231,7 @@ def test_contract_that_says_something_else_is_another_one(
             declared.get("description", "Sum of the prices."), nullable=True, ge=0
         )
 
-        @rule_of_rows(declared.get("severity", "warn"))  # type: ignore[arg-type]
+        @rule_of_rows(declared.get("severity", "warn"))  # type: ignore[arg-type]  # any text
         def amount_is_usual(cls, revenue: Any) -> Any:
             return revenue.amount < 1000
 

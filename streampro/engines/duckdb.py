@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 import duckdb_extension_delta
@@ -15,16 +14,15 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Location, Target
-from streampro.contract import Contract, Rejected, schema_of
-from streampro.engine import InputFile, Quarantined, Raw, Staged
+from streampro.engine import InputFile, Raw, Staged
 from streampro.engines import delta, text
 from streampro.engines.census import SEPARATOR
 from streampro.engines.delta import DataFile
 from streampro.engines.json_lines import json_query, quoted
 from streampro.engines.physical import physical_query
+from streampro.engines.staging import Staging
 from streampro.errors import ConfigError, EngineError
-from streampro.pipeline import Model, Source, TableName
-from streampro.quarantine import rejected_lines, tally
+from streampro.pipeline import Source, TableName
 
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
@@ -36,20 +34,17 @@ _READ_LINES = (
 file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
 
 
-class DuckDBEngine:
-    """Computes in one process; staged files lie in the warehouse until they are published.
+class DuckDBEngine(Staging):
+    """Computes in one process."""
 
-    With `scratch` they lie there, and nothing is left in the warehouse.
-    """
+    warehouse: Path
+    staging: Path
 
     name = "duckdb"
     packages: Mapping[str, str] = {"duckdb": duckdb.__version__}
 
     def __init__(self, target: Target, scratch: Path | None = None) -> None:
-        self.warehouse = Path(target.warehouse)
-        self.token = uuid4().hex[:12]
-        self.staging = (scratch or self.warehouse / "_streampro" / "staging") / self.token
-        self.counter = 0
+        super().__init__(Path(target.warehouse), scratch)
         settings = target.duckdb
         config: dict[str, Any] = {
             "preserve_insertion_order": False,
@@ -100,30 +95,6 @@ class DuckDBEngine:
                 self.connection.execute(f"LOAD {quoted(_delta_extension())}")
             self.knows_delta = True
         return f"SELECT * FROM delta_scan({quoted(folder)}, version => {version})"
-
-    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
-        """See `Engine.stage`."""
-        return self._staged(table, self._copy(rows, self._folder(table)), contract)
-
-    def keep(self, rows: ir.Table) -> ir.Table:
-        """See `Engine.keep`."""
-        files = self._copy(rows, self._folder(TableName("kept", "rows")))
-        return self._view(self._scan_files(files, rows.schema()))
-
-    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
-        """See `Engine.quarantine`: one COPY parses, de-duplicates, counts and splits.
-
-        The files of accepted rows also hold the few columns of an outcome that are not published.
-        """
-        parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
-        files = self._copy(parted, self._folder(model.table), by="is_rejected")
-        accepted = [file for file in files if "is_rejected=false" in str(file.path)]
-        staged = self._view(self._scan_files(files, outcomes.schema()))
-        return Quarantined(
-            accepted=self._staged(model.table, accepted, model.contract),
-            rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
-            tally=self.fetch(tally(staged)),
-        )
 
     def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`."""
@@ -182,31 +153,21 @@ class DuckDBEngine:
             self.connection.execute(f"CREATE VIEW {name} AS {query}")
             return self.ibis.table(name)
 
-    def _folder(self, table: TableName) -> Path:
-        self.counter += 1
-        folder = self.staging / table.layer / f"{table.name}-{self.counter}"
-        with _errors("the warehouse cannot be written"):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
-        data = self._view(self._scan_files(files, schema_of(contract)))
-        return Staged(table, contract, sum(file.rows for file in files), data, files)
-
-    def _scan_files(self, files: Sequence[DataFile], schema: ibis.Schema) -> str:
-        """Return the query that reads staged files; it has its columns even where it has none."""
+    def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         if files:
             columns = ", ".join(f'"{name}"' for name in schema)
-            return f"SELECT {columns} FROM {_parquet([file.path for file in files])}"
+            return self._view(f"SELECT {columns} FROM {_parquet([file.path for file in files])}")
         types = self.ibis.compiler.type_mapper
         nulls = (f'NULL::{types.to_string(kind)} AS "{name}"' for name, kind in schema.items())
-        return f"SELECT {', '.join(nulls)} WHERE false"
+        return self._view(f"SELECT {', '.join(nulls)} WHERE false")
 
-    def _copy(self, rows: ir.Table, folder: Path, by: str | None = None) -> list[DataFile]:
-        """Write rows with the physical types that their Ibis types say, and return the files."""
+    def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
+        folder = Path(self._folder(table))
+        with _errors("the warehouse cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
         pattern = f"part-{self.token}-{self.counter}-{{i}}"
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
-        with _errors(f"{folder.name} cannot be computed"):
+        with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
                 f"COPY ({physical_query(self.ibis, rows)}) TO {quoted(folder)} "
                 f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "

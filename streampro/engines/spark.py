@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streampro.config import Location, Remote, Target
-from streampro.contract import Contract, Rejected, schema_of
+from streampro.contract import Contract
 from streampro.engine import InputFile, Quarantined, Raw, Staged
 from streampro.engines import delta, spark_text, text
 from streampro.engines.delta import DataFile
@@ -22,9 +21,9 @@ from streampro.engines.physical import physical_query
 from streampro.engines.records import read_records
 from streampro.engines.session import Session
 from streampro.engines.spark_files import Files, escaped
+from streampro.engines.staging import Staging
 from streampro.errors import EngineError, SourceError
 from streampro.pipeline import Model, Source, TableName
-from streampro.quarantine import rejected_lines, tally
 
 _TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
@@ -33,7 +32,7 @@ _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""
 
 
-class SparkEngine:
+class SparkEngine(Staging):
     """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
 
     What is staged is parquet, computed once and written by the workers; to publish it, its files
@@ -43,10 +42,7 @@ class SparkEngine:
     name = "spark"
 
     def __init__(self, target: Target, session: Any = None, scratch: Path | None = None) -> None:
-        self.warehouse = target.warehouse
-        self.token = uuid4().hex[:12]
-        self.staging = (scratch or self.warehouse / "_streampro" / "staging") / self.token
-        self.counter = 0
+        super().__init__(target.warehouse, scratch)
         self.session = Session(target.spark, session)
         self.spark = self.session.spark
         self.published: list[tuple[TableName, str]] = []
@@ -90,29 +86,12 @@ class SparkEngine:
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
         known_place(self.spark, self.files, table)
-        files = self._write(rows, self._folder(table))
-        return self._staged(table, files, contract)
-
-    def keep(self, rows: ir.Table) -> ir.Table:
-        """See `Engine.keep`."""
-        files = self._write(rows, self._folder(TableName("kept", "rows")))
-        return self._scan(files, rows.schema())
+        return super().stage(table, rows, contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
-        """See `Engine.quarantine`: one job parses, de-duplicates, counts and splits.
-
-        The files of accepted rows also hold the few columns of an outcome that are not published.
-        """
+        """See `Engine.quarantine`."""
         known_place(self.spark, self.files, model.table)
-        parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
-        files = self._write(parted, self._folder(model.table), by="is_rejected")
-        accepted = [file for file in files if "is_rejected=false" in str(file.path)]
-        staged = self._scan(files, outcomes.schema())
-        return Quarantined(
-            accepted=self._staged(model.table, accepted, model.contract),
-            rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
-            tally=self.fetch(tally(staged)),
-        )
+        return super().quarantine(model, outcomes)
 
     def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
@@ -173,13 +152,9 @@ class SparkEngine:
         table = self._table(rows.drop("is_invalid_utf8"), source.schema)
         return Raw(table, found.lines, found.invalid)
 
-    def _folder(self, table: TableName) -> Location:
-        self.counter += 1
-        return self.staging / table.layer / f"{table.name}-{self.counter}"
-
-    def _write(self, rows: ir.Table, folder: Location, by: str | None = None) -> list[DataFile]:
-        """Write rows with the physical types that their Ibis types say, and return the files."""
-        with _errors(f"{folder.name if isinstance(folder, Path) else folder} cannot be computed"):
+    def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
+        folder = self._folder(table)
+        with _errors(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis, rows))
             writer = found.write.option("compression", "zstd")
             (writer.partitionBy(by) if by else writer).parquet(self.files.uri(folder))
@@ -197,12 +172,7 @@ class SparkEngine:
             nulls=delta.nulls(footer),
         )
 
-    def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
-        rows = sum(file.rows for file in files)
-        return Staged(table, contract, rows, self._scan(files, schema_of(contract)), files)
-
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
-        """Return staged files as a table; it has its columns even where it has no file."""
         kinds = self.ibis.compiler.type_mapper
         columns = ", ".join(f"`{name}` {kinds.to_string(kind)}" for name, kind in schema.items())
         if not files:
