@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "streampro"
 FRAMEWORK = sorted(
     path for path in PACKAGE.rglob("*.py") if "viewing" not in path.relative_to(PACKAGE).parts
 )
-IGNORANT = [path for path in FRAMEWORK if path.name != "cli.py"]
+IGNORANT = [path for path in FRAMEWORK if "cli" not in path.relative_to(PACKAGE).parts]
 """All but the composition root, which picks the first user by default."""
 VIEWING = PACKAGE / "viewing"
 MODELS = [

@@ -1,0 +1,56 @@
+"""The command line. Each command parses, calls one library function and prints.
+
+Rows and answers go to stdout, progress and messages to stderr. Exit codes: 0 fine, 1 the data is
+wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed. Modules are
+imported inside the commands that use them, so that `--help` is fast.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from streampro.cli import asking, building, history, starting
+from streampro.errors import StreamProError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="streampro")
+def cli() -> None:
+    """Write every layer of a data pipeline once; run it exactly."""
+
+
+for _command in (
+    *(building.run_command, building.plan, building.check, building.prove),
+    *(asking.sql,),
+    *(history.history, history.rollback, history.clean),
+    *(starting.generate, starting.demo),
+):
+    cli.add_command(_command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; the one place where errors become messages and codes."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except StreamProError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"error: {type(error).__name__}: {error}\nMore with --debug.", err=True)
+        sys.exit(3)

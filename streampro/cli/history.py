@@ -1,0 +1,74 @@
+"""Commands on earlier runs."""
+
+from typing import Any
+
+import click
+
+from streampro.cli.options import load, open_target, options
+from streampro.output import print_json, print_past_run
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print all runs, or the one, as JSON.")
+@options("warehouse", "pipeline")
+def history(run_id: int | None, as_json: bool, **options: Any) -> None:
+    """List the published runs, the newest first, or tell all of one: RUN, by its number."""
+    from streampro import history as library
+
+    if run_id is not None:
+        print_past_run(*load(**options), run_id, as_json)
+        return
+    target = open_target(**options)
+    runs = library.runs(target.warehouse)[::-1]
+    if as_json:
+        print_json([run.to_json() for run in runs])
+        return
+    if not runs:
+        click.echo(f"{target.warehouse} has no published run yet.", err=True)
+        return
+    from streampro.console import show_runs
+
+    show_runs(str(target.warehouse), runs)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print the new run as JSON.")
+@options("warehouse", "pipeline")
+def rollback(run_id: int, as_json: bool, **options: Any) -> None:
+    """Publish the tables of RUN again, as a new run; nothing is removed.
+
+    The next run goes on from there: it reads the files that came after RUN anew.
+    """
+    from streampro import retention
+    from streampro.console import show_moves
+
+    target, pipeline = load(**options)
+    done = retention.rollback(target, run_id, pipeline)
+    if as_json:
+        print_json(done.to_json())
+        return
+    show_moves(done.moves)
+    click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
+
+
+@click.command()
+@click.option("--keep", metavar="N", type=int, required=True, help="Newest runs to keep readable.")
+@click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
+@options("warehouse")
+def clean(keep: int, yes: bool, **options: Any) -> None:
+    """Remove the data files of tables that only older runs need.
+
+    These runs stay in the history, but can no longer be asked or rolled back to.
+    """
+    from streampro import retention
+    from streampro.console import show_cleaned
+
+    found = retention.clean(open_target(**options), keep, dry_run=not yes)
+    if not found:
+        click.echo("Nothing to remove.", err=True)
+        return
+    show_cleaned(found)
+    done = "They are removed." if yes else "Nothing is removed yet; --yes removes them for good."
+    click.echo(done, err=True)

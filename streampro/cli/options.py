@@ -1,0 +1,85 @@
+"""What commands have in common: options, and the target and pipeline that these describe."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streampro.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streampro.config import Target
+    from streampro.pipeline import Pipeline
+
+DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
+
+_Command = Callable[..., Any]
+
+
+def options(*names: str) -> Callable[[_Command], _Command]:
+    """Add the named options, and those that every command on a target has."""
+
+    def add(command: _Command) -> _Command:
+        for name in ("debug", *reversed(names), "target"):
+            command = OPTIONS[name](command)
+        return command
+
+    return add
+
+
+OPTIONS = {
+    "select": click.option(
+        "--select", metavar="MODELS", help="What to build: name, +name, name+, several by ,"
+    ),
+    "full_refresh": click.option(
+        "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."
+    ),
+    "target": click.option(
+        "--target",
+        "target_name",
+        envvar="STREAMPRO_TARGET",
+        default="local",
+        show_default=True,
+        help="Configuration to use: configs/NAME.toml.",
+    ),
+    "raw": click.option("--raw", type=click.Path(), help="Folder of the raw files."),
+    "warehouse": click.option("--warehouse", type=click.Path(), help="Where tables live."),
+    "pipeline": click.option("--pipeline", metavar="MODULE:NAME", help="Pipeline to use."),
+    "debug": click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+}
+
+
+def open_target(
+    target_name: str,
+    raw: Path | None = None,
+    warehouse: Path | None = None,
+    pipeline: str | None = None,
+    debug: bool = False,
+) -> "Target":
+    """Return the target of a configuration; `raw`, `warehouse` and `pipeline` override it."""
+    from streampro.config import load_target
+
+    return load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
+
+
+def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
+    """Return the target that the options describe, and its pipeline.
+
+    Raises `ConfigError` where there is no such pipeline.
+    """
+    from pkgutil import resolve_name
+
+    from streampro.pipeline import Pipeline
+
+    target = open_target(*args, **options)
+    sys.path.insert(0, str(Path.cwd()))
+    name = target.pipeline or DEFAULT_PIPELINE
+    try:
+        pipeline = resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"there is no pipeline {name!r}: {error}.") from error
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigError(f"{name} is no Pipeline but a {type(pipeline).__name__}.")
+    return target, pipeline
