@@ -7,19 +7,25 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev run test check lint types format readme lock cluster-up cluster-down bench clean
+.PHONY: help install dev browser run test check lint types format readme lock cluster-up cluster-down bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv with what a run needs
 
-dev: .venv/installed-dev  ## the same with everything that tests and checks need
+dev: .venv/installed-dev browser  ## the same with everything that tests and checks need
+
+browser:  ## install Debian's Chromium, which looks at the report, where there is none
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { \
+	  echo "The tests of the report need Chromium: install it, then run make again." >&2; exit 1; }
 
 run: $(RUNTIME)  ## run the pipeline on data/sample and print the answers (TARGET=local)
 	@$(BIN)/streampro run --target $(TARGET)
 
-test: .venv/installed-dev  ## run all tests
+test: dev  ## run all tests
 	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
 check: lint types test  ## what CI runs: format, lint, types, tests
@@ -41,7 +47,7 @@ readme: .venv/installed-dev  ## write the table design of the README from the co
 lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
 	@$(LOCK) -o requirements.lock
 	@$(LOCK) --extra spark -c requirements.lock -o requirements-spark.lock
-	@$(LOCK) --extra spark --group dev -c requirements-spark.lock -o requirements-dev.lock
+	@$(LOCK) --extra spark --extra openlineage --group dev -c requirements-spark.lock -o requirements-dev.lock
 
 cluster-up: .venv/installed-spark  ## start a Spark master and two workers on this machine
 	@$(BIN)/python tools/cluster.py up
