@@ -17,12 +17,24 @@ from streampro.pipeline import Model, Source, TableName
 
 @dataclass(frozen=True)
 class InputFile:
-    """A raw file of a source as a run found it. `path` is relative to the raw folder."""
+    """A raw file of a source as a run found it. `path` is relative to the raw folder.
+
+    `etag` is what an object store calls this content of the file; null elsewhere.
+    """
 
     source: str
     path: str
     size: int
     modified_ns: int
+    etag: str | None = None
+
+    def is_still(self, found: "InputFile") -> bool:
+        """Tell whether a file was not written anew since: by its etag where both have one, so
+        that a copy of the same content is the same file; else by size and modification time.
+        """
+        if self.etag and found.etag:
+            return (self.size, self.etag) == (found.size, found.etag)
+        return (self.size, self.modified_ns) == (found.size, found.modified_ns)
 
 
 @dataclass(frozen=True)

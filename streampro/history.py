@@ -147,6 +147,7 @@ _SCHEMA = pa.schema(
                     "path": pa.string(),
                     "size": pa.int64(),
                     "modified_ns": pa.int64(),
+                    "etag": pa.string(),
                 }
             )
         ),

@@ -94,7 +94,7 @@ class Inputs:
             tuple(
                 f"{path} {'changed' if path in at_hand else 'vanished'}"
                 for path, file in known.items()
-                if at_hand.get(path) != file
+                if path not in at_hand or not file.is_still(at_hand[path])
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER HOW`.
+"""Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER HOW ENGINE`.
 
 POINT is what is about to happen, or has happened, for the NUMBERth time when the process kills
 itself as the kernel would: no handler, no clean-up. HOW is `full` for a full refresh.
@@ -17,14 +17,11 @@ from streampro import history
 from streampro.config import Target
 from streampro.engines.delta import DataFile
 from streampro.engines.duckdb import DuckDBEngine
+from streampro.engines.spark import SparkEngine
+from streampro.engines.spark_files import Files
 from streampro.runner import run
 
-POINTS: dict[str, tuple[Any, str]] = {
-    "stage": (DuckDBEngine, "stage"),
-    "publish": (DuckDBEngine, "publish"),
-    "move": (DataFile, "moved_to"),
-    "ledger": (history, "append"),
-}
+ENGINES: dict[str, Any] = {"duckdb": DuckDBEngine, "spark": SparkEngine}
 
 
 def die(owner: Any, name: str, number: int, *, after: bool) -> None:
@@ -45,10 +42,16 @@ def die(owner: Any, name: str, number: int, *, after: bool) -> None:
     setattr(owner, name, deadly)
 
 
-def main(raw: str, warehouse: str, point: str, number: str, how: str) -> None:
+def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: str) -> None:
     when, _, what = point.partition(" ")
-    die(*POINTS[what], int(number), after=when == "after")
-    target = Target(name="test", raw=Path(raw), warehouse=Path(warehouse))
+    places = {
+        "stage": (ENGINES[engine], "stage"),
+        "publish": (ENGINES[engine], "publish"),
+        "move": (Files, "move") if engine == "spark" else (DataFile, "moved_to"),
+        "ledger": (history, "append"),
+    }
+    die(*places[what], int(number), after=when == "after")
+    target = Target(name="test", engine=engine, raw=Path(raw), warehouse=Path(warehouse))
     run(SHOP, target, full_refresh=how == "full")
 
 

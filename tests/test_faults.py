@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -29,19 +29,50 @@ STEPS = [
     ("after publish", 2),
     ("before ledger", 1),
 ]
-LIMITED = """
-import resource, signal, sys
+STEPS_ON_SPARK = [("after stage", 2), ("after move", 2), ("after publish", 2), ("before ledger", 1)]
+AS_ROOT = ("unshare", "--map-root-user", "--mount")
+"""In a name space of its own, so that what is mounted there is gone with the process."""
+FULL_DISK = """
+import json, shutil, subprocess, sys
 from pathlib import Path
 from pipelines.shop import SHOP
+from streampro import history, query
 from streampro.config import Target
+from streampro.errors import StreamProError
 from streampro.runner import run
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-raw, warehouse, limit = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-try:
-    run(SHOP, Target(name="test", raw=Path(raw), warehouse=Path(warehouse)))
-except Exception as error:
-    print(type(error).__name__)
+
+raw, first, disk, tables = sys.argv[1:]
+mount = ("mount", "-t", "tmpfs", "none", disk, "-o")
+subprocess.run([*mount, "size=64m"], check=True)
+
+def contents(target):
+    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {t} t) AS "{t}"' for t in tables.split())
+    [found] = query.sql(f"SELECT {', '.join(lists)}", target).to_pylist()
+    return found
+
+def tried(target, pages):
+    used = shutil.disk_usage(disk).used
+    subprocess.run([*mount, f"remount,size={used + pages * 4096}"], check=True)
+    try:
+        run(SHOP, target)
+        ended = "published"
+    except StreamProError as error:
+        ended = type(error).__name__
+    old = contents(target)
+    count = len(history.runs(target.warehouse))
+    subprocess.run([*mount, "remount,size=64m"], check=True)
+    run(SHOP, target)
+    return {"ended": ended, "runs": count, "then": old, "next": contents(target)}
+
+found = []
+for pages in range(0, 400, 2):
+    warehouse = Path(disk) / str(pages)
+    shutil.copytree(first, warehouse)
+    found.append(tried(Target(name="test", raw=Path(raw), warehouse=warehouse), pages))
+    if found[-1]["ended"] == "published":
+        break
+    shutil.rmtree(warehouse)
+print(json.dumps(found, default=str))
 """
 
 
@@ -68,43 +99,64 @@ def wanted(target: Target, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
     return contents(other)
 
 
-@pytest.mark.parametrize(("point", "number"), STEPS)
-def test_incremental_run_that_is_killed_was_never_there(
-    point: str, number: int, target: Target, wanted: dict[str, Any]
-) -> None:
-    old = contents(target)
-    done = subprocess.run(
-        [sys.executable, DRIVER, str(target.raw), str(target.warehouse), point, str(number), ""],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def killed(target: Target, point: str, number: int) -> None:
+    """Run in a process of its own, which dies at a point."""
+    inputs = map(str, (target.raw, target.warehouse, point, number, "", target.engine))
+    done = subprocess.run([sys.executable, DRIVER, *inputs], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "point", "number"),
+    [("duckdb", *step) for step in STEPS] + [("spark", *step) for step in STEPS_ON_SPARK],
+)
+def test_incremental_run_that_is_killed_was_never_there(
+    engine: Literal["duckdb", "spark"],
+    point: str,
+    number: int,
+    target: Target,
+    wanted: dict[str, Any],
+    request: pytest.FixtureRequest,
+) -> None:
+    target = target.model_copy(update={"engine": engine})
+    old = contents(target)
+    killed(target, point, number)
     assert contents(target) == old
-    second = run(SHOP, target)
+    session = request.getfixturevalue("spark") if engine == "spark" else None
+    second = run(SHOP, target, session=session)
     assert {change.table: change.mode for change in second.changes}["mart.revenue"] == "incremental"
     assert contents(target) == wanted
     assert [*(target.warehouse / "_streampro" / "staging").glob("*")] == []
 
 
-@pytest.mark.parametrize("limit", [0, 1000, 2500, 5000])
-def test_disk_without_room_leaves_the_old_run(
-    limit: int, target: Target, wanted: dict[str, Any]
+def test_full_disk_leaves_the_old_run_wherever_it_strikes(
+    target: Target, wanted: dict[str, Any], tmp_path: Path
 ) -> None:
-    """No file may grow beyond a few bytes, as on a full disk; the later files are the longer."""
+    """On a tmpfs with room for 0, 2, 4, ... pages, until there is enough for the run."""
     old = contents(target)
-    place = (str(target.raw), str(target.warehouse), str(limit))
+    (disk := tmp_path / "disk").mkdir()
+    if subprocess.run([*AS_ROOT, *f"mount -t tmpfs none {disk}".split()], check=False).returncode:
+        pytest.skip("no right to mount a tmpfs")
+    inputs = (target.raw, target.warehouse, disk, " ".join(TABLES))
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, *place],
+        [*AS_ROOT, sys.executable, "-c", FULL_DISK, *inputs],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
     )
-    assert done.stdout.strip() in ("EngineError", "WarehouseError")
-    assert contents(target) == old
-    run(SHOP, target)
-    assert contents(target) == wanted
+    assert done.returncode == 0, done.stderr
+    *failed, last = json.loads(done.stdout)
+    assert len(failed) > 5
+    assert {each["ended"] for each in failed} <= {"EngineError", "WarehouseError"}
+    for each in failed:
+        assert (each["runs"], each["then"]) == (1, as_json(old))
+        assert each["next"] == as_json(wanted)
+    assert (last["ended"], last["then"]) == ("published", as_json(wanted))
+
+
+def as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -126,8 +178,7 @@ def test_leftovers_of_a_kill_are_removed_but_not_what_a_run_pins(
     target: Target, wanted: dict[str, Any]
 ) -> None:
     """Killed after its row was written, then overwritten by another tool."""
-    driver = [sys.executable, DRIVER, str(target.raw), str(target.warehouse), "after ledger", "1"]
-    subprocess.run([*driver, ""], capture_output=True, check=False)
+    killed(target, "after ledger", 1)
     pinned = contents(target)
     folder = target.warehouse / "mart" / "revenue"
     write_deltalake(folder, DeltaTable(folder).to_pyarrow_table(), mode="overwrite")

@@ -19,6 +19,7 @@ from streampro import history, query
 from streampro.changes import Change, Move
 from streampro.config import Remote, Target
 from streampro.contract import Contract, column
+from streampro.engine import InputFile
 from streampro.engines import delta
 from streampro.errors import ConfigError, WarehouseError
 from streampro.history import Run
@@ -367,3 +368,37 @@ def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> Non
     run(SHOP, target)
     rollback(target, 1)
     assert [each.rolled_back_to for each in history.runs(target.warehouse)] == [None, None, 1]
+
+
+def test_ledger_that_knew_no_etag_is_read_and_goes_on(target: Target) -> None:
+    done = run(SHOP, target)
+    ledger = target.warehouse / "_streampro" / "runs"
+    rows = delta.read(ledger)
+    assert rows is not None
+    files = [[{**file, "etag": None} for file in each] for each in rows["inputs"].to_pylist()]
+    older = pa.list_(pa.struct(list(rows["inputs"].type.value_type)[:4]))
+    at = rows.schema.get_field_index("inputs")
+    without = rows.set_column(at, "inputs", pa.array(files, older))
+    write_deltalake(str(ledger), without, mode="overwrite", schema_mode="overwrite")
+    assert history.runs(target.warehouse) == [done]
+    stored = replace(done, run_id=2, inputs=tuple(replace(f, etag="x") for f in done.inputs))
+    history.append(target.warehouse, stored)
+    assert history.runs(target.warehouse) == [done, stored]
+
+
+@pytest.mark.parametrize(
+    ("size", "modified_ns", "etag", "is_still"),
+    [
+        (3, 10, "a", True),
+        (3, 99, "a", True),  # the same content was stored again
+        (3, 10, "b", False),
+        (4, 10, "a", False),
+        (3, 10, None, True),
+        (3, 99, None, False),
+    ],
+)
+def test_file_is_known_by_its_etag_where_there_is_one(
+    size: int, modified_ns: int, etag: str | None, is_still: bool
+) -> None:
+    known = InputFile("sales", "a.jsonl", 3, 10, "a")
+    assert known.is_still(InputFile("sales", "a.jsonl", size, modified_ns, etag)) is is_still

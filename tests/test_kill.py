@@ -35,7 +35,12 @@ BEFORE_THE_RUN_IS_PUBLISHED = [
 def killed(target: Target, point: str, number: int, how: str = "full") -> None:
     """Run in a process of its own, which dies at a point."""
     done = subprocess.run(
-        [sys.executable, DRIVER, str(target.raw), str(target.warehouse), point, str(number), how],
+        [
+            sys.executable,
+            DRIVER,
+            *map(str, (target.raw, target.warehouse, point, number, how)),
+            "duckdb",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -42,6 +42,7 @@ class Files:
                 status.getPath().toUri().getPath().removeprefix(f"{root}/"),
                 status.getLen(),
                 status.getModificationTime() * 1_000_000,
+                self._etag(status),
             )
             for pattern in source.files
             for status in self._matching(raw, pattern)
@@ -80,6 +81,11 @@ class Files:
         """Remove a folder with all it holds, if it is there."""
         path = self._path(folder)
         self._system(path).delete(path, True)
+
+    def _etag(self, status: Any) -> str | None:
+        """Return how an object store names the content of a file, None where nothing does."""
+        has_etag = self.jvm.java.lang.Class.forName("org.apache.hadoop.fs.EtagSource")
+        return status.getEtag() if has_etag.isInstance(status) else None
 
     def _below(self, folder: Any, path: Any) -> str:
         start = str(folder.toUri().getPath()).rstrip("/") + "/"

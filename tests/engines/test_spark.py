@@ -19,6 +19,7 @@ import streampro
 from streampro import history
 from streampro.config import Remote, SparkSettings, Target
 from streampro.engine import Engine, connect
+from streampro.engines.spark_files import Files
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
 from streampro.pipeline import Source
 from streampro.runner import run
@@ -262,6 +263,39 @@ def test_names_of_files_are_told_as_they_are(
     place = f"{target.warehouse}/staging/sales_rejected"
     rejected = caller.read.format("delta").load(place).collect()
     assert [row.source_file for row in rejected] == [f"sales {ODD}.jsonl"] * 2
+
+
+ETAGGED = """
+import java.io.IOException;
+import org.apache.hadoop.fs.*;
+
+public class Etagged extends RawLocalFileSystem {
+    public static class Status extends FileStatus implements EtagSource {
+        Status(FileStatus other) throws IOException { super(other); }
+        public String getEtag() { return "of " + getLen() + " bytes"; }
+    }
+    public FileStatus[] listStatus(Path folder) throws IOException {
+        FileStatus[] found = super.listStatus(folder);
+        for (int i = 0; i < found.length; i++) found[i] = new Status(found[i]);
+        return found;
+    }
+}
+"""
+
+
+def test_etags_of_an_object_store_are_found(tmp_path: Path, spark: Any) -> None:
+    """The store is local files with etags, compiled by the Janino that Spark brings."""
+    compiler = spark._jvm.org.codehaus.janino.SimpleCompiler()
+    compiler.cook(ETAGGED)
+    files = Files(spark)
+    files.configuration = spark._jvm.org.apache.hadoop.conf.Configuration(files.configuration)
+    files.configuration.setClassLoader(compiler.getClassLoader())
+    files.configuration.set("fs.file.impl", "Etagged")
+    files.configuration.set("fs.file.impl.disable.cache", "true")
+    raw = Remote(f"file://{write_raw(tmp_path / 'raw')}")
+    [stored], [local] = files.find(raw_sales, raw), Files(spark).find(raw_sales, raw)
+    assert (stored.path, stored.etag) == ("sales.jsonl", f"of {len(SALES)} bytes")
+    assert (local.path, local.etag) == ("sales.jsonl", None)
 
 
 def test_remote_places(tmp_path: Path, spark: Any) -> None:
