@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streampro.viewing.answers import OS_BY_VERSION
-from streampro.viewing.stats import Excess, Interval, excesses, wilson
+from streampro.viewing.stats import Excess, Interval, Remainder, excesses, remainders, wilson
 
 Rows = Sequence[Mapping[str, Any]]
 UNKNOWN = "unknown"
@@ -65,12 +65,13 @@ def _retention(rows: Rows) -> tuple[str, str, list[dict[str, str]]]:
 
 
 def _dropoff(rows: Rows) -> tuple[str, str, list[dict[str, str]]]:
-    judged: list[tuple[Mapping[str, Any], Excess]] = []
-    for dimension in dict.fromkeys(row["dimension"] for row in rows):
-        group = [row for row in rows if row["dimension"] == dimension]
-        judged += zip(group, excesses(group), strict=True)
-    judged.sort(key=lambda pair: (len(pair[0]["dimension"]), -pair[0]["dropoff_rate"]))
-    combinations = [pair for pair in judged if pair[0]["dimension"] == OS_BY_VERSION]
+    judged = excesses(rows)
+    left = {(each.dimension, each.value): each for each in remainders(rows, judged)}
+    pairs = sorted(
+        zip(rows, judged, strict=True),
+        key=lambda pair: (len(pair[0]["dimension"]), -pair[0]["dropoff_rate"]),
+    )
+    combinations = [pair for pair in pairs if pair[0]["dimension"] == OS_BY_VERSION]
     hidden = [row for row, excess in combinations[_SHOWN_COMBINATIONS:] if not excess.is_abnormal]
     table = [
         {
@@ -79,23 +80,52 @@ def _dropoff(rows: Rows) -> tuple[str, str, list[dict[str, str]]]:
             "sessions": f"{row['sessions']:,}",
             "under 10 s": _share(row["dropoff_rate"]),
             "95 % interval": _between(wilson(row["dropoff_sessions"], row["sessions"])),
-            "above the rest": "" if excess.difference is None else f"{excess.difference:+.1%}",
+            "points above the rest": _points(excess.difference),
             "adjusted p": _p_value(excess.adjusted_p_value),
-            "": "abnormal" if excess.is_abnormal else "",
+            "": _mark(excess, left.get((row["dimension"], row.get(row["dimension"])))),
         }
-        for row, excess in judged
+        for row, excess in pairs
         if row not in hidden
     ]
-    abnormal = [_value(row) for row, excess in judged if excess.is_abnormal]
-    sentence = f"Abnormal: {', '.join(abnormal)}." if abnormal else "None is abnormal."
+    abnormal = [_value(row) for row, excess in pairs if excess.is_abnormal]
+    sentences = [f"Abnormal: {', '.join(abnormal)}." if abnormal else "None is abnormal."]
+    sentences += map(_left, left.values())
     if hidden:
-        sentence += f" The {len(hidden)} combinations with the lowest rates are not shown."
-    return "Q3  Which device OS or app version has abnormal drop-off?", sentence, table
+        sentences.append(f"The {len(hidden)} combinations with the lowest rates are not shown.")
+    question = "Q3  Which device OS or app version has abnormal drop-off?"
+    return question, " ".join(sentences), table
+
+
+def _mark(excess: Excess, remainder: Remainder | None) -> str:
+    """Return whether a value is abnormal, and if only by its combinations, by which."""
+    if not excess.is_abnormal:
+        return ""
+    if remainder and remainder.is_explained:
+        return f"only by {_combinations(remainder)}"
+    return "abnormal"
+
+
+def _left(remainder: Remainder) -> str:
+    """Return a sentence: `Android: +4.0 points above the rest, +0.2 without Android 5.2.0.`"""
+    name, without = remainder.value or UNKNOWN, _combinations(remainder)
+    if remainder.sessions_left == 0:
+        return f"{name} has no sessions outside {without}."
+    excess, left = _points(remainder.difference), _points(remainder.difference_left)
+    return f"{name}: {excess} points above the rest, {left} without {without}."
+
+
+def _combinations(remainder: Remainder) -> str:
+    [first, *more] = remainder.combinations
+    return "the abnormal combinations" if more else " ".join(part or UNKNOWN for part in first)
 
 
 def _value(row: Mapping[str, Any]) -> str:
     names = row["dimension"].split(" x ")
     return " ".join(row[name] or UNKNOWN for name in names)
+
+
+def _points(difference: float | None) -> str:
+    return "-" if difference is None else f"{100 * difference:+z.1f}"
 
 
 def _p_value(value: float | None) -> str:
