@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import ibis
 import ibis.expr.types as ir
@@ -25,10 +25,11 @@ from streampro.fingerprint import code_hash
 from streampro.lint import findings
 from streampro.nullability import origin_of_null
 from streampro.rowwise import not_rowwise
+from streampro.source import RAW_COLUMNS
+from streampro.source import Source as Source
 
 ANSWERS = "answers"
 """The layer whose tables are small and are shown after a run."""
-RAW_COLUMNS = ("raw_line", "source_file")
 REJECT_COLUMNS = ("reject_reason", *RAW_COLUMNS)
 DUPLICATE = "duplicate"
 """The `reject_reason` with which a transform says: this row repeats another, count it, drop it."""
@@ -45,44 +46,6 @@ class TableName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Raw files of one kind, read as text: one row per line (or CSV record) that is not blank.
-
-    The table that a transform receives has a nullable string column per field, `raw_line`,
-    `source_file` (relative to the raw folder) and, for JSON, the boolean `is_object`.
-
-    Args:
-        name: the parameter name under which transforms ask for it.
-        files: glob patterns below the raw folder; at least one file must match. Names that begin
-            with `_` or `.` are passed over.
-        format: `json_lines` (also gzipped) or `csv` (with a header row).
-        fields: the columns. For JSON a mapping to the path of the value, outermost key first;
-            a field that stands in two places is two columns.
-        secret: JSON keys whose value is masked in the text of rejected lines.
-    """
-
-    name: str
-    files: tuple[str, ...]
-    format: Literal["json_lines", "csv"]
-    fields: Mapping[str, tuple[str, ...]]
-    secret: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if taken := {*self.fields} & {*RAW_COLUMNS, "is_object", "is_invalid_utf8"}:
-            raise PipelineError(
-                f"source {self.name!r} has a field {min(taken)!r}, a name that StreamPro gives."
-            )
-
-    @property
-    def schema(self) -> ibis.Schema:
-        """Columns and types of the table that a transform receives."""
-        columns = dict.fromkeys((*self.fields, *RAW_COLUMNS), "string")
-        return ibis.schema(
-            columns | ({"is_object": "boolean"} if self.format == "json_lines" else {})
-        )
 
 
 @dataclass(frozen=True)
@@ -295,9 +258,9 @@ class Pipeline:
                 f"{models[name].table}. Rename one."
             )
         for rejecting in (built for built in models.values() if built.quarantine):
-            if rejecting.rejected.name in models:
+            if rejecting.rejected.name in {**models, **self.sources}:
                 raise PipelineError(
-                    f"pipeline {self.name!r}: model {rejecting.rejected.name!r} has the name of "
+                    f"pipeline {self.name!r}: {rejecting.rejected.name!r} has the name of "
                     f"the table for what {rejecting.name!r} rejects. Rename it."
                 )
 

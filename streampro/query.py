@@ -5,15 +5,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro import history
 from streampro.config import Remote, Target
+from streampro.contract import schema_of
 from streampro.engines import delta
 from streampro.engines.duckdb import DuckDBEngine
-from streampro.errors import ConfigError, WarehouseError
+from streampro.engines.physical import COMPILERS, compiled_query
+from streampro.errors import ConfigError, WarehouseError, did_you_mean
 from streampro.history import Run
-from streampro.pipeline import ANSWERS, TableName
+from streampro.pipeline import ANSWERS, Model, Pipeline, TableName
+from streampro.quarantine import outcomes
 
 
 def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
@@ -31,6 +36,42 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
     with TemporaryDirectory() as scratch, DuckDBEngine(target, Path(scratch)) as engine:
         versions = {TableName(*item.table.split(".")): item.version for item in found.tables}
         return engine.query(query, versions)
+
+
+def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
+    """Return the SQL that a full run computes a model with, which needs neither engine nor data.
+
+    `model` is `name` or `layer.name`, `engine` `duckdb` or `spark`. Tables are named `layer.table`,
+    the text of a source by the source; of a quarantine model it is the query whose rows are split
+    into accepted and rejected ones. Raises `ConfigError` for an unknown model or engine.
+    """
+    if engine not in COMPILERS:
+        raise ConfigError(f"there is no engine {engine!r}; {', '.join(COMPILERS)}.")
+    built = _model(pipeline, model)
+    rows = built(**{name: _input(pipeline, name) for name in built.inputs})
+    if built.quarantine:
+        [source] = (name for name in built.inputs if name in pipeline.sources)
+        rows = outcomes(built, rows, pipeline.sources[source].secret)
+    return compiled_query(engine, rows)
+
+
+def _model(pipeline: Pipeline, name: str) -> Model:
+    for model in pipeline.models.values():
+        if name in (model.name, str(model.table)):
+            return model
+    meant = did_you_mean(name.rpartition(".")[2], list(pipeline.models))
+    raise ConfigError(
+        f"pipeline {pipeline.name!r} has no model {name!r}. {meant}"
+        f"Models: {', '.join(pipeline.models)}."
+    )
+
+
+def _input(pipeline: Pipeline, name: str) -> ir.Table:
+    """Return an input as an engine gives it to a model: any column may be null."""
+    source, model = pipeline.sources.get(name), pipeline.models.get(name)
+    schema = source.schema if source else schema_of(pipeline.models[name].contract)
+    nullable = {column: kind.copy(nullable=True) for column, kind in schema.items()}
+    return ibis.table(nullable, name=name, database=model.table.layer if model else None)
 
 
 def read_tables(

@@ -11,6 +11,7 @@ from streampro.engine import Engine, connect
 from streampro.errors import ConfigError, PipelineError
 from streampro.history import Plan, Run
 from streampro.pipeline import Model, Pipeline
+from streampro.privacy import leaks
 from streampro.watcher import Unwatched, Watcher
 
 
@@ -31,8 +32,8 @@ def run(
     leaves the warehouse as it was. `session` is a Spark session to work in; without one a Spark
     target starts its own.
 
-    Raises `PipelineError` for expressions that differ from their contracts, `SourceError`,
-    `ContractError` and `BooksError` for data, `EngineError` for the rest.
+    Raises `PipelineError` for expressions that differ from their contracts or would store a secret,
+    `SourceError`, `ContractError` and `BooksError` for data, `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
     with history.writing(target.warehouse), connect(target, session) as engine:
@@ -63,7 +64,7 @@ def plan(
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:
     """Return the selected models, after refusing what can be told without data."""
-    if problems := pipeline.problems():
+    if problems := pipeline.problems() or leaks(pipeline):
         raise PipelineError("\n".join(problems))
     if target.raw is None:
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")

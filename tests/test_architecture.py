@@ -27,8 +27,20 @@ LINES = 400
 
 LAYERS = (
     ("errors",),
-    ("config", "contract", "fingerprint", "lint", "nullability", "pipeline", "portable", "rowwise"),
-    ("changes", "quarantine"),
+    (
+        "config",
+        "contract",
+        "drawing",
+        "fingerprint",
+        "lint",
+        "nullability",
+        "origins",
+        "portable",
+        "rowwise",
+    ),
+    ("pipeline", "source"),
+    ("changes", "lineage", "quarantine"),
+    ("graph", "privacy"),
     ("engine",),
     ("engines",),
     ("history", "watcher"),

@@ -318,6 +318,60 @@ def test_warehouse_path_that_delta_readers_misread_is_refused(streampro, name):
     fails(streampro("run", "--raw", SAMPLE, "--warehouse", name), 2, "must not contain")
 
 
+def test_check_and_run_refuse_to_store_a_secret(streampro, here):
+    (here / "leaky.py").write_text(
+        "from dataclasses import replace\n"
+        "from streampro import Pipeline\n"
+        "from streampro.viewing import answers, intermediate, mart, raw, staging\n"
+        "PIPELINE = Pipeline('leaky', [raw, staging, intermediate, mart, answers])\n"
+        "source = PIPELINE.sources['raw_events']\n"
+        "PIPELINE.sources['raw_events'] = replace(source, secret=('ip', 'device'))\n"
+    )
+    path = "raw_events.device -> staging.events.device (computed)"
+    fails(streampro("check", "--pipeline", "leaky:PIPELINE"), 2, path)
+    call = ("run", "--pipeline", "leaky:PIPELINE", "--raw", SAMPLE, "--warehouse", "w")
+    fails(streampro(*call), 2, f"{path} -> intermediate.user_sessions.device (copied)")
+    assert not (here / "w").exists()
+
+
+def test_graph_prints_or_writes_the_lineage(streampro, here):
+    name = "mart.fact_user_session.retained_within_3d"
+    code, out, err = streampro("graph", "--column", name)
+    assert (code, err) == (0, "")
+    assert "computed from raw_events.timestamp" in out.decode()
+    code, out, err = streampro("graph", "--format", "html", "--out", "lineage.html")
+    assert (code, out, err) == (0, b"", "Wrote lineage.html.\n")
+    assert "<svg" in (here / "lineage.html").read_text()
+    code, out, _ = streampro("graph", "--format", "mermaid")
+    assert out.startswith(b"flowchart LR\n")
+    fails(streampro("graph", "--column", "events.valu"), 2, "Did you mean 'value'?")
+    fails(streampro("graph", "--out", "no/folder"), 2, "no/folder cannot be written")
+
+
+def test_compiled_sql_is_that_of_the_target_or_of_the_engine_asked(streampro):
+    code, out, err = streampro("sql", "--compiled", "mart.fact_user_session")
+    assert (code, err) == (0, "")
+    assert b'FROM "intermediate"."user_sessions"' in out
+    _, out, _ = streampro("sql", "--compiled", "fact_user_session", "--engine", "spark")
+    assert b"FROM `intermediate`.`user_sessions`" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ((), "give either a QUERY or --compiled MODEL."),
+        (("select 1", "--compiled", "events"), "give either a QUERY or --compiled MODEL."),
+        (("--compiled", "events", "--run", 1), "--run does not go with --compiled."),
+        (("--compiled", "events", "--format", "csv"), "--format does not go with --compiled."),
+        (("select 1", "--engine", "spark"), "--engine does not go with QUERY."),
+    ],
+)
+def test_sql_is_asked_for_one_thing(streampro, args, error):
+    code, out, err = streampro("sql", *args)
+    assert (code, out) == (2, b"")
+    assert error in err
+
+
 @pytest.mark.parametrize("query", ["", " ; ", "select cast('a' as int)"])
 def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
     streampro("run", "--raw", SAMPLE, "--warehouse", "w")

@@ -153,17 +153,16 @@ def test_source_and_model_of_one_name_are_refused() -> None:
     )
 
 
-def test_model_named_like_a_table_of_rejected_lines_is_refused() -> None:
-    def first_rejected(lines: ir.Table) -> ir.Table:
-        return lines
+def first_rejected(lines: ir.Table) -> ir.Table:
+    return lines
 
+
+@pytest.mark.parametrize("named", [first_rejected, lines("first_rejected")])
+def test_model_or_source_named_like_a_table_of_rejected_lines_is_refused(named: Any) -> None:
     with pytest.raises(PipelineError) as caught:
-        Pipeline(
-            "clash",
-            [module("raw", lines(), first, quarantine=True), module("silver", first_rejected)],
-        )
+        Pipeline("clash", [module("raw", lines(), first, quarantine=True), module("silver", named)])
     assert str(caught.value) == (
-        "pipeline 'clash': model 'first_rejected' has the name of the table for what 'first' "
+        "pipeline 'clash': 'first_rejected' has the name of the table for what 'first' "
         "rejects. Rename it."
     )
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from streampro.cli import cli
+from streampro.graph import mermaid
+from streampro.viewing import PIPELINE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,3 +50,8 @@ def test_the_example_model_passes_check(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "geography.sessions_per_country" in ran.stdout
+
+
+def test_flowchart_is_the_one_that_graph_draws():
+    [drawn] = re.findall(r"```mermaid\n(.*?)\n```", README, flags=re.DOTALL)
+    assert drawn == mermaid(PIPELINE)

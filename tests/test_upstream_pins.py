@@ -4,6 +4,8 @@ Each test passes while upstream misbehaves. When one fails, upstream was mended:
 workaround it names, then the test.
 """
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,13 @@ def test_ibis_asks_pandas_for_a_retired_option() -> None:
         warnings.simplefilter("always")
         con.execute(ibis.literal("a").as_table())
     assert any("future.infer_string" in str(each.message) for each in caught)
+
+
+def test_ibis_compiles_no_float_for_spark_before_pyspark_is_imported() -> None:
+    """engines.physical.compiled_query gives Ibis the options that it misses."""
+    code = (
+        "import ibis; rows = ibis.table({'x': 'float64'}, name='t'); "
+        "ibis.to_sql(rows.filter(rows.x > 1.5), dialect='pyspark')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "has no attribute 'treat_nan_as_null'" in done.stderr

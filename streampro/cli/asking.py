@@ -1,15 +1,18 @@
-"""Commands that ask the published tables."""
+"""Commands that ask the published tables, or the pipeline itself."""
 
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from streampro.cli.options import open_target, options
+from streampro.cli.options import load, open_target, options
+from streampro.errors import ConfigError
 from streampro.output import print_rows
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", required=False)
 @click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
 @click.option(
     "--format",
@@ -19,10 +22,71 @@ from streampro.output import print_rows
     show_default=True,
     help="How to print the result.",
 )
-@options("warehouse")
-def sql(query: str, run_id: int | None, form: str, **options: Any) -> None:
-    """Ask the published tables, named layer.table, with DuckDB's SQL."""
+@click.option("--compiled", "model", metavar="MODEL", help="Print the SQL that computes a model.")
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    help="With --compiled: whose SQL; default: that of the target.",
+)
+@options("warehouse", "pipeline")
+def sql(
+    query: str | None,
+    run_id: int | None,
+    form: str,
+    model: str | None,
+    engine: str | None,
+    **options: Any,
+) -> None:
+    """Ask the published tables, named layer.table, with DuckDB's SQL.
+
+    With --compiled print the SQL that an engine gets for a model instead; it is not started.
+    """
     from streampro import query as library
 
-    target = open_target(**options)
-    print_rows(library.sql(query, target, run_id), form)
+    _refuse_misfits(model, query)
+    if model is not None:
+        target, pipeline = load(**options)
+        click.echo(library.compiled(pipeline, model, engine or target.engine))
+    else:
+        print_rows(library.sql(query or "", open_target(**options), run_id), form)
+
+
+def _refuse_misfits(model: str | None, query: str | None) -> None:
+    """Refuse a call that would have to pass over a part of what was given."""
+    if (model is None) == (query is None):
+        raise click.UsageError("give either a QUERY or --compiled MODEL.")
+    context = click.get_current_context()
+    for option in ("run_id", "form") if model is not None else ("engine",):
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            [name] = (each.opts[0] for each in context.command.params if each.name == option)
+            raise click.UsageError(f"{name} does not go with {'--compiled' if model else 'QUERY'}.")
+
+
+@click.command()
+@click.option("--column", metavar="TABLE.COLUMN", help="What its values are made from.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "html"]),
+    default="text",
+    show_default=True,
+    help="How to show it.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: print."
+)
+@options("pipeline")
+def graph(column: str | None, form: str, out: Path | None, **options: Any) -> None:
+    """Show which tables are built from which, or what a column is made from, down to raw fields."""
+    from streampro import graph as library
+
+    _, pipeline = load(**options)
+    shown = getattr(library, form)(pipeline, column)
+    if out is None:
+        click.echo(shown)
+    else:
+        try:
+            out.write_text(f"{shown}\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{out} cannot be written: {error}") from error
+        click.echo(f"Wrote {out}.", err=True)

@@ -47,16 +47,18 @@ def plan(select: str | None, full_refresh: bool, as_json: bool, **options: Any) 
 @options("pipeline")
 @click.pass_context
 def check(context: click.Context, /, **options: Any) -> None:
-    """Compare every model with its contract, and refuse what engines compute differently.
+    """Compare every model with its contract, and refuse what engines compute differently and
+    what would store a secret.
 
     Needs neither engine nor data.
     """
     from streampro.errors import PipelineError
+    from streampro.privacy import leaks
 
     if context.invoked_subcommand:
         return
     _, pipeline = load(**options)
-    if problems := [*pipeline.problems(), *pipeline.unportable()]:
+    if problems := [*(pipeline.problems() or leaks(pipeline)), *pipeline.unportable()]:
         raise PipelineError("\n".join(problems))
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")

@@ -169,7 +169,7 @@ class DuckDBEngine(Staging):
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
-                f"COPY ({physical_query(self.ibis, rows)}) TO {quoted(folder)} "
+                f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
                 f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()

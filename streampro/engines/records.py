@@ -14,6 +14,7 @@ from streampro.errors import SourceError, did_you_mean
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
 _BLANK = " \t\r\n"
+_MASK = "***"
 _LONE_CR = "\ud800"
 """Stands for a CR within a record; no decoded text holds this lone surrogate."""
 
@@ -32,20 +33,23 @@ def decoded(file: BinaryIO) -> TextIO:
 
 
 def read_records(
-    lines: Iterable[str], columns: Sequence[str], place: str
+    lines: Iterable[str], columns: Sequence[str], place: str, secret: Sequence[str] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield a row per record, the named columns and the raw line; and whether bytes of it were
     not UTF-8.
 
-    The first record that is not blank is the header; `lines` are `decoded`. Raises `SourceError`,
-    naming `place`, for a missing column and for text that breaks RFC 4180.
+    The first record that is not blank is the header; `lines` are `decoded`. In the raw line
+    columns named in `secret` are masked; all are, where a record has not as many fields as the
+    header, so that nobody knows which is which. Raises `SourceError`, naming `place`, for a missing
+    column, a secret one included, and for text that breaks RFC 4180.
     """
     csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
     records = csv.reader(_lone_cr_hidden(lines), strict=True)
     try:
         header = [title.strip(_BLANK) for title in _first(records)]
         places = [_place(column, header, place) for column in columns]
-        for record, line, invalid in _readable(records, len(header)):
+        hidden = _hidden(header, secret, place)
+        for record, line, invalid in _readable(records, len(header), hidden):
             yield (*map(record.__getitem__, places), line), invalid
     except csv.Error as error:
         raise SourceError(
@@ -54,7 +58,9 @@ def read_records(
         ) from error
 
 
-def read_batches(batches: Iterable[Any], columns: Sequence[str]) -> Iterator[Any]:
+def read_batches(
+    batches: Iterable[Any], columns: Sequence[str], secret: Sequence[str] = ()
+) -> Iterator[Any]:
     """Yield Arrow batches of records, with `source_file` and `is_invalid_utf8`, for batches of
     whole files: their name and their bytes.
     """
@@ -64,7 +70,7 @@ def read_batches(batches: Iterable[Any], columns: Sequence[str]) -> Iterator[Any
     schema = pa.schema([*kinds, ("is_invalid_utf8", pa.bool_())])
     for batch in batches:
         for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
-            rows = read_records(decoded(BytesIO(content)), columns, place)
+            rows = read_records(decoded(BytesIO(content)), columns, place, secret)
             while some := list(islice(rows, 10_000)):
                 table = [(*row, place, invalid) for row, invalid in some]
                 arrays = [
@@ -74,11 +80,17 @@ def read_batches(batches: Iterable[Any], columns: Sequence[str]) -> Iterator[Any
                 yield pa.record_batch(arrays, schema=schema)
 
 
-def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[str], str, bool]]:
-    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced."""
+def _readable(
+    records: Iterator[list[str]], width: int, hidden: frozenset[int]
+) -> Iterator[tuple[list[str], str, bool]]:
+    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced.
+
+    In the line the fields at the places of `hidden` are masked.
+    """
     rewrite = _Rewriter()
     for record in records:
-        if len(record) != width:
+        is_odd = len(record) != width
+        if is_odd:
             if len(record) < 2 and not "".join(record).strip(_BLANK):
                 continue
             record = (record + [""] * (width - len(record)))[:width]
@@ -88,6 +100,9 @@ def _readable(records: Iterator[list[str]], width: int) -> Iterator[tuple[list[s
         invalid = not line.isascii() and _has_escaped_bytes(line)
         if invalid:
             line, *record = (_replaced(text) for text in (line, *record))
+        if hidden:
+            shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
+            line = rewrite([*shown])
         yield record, line, invalid
 
 
@@ -128,6 +143,13 @@ class _Rewriter:
 
     def write(self, line: str) -> None:
         self.line = line.removesuffix("\r\n")
+
+
+def _hidden(header: list[str], secret: Sequence[str], place: str) -> frozenset[int]:
+    """Return where columns stand that are masked in lines, every one of that name."""
+    for column in secret:
+        _place(column, header, place)
+    return frozenset(number for number, title in enumerate(header) if title in secret)
 
 
 def _place(column: str, header: list[str], place: str) -> int:

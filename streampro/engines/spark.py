@@ -142,7 +142,7 @@ class SparkEngine(Staging):
         """Parse once into the staging folder, for the records are both counted and read."""
         for file in files:
             if not file.size:  # Spark passes over it
-                next(read_records((), [*source.fields], file.path), None)
+                next(read_records((), [*source.fields], file.path, source.secret), None)
         folder = self.files.uri(self._folder(TableName("raw", source.name)))
         spark_text.read_records(self.spark, source, places, root).write.parquet(folder)
         rows = self.spark.read.parquet(escaped(folder))
@@ -155,7 +155,7 @@ class SparkEngine(Staging):
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)
         with _errors(f"{table.name} cannot be computed"):
-            found = self.spark.sql(physical_query(self.ibis, rows))
+            found = self.spark.sql(physical_query(self.ibis.compiler, rows))
             writer = found.write.option("compression", "zstd")
             (writer.partitionBy(by) if by else writer).parquet(self.files.uri(folder))
             return [self._data_file(*written) for written in self.files.written(folder)]

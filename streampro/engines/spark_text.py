@@ -66,7 +66,8 @@ def read_records(spark: Any, source: Source, files: Sequence[str], root: str) ->
     schema = ", ".join(f"`{name}` {kind}" for name, kind in source.schema.items())
     found = spark.read.format("binaryFile").load([escaped(path) for path in files])
     named = found.selectExpr(f"{_below(root)} AS source_file", "content")
-    read = functools.partial(records.read_batches, columns=[*source.fields])
+    fields = [*source.fields]
+    read = functools.partial(records.read_batches, columns=fields, secret=source.secret)
     return named.mapInArrow(read, f"{schema}, is_invalid_utf8 boolean")
 
 

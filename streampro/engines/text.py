@@ -140,7 +140,7 @@ def _csv_records(
     """
     try:
         with decoded(path.open("rb")) as lines:
-            for row, invalid in read_records(lines, [*source.fields], str(path)):
+            for row, invalid in read_records(lines, [*source.fields], str(path), source.secret):
                 yield (*row, _relative(path, raw)), invalid
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
