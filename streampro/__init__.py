@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         StreamProError,
         WarehouseError,
     )
+    from streampro.explanation import Explanation, explain
     from streampro.history import Plan, Run, runs
     from streampro.incremental import check_incremental
     from streampro.parity import prove
@@ -57,6 +58,7 @@ _HOME = {
         "StreamProError",
         "WarehouseError",
     ),
+    "explanation": ("Explanation", "explain"),
     "history": ("Plan", "Run", "runs"),
     "incremental": ("check_incremental",),
     "parity": ("prove",),
@@ -86,6 +88,8 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "SourceError",
     "StreamProError",
     "WarehouseError",
+    "Explanation",
+    "explain",
     "Plan",
     "Run",
     "runs",

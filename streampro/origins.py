@@ -35,7 +35,7 @@ Origins = Mapping[Column, How]
 @dataclass(frozen=True)
 class Rows:
     """What the columns of a relation come from, what decides which rows it has, and in which order
-    they stand. Every table that it is built from is among the second, as its `ROWS`.
+    they stand. A table whose rows matter, whatever their values, is among the second as its `ROWS`.
     """
 
     columns: Mapping[str, Origins]
@@ -107,14 +107,21 @@ def _rows(node: ops.Relation, of: Mapping[Node, Any]) -> Rows:
 
 
 def _made(node: ops.Project | ops.Aggregate, of: Mapping[Node, Any]) -> Rows:
-    """Return the lineage of new columns; keys of groups and lists that become rows decide."""
+    """Return the lineage of new columns; keys of groups and lists that become rows decide.
+
+    An aggregate without groups is always one row: what decides the rows below decides its values.
+    """
     parent: Rows = of[node.parent]
-    deciding = [unnest.arg for value in node.values.values() for unnest in value.find(ops.Unnest)]
-    if isinstance(node, ops.Aggregate):
-        deciding += node.groups.values()
-    which = merged([parent.which, *(_deciding(of[value]) for value in deciding)])
-    order = parent.order if isinstance(node, ops.Project) else {}
-    return Rows(_columns(node.values, of), which, order)
+    columns = _columns(node.values, of)
+    lists = [each.arg for value in node.values.values() for each in value.find(ops.Unnest)]
+    which = merged(_deciding(of[each]) for each in lists)
+    if isinstance(node, ops.Project):
+        return Rows(columns, merged([parent.which, which]), parent.order)
+    if not node.groups:
+        columns = {name: merged([own, parent.which]) for name, own in columns.items()}
+        return Rows(columns, which, {})
+    groups = (_deciding(of[key]) for key in node.groups.values())
+    return Rows(columns, merged([parent.which, which, *groups]), {})
 
 
 def _handed_on(node: Any, of: Mapping[Node, Any]) -> Rows:

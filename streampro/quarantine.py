@@ -48,7 +48,8 @@ class Books:
             )
 
 
-def _masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
+def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
+    """Return the text of lines without the values of secret keys."""
     for key in secret:
         text = mask_json_value(text, key)
     return text
@@ -63,7 +64,7 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     `unreadable`, those of them in which a value could not be read.
     """
     rows = with_reasons(model.contract, rows)
-    text = _masked(rows.raw_line, secret)
+    text = masked(rows.raw_line, secret)
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
     keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))

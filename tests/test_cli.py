@@ -204,6 +204,32 @@ class TestBadCall:
         assert "No such option" in err
 
 
+class TestExplain:
+    def test_follows_a_number_to_file_and_line(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        places = ("--raw", SAMPLE, "--warehouse", "w")
+        asked = ("explain", "q2_retention.retention_rate", "--where", "first_genre = 'Drama'")
+        code, out, err = streampro(*asked, *places)
+        assert (code, err) == (0, "")
+        for word in (
+            *("retained_users / users: the question as asked.", "NullIf(r5.users"),
+            *("fact_user_session.retained_within_3d", "raw_events.timestamp"),
+            *("staging.events", "raw_events", "videos.csv:", '"ip":"***"'),
+        ):
+            assert word in out.decode()
+        _, out, _ = streampro(*asked, *places, "--json", "--limit", 1)
+        told = json.loads(out)
+        [line] = [line for line in told["lines"] if line["source"] == "raw_events"]
+        text = (SAMPLE / line["file"]).read_text().splitlines()[line["number"] - 1]
+        assert {**json.loads(text), "ip": "***"} == json.loads(line["text"])
+
+    def test_refuses_a_wrong_condition_in_one_line(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        asked = streampro("explain", "q2_retention", "--where", "genre = 1", "--warehouse", "w")
+        fails(asked, 2, "--where 'genre = 1': Binder Error: ")
+        assert asked[2].count("\n") == 1
+
+
 class TestSql:
     @pytest.fixture(autouse=True)
     def _published(self, streampro):

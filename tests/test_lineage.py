@@ -80,6 +80,10 @@ TRUTHS: dict[str, dict[str, str]] = {
         "computed": "fact_user_session.* fact_user_session.reached_30s",
         "decides": "fact_user_session.session_number",
     },
+    "q2_retention.users": {
+        "computed": "fact_user_session.*",
+        "decides": "fact_user_session.first_genre fact_user_session.session_number",
+    },
     "q2_retention.observable_users": {
         "computed": "events.event_ts fact_user_session.retention_deadline_ts",
         "decides": "fact_user_session.first_genre fact_user_session.session_number",

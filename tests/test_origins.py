@@ -115,6 +115,15 @@ def test_aggregate(metric: ir.Value, expected: str) -> None:
     assert told(grouped, "g") == "computed t.b"
 
 
+def test_aggregate_of_all_rows_is_one_row_whatever_they_are() -> None:
+    largest = T.filter(T.a == "x").aggregate(most=T.n.max())
+    assert told(largest) == ""
+    assert told(largest, "most") == "computed t.n, decides t.a"
+    beside = U.cross_join(largest).group_by("d").aggregate(rows=lambda joined: joined.count())
+    assert told(beside, "rows") == "computed u.*"
+    assert told(beside) == "decides u.d"
+
+
 V = U.rename(a="d", d="a")
 
 RELATIONS: dict[str, tuple[ir.Table, str, str]] = {

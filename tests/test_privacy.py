@@ -258,7 +258,7 @@ def everything_in(folder: Path) -> str:
         if path.suffix == ".parquet":
             found.append(repr(pq.ParquetFile(path).read().to_pylist()))
         elif path.is_file():
-            found.append(path.read_text(encoding="utf-8"))
+            found.append(path.read_bytes().decode("utf-8", "replace"))
     return "\n".join(found)
 
 

@@ -23,7 +23,7 @@ def cli() -> None:
 
 for _command in (
     *(building.run_command, building.plan, building.check, building.prove),
-    *(asking.sql, asking.graph),
+    *(asking.sql, asking.explain, asking.graph),
     *(history.history, history.rollback, history.clean),
     *(starting.generate, starting.demo),
 ):

@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from streampro.cli.options import load, open_target, options
 from streampro.errors import ConfigError
-from streampro.output import print_rows
+from streampro.output import print_json, print_rows
 
 
 @click.command()
@@ -90,3 +90,32 @@ def graph(column: str | None, form: str, out: Path | None, **options: Any) -> No
         except OSError as error:
             raise ConfigError(f"{out} cannot be written: {error}") from error
         click.echo(f"Wrote {out}.", err=True)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--where", metavar="SQL", help="Which rows, a condition on columns; default: all.")
+@click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Rows, and raw lines of each source, to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+@options("raw", "warehouse", "pipeline")
+def explain(
+    model: str, where: str | None, run_id: int | None, limit: int, as_json: bool, **options: Any
+) -> None:
+    """Follow rows of MODEL, a table or one column as table.column, down to their raw lines."""
+    from streampro import explanation as library
+    from streampro.console_explanation import show_explanation
+
+    target, pipeline = load(**options)
+    found = library.explain(pipeline, target, model, where, run_id=run_id, limit=limit)
+    if as_json:
+        print_json(found.to_json())
+        return
+    show_explanation(found)

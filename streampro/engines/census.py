@@ -56,13 +56,19 @@ def exact_lines(path: Path) -> Iterator[tuple[str, bool]]:
 
     Lines end at LF only; a trailing CR and a byte order mark at the file's start are dropped.
     """
+    for _, text, invalid in numbered_lines(path):
+        yield text, invalid
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """Yield the same with the number of each line in its file, the first is 1."""
     with _opened(path) as file:
-        for number, line in enumerate(file):
-            if number == 0:
+        for number, line in enumerate(file, 1):
+            if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip(_BLANK):
                 text = line.decode("utf-8", errors="replace")
-                yield text.removesuffix("\n").removesuffix("\r"), not _is_utf8(line)
+                yield number, text.removesuffix("\n").removesuffix("\r"), not _is_utf8(line)
 
 
 class _LineCounter:

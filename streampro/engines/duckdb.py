@@ -131,6 +131,19 @@ class DuckDBEngine(Staging):
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
 
+    def chosen(self, rows: ir.Table, condition: str) -> ir.Table:
+        """Return the rows of a table that was `read` which meet a condition, in DuckDB's SQL.
+
+        Raises `ConfigError` for a condition that DuckDB refuses.
+        """
+        try:
+            return self.keep(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
+        except EngineError as error:
+            if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
+                [told, *_] = str(error.__cause__).splitlines()
+                raise ConfigError(f"--where {condition!r}: {told}") from error
+            raise
+
     def progress(self) -> float:
         """See `Engine.progress`."""
         return max(0.0, float(self.connection.query_progress())) / 100

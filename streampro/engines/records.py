@@ -43,17 +43,25 @@ def read_records(
     header, so that nobody knows which is which. Raises `SourceError`, naming `place`, for a missing
     column, a secret one included, and for text that breaks RFC 4180.
     """
+    for _, row, invalid in numbered_records(lines, columns, place, secret):
+        yield row, invalid
+
+
+def numbered_records(
+    lines: Iterable[str], columns: Sequence[str], place: str, secret: Sequence[str] = ()
+) -> Iterator[tuple[int, tuple[str, ...], bool]]:
+    """Yield the same with the number of the line on which each record begins, the first is 1."""
     csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
-    records = csv.reader(_lone_cr_hidden(lines), strict=True)
+    records = _Numbered(lines)
     try:
         header = [title.strip(_BLANK) for title in _first(records)]
         places = [_place(column, header, place) for column in columns]
         hidden = _hidden(header, secret, place)
         for record, line, invalid in _readable(records, len(header), hidden):
-            yield (*map(record.__getitem__, places), line), invalid
+            yield records.begins, (*map(record.__getitem__, places), line), invalid
     except csv.Error as error:
         raise SourceError(
-            f"{place}, line {records.line_num} cannot be read as CSV (RFC 4180): {error}. "
+            f"{place}, line {records.reader.line_num} cannot be read as CSV (RFC 4180): {error}. "
             "Nothing was published."
         ) from error
 
@@ -78,6 +86,21 @@ def read_batches(
                     for values, field in zip(zip(*table, strict=True), schema, strict=True)
                 ]
                 yield pa.record_batch(arrays, schema=schema)
+
+
+class _Numbered:
+    """The records of lines of CSV; `begins` is the line on which the last one begins."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.reader = csv.reader(_lone_cr_hidden(lines), strict=True)
+        self.begins = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        self.begins = self.reader.line_num + 1
+        return next(self.reader)
 
 
 def _readable(

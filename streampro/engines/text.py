@@ -1,6 +1,7 @@
 """Raw text files on local disks, made ready for an engine by the reading rules."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -11,8 +12,8 @@ import pyarrow.parquet as pq
 
 from streampro.config import Location
 from streampro.engine import InputFile
-from streampro.engines.census import count_lines, exact_lines
-from streampro.engines.records import decoded, read_records
+from streampro.engines.census import count_lines, exact_lines, numbered_lines
+from streampro.engines.records import decoded, numbered_records, read_records
 from streampro.errors import SourceError
 from streampro.pipeline import Source
 
@@ -94,6 +95,37 @@ def read(source: Source, raw: Path, paths: list[Path], scratch: Path) -> Text:
     )
     _write(rewritten, ["raw_line", "source_file"], lines)
     return Text(total, plain, rewritten, lines.flagged)
+
+
+def locate(
+    source: Source, raw: Path, wanted: Mapping[str, Collection[str]]
+) -> Iterator[tuple[str, int, str]]:
+    """Yield file, number and text of the first line with each of some texts; a record of CSV stands
+    on the line on which it begins. The texts are given per file as their `digest`.
+    """
+    for name, digests in wanted.items():
+        missing = {*digests}
+        for number, text in _numbered(source, raw / name):
+            if (found := digest(text)) in missing:
+                yield name, number, text
+                missing.remove(found)
+                if not missing:
+                    break
+
+
+def digest(text: str) -> str:
+    """Return what `hexdigest('md5')` says of a text on every engine."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _numbered(source: Source, path: Path) -> Iterator[tuple[int, str]]:
+    if source.format == "json_lines":
+        for number, text, _ in numbered_lines(path):
+            yield number, text
+        return
+    with decoded(path.open("rb")) as lines:
+        for number, (text,), _ in numbered_records(lines, (), str(path), source.secret):
+            yield number, text
 
 
 class _Counted:

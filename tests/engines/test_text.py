@@ -1,6 +1,7 @@
 """Text files become strings by the reading rules."""
 
 import csv
+import gzip
 import io
 from pathlib import Path
 
@@ -176,3 +177,41 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
 def test_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist or is not a folder"):
         text.find(EVENTS, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "data", "expected"),
+    [
+        (
+            EVENTS,
+            "a.jsonl.gz",
+            gzip.compress(b'\xef\xbb\xbf\r\n\r\n{"a": "\xff"}\r\n \n{"a": 1}\n{"a": 1}'),
+            {'{"a": "\ufffd"}': 3, '{"a": 1}': 5},
+        ),
+        (EVENTS, "a.jsonl", b'{"a": "1\r2"}\n{"a": 2}', {'{"a": "1\r2"}': 1, '{"a": 2}': 2}),
+        (
+            USERS,
+            "users.csv",
+            b'\n"id","name"\r\n\xff,"two\r\nlines"\r\n\r\nz,"""Q"""\r\ny,"a\n\nb",x\r\n"w",v',
+            {'\ufffd,"two\r\nlines"': 3, 'z,"""Q"""': 6, 'y,"a\n\nb"': 7, "w,v": 10},
+        ),
+        (
+            Source("users", ("users.csv",), "csv", {"id": ("id",)}, secret=("name",)),
+            "users.csv",
+            b"name,id\n\n'a',1\n",
+            {"***,1": 3},
+        ),
+    ],
+)
+def test_line_is_located_as_an_editor_counts(
+    source: Source, name: str, data: bytes, expected: dict[str, int], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    wanted = {name: [text.digest(each) for each in expected]}
+    found = list(text.locate(source, tmp_path, wanted))
+    assert found == [(name, number, each) for each, number in expected.items()]
+
+
+def test_line_that_is_not_there_is_not_located(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    assert list(text.locate(EVENTS, tmp_path, {"a.jsonl": [text.digest("x")]})) == []
