@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     from streampro.history import Plan, Run, runs
     from streampro.incremental import check_incremental
     from streampro.parity import prove
-    from streampro.pipeline import Model, Pipeline, Source, model
+    from streampro.pipeline import (
+        DUPLICATE,
+        REJECT_COLUMNS,
+        UNREADABLE,
+        Model,
+        Pipeline,
+        Source,
+        model,
+    )
+    from streampro.quarantine import one_row_per_key
     from streampro.query import spark_session, sql
     from streampro.retention import Cleaned, clean, rollback
     from streampro.runner import plan, run
@@ -62,7 +71,16 @@ _HOME = {
     "history": ("Plan", "Run", "runs"),
     "incremental": ("check_incremental",),
     "parity": ("prove",),
-    "pipeline": ("Model", "Pipeline", "Source", "model"),
+    "pipeline": (
+        "DUPLICATE",
+        "REJECT_COLUMNS",
+        "UNREADABLE",
+        "Model",
+        "Pipeline",
+        "Source",
+        "model",
+    ),
+    "quarantine": ("one_row_per_key",),
     "query": ("spark_session", "sql"),
     "retention": ("Cleaned", "clean", "rollback"),
     "runner": ("plan", "run"),
@@ -95,10 +113,14 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "runs",
     "check_incremental",
     "prove",
+    "DUPLICATE",
+    "REJECT_COLUMNS",
+    "UNREADABLE",
     "Model",
     "Pipeline",
     "Source",
     "model",
+    "one_row_per_key",
     "sql",
     "Cleaned",
     "clean",

@@ -13,6 +13,7 @@ from streampro.portable import count_if
 Mode = Literal["full", "incremental", "unchanged"]
 _ADDED, _REMOVED, _CHANGED = "added rows", "removed rows", "changed rows"
 _AFTER = "{name} after"
+_DAY_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,16 @@ def known(rows: ir.Table, stored: ir.Table) -> ir.Table:
 
 
 def lateness(rows: ir.Table, stored: ir.Table, event_time: str) -> ir.Table:
-    """Return `late`, the rows before the newest stored instant, and `late_by_us` of the latest."""
+    """Return `late`, the rows before the newest stored instant or date, and `late_by_us` of the
+    latest.
+    """
     newest = stored[event_time].max().as_scalar()
     at = rows[event_time]
-    told = rows.mutate(is_late=at < newest, by_us=newest.delta(at, unit="microsecond"))
+    is_date = at.type().is_date()
+    by_us = (
+        newest.delta(at, unit="day") * _DAY_US if is_date else newest.delta(at, unit="microsecond")
+    )
+    told = rows.mutate(is_late=at < newest, by_us=by_us)
     return told.aggregate(
         late=count_if(told.is_late), late_by_us=told.by_us.max(where=told.is_late)
     )

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from streampro.certificate import Certificate
 from streampro.changes import Change, Move
+from streampro.contract import key_of
 from streampro.history import Plan, Run, Warned
 from streampro.pipeline import Pipeline, TableName
 from streampro.quarantine import Books
@@ -245,13 +246,18 @@ def show_past_run(run: Run) -> None:
 
 
 def show_answers(answers: Mapping[str, Cells], pipeline: Pipeline | None) -> None:
-    """Print rows of answers by name, as sentences where the pipeline has them for exactly these."""
+    """Print rows of answers by name, as sentences where the pipeline has them for exactly these,
+    else as they are, in the order of their keys.
+    """
     if pipeline and pipeline.summary and {*answers} == {model.name for model in pipeline.answers()}:
         for question, sentence, rows in resolve_name(pipeline.summary)(answers):
             show_table(question, rows, caption=sentence)
-    else:
-        for name, rows in answers.items():
-            show_table(name, rows)
+        return
+    keys = {model.name: key_of(model.contract) for model in pipeline.answers()} if pipeline else {}
+    for name, rows in answers.items():
+        key = keys.get(name, ())
+        ordered = sorted(rows, key=lambda row: [(row[k] is None, row[k]) for k in key])
+        show_table(name, [{n: _rounded(value) for n, value in row.items()} for row in ordered])
 
 
 def show_cleaned(found: Sequence[Cleaned]) -> None:
@@ -315,6 +321,10 @@ def _stdout() -> Console:
     return console if console.is_terminal else Console(width=_PIPED_WIDTH)
 
 
+def _rounded(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""
@@ -334,11 +344,13 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _short(value: str | None) -> str:
-    """Return a value with four digits if it is a fraction; `-` where there is none."""
+    """Return four digits of a value if it has more behind the point, else all, as of an amount of
+    money; `-` where there is none.
+    """
     if value is None:
         return "-"
     try:
-        return f"{float(value):.4g}" if "." in value else value
+        return f"{float(value):.4g}" if len(value.partition(".")[2]) > 4 else value
     except ValueError:
         return value
 

@@ -10,8 +10,9 @@ compiles it into one aggregate query, whatever the number of rules, and knows se
 As in SQL, a rule that is null for a row is not broken by it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import ibis
@@ -35,8 +36,8 @@ _BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] 
     "greater_than_or_equal_to": lambda column, given: column >= given["min_value"],
     "less_than": lambda column, given: column < given["max_value"],
     "less_than_or_equal_to": lambda column, given: column <= given["max_value"],
-    "isin": lambda column, given: column.isin(sorted(given["allowed_values"])),
-    "notin": lambda column, given: column.notin(sorted(given["forbidden_values"])),
+    "isin": lambda column, given: column.isin(given["allowed_values"]),
+    "notin": lambda column, given: column.notin(given["forbidden_values"]),
 }
 
 
@@ -162,7 +163,7 @@ def rules_of(contract: type[Contract]) -> list[Rule]:
             rules.append(Rule(f"{name} is null", "fail", _is_null(name)))
         severity = (spec.metadata or {}).get("severity", "fail")
         rules += [
-            Rule(f"{name} {check.error}", severity, _breaks_check(name, check))
+            Rule(f"{name} {check.error}", severity, _breaks_check(name, spec.dtype.type, check))
             for check in spec.checks
         ]
     for check in schema.checks:
@@ -248,7 +249,9 @@ def _is_null(name: str) -> Callable[[ir.Table], ir.BooleanValue]:
     return lambda rows: rows[name].isnull()
 
 
-def _breaks_check(name: str, check: Check) -> Callable[[ir.Table], ir.BooleanValue]:
+def _breaks_check(
+    name: str, kind: dt.DataType, check: Check
+) -> Callable[[ir.Table], ir.BooleanValue]:
     given = check.statistics or {}
     if check.name is None or check.name not in _BUILT_IN:
         raise PipelineError(
@@ -256,7 +259,22 @@ def _breaks_check(name: str, check: Check) -> Callable[[ir.Table], ir.BooleanVal
             "write it as a @rule."
         )
     holds = _BUILT_IN[check.name]
+    given = {key: _literals(name, kind, each) for key, each in given.items()}
     return lambda rows: (~holds(rows[name], given)).fill_null(False)
+
+
+def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
+    """Return what a check compares a column with; decimals are given its type, because engines cut
+    those without a type, and lists of several, differently.
+    """
+    if isinstance(given, Set | list | tuple):
+        return [_literals(name, kind, each) for each in sorted(given)]
+    if not (isinstance(given, Decimal) and kind.is_decimal()):
+        return given
+    behind_point = -int(given.as_tuple().exponent)
+    if behind_point > kind.scale or given.adjusted() >= kind.precision - kind.scale:
+        raise PipelineError(f"column {name!r}: no {kind} can be {given}, to which it is compared.")
+    return ibis.literal(given, kind)
 
 
 def _breaks_row(

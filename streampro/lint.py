@@ -11,6 +11,14 @@ from typing import Any, NamedTuple
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.decimals import (
+    has_no_size,
+    is_inexact_float,
+    is_inexact_product,
+    mixes_with_floats,
+    takes_decimals,
+)
+
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
 Uppercase Lowercase Capitalize StringSQLILike | | letters such as ß, İ and a last Σ change
@@ -40,13 +48,25 @@ Cast TryCast | text | engines accept different texts: '1_000', '1e3', 'epoch', '
     ibis.cases((text.re_search(r'^...\z'), text.try_cast(...)))
 Cast TryCast | floating>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round()
 Cast TryCast | decimal>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round() first
+Cast TryCast | wide | the last digit of a large decimal differs | portable.ratio(part, whole)
+Cast TryCast | floating>decimal | 1.005 is 1.00 on DuckDB, 1.01 on Spark | portable.to_decimal(text)
+Round | fraction | 1.005 is 1.0 on DuckDB, 1.01 on Spark | decimals, or round() without digits
+Add Subtract Multiply Comparison InValues | mixed | a decimal that meets a float becomes one, its
+    last digit differs | decimals only, or portable.ratio
+Literal | decimal | a decimal without a type is cut to 3 digits on DuckDB |
+    ibis.literal(Decimal('0.5'), 'decimal(2, 1)')
+Multiply | digits | DuckDB stops beyond 18 digits, Spark rounds beyond 38 |
+    x.cast('decimal(19, 2)') * y for a y of up to 18 digits, 2 of them behind the point
 Cast TryCast | floating>string | 1e20 is '1e+20' on DuckDB, '1.0E20' on Spark | a decimal
 Cast TryCast | timestamp>string | DuckDB appends '+00' | strftime('%Y-%m-%d %H:%M:%S')
 Cast TryCast | date>string | date + interval has a time of day on DuckDB | strftime('%Y-%m-%d')
 Cast TryCast | timestamp>numeric | DuckDB refuses it | instant.delta(epoch, unit='microsecond')
 Divide Modulus | zero | by 0 DuckDB gives inf, NaN or null, Spark stops |
     portable.ratio(part, whole), or whole.nullif(0)
-Divide | decimal | DuckDB divides decimals to a float, Spark to a decimal | cast('float64') first
+Divide | decimals | DuckDB divides decimals to a float, Spark to a decimal |
+    portable.ratio(part, whole)
+FloorDivide | decimals | DuckDB divides decimals to a float, which rounds large ones |
+    integers, such as of cents
 Exp Logarithm TrigonometricUnary TrigonometricBinary E | | the last digit differs |
     + - * / and sqrt, or compute it after the models
 Power | power | the last digit differs | x * x
@@ -56,7 +76,7 @@ BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes o
 Sum Mean | floating | a sum of floats depends on the order of rows | integers or decimals
 Least Greatest | sum | a sum beyond int64 stops Spark, DuckDB goes on |
     portable.bounded_sum(x, where)
-Mean | decimal | DuckDB gives a float, Spark a decimal | cast('float64') of sum and count
+Mean | decimals | DuckDB gives a float, Spark a decimal | portable.ratio(x.sum(), x.count())
 Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
 Median Quantile MultiQuantile | not_numeric | Spark stops at text and times, DuckDB rounds decimals
     | integers
@@ -319,9 +339,12 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "control": lambda node: bool(set(str(node.value)) & set("\0\a\v\f")),
     "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
     "zero": lambda node: not _is_never_zero(node.right),
-    "decimal": lambda node: any(
-        child.dtype.is_decimal() for child in node.__children__ if isinstance(child, ops.Value)
-    ),
+    "decimal": has_no_size,
+    "decimals": takes_decimals,
+    "mixed": mixes_with_floats,
+    "digits": is_inexact_product,
+    "fraction": lambda node: node.arg.dtype.is_floating() and _literal(node.digits) != 0,
+    "wide": is_inexact_float,
     "power": lambda node: not (node.left.dtype.is_integer() and _literal(node.right) in range(64)),
     "sum": _bounds_a_sum,
     "filtered": lambda node: node.where is not None,

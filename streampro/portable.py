@@ -45,6 +45,19 @@ def to_integer(text: ir.StringValue) -> ir.IntegerValue:
     return ibis.cases((digits, text.try_cast("int64")), (number, truncated))
 
 
+def to_decimal(text: ir.StringValue, precision: int = 18, scale: int = 2) -> ir.DecimalValue:
+    """Return the number that `text` spells, exactly, as decimal(precision, scale); null for others.
+
+    Grammar: `[+-]?(digits[.digits] | .digits)`, no exponent. Nothing is rounded: a number with more
+    than `scale` digits behind the point or more than `precision - scale` before it is null, unless
+    the surplus ones are zeros. `-0` is 0.
+    """
+    whole = rf"0*[0-9]{{1,{precision - scale}}}" if precision > scale else "0+"
+    fraction = rf"\.[0-9]{{1,{scale}}}0*" if scale else r"\.0+"
+    exact = text.re_search(rf"^[+-]?({whole}({fraction})?|{fraction})\z")
+    return ibis.cases((exact, text.try_cast(f"decimal({precision}, {scale})")))
+
+
 def to_utc(text: ir.StringValue) -> ir.TimestampValue:
     """Return the instant that `text` spells, in microseconds UTC; null for other text.
 
@@ -93,8 +106,10 @@ def bounded_sum(numbers: ir.IntegerColumn, where: ir.BooleanValue) -> ir.Integer
 
 
 def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:
-    """Return `part / whole` as float64; null where `whole` is 0."""
-    return part / whole.nullif(0)
+    """Return `part / whole` as float64; null where `whole` is 0. Decimals are read as the nearest
+    float first.
+    """
+    return _undivided(part) / _undivided(whole).nullif(0)
 
 
 def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
@@ -110,6 +125,17 @@ def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     value = "|".join([_quoted('"'), _quoted("'"), r"[\[{].*", rf"[^,}}\]{_JSON_SPACE}]+"])
     space = f"[{_JSON_SPACE}]*"
     return text.re_replace(f"(?s){name}{space}:{space}(?:{value})", f'"{key}":"***"')
+
+
+def _undivided(number: ir.NumericValue) -> ir.NumericValue:
+    """Return a decimal as the float64 next to it, by way of its text: engines cast large ones
+    differently. Other numbers are returned as they are.
+    """
+    if not number.type().is_decimal():
+        return number
+    text = number.cast("string")
+    is_number = text.re_search(r"^-?[0-9]+(\.[0-9]+)?\z")
+    return ibis.cases((is_number, text.try_cast("float64")))
 
 
 def _spellings(letter: str) -> str:

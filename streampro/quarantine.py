@@ -48,6 +48,27 @@ class Books:
             )
 
 
+def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
+    """Add the reject reason to the typed rows of a small table that has a key.
+
+    Of the rows with one key the smallest counts (columns in order, nulls last), the others are
+    `repeated_key`; equal rows are duplicates, of which the one with the smallest raw line and file
+    stands for all. Rows without a key are `missing_<key>`. `rows` are the contract's columns,
+    `raw_line`, `source_file`, and `is_unreadable` where the model tells it.
+    """
+    kept = [name for name in (UNREADABLE,) if name in rows.columns]
+    columns = [name for name in rows.columns if name not in (*REJECT_COLUMNS, UNREADABLE)]
+    ordered = ibis.window(group_by=key, order_by=columns)
+    copies = ibis.window(group_by=columns, order_by=["raw_line", "source_file"])
+    ranked = rows.mutate(rank=ibis.dense_rank().over(ordered), copy=ibis.row_number().over(copies))
+    reason = ibis.cases(
+        (ranked[key].isnull(), f"missing_{key}"),
+        (ranked.copy > 0, DUPLICATE),
+        (ranked["rank"] > 0, "repeated_key"),
+    )
+    return ranked.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, *kept)
+
+
 def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
     """Return the text of lines without the values of secret keys."""
     for key in secret:

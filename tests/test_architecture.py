@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import streampro
+
 PACKAGE = Path(__file__).parent.parent / "streampro"
+EXAMPLES = PACKAGE.parent / "examples"
 FRAMEWORK = sorted(
     path for path in PACKAGE.rglob("*.py") if "viewing" not in path.relative_to(PACKAGE).parts
 )
@@ -30,6 +33,7 @@ LAYERS = (
     (
         "config",
         "contract",
+        "decimals",
         "drawing",
         "fingerprint",
         "joins",
@@ -54,7 +58,7 @@ LAYERS = (
     ("descent", "explanation"),
     ("certificate", "parity", "split"),
     ("incremental",),
-    ("console", "output", "testing"),
+    ("console", "output", "project", "testing"),
     ("console_explanation",),
     ("cli",),
     ("__init__", "__main__"),
@@ -127,10 +131,19 @@ def test_framework_does_not_know_its_first_user(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODELS, ids=name_of)
 def test_models_need_nothing_but_expressions(path: Path) -> None:
-    allowed = {"ibis", "pandera", "streampro.pipeline", "streampro.contract", "streampro.portable"}
+    allowed = {"ibis", "pandera"}
+    allowed |= {f"streampro.{each}" for each in ("contract", "pipeline", "portable", "quarantine")}
     allowed |= {f"streampro.viewing.{model.stem}" for model in MODELS}
     for name, _ in imported(path):
         assert any(f"{name}.".startswith(f"{known}.") for known in allowed), name
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
+def test_examples_use_public_names_only(path: Path) -> None:
+    names = [name for name, _ in imported(path) if name.startswith("streampro.")]
+    modules = ("streampro.portable.", "streampro.testing.")
+    for name in (name for name in names if not name.startswith(modules)):
+        assert name.removeprefix("streampro.") in streampro.__all__
 
 
 @pytest.mark.parametrize("path", IGNORANT, ids=name_of)

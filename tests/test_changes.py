@@ -1,13 +1,16 @@
 """What moves between two states of a table."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
 import pytest
 
 from streampro import changes
 from streampro.changes import Move
+from streampro.contract import Contract, column
+from streampro.testing import Workbench
 
 SCHEMA = {"k": "string", "n": "int64", "t": "string"}
 
@@ -25,6 +28,10 @@ def fetched(con: Any, rows: Any) -> list[tuple[Any, ...]]:
     return sorted(
         (tuple(row.values()) for row in con.to_pyarrow(rows).to_pylist()), key=lambda row: repr(row)
     )
+
+
+class Days(Contract):
+    day: dt.Date = column("Day.", event_time=True)
 
 
 BEFORE = [("a", 1, "x"), ("b", 2, None), ("c", None, "z"), ("d", 4, "w")]
@@ -76,6 +83,14 @@ def test_late_is_what_is_before_the_newest_stored(con: Any) -> None:
 
     [row] = con.to_pyarrow(changes.lateness(at(3, 9, 10, 11), at(1, 10), "at")).to_pylist()
     assert row == {"late": 2, "late_by_us": 7 * 3600 * 1_000_000}
+
+
+def test_a_late_day_is_late_by_whole_days(engine: Workbench) -> None:
+    def on(*days: int) -> Any:
+        return engine.table([{"day": date(2026, 1, day)} for day in days], Days)
+
+    [row] = engine.rows(changes.lateness(on(1, 9, 10, 11), on(2, 10), "day"))
+    assert row == {"late": 2, "late_by_us": 9 * 24 * 3600 * 1_000_000}
 
 
 def test_moves_are_values_that_differ_in_the_order_of_rows() -> None:

@@ -2,7 +2,8 @@
 
 import warnings
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -29,6 +30,8 @@ from streampro.contract import (
     with_reasons,
 )
 from streampro.errors import PipelineError
+from streampro.lint import findings
+from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 
 Row = dict[str, Any]
@@ -490,3 +493,36 @@ def test_broken_viewing_rule_is_found_and_pandera_agrees(name: str, broken_rule:
     failing = {each for each in found if severity_of(contract, each) == "fail"}
     failed, warned = pandera_verdict(contract, rows)
     assert (failed, warned) == (failing, len(found) - len(failing))
+
+
+class Prices(Contract):
+    """One row per price."""
+
+    price: Annotated[dt.Decimal, 18, 4, True] = column("Price.", ge=Decimal("1.1051"))
+    vat: Annotated[dt.Decimal, 6, 5, True] = column(
+        "Tax.", isin=[Decimal("0.19005"), Decimal("0.07")]
+    )
+
+
+def test_decimals_are_checked_to_the_last_digit(engine: Workbench) -> None:
+    rows = [
+        {"price": Decimal("1.1051"), "vat": Decimal("0.07000")},
+        {"price": Decimal("1.1050"), "vat": Decimal("0.19005")},
+        {"price": Decimal("9.9999"), "vat": Decimal("0.19004")},
+    ]
+    query = audit(Prices, engine.table(rows, Prices), {})
+    assert findings(query) == []
+    [counts] = engine.rows(query)
+    assert [rule for rule, broken in counts.items() if broken == 1] == [
+        "price greater_than_or_equal_to(1.1051)",
+        "vat isin([Decimal('0.19005'), Decimal('0.07')])",
+    ]
+
+
+@pytest.mark.parametrize("bound", ["1.10505", "100000000000000", "1e14"])
+def test_bound_that_a_decimal_cannot_have_is_refused(bound: str) -> None:
+    class Wrong(Contract):
+        price: Annotated[dt.Decimal, 18, 4, True] = column("Price.", ge=Decimal(bound))
+
+    with pytest.raises(PipelineError, match=r"'price': no decimal\(18, 4\) can be 1"):
+        rules_of(Wrong)

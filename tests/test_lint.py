@@ -83,6 +83,14 @@ def decimals(*values: str) -> Columns:
     return {"x": ("decimal(10, 2)", [decimal.Decimal(value) for value in values])}
 
 
+def money(*values: str, **more: list[str]) -> Columns:
+    given = {"x": [*values]} | more
+    return {
+        name: ("decimal(18, 2)", [decimal.Decimal(value) for value in each])
+        for name, each in given.items()
+    }
+
+
 def dates(x: str, y: str) -> Columns:
     return {"x": ("date", [date.fromisoformat(x)]), "y": ("date", [date.fromisoformat(y)])}
 
@@ -244,7 +252,67 @@ REFUSED = [
         ["2024-05-02"],
     ),
     Refused("refuses it", instants("2024-05-01"), lambda t: t.x.cast("int64"), STOPS, [1714521600]),
+    Refused(
+        "large decimal",
+        money("9007199254740993.01"),
+        lambda t: t.x.cast("float64"),
+        [9007199254740992.0],
+        [9007199254740994.0],
+    ),
+    Refused(
+        "1.005",
+        floats(1.005),
+        lambda t: t.x.cast("decimal(10, 2)"),
+        [decimal.Decimal("1.00")],
+        [decimal.Decimal("1.01")],
+    ),
     # numbers
+    Refused("1.005", floats(1.005), lambda t: t.x.round(2), [1.0], [1.01]),
+    Refused(
+        "meets a float",
+        money("9007199254740993.01") | {"y": ("float64", [0.0])},
+        lambda t: t.x + t.y,
+        [9007199254740992.0],
+        [9007199254740994.0],
+    ),
+    Refused(
+        "meets a float",
+        money("9007199254740993.01") | {"y": ("float64", [9007199254740992.0])},
+        lambda t: t.x == t.y,
+        [True],
+        [False],
+    ),
+    Refused(
+        "without a type",
+        {"x": ("decimal(10, 4)", [decimal.Decimal("1.1051")])},
+        lambda t: t.x == decimal.Decimal("1.1051"),
+        [False],
+        [True],
+    ),
+    Refused(
+        "beyond 18 digits",
+        money("9999999999.00"),
+        lambda t: t.x * t.x > 0,
+        STOPS,
+        [True],
+    ),
+    Refused(
+        "beyond 18 digits",
+        {
+            "x": ("decimal(38, 6)", [decimal.Decimal("1.01")]),
+            "y": ("decimal(18, 6)", [decimal.Decimal("0.000001")]),
+        },
+        lambda t: (t.x * t.y).cast("string"),
+        ["0.000001010000"],
+        ["0.000001"],
+    ),
+    Refused(
+        "divides decimals",
+        money("9999999999999999.99"),
+        lambda t: t.x // 2,
+        [5000000000000000],
+        [4999999999999999],
+    ),
     Refused("by 0", ints(1, y=[0]), lambda t: t.x / t.y, [float("inf")], STOPS),
     Refused("by 0", ints(1, y=[0]), lambda t: t.x % t.y, [None], STOPS),
     Refused("by 0", ints(1, y=[0]), lambda t: t.x / (t.y * 60), [float("inf")], STOPS),
@@ -874,6 +942,7 @@ def test_common_patterns_are_accepted_and_agree(
     assert on_duckdb(query, rows) == on_spark(query, rows)
 
 
+MONEY = money("0.05", "-2.35", "1234.25", y=["0.10", "-0.05", "2.49"])
 PAIRS = ints(1, 2, None, 2, y=[7, None, 7, 3])
 WORDS = text("b a", None, "", "a.b", "É", "z|z")
 WHOLE = text("12", "x", "1e3", "1\n", None)
@@ -918,6 +987,17 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (decimals("1.25", "-2.50"), lambda t: t.x.floor().cast("int64")),
     (decimals("1.25", "-2.50"), lambda t: t.x.sum().cast("string")),
     (decimals("1.25", "-2.50"), lambda t: t.x.cast("float64") / 3),
+    (MONEY, lambda t: (t.x.cast("decimal(19, 2)") * t.y).cast("decimal(18, 2)")),
+    (MONEY, lambda t: t.x + t.y - ibis.literal(decimal.Decimal("0.05"), "decimal(18, 2)")),
+    (MONEY, lambda t: (t.x * 2 + 0.5 > t.y) & (t.x != 0.05) & t.x.isin([0.05, 1])),
+    (MONEY, lambda t: ibis.coalesce(t.x.sum(where=t.x > t.y), 0).cast("string")),
+    (MONEY, lambda t: t.x.round(1).cast("string") + t.x.ceil().cast("string")),
+    (MONEY, lambda t: ibis.ifelse((t.x >= t.y) & (t.x != 0), t.x, 0).abs().cast("decimal(5, 1)")),
+    (MONEY, lambda t: t.x.sum().over(ibis.cumulative_window(order_by="i")).cast("string")),
+    (
+        {"x": ("decimal(38, 2)", [decimal.Decimal("9" * 35 + ".99"), decimal.Decimal("0.01")])},
+        lambda t: t.x.sum().cast("string"),
+    ),
     (PAIRS, lambda t: t.x / t.y.nullif(0)),
     (PAIRS, lambda t: t.x / (60 * 60) + t.x % 7 + t.x / (t.y.nullif(0) * 60)),
     (PAIRS, lambda t: t.x // 2 + t.x**2 + (t.x >> 1) + t.x.cast("float64")),
@@ -1234,9 +1314,19 @@ LINES = [
         '{"ip":"' + "x" * 900,
     ],
 ]
+AMOUNTS = [
+    *["9999999999999999.99", "-9999999999999999.99", "99999999999999999.99", "0009999999999999999"],
+    *["1.5", "1.50", "1.5000", "1.505", "1.5050", "-0.00", "-.5", "+.05", ".005", "." + "0" * 60],
+    *["0" * 60 + "1.25", "1e2", "1E2", "1.", ".", "+-1", "--1", "1_0", "1,5", "NaN", "Infinity"],
+    *["\uff11", "0x10", "true", "", "9" * 38, "-" + "9" * 39, "1." + "0" * 38 + "1"],
+]
 HELPERS: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
     "strip": (around("", "a", "v01", "fox", "a b", " a\n", "\ta\r", "é", "!"), portable.strip),
     "to_integer": (around(*NUMBERS), portable.to_integer),
+    "to_decimal": (around(*AMOUNTS), portable.to_decimal),
+    "to_decimal of 38 digits": (around(*AMOUNTS), lambda x: portable.to_decimal(x, 38, 2)),
+    "to_decimal of a fraction": (around(*AMOUNTS), lambda x: portable.to_decimal(x, 3, 3)),
+    "to_decimal of a whole number": (around(*AMOUNTS), lambda x: portable.to_decimal(x, 5, 0)),
     "to_utc": (around(*TIMES), portable.to_utc),
     "to_date": (around(*DAYS), portable.to_date),
     "mask_json_value": (LINES, lambda x: portable.mask_json_value(x, "ip")),
@@ -1305,6 +1395,16 @@ def test_ratio_is_accepted_and_agrees(
     query, rows = rows_of(columns, lambda t: portable.ratio(t.x, t.y))
     assert findings(query) == []
     assert on_duckdb(query, rows) == on_spark(query, rows)
+
+
+def test_ratio_of_decimals_is_accepted_and_agrees(
+    on_duckdb: Callable[..., Any], on_spark: Callable[..., Any]
+) -> None:
+    large = "9007199254740993.01"
+    columns = money("1.00", large, large, "0.00", y=["3.00", "1.00", "0.00", "-2.50"])
+    query, rows = rows_of(columns, lambda t: portable.ratio(t.x, t.y))
+    assert findings(query) == []
+    assert on_duckdb(query, rows) == on_spark(query, rows) == [1 / 3, float(large), None, -0.0]
 
 
 @pytest.mark.parametrize("value", ["x" * 20_000, "\\n" * 20_000, "'" * 20_000])

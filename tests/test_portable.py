@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import ibis
@@ -15,6 +16,7 @@ from streampro.portable import (
     ratio,
     strip,
     to_date,
+    to_decimal,
     to_integer,
     to_utc,
 )
@@ -108,6 +110,44 @@ def test_to_integer() -> None:
             "\u0661": None,
         },
     )
+
+
+def test_to_decimal_rounds_nothing() -> None:
+    check(
+        lambda text: to_decimal(text).cast("string"),
+        {
+            "0": "0.00",
+            "-0.00": "0.00",
+            "+5": "5.00",
+            ".5": "0.50",
+            "-.05": "-0.05",
+            "007.10": "7.10",
+            "1.5000": "1.50",
+            "1.505": None,
+            "9999999999999999.99": "9999999999999999.99",
+            "-9999999999999999.99": "-9999999999999999.99",
+            "10000000000000000": None,
+            "000010000000000000.00": "10000000000000.00",
+            "1e2": None,
+            "1.": None,
+            ".": None,
+            "": None,
+            "-": None,
+            " 1": None,
+            "1\n": None,
+            "1,50": None,
+            "1_0": None,
+            "NaN": None,
+            "\u0661": None,
+        },
+    )
+
+
+def test_to_decimal_of_other_sizes() -> None:
+    whole = "9" * 36 + ".99"
+    check(lambda text: to_decimal(text, 38, 2), {whole: Decimal(whole), "1" + whole: None})
+    check(lambda text: to_decimal(text, 3, 3), {"0.125": Decimal("0.125"), "1.125": None})
+    check(lambda text: to_decimal(text, 3, 0), {"999": Decimal(999), "7.00": 7, "7.5": None})
 
 
 def utc(*parts: int) -> datetime:

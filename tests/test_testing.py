@@ -1,5 +1,7 @@
 """The plugin that runs a test of a model on every engine."""
 
+from decimal import Decimal
+
 import pytest
 from pipelines.shop import mart
 
@@ -27,6 +29,12 @@ def test_columns_that_are_not_expected_are_not_compared() -> None:
 def test_copies_count() -> None:
     told = differs([{"a": 1}, {"a": 1}], [{"a": 1}])
     assert told == "2 rows, expected 1.\nunexpected: {'a': 1}"
+
+
+def test_decimals_are_equal_by_value() -> None:
+    assert_rows_equal([{"a": Decimal("1.50")}], [{"a": Decimal("1.5")}])
+    one, other = Decimal("9" * 36 + ".98"), Decimal("9" * 36 + ".99")
+    assert f"missing: {{'a': {other!r}}}" in differs([{"a": one}], [{"a": other}])
 
 
 def test_types_count() -> None:

@@ -25,7 +25,7 @@ for _command in (
     *(building.run_command, building.plan, building.check, building.prove),
     *(asking.sql, asking.explain, asking.graph),
     *(history.history, history.rollback, history.clean),
-    *(starting.generate, starting.demo),
+    *(starting.init, starting.generate, starting.demo),
 ):
     cli.add_command(_command)
 

@@ -51,3 +51,16 @@ def demo(folder: Path, debug: bool) -> None:
     generate(folder / "raw", events=_DEMO_EVENTS)
     target, pipeline = load("local", folder / "raw", folder / "warehouse", DEFAULT_PIPELINE)
     print_run(run(pipeline, target, watcher=ProgressBars()), pipeline, target, as_json=False)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def init(name: str, debug: bool) -> None:
+    """Make a folder NAME with a new project: a small pipeline, its tests and a Makefile."""
+    from streampro.project import create
+
+    project = create(name)
+    click.echo(f"cd {project}")
+    click.echo("make run     # builds the tables of data/sample and prints the answers")
+    click.echo("make test    # runs the tests of the models on every engine that is installed")

@@ -5,8 +5,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from streampro.contract import Contract, Instant, column
-from streampro.pipeline import DUPLICATE, REJECT_COLUMNS, UNREADABLE, model
+from streampro.pipeline import REJECT_COLUMNS, UNREADABLE, model
 from streampro.portable import strip, to_date, to_integer, to_utc
+from streampro.quarantine import one_row_per_key
 
 _TEXT = (
     "account_id",
@@ -112,7 +113,7 @@ def events(raw_events: ir.Table) -> ir.Table:
 def users(raw_users: ir.Table) -> ir.Table:
     """One row per record of users.csv."""
     text = raw_users.mutate(**{name: strip(raw_users[name]) for name in Users.to_schema().columns})
-    return _smallest_row_per_key(_typed(text, signup_date=to_date(text.signup_date)), "user_id")
+    return one_row_per_key(_typed(text, signup_date=to_date(text.signup_date)), "user_id")
 
 
 @model(contract=Videos, quarantine=True)
@@ -121,7 +122,7 @@ def videos(raw_videos: ir.Table) -> ir.Table:
     text = raw_videos.mutate(
         **{name: strip(raw_videos[name]) for name in Videos.to_schema().columns}
     )
-    return _smallest_row_per_key(
+    return one_row_per_key(
         _typed(text, duration_seconds=to_integer(text.duration_seconds)), "video_id"
     )
 
@@ -130,21 +131,3 @@ def _typed(text: ir.Table, **value: ir.Value) -> ir.Table:
     """Replace a text by its value and tell where there was a text that could not be read."""
     [(name, read)] = value.items()
     return text.mutate(**value, **{UNREADABLE: text[name].notnull() & read.isnull()})
-
-
-def _smallest_row_per_key(rows: ir.Table, key: str) -> ir.Table:
-    """Add the reject reason of a dimension row.
-
-    Of the rows with one key the smallest counts (columns in order, nulls last); equal rows are
-    duplicates, of which the one with the smallest raw line and file stands for all.
-    """
-    columns = [name for name in rows.columns if name not in (*REJECT_COLUMNS, UNREADABLE)]
-    ordered = ibis.window(group_by=key, order_by=columns)
-    copies = ibis.window(group_by=columns, order_by=["raw_line", "source_file"])
-    ranked = rows.mutate(rank=ibis.dense_rank().over(ordered), copy=ibis.row_number().over(copies))
-    reason = ibis.cases(
-        (ranked[key].isnull(), f"missing_{key}"),
-        (ranked.copy > 0, DUPLICATE),
-        (ranked["rank"] > 0, "repeated_key"),
-    )
-    return ranked.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, UNREADABLE)

@@ -1,0 +1,1 @@
+"""Pipelines written with the public API only."""
