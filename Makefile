@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev browser run test check lint types format readme lock cluster-up cluster-down bench clean
+.PHONY: help install dev browser run test check lint types format readme notebook lock cluster-up cluster-down bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,11 @@ format: .venv/installed-dev  ## format and sort what ruff can
 
 readme: .venv/installed-dev  ## write the table design of the README from the contracts
 	@$(BIN)/python tools/tables.py
+
+notebook: .venv/installed-dev  ## run the notebook on data/sample, write notebooks/viewing.html
+	@$(BIN)/python -m nbconvert --execute --to html --log-level ERROR \
+	  --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= notebooks/viewing.ipynb
+	@echo notebooks/viewing.html
 
 lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
 	@$(LOCK) -o requirements.lock

@@ -2,11 +2,12 @@
 contract, published as Delta tables.
 
 ```python
+import streampro
 from streampro.viewing import PIPELINE
 
 target = streampro.load_target("local", raw="data/sample", warehouse="warehouse")
 run = streampro.run(PIPELINE, target)
-streampro.sql("select * from answers.q1_engagement", target)
+rows = streampro.sql("select * from answers.q1_engagement", target).to_pylist()
 ```
 
 Names are imported on first use, so that the command line starts fast.
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
         model,
     )
     from streampro.quarantine import one_row_per_key
-    from streampro.query import spark_session, sql
+    from streampro.query import Published, published, spark_session, sql
     from streampro.retention import Cleaned, clean, rollback
     from streampro.runner import plan, run
+    from streampro.watcher import Watcher
 
 _HOME = {
     "certificate": ("Certificate",),
@@ -81,9 +83,10 @@ _HOME = {
         "model",
     ),
     "quarantine": ("one_row_per_key",),
-    "query": ("spark_session", "sql"),
+    "query": ("Published", "published", "spark_session", "sql"),
     "retention": ("Cleaned", "clean", "rollback"),
     "runner": ("plan", "run"),
+    "watcher": ("Watcher",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
@@ -94,7 +97,6 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "Instant",
     "column",
     "rule",
-    "spark_session",
     "BooksError",
     "ConfigError",
     "ContractError",
@@ -121,12 +123,16 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "Source",
     "model",
     "one_row_per_key",
+    "Published",
+    "published",
+    "spark_session",
     "sql",
     "Cleaned",
     "clean",
     "rollback",
     "plan",
     "run",
+    "Watcher",
 ]
 
 

@@ -43,6 +43,9 @@ class Side:
     books: tuple[Books, ...]
     warnings: tuple[Warned, ...]
 
+    def __str__(self) -> str:
+        return f"{self.target} ({self.engine})"
+
 
 @dataclass(frozen=True)
 class DifferingRow:
@@ -137,13 +140,19 @@ class Certificate:
             "finished_at": self.finished_at.isoformat(),
         }
 
+    def __repr__(self) -> str:
+        verdict = "equal" if self.equal else "different"
+        return (
+            f"<Certificate of {self.pipeline}: {self.left} and {self.right} are {verdict}, "
+            f"{len(self.tables)} tables>"
+        )
+
     def check(self) -> None:
         """Raise `ParityError` with every difference, unless there is none."""
         if not self.equal:
             differing = [table for table in self.tables if not table.equal]
-            left, right = (f"{side.target} ({side.engine})" for side in (self.left, self.right))
             raise ParityError(
-                f"left {left} and right {right} differ in {len(differing)} of "
+                f"left {self.left} and right {self.right} differ in {len(differing)} of "
                 f"{len(self.tables)} tables and in {len(self.ledger)} entries of their ledgers.\n"
                 + "\n".join([*map(str, differing), *self.ledger]),
                 self,

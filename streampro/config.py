@@ -48,6 +48,21 @@ class SparkSettings(BaseModel):
     settings: dict[str, str | int | bool] = {}
 
 
+class OpenLineageSettings(BaseModel):
+    """That runs are told as OpenLineage events, and where these go.
+
+    Attributes:
+        namespace: of the job; its name is that of the pipeline.
+        transport: how the official client sends events, such as `type = "http"` with `url`, as in
+            its own `openlineage.yml`. Default: what that file or `OPENLINEAGE_URL` says.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespace: str = "default"
+    transport: dict[str, Any] = {}
+
+
 class Remote(str):
     """A folder that is no local path, such as `s3a://bucket/folder`; `/` joins, as with `Path`."""
 
@@ -69,11 +84,28 @@ else:
 
 
 class Target(BaseModel):
-    """One file of the `configs` folder: an engine and two places.
+    """Which engine runs a pipeline, and where: one file of the `configs` folder, or made in code.
+
+    ```python
+    target = streampro.Target(name="nightly", raw=Path("raw"), warehouse=Path("warehouse"))
+    ```
 
     Relative paths count from the working directory; places of a Spark target may be on any file
     system that Spark reads and writes. `${NAME}` in a file is replaced by that environment
-    variable, `$$` is a dollar sign.
+    variable, `$$` is a dollar sign. A target cannot be changed; `target.model_copy(update={...})`
+    is one that differs.
+
+    Attributes:
+        name: shown in messages and kept in the history; of a file, its name.
+        engine: `duckdb` or `spark`.
+        raw: folder of the raw files; what only asks a warehouse needs none.
+        warehouse: folder of the tables, made by the first run.
+        pipeline: `module:NAME` of the pipeline that commands use by default.
+        duckdb: settings of DuckDB.
+        spark: settings of Spark.
+        openlineage: where runs are told as OpenLineage events; default: nowhere.
+
+    Raises `pydantic.ValidationError` for an unknown name or a value of the wrong type.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -85,6 +117,7 @@ class Target(BaseModel):
     pipeline: str | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
     spark: SparkSettings = SparkSettings()
+    openlineage: OpenLineageSettings | None = None
 
     @model_validator(mode="after")
     def _local_engine_has_local_places(self) -> "Target":
@@ -95,14 +128,29 @@ class Target(BaseModel):
 
 
 _BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}
-_SECTIONS: dict[str, type[BaseModel]] = {"duckdb": DuckDBSettings, "spark": SparkSettings}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "duckdb": DuckDBSettings,
+    "spark": SparkSettings,
+    "openlineage": OpenLineageSettings,
+}
 
 
 def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) -> Target:
     """Return the target `name` of the `configs` folder, with `overrides` that are not None on top.
 
-    `local` and `spark-local` have built-in defaults, so they need no file. Raises `ConfigError` for
-    an unknown target, a file that is not TOML, an unknown key or a value of the wrong type.
+    ```python
+    target = streampro.load_target("local", raw="raw", warehouse="warehouse")
+    ```
+
+    `local` and `spark-local` have built-in defaults, so they need no file.
+
+    Args:
+        name: name of the file, without `.toml`.
+        configs: the folder of the files.
+        overrides: attributes of `Target` that count more than those of the file.
+
+    Raises `ConfigError` for an unknown target, a file that is not TOML, an unknown key or a value
+    of the wrong type.
     """
     path = configs / f"{name}.toml"
     known = sorted({file.stem for file in configs.glob("*.toml")} | _BUILT_IN.keys())

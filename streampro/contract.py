@@ -51,7 +51,34 @@ class Rule:
 
 
 class Contract(pa.DataFrameModel):
-    """Base of all contracts. `Config.unique` lists the columns of the key."""
+    """Base of all contracts: columns, types, units, key and rules of one table, in one place.
+
+    ```python
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
+
+    from streampro import Contract, Instant, column, rule
+
+
+    class Orders(Contract):
+        '''One row per order.'''
+
+        order_id: str = column("Order.")
+        ordered_ts: Instant = column("When it was placed.", unit="UTC", event_time=True)
+        amount: dt.Int64 = column("Price.", unit="cents", nullable=True, ge=0)
+
+        class Config:
+            unique = ["order_id"]
+
+        @rule("warn")
+        def amount_is_usual(cls, orders: ir.Table) -> ir.BooleanValue:
+            return orders.amount < 1_000_000
+    ```
+
+    The docstring says what a row is (the grain); `Config.unique` lists the columns of the key. The
+    expression of a model must return exactly these columns, in this order. Types are `str`,
+    `bool`, `Instant` and those of `ibis.expr.datatypes`.
+    """
 
     class Config:
         strict = True
@@ -79,7 +106,7 @@ def column(
     severity: Severity = "fail",
     **checks: Any,
 ) -> Any:
-    """Declare a column of a contract.
+    """Return the declaration of a column of a contract.
 
     Args:
         description: what a value means; what null means where it may be null.
@@ -106,7 +133,15 @@ def column(
 
 
 def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any]], Any]:
-    """Make a rule over whole rows of a method `(cls, table) -> boolean column`, true where kept."""
+    """Return a decorator that makes a rule of a contract's method.
+
+    The method takes the class and the table and returns a boolean column that is true for the rows
+    that keep the rule; its name is the rule's, in messages and as `reject_reason`. Where it is
+    null, the rule is not broken.
+
+    Args:
+        severity: `fail`, `quarantine` or `warn`.
+    """
 
     def declare(holds: Callable[[Any, ir.Table], Any]) -> Any:
         def check(cls: type, data: Any) -> Any:

@@ -3,6 +3,7 @@ in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every tab
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,8 @@ from streampro.changes import Change, Move
 from streampro.config import Location, Remote
 from streampro.engine import InputFile
 from streampro.engines import delta
-from streampro.errors import ConfigError, WarehouseError
+from streampro.errors import ConfigError, WarehouseError, number_of
+from streampro.notebook import html_table
 from streampro.pipeline import TableName
 from streampro.quarantine import Books
 
@@ -63,6 +65,19 @@ class Plan:
         """Return the plan as JSON values."""
         return asdict(self)
 
+    def __repr__(self) -> str:
+        modes = Counter(change.mode for change in self.changes)
+        told = [number_of(len(self.new_files), "new file")]
+        told += [f"{tables} {mode}" for mode, tables in modes.items()]
+        if self.moves:
+            told.append(f"{number_of(len(self.moves), 'value')} of answers would move")
+        return f"<Plan: {', '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        shown = ("table", "mode", "reason", "added", "removed", "changed")
+        rows = [{name: getattr(change, name) for name in shown} for change in self.changes]
+        return html_table(repr(self)[1:-1], rows)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -75,6 +90,7 @@ class Run:
         inputs: the raw files that the tables were built from, as they were found.
         books: the account of every source that was read.
         tables: every table of the warehouse, also those that this run did not build.
+        warnings: rows that break a rule of severity `warn`, references without a match among them.
         lineage: per table the versions of the tables that it was built from.
         changes: what the run did to each table that it was asked to build.
         moves: the values of answers that it changed.
@@ -115,9 +131,14 @@ class Run:
         compared = {pair for inputs in self.lineage.values() for pair in inputs.items()}
         return {(TableName(*table.split(".")), version) for table, version in pinned | compared}
 
+    def table(self, table: TableName) -> PublishedTable | None:
+        """Return a table as readers of this run see it, None if it was never published."""
+        return next((item for item in self.tables if item.table == str(table)), None)
+
     def version_of(self, table: TableName) -> int | None:
         """Return the version that readers of this run see, None if it was never published."""
-        return next((item.version for item in self.tables if item.table == str(table)), None)
+        found = self.table(table)
+        return found.version if found else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON values."""
@@ -125,6 +146,27 @@ class Run:
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat(),
         }
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run {self.run_id} of {self.pipeline}: {self.kind}, "
+            f"{number_of(len(self.tables), 'table')}, target {self.target} ({self.engine}), "
+            f"{self.finished_at:%Y-%m-%d %H:%M:%S} UTC>"
+        )
+
+    def _repr_html_(self) -> str:
+        changes = {change.table: change for change in self.changes}
+        rows = [
+            {
+                "table": item.table,
+                "version": item.version,
+                "rows": item.rows,
+                "mode": changes[item.table].mode if item.table in changes else None,
+                "reason": changes[item.table].reason if item.table in changes else None,
+            }
+            for item in self.tables
+        ]
+        return html_table(repr(self)[1:-1], rows)
 
 
 _NAME_TO_TEXT = pa.map_(pa.string(), pa.string())
@@ -208,7 +250,14 @@ def append(warehouse: Location, run: Run) -> None:
 
 
 def runs(warehouse: Location) -> list[Run]:
-    """Return all published runs, the oldest first; none where there is no warehouse yet."""
+    """Return all published runs of a warehouse folder, the oldest first; none where there is no
+    warehouse yet.
+
+    ```python
+    for run in streampro.runs(target.warehouse):
+        print(run.run_id, run.kind, run.finished_at)
+    ```
+    """
     table = delta.read(warehouse / FOLDER / "runs")
     rows = [] if table is None else table.to_pylist()
     return sorted((_run(row) for row in rows), key=lambda run: run.run_id)

@@ -53,7 +53,7 @@ def check_incremental(
     with TemporaryDirectory(prefix="streampro-check-") as scratch:
         folder = Path(scratch)
         grown = target.model_copy(
-            update={"raw": folder / "raw", "warehouse": folder / "left"},
+            update={"raw": folder / "raw", "warehouse": folder / "left", "openlineage": None},
         )
         read = {name for model in pipeline.models.values() for name in model.inputs}
         sources = [source for name, source in pipeline.sources.items() if name in read]

@@ -45,11 +45,20 @@ def prove(
     warehouse: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Certificate:
-    """Run a pipeline on two targets from one raw folder and return that they are equal.
+    """Return the proof that two targets compute the same rows from one raw folder.
 
-    The targets' own warehouses are not touched: the runs write to temporary ones, or to the
-    folders `left` and `right` of `warehouse`, which are kept. The certificate is written to `out`
-    as JSON whether the sides are equal or not; an older one there is removed first.
+    The pipeline is run on both, then every table is compared as a multiset of rows, without
+    tolerance, and so are books, warnings and code. The targets' own warehouses are not touched.
+
+    Args:
+        pipeline: what both sides build.
+        left: one target.
+        right: the other; it must have the same raw folder, on this machine.
+        out: a JSON file for the certificate, written whether the sides are equal or not; an older
+            one there is removed first.
+        warehouse: a folder in which the warehouses of both sides are kept, as `left` and `right`;
+            default: temporary ones.
+        watcher: as of `run`.
 
     Raises `ParityError` for any difference, `SourceError` when a raw file changed in between,
     `ConfigError` for targets that read different folders, and what `run` raises on either side.
@@ -115,7 +124,7 @@ def _certificate(
 
 def _run(pipeline: Pipeline, target: Target, warehouse: Path, watcher: Watcher) -> Run:
     side = warehouse.name
-    here = target.model_copy(update={"warehouse": warehouse})
+    here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
     try:
         return run(pipeline, here, full_refresh=True, watcher=_SideWatcher(watcher, side))
     except StreamProError as error:

@@ -1,9 +1,10 @@
-"""Ask the published tables with SQL."""
+"""Ask the published tables, with SQL or with Ibis."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import ibis
 import ibis.expr.types as ir
@@ -21,21 +22,95 @@ from streampro.pipeline import ANSWERS, Model, Pipeline, TableName
 from streampro.quarantine import outcomes
 
 
-def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
-    """Return the result of a DuckDB query over the tables of a run, the newest by default.
+class Published:
+    """The tables of one published run, as Ibis expressions and to ask with SQL, on one DuckDB
+    connection that this owns.
 
-    Tables are named `layer.table`. Every table is read at the version that the run pins, so a
-    query never sees half of a run. Raises `ConfigError` where nothing was published or the query
-    is wrong, `WarehouseError` for a run that was cleaned.
+    Use it as a context manager or `close` it; its expressions cannot be executed after that. It
+    writes nothing, and a run that is published meanwhile changes nothing here. One thread at a
+    time.
+
+    Attributes:
+        run: the run whose versions of the tables these are.
+    """
+
+    def __init__(self, target: Target, run: Run) -> None:
+        self.run = run
+        self._versions = {TableName(*item.table.split(".")): item.version for item in run.tables}
+        with ExitStack() as stack:
+            scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-ask-"))
+            self._engine = stack.enter_context(DuckDBEngine(target, Path(scratch)))
+            self._engine.show(self._versions)
+            self._resources = stack.pop_all()
+
+    def table(self, name: str) -> ir.Table:
+        """Return a table by its name, `layer.table`. Raises `ConfigError` if the run has none."""
+        known = [str(table) for table in self._versions]
+        if name not in known:
+            raise ConfigError(
+                f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
+                f"Its tables: {', '.join(known)}."
+            )
+        layer, _, table = name.partition(".")
+        return self._engine.ibis.table(table, database=layer)
+
+    def sql(self, query: str) -> pa.Table:
+        """Return the result of a DuckDB query, in which tables are named `layer.table`.
+
+        Raises `ConfigError` for a query that is wrong.
+        """
+        return self._engine.query(query)
+
+    def close(self) -> None:
+        """Close the connection and remove its temporary folder; again is fine."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def published(target: Target, run_id: int | None = None) -> Published:
+    """Return the tables of a run, the newest by default, open to ask; the caller closes them.
+
+    ```python
+    with streampro.published(target) as tables:
+        revenue = tables.table("mart.revenue")
+        best = revenue.order_by(revenue.amount.desc()).limit(3).to_pandas()
+    ```
+
+    Every table is read at the version that the run pins, so what is asked never sees half of a
+    run. Asks local warehouses, whichever engine wrote them.
+
+    Raises `ConfigError` where nothing was published, for an unknown run and for a remote
+    warehouse, `WarehouseError` for a run that was cleaned.
     """
     if isinstance(target.warehouse, Remote):
         raise ConfigError(
             f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
         )
     found = published_run(target) if run_id is None else readable_run(target, run_id)
-    with TemporaryDirectory() as scratch, DuckDBEngine(target, Path(scratch)) as engine:
-        versions = {TableName(*item.table.split(".")): item.version for item in found.tables}
-        return engine.query(query, versions)
+    return Published(target, found)
+
+
+def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
+    """Return the result of a DuckDB query over the tables of a run, the newest by default.
+
+    ```python
+    rows = streampro.sql("select city, amount from mart.revenue", target).to_pylist()
+    ```
+
+    Tables are named `layer.table`. Every table is read at the version that the run pins, so a
+    query never sees half of a run. The connection is closed when this returns; to ask more than
+    once, or with Ibis, keep one open with `published`.
+
+    Raises `ConfigError` where nothing was published or the query is wrong, `WarehouseError` for a
+    run that was cleaned.
+    """
+    with published(target, run_id) as tables:
+        return tables.sql(query)
 
 
 def compiled(pipeline: Pipeline, model: str, engine: str) -> str:

@@ -24,20 +24,48 @@ def run(
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Run:
-    """Bring the selected models (all by default) up to the target's raw folder and publish them.
+    """Bring the selected models up to the target's raw folder, publish them, return the run.
 
     Only what new files, changed dimension rows or changed code can have altered is computed; the
-    rows are those of a full run. `full_refresh` computes all of it anew. All models are staged and
-    audited before the first is published; the returned run is written last. Whatever fails before
-    leaves the warehouse as it was. `session` is a Spark session to work in; without one a Spark
-    target starts its own.
+    rows are those of a full run. All models are staged and audited before the first is published;
+    the returned run is written last. Whatever fails before leaves the warehouse as it was.
 
-    Raises `PipelineError` for expressions that differ from their contracts or would store a secret,
-    `SourceError`, `ContractError` and `BooksError` for data, `EngineError` for the rest.
+    ```python
+    target = streampro.load_target("local", raw="raw", warehouse="warehouse")
+    run = streampro.run(PIPELINE, target)
+    print(run.run_id, {item.table: item.rows for item in run.tables})
+    ```
+
+    Nothing is printed, and when this returns or raises, connections, files and the lock of the
+    warehouse are let go. Runs of different warehouses may work at the same time in threads of one
+    process; of one warehouse one at a time.
+
+    Args:
+        pipeline: what to build.
+        target: where the raw files and the warehouse are, and which engine computes.
+        select: models to build, as `name`, `+name` with all it is built from, `name+` with all
+            built from it, several separated by commas. Default: all.
+        full_refresh: compute all rows anew, changed or not.
+        watcher: told of each step while the run works, such as the progress bars of the command
+            line, `streampro.console.ProgressBars()`.
+        session: a Spark session to work in; without one a Spark target starts its own.
+
+    Raises `ConfigError` for a target without a raw folder and a warehouse of something else,
+    `PipelineError` for expressions that differ from their contracts or would store a secret,
+    `SourceError`, `ContractError` and `BooksError` for data, `WarehouseError` while another run
+    is writing, `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
-    with history.writing(target.warehouse), connect(target, session) as engine:
-        return _built(pipeline, target, engine, models, full_refresh, watcher).publish()
+
+    def work() -> Run:
+        with history.writing(target.warehouse), connect(target, session) as engine:
+            return _built(pipeline, target, engine, models, full_refresh, watcher).publish()
+
+    if target.openlineage is None:
+        return work()
+    from streampro.lineage_events import told
+
+    return told(work, target.openlineage, pipeline, target, models)
 
 
 def plan(
@@ -52,7 +80,23 @@ def plan(
     """Return what `run` with the same arguments would do, writing nothing to the warehouse.
 
     Everything is computed and audited, in a temporary folder (`TMPDIR`), which on a cluster must
-    be one that all machines share. Raises what `run` raises.
+    be one that all machines share.
+
+    ```python
+    plan = streampro.plan(PIPELINE, target)
+    for move in plan.moves:
+        print(move.table, move.row, move.column, move.before, move.after)
+    ```
+
+    Args:
+        pipeline: what would be built.
+        target: as of `run`.
+        select: as of `run`.
+        full_refresh: as of `run`.
+        watcher: as of `run`.
+        session: as of `run`.
+
+    Raises what `run` raises.
     """
     models = _checked(pipeline, target, select)
     with (

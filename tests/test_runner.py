@@ -22,6 +22,7 @@ from streampro.errors import (
 )
 from streampro.history import PublishedTable, Run, Warned
 from streampro.pipeline import Pipeline, TableName
+from streampro.retention import clean
 from streampro.runner import run
 
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
@@ -59,6 +60,22 @@ def published_files(target: Target) -> set[str]:
 
 def sold(shop: str, amount: int) -> str:
     return json.dumps({"shop": shop, "day": "2024-05-03", "amount": str(amount)}) + "\n"
+
+
+def test_a_path_may_climb(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are those of the log, however the warehouse is spelled."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for warehouse in (Path("../climbed"), tmp_path / "here" / ".." / "other"):
+        climbing = target.model_copy(update={"raw": Path("../raw"), "warehouse": warehouse})
+        assert [run(SHOP, climbing).kind for _ in range(2)] == ["full", "unchanged"]
+        assert revenue(climbing) == REVENUE
+        (tmp_path / "raw" / "sales2.jsonl").write_text(sold("a", 1), encoding="utf-8")
+        assert run(SHOP, climbing).kind == "incremental"
+        assert [row["amount"] for row in revenue(climbing)] == [16, 7]
+        (tmp_path / "raw" / "sales2.jsonl").unlink()
+        clean(climbing, keep=1, dry_run=False)
+        assert [row["amount"] for row in revenue(climbing)] == [16, 7]
 
 
 def test_run_publishes_every_table(target: Target) -> None:

@@ -7,6 +7,7 @@ workaround it names, then the test.
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import pandera.errors
 import pandera.ibis as pandera
 import pyarrow as pa
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
 
 
 def read_lines(path: Path, data: bytes, **options: str) -> list[Any]:
@@ -152,6 +156,15 @@ def test_ibis_asks_pandas_for_a_retired_option() -> None:
         warnings.simplefilter("always")
         con.execute(ibis.literal("a").as_table())
     assert any("future.infer_string" in str(each.message) for each in caught)
+
+
+def test_duckdb_refuses_settings_of_its_progress_in_jupyter_without_ipywidgets() -> None:
+    """DuckDBEngine goes on without knowing its progress there."""
+    assert find_spec("ipywidgets") is None, "with it the settings are taken"
+    code = "import duckdb; duckdb.connect().execute('SET enable_progress_bar_print = false')"
+    notebook = new_notebook(cells=[new_code_cell(code)])
+    with pytest.raises(CellExecutionError, match="'ipywidgets' is missing"):
+        NotebookClient(notebook).execute()
 
 
 def test_ibis_compiles_no_float_for_spark_before_pyspark_is_imported() -> None:

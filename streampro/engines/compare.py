@@ -9,6 +9,7 @@ as `<bytes>:<text>`, so no text of a cell can imitate another row.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -90,8 +91,10 @@ class Comparison:
     """
 
     def __init__(self, target: Target) -> None:
-        self.scratch = TemporaryDirectory()
-        self.engine = DuckDBEngine(target, Path(self.scratch.name))
+        with ExitStack() as stack:
+            scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-compare-"))
+            self.engine = stack.enter_context(DuckDBEngine(target, Path(scratch)))
+            self.resources = stack.pop_all()
 
     def columns(self, table: Version) -> tuple[Column, ...]:
         """Return the columns of a table. Raises `WarehouseError` when it cannot be read."""
@@ -146,8 +149,7 @@ class Comparison:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.engine.close()
-        self.scratch.cleanup()
+        self.resources.close()
 
     def _pairs_by_key(
         self, left: Version, right: Version, columns: Sequence[Column], few: int
@@ -200,7 +202,7 @@ class Comparison:
         return self.engine.scan(table.folder, table.version)
 
     def _ask(self, query: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.engine.query(query, {}).to_pylist()
+        rows: list[dict[str, Any]] = self.engine.query(query).to_pylist()
         return rows
 
 

@@ -361,7 +361,9 @@ def _logged_files(folder: Path) -> set[Path]:
     return {
         path
         for path in found
-        if path.is_relative_to(folder) and ".." not in path.parts and path.suffix == ".parquet"
+        if path.suffix == ".parquet"
+        and path.is_relative_to(folder)
+        and ".." not in path.relative_to(folder).parts
     }
 
 

@@ -1,7 +1,7 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,10 @@ class DuckDBEngine(Staging):
         except OSError as error:
             raise EngineError(f"DuckDB cannot start: {error}") from error
         self.connection = self.ibis.con
-        self.connection.execute(
-            "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
-        )
+        with suppress(duckdb.InvalidInputException):  # in Jupyter it wants ipywidgets for that
+            self.connection.execute(
+                "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
+            )
         self.knows_delta = False
 
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
@@ -112,18 +113,18 @@ class DuckDBEngine(Staging):
         self.connection.register(name, rows)
         return ibis.table(schema, name=name)
 
-    def query(self, sql: str, versions: Mapping[TableName, int]) -> pa.Table:
-        """Return the result of a query over published versions, in views named `layer.table`.
-
-        Raises `ConfigError` for a query that DuckDB refuses.
-        """
-        if not sql.strip(" \t\r\n;"):
-            raise ConfigError("the query is empty.")
+    def show(self, versions: Mapping[TableName, int]) -> None:
+        """Give published versions the names `layer.table`, for `query` and for Ibis."""
         for table, version in versions.items():
             scan = self.scan(self.warehouse / table.layer / table.name, version)
             with _errors(f"{table} cannot be read"):
                 self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.layer}"')
                 self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the result of a query. Raises `ConfigError` for one that DuckDB refuses."""
+        if not sql.strip(" \t\r\n;"):
+            raise ConfigError("the query is empty.")
         try:
             return self.connection.execute(sql).to_arrow_table()
         except (duckdb.OperationalError, duckdb.InternalError) as error:
