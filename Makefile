@@ -22,8 +22,9 @@ browser:  ## install Debian's Chromium, which looks at the report, where there i
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { \
 	  echo "The tests of the report need Chromium: install it, then run make again." >&2; exit 1; }
 
-run: $(RUNTIME)  ## run the pipeline on data/sample and print the answers (TARGET=local)
+run: $(RUNTIME)  ## run the pipeline on data/sample, print the answers, write report.html (TARGET=local)
 	@$(BIN)/streampro run --target $(TARGET)
+	@$(BIN)/streampro report --target $(TARGET)
 
 test: dev  ## run all tests
 	@$(BIN)/pytest -q -n 2 --dist loadgroup

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from streampro.quarantine import one_row_per_key
     from streampro.query import Published, published, spark_session, sql
+    from streampro.report.page import write_report
     from streampro.retention import Cleaned, clean, rollback
     from streampro.runner import plan, run
     from streampro.watcher import Watcher
@@ -84,6 +85,7 @@ _HOME = {
     ),
     "quarantine": ("one_row_per_key",),
     "query": ("Published", "published", "spark_session", "sql"),
+    "report": ("write_report",),
     "retention": ("Cleaned", "clean", "rollback"),
     "runner": ("plan", "run"),
     "watcher": ("Watcher",),
@@ -127,6 +129,7 @@ __all__ = [  # noqa: RUF022  (in the order of the modules they live in)
     "published",
     "spark_session",
     "sql",
+    "write_report",
     "Cleaned",
     "clean",
     "rollback",

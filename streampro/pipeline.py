@@ -123,16 +123,22 @@ class Pipeline:
         summary: `module:function`, imported only to print answers. The function takes the rows of
             the models of layer `answers` by name and returns a question, a sentence and a list of
             printable rows for each question.
+        report: `module:function`, imported only for the report: a `streampro.report.Questions`.
 
     Raises `PipelineError` for two things of one name, a parameter that is neither a model nor a
     source, a reference to an unknown column, and a cycle.
     """
 
     def __init__(
-        self, name: str, modules: Iterable[ModuleType], summary: str | None = None
+        self,
+        name: str,
+        modules: Iterable[ModuleType],
+        summary: str | None = None,
+        report: str | None = None,
     ) -> None:
         self.name = name
         self.summary = summary
+        self.report = report
         declared = [thing for module in modules for thing in _declared_in(module)]
         self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])
         models = self._by_name([thing for thing in declared if isinstance(thing, Model)])

@@ -1,6 +1,16 @@
-"""How the tests are shared out among processes."""
+"""How the tests are shared out among processes, and a browser for those that look at a page."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+Scheme = Literal["light", "dark"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -12,3 +22,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs_spark = "spark" in {*getattr(item, "fixturenames", ()), parameters.get("engine")}
         place = item.path.parent if needs_spark else item.path
         item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))
+
+
+@dataclass
+class Opened:
+    """A page in a browser, and what it said and asked for on the way."""
+
+    page: Page
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def ask(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "no Chromium: `make browser` installs it"
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        yield playwright.chromium.launch(executable_path=path, args=flags)
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """Open a file in a window of its own and wait until its charts are drawn."""
+    contexts: list[BrowserContext] = []
+
+    def open_file(path: Path, width: int = 1280, scheme: Scheme = "light") -> Opened:
+        contexts.append(
+            browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        )
+        found = Opened(contexts[-1].new_page())
+        found.page.on("console", lambda message: found.messages.append(message.text))
+        found.page.on("pageerror", lambda error: found.messages.append(str(error)))
+        found.page.on("dialog", lambda dialog: found.messages.append(dialog.message))
+        found.page.on("request", lambda request: found.requests.append(request.url))
+        found.page.goto(path.as_uri())
+        charts = "document.querySelectorAll('.chart').length"
+        found.page.wait_for_function(f"document.querySelectorAll('.chart svg').length === {charts}")
+        return found
+
+    yield open_file
+    for context in contexts:
+        context.close()

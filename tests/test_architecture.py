@@ -56,7 +56,7 @@ LAYERS = (
     ("build",),
     ("query", "retention", "runner"),
     ("descent", "explanation"),
-    ("certificate", "parity", "split"),
+    ("certificate", "parity", "report", "split"),
     ("incremental",),
     ("console", "output", "project", "testing"),
     ("console_explanation",),
@@ -141,7 +141,7 @@ def test_models_need_nothing_but_expressions(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
 def test_examples_use_public_names_only(path: Path) -> None:
     names = [name for name, _ in imported(path) if name.startswith("streampro.")]
-    modules = ("streampro.portable.", "streampro.testing.")
+    modules = ("streampro.portable.", "streampro.testing.", "streampro.viewing.")
     for name in (name for name in names if not name.startswith(modules)):
         assert name.removeprefix("streampro.") in streampro.__all__
 

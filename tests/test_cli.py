@@ -87,6 +87,18 @@ class TestRun:
         fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
 
 
+class TestReport:
+    def test_is_one_file_whose_name_is_told_on_stderr(self, streampro, here):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        told = (0, b"", "Wrote the report of run 1 to page.html.\n")
+        assert streampro("report", "--warehouse", "w", "--out", "page.html") == told
+        assert (here / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+    def test_needs_a_run(self, streampro, here):
+        fails(streampro("report", "--warehouse", "w"), 2, "no published run", "streampro run")
+        assert not (here / "report.html").exists()
+
+
 class TestBadInput:
     def run(self, streampro, raw):
         return streampro("run", "--raw", raw, "--warehouse", "w")

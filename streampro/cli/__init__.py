@@ -23,7 +23,7 @@ def cli() -> None:
 
 for _command in (
     *(building.run_command, building.plan, building.check, building.prove),
-    *(asking.sql, asking.explain, asking.graph),
+    *(asking.sql, asking.explain, asking.graph, asking.report),
     *(history.history, history.rollback, history.clean),
     *(starting.init, starting.generate, starting.demo),
 ):

@@ -7,4 +7,5 @@ PIPELINE = Pipeline(
     "viewing",
     [raw, staging, intermediate, mart, answers],
     summary="streampro.viewing.summary:summarize",
+    report="streampro.viewing.report:questions",
 )

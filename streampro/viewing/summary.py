@@ -1,6 +1,6 @@
 """The answers in a form to read: a question, a sentence, a small table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from streampro.viewing.answers import OS_BY_VERSION
@@ -21,6 +21,30 @@ def summarize(answers: Mapping[str, Rows]) -> list[tuple[str, str, list[dict[str
         _retention(answers["q2_retention"]),
         _dropoff(answers["q3_dropoff"]),
     ]
+
+
+def abnormal_sentence(pairs: Iterable[tuple[Mapping[str, Any], Excess]]) -> str:
+    """Return which values of `q3_dropoff` are abnormal."""
+    abnormal = [_value(row) for row, excess in pairs if excess.is_abnormal]
+    return f"Abnormal: {', '.join(abnormal)}." if abnormal else "None is abnormal."
+
+
+def verdict(excess: Excess, remainder: Remainder | None) -> str:
+    """Return whether a value is abnormal, and if only by its combinations, by which."""
+    if not excess.is_abnormal:
+        return ""
+    if remainder and remainder.is_explained:
+        return f"only by {_combinations(remainder)}"
+    return "abnormal"
+
+
+def left_sentence(remainder: Remainder) -> str:
+    """Return a sentence: `Android: +4.0 points above the rest, +0.2 without Android 5.2.0.`"""
+    name, without = remainder.value or UNKNOWN, _combinations(remainder)
+    if remainder.sessions_left == 0:
+        return f"{name} has no sessions outside {without}."
+    excess, left = _points(remainder.difference), _points(remainder.difference_left)
+    return f"{name}: {excess} points above the rest, {left} without {without}."
 
 
 def _engagement(rows: Rows) -> tuple[str, str, list[dict[str, str]]]:
@@ -82,36 +106,16 @@ def _dropoff(rows: Rows) -> tuple[str, str, list[dict[str, str]]]:
             "95 % interval": _between(wilson(row["dropoff_sessions"], row["sessions"])),
             "points above the rest": _points(excess.difference),
             "adjusted p": _p_value(excess.adjusted_p_value),
-            "": _mark(excess, left.get((row["dimension"], row.get(row["dimension"])))),
+            "": verdict(excess, left.get((row["dimension"], row.get(row["dimension"])))),
         }
         for row, excess in pairs
         if row not in hidden
     ]
-    abnormal = [_value(row) for row, excess in pairs if excess.is_abnormal]
-    sentences = [f"Abnormal: {', '.join(abnormal)}." if abnormal else "None is abnormal."]
-    sentences += map(_left, left.values())
+    sentences = [abnormal_sentence(pairs), *map(left_sentence, left.values())]
     if hidden:
         sentences.append(f"The {len(hidden)} combinations with the lowest rates are not shown.")
     question = "Q3  Which device OS or app version has abnormal drop-off?"
     return question, " ".join(sentences), table
-
-
-def _mark(excess: Excess, remainder: Remainder | None) -> str:
-    """Return whether a value is abnormal, and if only by its combinations, by which."""
-    if not excess.is_abnormal:
-        return ""
-    if remainder and remainder.is_explained:
-        return f"only by {_combinations(remainder)}"
-    return "abnormal"
-
-
-def _left(remainder: Remainder) -> str:
-    """Return a sentence: `Android: +4.0 points above the rest, +0.2 without Android 5.2.0.`"""
-    name, without = remainder.value or UNKNOWN, _combinations(remainder)
-    if remainder.sessions_left == 0:
-        return f"{name} has no sessions outside {without}."
-    excess, left = _points(remainder.difference), _points(remainder.difference_left)
-    return f"{name}: {excess} points above the rest, {left} without {without}."
 
 
 def _combinations(remainder: Remainder) -> str:

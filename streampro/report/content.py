@@ -1,0 +1,240 @@
+"""What the page shows: all that is known of a run, as tables and short texts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import groupby
+from pkgutil import resolve_name
+from typing import Any
+
+from markupsafe import Markup
+
+from streampro import graph, history
+from streampro.config import Target
+from streampro.contract import key_of, schema_of
+from streampro.history import Run
+from streampro.pipeline import ANSWERS, Model, Pipeline, TableName
+from streampro.quarantine import Books
+from streampro.query import read_tables
+from streampro.report import quality
+from streampro.report.question import Column, Figure, Kind, Question, Rows, Table, written
+from streampro.report.run_tables import RunTables, reading
+
+_BYTES_PER_MB = 1e6
+_SHOWN_CODE = 12
+"""Characters of a code hash; the ledger has all of them."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A column of an answer as its contract defines it."""
+
+    name: str
+    meaning: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows.
+
+    Attributes:
+        other_code: models whose present code is not that of the run, or that it lacks.
+        samples: a group of lines per reject reason.
+        terms: per answer's model the columns of its contract.
+    """
+
+    run: Run
+    questions: Sequence[Question]
+    other_code: Sequence[str]
+    terms: Mapping[str, Sequence[Term]]
+    facts: Mapping[str, str]
+    books: Table
+    samples: Sequence[Mapping[str, Any]]
+    warnings: Table
+    freshness: Table
+    late: Table
+    lineage: Markup
+    versions: Mapping[str, str]
+    packages: Table
+    tables: Table
+    inputs: Table
+
+
+def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None) -> Content:
+    """Return what the page shows of a run that can be read."""
+    runs = history.runs(target.warehouse)
+    with reading(target, session) as engine:
+        tables = RunTables(run, pipeline, engine)
+        questions = _questions(tables, target)
+        samples = quality.samples(tables)
+        spans = quality.freshness(tables)
+        warned = quality.warnings(tables)
+    books = quality.whole_books(runs, run, pipeline)
+    asked = {question.model for question in questions} & {*pipeline.models}
+    return Content(
+        run=run,
+        questions=questions,
+        other_code=tables.other_code,
+        terms={name: _terms(pipeline.models[name]) for name in asked},
+        facts=_facts(run, books, spans),
+        books=_books_table(books),
+        samples=_grouped(samples),
+        warnings=_table([vars(each) for each in warned], "table", "rule", "rows"),
+        freshness=_freshness_table(run, spans),
+        late=_late_table(quality.late_rows(runs, run)),
+        lineage=Markup(graph.svg(pipeline)),
+        versions=_versions(run),
+        packages=_table(
+            [{"package": name, "version": is_at} for name, is_at in sorted(run.packages.items())],
+            "package",
+            "version",
+        ),
+        tables=_tables_table(run),
+        inputs=_table(
+            [vars(file) | {"bytes": file.size} for file in run.inputs], "source", "path", "bytes"
+        ),
+    )
+
+
+def _questions(tables: RunTables, target: Target) -> list[Question]:
+    pipeline = tables.pipeline
+    names = (TableName(*item.table.split(".")) for item in tables.run.tables)
+    published = [table for table in names if table.layer == ANSWERS]
+    found = read_tables(tables.run, published, target)
+    rows = {table.name: rows for table, rows in found.items()}
+    if pipeline.report and not tables.other_code:
+        return list(resolve_name(pipeline.report)(rows, tables.ask))
+    return [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]
+
+
+def _plain(name: str, rows: Rows, model: Model | None) -> Question:
+    """Return an answer as its table, sorted by its key."""
+    specs = model.contract.to_schema().columns if model else {}
+    names = list(rows[0]) if rows else list(specs)
+    columns = [
+        Column(
+            each,
+            _kind(rows, each, is_share=each in specs and _unit(specs[each]) == "share"),
+            specs[each].description or "" if each in specs else "",
+        )
+        for each in names
+    ]
+    key = [each for each in (key_of(model.contract) if model else ()) if each in names]
+    in_order = sorted(rows, key=lambda row: [(row[n] is None, row[n]) for n in key or names])
+    return Question(
+        model=name,
+        title=name,
+        answer=f"{len(rows):,} rows." if len(rows) != 1 else "1 row.",
+        definition=" ".join((model.contract.__doc__ or "").split()) if model else "",
+        figures=(Figure(name, Table(tuple(columns), in_order)),),
+    )
+
+
+def _kind(rows: Rows, name: str, is_share: bool) -> Kind:
+    if is_share:
+        return "share"
+    values = [row[name] for row in rows if row[name] is not None]
+    is_number = values and not any(isinstance(v, bool | str) for v in values)
+    return "number" if is_number and all(hasattr(v, "__float__") for v in values) else "text"
+
+
+def _unit(spec: Any) -> str:
+    return (spec.metadata or {}).get("unit") or ""
+
+
+def _terms(model: Model) -> list[Term]:
+    columns = model.contract.to_schema().columns
+    return [
+        Term(name, columns[name].description or "", _unit(columns[name]))
+        for name in schema_of(model.contract)
+    ]
+
+
+def _facts(run: Run, books: Sequence[Books], spans: Rows) -> dict[str, str]:
+    """Return the few figures at the top of the page."""
+    lines = sum(account.lines for account in books)
+    rejected = sum(account.rejected for account in books)
+    newest = {str(span["newest"]): span["newest"] for span in spans if span["newest"]}
+    facts = {"raw lines read": written(lines, "count")} if books else {}
+    if lines:
+        facts["rejected, with reasons"] = f"{rejected:,} ({rejected / lines:.2%})"
+    if newest:
+        facts["newest event"] = written(newest[max(newest)], "text")
+    return facts | {"run finished": written(run.finished_at.replace(microsecond=0), "text")}
+
+
+def _table(rows: Rows, *names: str) -> Table:
+    """Return a table of counts, where the first row has a whole number, and of texts."""
+    first = rows[0] if rows else dict.fromkeys(names)
+    kinds: dict[bool, Kind] = {True: "count", False: "text"}
+    return Table(tuple(Column(name, kinds[isinstance(first[name], int)]) for name in names), rows)
+
+
+def _books_table(books: Sequence[Books]) -> Table:
+    rows = [
+        vars(account)
+        | {"kept, but odd": ", ".join(f"{n}: {c:,}" for n, c in account.warnings.items()) or None}
+        for account in books
+    ]
+    return _table(rows, "source", "lines", "accepted", "duplicates", "rejected", "kept, but odd")
+
+
+def _grouped(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def reason(row: Mapping[str, Any]) -> tuple[str, str, int]:
+        return row["table"], row["reject_reason"], row["lines"]
+
+    return [
+        {"table": table, "reason": why, "lines": lines, "samples": list(rows)}
+        for (table, why, lines), rows in groupby(samples, reason)
+    ]
+
+
+def _freshness_table(run: Run, spans: Rows) -> Table:
+    rows = [dict(span) | {"before the run": _age(run, span["newest"])} for span in spans]
+    return _table(rows, "table", "oldest", "newest", "before the run")
+
+
+def _age(run: Run, newest: date | None) -> str | None:
+    """Return how long before the run an instant was, or a day began; null for a later one."""
+    if newest is None:
+        return None
+    if not isinstance(newest, datetime):
+        newest = datetime(newest.year, newest.month, newest.day, tzinfo=UTC)
+    age = run.finished_at - newest
+    return None if age.days < 0 else _duration(age.total_seconds())
+
+
+def _late_table(rows: Rows) -> Table:
+    told = [
+        dict(row) | {"latest by": None if row["latest by"] is None else _duration(row["latest by"])}
+        for row in rows
+    ]
+    return _table(told, "run", "finished", "table", "new rows", "late rows", "latest by")
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours // 24:,} days" if hours >= 48 else f"{hours} h {rest // 60:02} min"
+
+
+def _versions(run: Run) -> dict[str, str]:
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return {
+        "run": f"{run.run_id} ({run.kind})",
+        "pipeline": run.pipeline,
+        "target": run.target,
+        "engine": run.engine,
+        "started": written(run.started_at, "text"),
+        "finished": f"{written(run.finished_at, 'text')}, after {seconds:.1f} s",
+        "input files": f"{len(run.inputs):,}, "
+        f"{sum(file.size for file in run.inputs) / _BYTES_PER_MB:,.1f} MB",
+    }
+
+
+def _tables_table(run: Run) -> Table:
+    rows = [
+        vars(item) | {"code": run.code.get(item.table.partition(".")[2], "")[:_SHOWN_CODE] or None}
+        for item in run.tables
+    ]
+    return _table(rows, "table", "rows", "version", "code")

@@ -1,0 +1,91 @@
+"""The page: what is known of a run, put into one HTML file."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from streampro.config import Target
+from streampro.errors import ConfigError
+from streampro.history import Run
+from streampro.pipeline import Pipeline
+from streampro.query import published_run, readable_run
+from streampro.report.content import Content, content_of
+from streampro.report.question import sortable, written
+
+
+def write_report(
+    pipeline: Pipeline,
+    target: Target,
+    out: Path = Path("report.html"),
+    run_id: int | None = None,
+    *,
+    session: Any = None,
+) -> Run:
+    """Write the report of a run, the newest by default, to a file; return the run.
+
+    The same run gives the same bytes. Where the run was built by other code than the pipeline's,
+    answers are shown as plain tables, and the page says so. A local warehouse is read by DuckDB,
+    whoever wrote it, a remote one by the target's engine; `session` is a Spark session for that.
+
+    Raises `ConfigError` where nothing was published, for an unknown run, the warehouse of another
+    pipeline and a file that cannot be written, `WarehouseError` for a run that was cleaned or
+    whose files are lost.
+    """
+    run = readable_run(target, published_run(target, run_id).run_id)
+    if run.pipeline != pipeline.name:
+        raise ConfigError(
+            f"{target.warehouse} is the warehouse of pipeline {run.pipeline!r}, not of "
+            f"{pipeline.name!r}. Name it with --pipeline."
+        )
+    page = _page(content_of(pipeline, target, run, session))
+    try:
+        out.write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {out}: {error.strerror}.") from error
+    return run
+
+
+def _page(content: Content) -> str:
+    environment = Environment(
+        loader=PackageLoader("streampro.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"written": written, "sortable": sortable}
+    script = _asset("page.js")
+    return environment.get_template("page.html").render(
+        report=content,
+        style=_asset("page.css"),
+        library=drawing_library(),
+        script=script,
+        hashes=[_csp_hash(drawing_library()), _csp_hash(script)],
+    )
+
+
+@cache
+def drawing_library() -> Markup:
+    """Return Vega, Vega-Lite and Vega-Embed of the version that Altair writes for."""
+    major, minor, *_ = alt.SCHEMA_VERSION.removeprefix("v").split(".")
+    exported = "window.vegaEmbed = vegaEmbed;"
+    return Markup(vl_convert.javascript_bundle(exported, vl_version=f"{major}.{minor}"))
+
+
+def _asset(name: str) -> Markup:
+    """Return a file of ours that goes into the page as it is."""
+    return Markup((files("streampro.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _csp_hash(script: str) -> str:
+    """Return what the page's content security policy says of a script that may run."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,145 @@
+"""What a report says: questions with their answers, figures and tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import altair as alt
+import ibis.expr.types as ir
+
+Rows = Sequence[Mapping[str, Any]]
+Answers = Mapping[str, Rows]
+"""The rows of the models of layer `answers`, by model."""
+Ask = Callable[[Callable[..., ir.Table]], list[dict[str, Any]]]
+"""Returns the rows of an expression over published models, which its parameters name."""
+
+Kind = Literal["text", "count", "number", "share", "interval", "points", "p_value", "mark"]
+"""How a value is written and sorted: `share` and the pair of an `interval` as percent, `points` as
+a difference of shares, `mark` as a short word that makes its row stand out."""
+MOST_ROWS = 500
+"""Rows of a table that the page holds; it says how many more there are."""
+NOTHING = "\u2013"
+"""What null is written as: a dash."""
+_SMALLEST_P_VALUE = 0.0001
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; `name` is its header and the key of its values in the rows."""
+
+    name: str
+    kind: Kind = "text"
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of values by column name, the most telling first; null is shown as a dash."""
+
+    columns: tuple[Column, ...]
+    rows: Rows
+
+    @property
+    def shown(self) -> Rows:
+        """The rows that the page holds."""
+        return self.rows[:MOST_ROWS]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A table and its picture.
+
+    Attributes:
+        title: what it shows.
+        table: the numbers of the chart.
+        chart: an Altair chart; null where there is nothing to draw. It is drawn as SVG, so
+            a colour may be one of the page, which knows light and dark: `var(--ink)`, `--muted`,
+            `--line`, `--card`, `--accent`, `--accent-2`, `--alert`. Give it `width="container"`.
+        description: what a reader who cannot see the chart must know of it.
+        note: how to read it, what it leaves out.
+        least_width: pixels below which the chart scrolls instead of shrinking.
+    """
+
+    title: str
+    table: Table
+    chart: alt.Chart | alt.LayerChart | None = None
+    description: str = ""
+    note: str = ""
+    least_width: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and all that a reader needs to believe its answer.
+
+    Attributes:
+        model: the answer's model; its contract defines every column.
+        title: the question.
+        answer: one sentence.
+        definition: what is counted, for somebody who knows nothing of it.
+        figures: the numbers.
+        notes: further sentences on the answer.
+    """
+
+    model: str
+    title: str
+    answer: str
+    definition: str
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...] = ()
+
+
+Questions = Callable[[Answers, Ask], list[Question]]
+"""What `Pipeline(report=...)` names."""
+
+
+def written(value: Any, kind: Kind) -> str:
+    """Return a value as the page writes it."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return _WRITTEN.get(kind, str)(value)
+
+
+def sortable(value: Any, kind: Kind) -> str:
+    """Return the text by which a column sorts: a number's digits, empty for null."""
+    if value is None:
+        return ""
+    if kind == "interval":
+        return repr(value[0])
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def share_text(share: float | None) -> str:
+    """Return a share as percent."""
+    return NOTHING if share is None else f"{share:.1%}"
+
+
+def points_text(difference: float | None) -> str:
+    """Return a difference of shares in percentage points."""
+    return NOTHING if difference is None else f"{100 * difference:+z.1f} points"
+
+
+def p_value_text(p_value: float | None) -> str:
+    """Return a p-value with two digits; very small ones as a bound."""
+    if p_value is None:
+        return NOTHING
+    return f"< {_SMALLEST_P_VALUE}" if p_value < _SMALLEST_P_VALUE else f"{p_value:.2g}"
+
+
+def _interval_text(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {interval[1]:.1%}"
+
+
+_WRITTEN: Mapping[str, Callable[[Any], str]] = {
+    "count": lambda value: f"{value:,}",
+    "number": lambda value: f"{value:,.6g}" if isinstance(value, float) else f"{value:,}",
+    "share": share_text,
+    "interval": _interval_text,
+    "points": lambda value: f"{100 * value:+z.1f}",
+    "p_value": p_value_text,
+}

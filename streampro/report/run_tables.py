@@ -1,0 +1,69 @@
+"""The tables of a run at the versions that it pins, asked by expressions."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Remote, Target
+from streampro.engine import Engine, connect
+from streampro.history import Run
+from streampro.pipeline import Pipeline, TableName
+
+
+class RunTables:
+    """A run that can be asked.
+
+    Attributes:
+        other_code: names of the models that the run lacks or built by other code than the present.
+    """
+
+    def __init__(self, run: Run, pipeline: Pipeline, engine: Engine) -> None:
+        self.run = run
+        self.pipeline = pipeline
+        self.engine = engine
+        code = pipeline.code_hashes()
+        self.other_code = [name for name, digest in code.items() if run.code.get(name) != digest]
+
+    def knows(self, name: str) -> bool:
+        """Tell whether the run has a model as its contract now says."""
+        return name not in self.other_code and self.has(self.pipeline.models[name].table)
+
+    def has(self, table: TableName) -> bool:
+        """Tell whether the run has the table."""
+        return self.run.version_of(table) is not None
+
+    def table(self, table: TableName) -> ir.Table:
+        """Return a table that the run has."""
+        version = self.run.version_of(table)
+        assert version is not None
+        return self.engine.read(table, version)
+
+    def rows(self, asked: ir.Table) -> list[dict[str, Any]]:
+        """Return the few rows of an expression, values of the types that the expression says."""
+        types = pa.schema([(field.name, field.type) for field in asked.schema().to_pyarrow()])
+        return list(self.engine.fetch(asked).cast(types).to_pylist())
+
+    def ask(self, question: Callable[..., ir.Table]) -> list[dict[str, Any]]:
+        """Return the rows of an expression over models, which the function's parameters name."""
+        names = inspect.signature(question).parameters
+        return self.rows(
+            question(**{name: self.table(self.pipeline.models[name].table) for name in names})
+        )
+
+
+@contextmanager
+def reading(target: Target, session: Any = None) -> Iterator[Engine]:
+    """Yield an engine that reads a warehouse: of a local one DuckDB, whoever wrote it."""
+    if not isinstance(target.warehouse, Remote):
+        target, session = target.model_copy(update={"engine": "duckdb"}), None
+    with (
+        TemporaryDirectory(prefix="streampro-report-") as scratch,
+        connect(target, session, Path(scratch)) as engine,
+    ):
+        yield engine
