@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev browser run test check lint types format readme notebook lock cluster-up cluster-down bench clean
+.PHONY: help install dev browser run test check lint types format reference docs notebook lock cluster-up cluster-down bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,8 +42,11 @@ format: .venv/installed-dev  ## format and sort what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-readme: .venv/installed-dev  ## write the table design of the README from the contracts
-	@$(BIN)/python tools/tables.py
+reference: .venv/installed-dev  ## write docs/reference from contracts, commands and settings
+	@$(BIN)/python tools/reference.py
+
+docs: reference  ## build the documentation into site/ (mkdocs serve shows it while you write)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 notebook: .venv/installed-dev  ## run the notebook on data/sample, write notebooks/viewing.html
 	@$(BIN)/python -m nbconvert --execute --to html --log-level ERROR \
@@ -65,7 +68,7 @@ bench: .venv/installed-dev  ## measure against handwritten SQL (EVENTS=10000000)
 	@$(BIN)/python benchmarks/run.py --events $(or $(EVENTS),10000000)
 
 clean:  ## remove the environment and what runs and tools left
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -18,9 +18,11 @@ CONFIGS = Path("configs")
 class DuckDBSettings(BaseModel):
     """Settings of the DuckDB engine, passed on as they are.
 
-    `memory_limit`, such as `1GB`, bounds DuckDB's buffers (default: 80 % of the machine's memory);
-    what does not fit spills to `temp_directory` (default: inside the warehouse), which costs time.
-    `threads` defaults to the number of cores.
+    Attributes:
+        memory_limit: bounds DuckDB's buffers, such as `1GB`; default: 80 % of the machine's memory.
+            What does not fit spills to disk, which costs time.
+        threads: cores that it uses; default: all.
+        temp_directory: where it spills to; default: inside the warehouse.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

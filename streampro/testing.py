@@ -14,6 +14,7 @@ default is every engine that is installed. All Spark tests of a run share one se
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -186,5 +187,9 @@ def _counted(rows: list[dict[str, Any]], columns: Sequence[str]) -> Counter[str]
 
 
 def _comparable(value: Any) -> Any:
-    """Return a decimal without closing zeros, which are no difference."""
+    """Return a decimal without closing zeros and an instant in UTC: how they are written is no
+    difference.
+    """
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC)
     return value.normalize(_WIDE) if isinstance(value, Decimal) else value

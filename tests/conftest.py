@@ -15,13 +15,14 @@ Scheme = Literal["light", "dark"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a process run all tests of a folder that need Spark, so that they share a session, and
-    each file's other tests, as they share what is costly to make.
+    each file's other tests, as they share what is costly to make. A test may say its own group.
     """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         needs_spark = "spark" in {*getattr(item, "fixturenames", ()), parameters.get("engine")}
         place = item.path.parent if needs_spark else item.path
-        item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """The plugin that runs a test of a model on every engine."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from pipelines.shop import mart
@@ -35,6 +37,13 @@ def test_decimals_are_equal_by_value() -> None:
     assert_rows_equal([{"a": Decimal("1.50")}], [{"a": Decimal("1.5")}])
     one, other = Decimal("9" * 36 + ".98"), Decimal("9" * 36 + ".99")
     assert f"missing: {{'a': {other!r}}}" in differs([{"a": one}], [{"a": other}])
+
+
+def test_instants_are_equal_whatever_their_zone_is_called() -> None:
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert_rows_equal([{"a": noon.astimezone(ZoneInfo("UTC"))}], [{"a": noon}])
+    assert_rows_equal([{"a": noon.astimezone(ZoneInfo("America/Lima"))}], [{"a": noon}])
+    assert "missing:" in differs([{"a": noon.replace(tzinfo=None)}], [{"a": noon}])
 
 
 def test_types_count() -> None:
