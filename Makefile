@@ -68,7 +68,7 @@ bench: .venv/installed-dev  ## measure against handwritten SQL (EVENTS=10000000)
 	@$(BIN)/python benchmarks/run.py --events $(or $(EVENTS),10000000)
 
 clean:  ## remove the environment and what runs and tools left
-	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site report.html notebooks/*.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

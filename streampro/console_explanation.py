@@ -22,7 +22,9 @@ _MORE_DECIDE = (
     "More rows decide, but enter no value: they share a window with a row that does, or are the "
     "other side of a semi join. They are not followed."
 )
-_EVERY_ROW_DECIDES = "Every row decides by a value that is the same for all, such as a total."
+_EVERY_ROW_DECIDES = (
+    "Every row decides by what is the same for all, such as a total, or in what a limit keeps."
+)
 
 
 def show_explanation(found: Explanation) -> None:

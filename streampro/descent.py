@@ -37,7 +37,7 @@ class Step:
         deciding: further rows that enter no value, but have a say: they share a window with one
             that does, or stand on the other side of a semi join. They are not followed further.
         decides_as_a_whole: whether all of it has the same say in every selected row, such as the
-            largest instant of all; such rows are not counted.
+            largest instant of all, or in what a limit keeps; such rows are not counted.
         duplicates: of the lines those that only repeat a row; null for a table.
     """
 
@@ -77,6 +77,7 @@ class Descent:
         self.steps: list[Step] = []
         self.lines: list[Line] = []
         self.notes: list[str] = []
+        self.without_folder: dict[str, None] = {}
 
     def contract(self, table: TableName) -> type[Contract]:
         """Return the contract of a model's table, or that of rejected lines."""
@@ -102,6 +103,11 @@ class Descent:
             for model in reversed(self.pipeline.models.values()):
                 if model.name in self.found:
                     self._through(model)
+        if self.without_folder:
+            self.notes.append(
+                f"No lines of {', '.join(self.without_folder)} are told: {self._no_folder}. "
+                "Name the raw folder: --raw DIR."
+            )
         return first
 
     def _through(self, model: Model) -> None:
@@ -194,10 +200,8 @@ class Descent:
 
     def _raw(self, source: Source) -> Raw | None:
         """Return the lines of the files that the run read, None if they are not the same now."""
-        if isinstance(self.target.raw, Remote) or self.target.raw is None:
-            self.notes.append(
-                f"{source.name}: no raw folder on this machine is known. Name it: --raw DIR."
-            )
+        if self._no_folder:
+            self.without_folder[source.name] = None
             return None
         known = [file for file in self.run.inputs if file.source == source.name]
         try:
@@ -217,6 +221,15 @@ class Descent:
             )
             return None
         return self.engine.read_raw(source, self._folder, known)
+
+    @property
+    def _no_folder(self) -> str:
+        """Why there is no raw folder to look into, empty if there is one."""
+        if self.target.raw is None:
+            return "no raw folder is known"
+        if isinstance(self.target.raw, Remote):
+            return f"{self.target.raw} is not on this machine"
+        return "" if self._folder.is_dir() else f"{self.target.raw} is no folder"
 
     @property
     def _folder(self) -> Path:

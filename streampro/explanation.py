@@ -140,6 +140,11 @@ def _asked(pipeline: Pipeline, lineage: Lineage, asked: str) -> tuple[TableName,
     if asked in known:
         return known[asked], None
     name, _, column = asked.rpartition(".")
+    for source in {asked, name} & pipeline.sources.keys():
+        built = [str(m.table) for m in pipeline.models.values() if source in m.inputs]
+        raise ConfigError(
+            f"{source} is a source. Ask for a table that is built from it: {', '.join(built)}."
+        )
     if name not in known:
         raise ConfigError(
             f"pipeline {pipeline.name!r} has no table {asked!r}. {did_you_mean(asked, [*known])}"

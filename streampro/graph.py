@@ -5,7 +5,8 @@ from, table by table down to the fields of sources.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -22,6 +23,12 @@ _REJECTED_HEIGHT = 22
 _LONGEST_NAME = 32
 _WIDTH_OF_LETTER = 8.6
 _PADDING = 22
+_RESERVED = re.compile(
+    "call|class|classdef|click|default|direction|end|flowchart|graph|href|interpolate|linkstyle|"
+    "style|subgraph",
+    re.IGNORECASE,
+)
+"""Words of Mermaid's flowcharts, which are no names of boxes."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +100,16 @@ def text(pipeline: Pipeline, column: str | None = None) -> str:
 def mermaid(pipeline: Pipeline, column: str | None = None) -> str:
     """Return a Mermaid flowchart."""
     graph = _graph(pipeline, column)
+    rejected = {key: f"{key}_rejected" for key, box in graph.boxes.items() if box.rejected}
+    ids = _ids([*graph.boxes, *rejected.values()])
     lines = ["flowchart LR"]
     for key, box in graph.boxes.items():
         left, right = ("[/", "/]") if box.is_source else ("[", "]")
-        lines.append(f"    {_id(key)}{left}{_quoted(box.full_name)}{right}")
+        lines.append(f"    {ids[key]}{left}{_quoted(box.full_name)}{right}")
     for key, box in graph.boxes.items():
-        lines += [f"    {_id(each)} --> {_id(key)}" for each in graph.inputs[key]]
-        if box.rejected:
-            lines.append(f"    {_id(key)} -.-> {_id(key)}_rejected[({_quoted(box.rejected)})]")
+        lines += [f"    {ids[each]} --> {ids[key]}" for each in graph.inputs[key]]
+        if key in rejected:
+            lines.append(f"    {ids[key]} -.-> {ids[rejected[key]]}[({_quoted(box.rejected)})]")
     return "\n".join(lines)
 
 
@@ -235,8 +244,16 @@ def _letters(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _id(key: str) -> str:
-    return re.sub(r"\W", "_", key, flags=re.ASCII)
+def _ids(keys: Sequence[str]) -> dict[str, str]:
+    """Return ids that Mermaid can read: names where they are unique, otherwise numbers."""
+    names = {key: re.sub(r"\W", "_", key, flags=re.ASCII) for key in keys}
+    often = Counter(names.values())
+    return {
+        key: name
+        if key.isascii() and often[name] == 1 and not _RESERVED.fullmatch(name)
+        else str(number)
+        for number, (key, name) in enumerate(names.items(), 1)
+    }
 
 
 def _quoted(label: str) -> str:

@@ -56,8 +56,8 @@ class Join:
 
     def is_named_only(self, side: ops.Relation) -> bool:
         """Whether the same say in every row is all that a side has."""
-        is_used_constant = self._is_constant(side) and side in self.entering
-        return self.how[side] == "anti" or is_used_constant
+        is_used = side in self.entering or self._filters(side)
+        return self.how[side] == "anti" or (self._is_constant(side) and is_used)
 
     def used_of(self, side: ops.Relation) -> frozenset[str]:
         """Return the columns of a side that are asked, or by which its rows are joined."""
@@ -101,6 +101,11 @@ class Join:
     def _is_constant(self, side: ops.Relation) -> bool:
         """Whether a side is one row of the same values beside every row of the others."""
         return _is_one_row(side) and not _is_one_row(self.chain.first)
+
+    def _filters(self, side: ops.Relation) -> bool:
+        """Whether rows of others are left out by the columns of a side."""
+        tests = (test for link in self.chain.rest if link.how != "left" for test in link.predicates)
+        return side in {field.rel for field in fields_of(tests)}
 
     def _own(self, side: ops.Relation) -> list[Condition]:
         return [

@@ -76,7 +76,11 @@ class Lineage:
         Raises `ConfigError` if there is none.
         """
         table, _, name = text.rpartition(".")
-        found = self.table(table)
+        if text in self._names:
+            columns = ", ".join(f"{text}.{each}" for each in self._columns(self._names[text]))
+            what = "source" if text in self.pipeline.sources else "table"
+            raise ConfigError(f"{text} is a {what}. A column is given as table.column: {columns}.")
+        found = self.table(table or text)
         if name not in (known := self._columns(found)):
             raise ConfigError(
                 f"{table} has no column {name!r}. {did_you_mean(name, known)}"
@@ -89,14 +93,12 @@ class Lineage:
 
         Raises `ConfigError` if there is none.
         """
-        known = {name: name for name in (*self.tables, *self.pipeline.sources)}
-        known |= {str(table): table.name for table in self.pipeline.tables()}
-        if text not in known:
+        if text not in self._names:
             raise ConfigError(
                 f"pipeline {self.pipeline.name!r} has no table {text!r}. "
-                f"{did_you_mean(text, [*known])}A column is given as table.column."
+                f"{did_you_mean(text, [*self._names])}A column is given as table.column."
             )
-        return known[text]
+        return self._names[text]
 
     def shown(self, column: Column) -> str:
         """Return a column with the layer of its table, as `layer.table.column`."""
@@ -120,6 +122,12 @@ class Lineage:
             else:
                 found[name] = rows
         return found
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The names of tables and sources, by these and by `layer.table`."""
+        found = {name: name for name in (*self.tables, *self.pipeline.sources)}
+        return found | {str(table): table.name for table in self.pipeline.tables()}
 
     @cached_property
     def _stored(self) -> dict[str, Rows]:

@@ -2,12 +2,13 @@
 
 A run is START, then COMPLETE, or FAIL (ABORT where it was interrupted). The job is the pipeline,
 in the namespace of the target; inputs are the sources, outputs the tables that the run was asked
-to build. No row of data is sent: of an error's message the first line, which names tables, rules
-and counts.
+to build. No row of data is sent: of an error's message at most the first line, which names tables,
+rules and counts, and nothing that an engine or a file put into it.
 """
 
 import copy
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from streampro.config import Location, OpenLineageSettings, Target
 from streampro.contract import Rejected, schema_of
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
 from streampro.history import PublishedTable, Run
 from streampro.lineage import Lineage
 from streampro.origins import ROWS, Column
@@ -54,6 +55,8 @@ _BUCKETS = {"s3a": "s3", "s3n": "s3", "s3": "s3", "gs": "gs"}
 """Stores whose names have no leading slash, and how OpenLineage spells their schemes."""
 _SILENT_ON_THE_REPOSITORY = {"facets": {"source_code_location": {"disabled": True}}}
 """The client would send the address of the working directory's git remote, a password included."""
+_PASSWORD = re.compile(r"//[^/\s@]*:[^/\s]*@")
+"""A user and a password in an address."""
 _HOW = {
     "copied": column_lineage_dataset.Transformation("DIRECT", "IDENTITY"),
     "computed": column_lineage_dataset.Transformation("DIRECT", "TRANSFORMATION"),
@@ -88,10 +91,13 @@ def told(
 
 
 def place_of(location: Location) -> tuple[str, str]:
-    """Return the namespace and the name that OpenLineage gives a file or folder."""
+    """Return the namespace and the name that OpenLineage gives a file or folder.
+
+    A user with a password is left out; the container of `abfss://container@account` is not.
+    """
     if isinstance(location, Path):
         return "file", location.absolute().as_posix()
-    scheme, host, path, *_ = urlsplit(location)
+    scheme, host, path, *_ = urlsplit(_PASSWORD.sub("//", location))
     if scheme in _BUCKETS:
         return f"{_BUCKETS[scheme]}://{host}", path.strip("/")
     return f"{scheme}://{host}" if host else scheme, path
@@ -207,14 +213,17 @@ class _Teller:
 
 
 def _rows_written(model: Model, table: PublishedTable, run: Run) -> int | None:
-    """Return the rows that a run wrote of a table, None if it left the table as it was."""
+    """Return the rows that a run wrote of a table, None if it left the table as it was.
+
+    Of an incremental run these are the added and the changed rows.
+    """
     if table.seconds is None:
         return None
     [change] = (each for each in run.changes if each.table == str(model.table))
-    if change.mode == "full" or not model.quarantine:
+    if change.mode == "full":
         return table.rows
     if table.table == change.table:
-        return change.added
+        return (change.added or 0) + (change.changed or 0)
     return sum(account.rejected for account in run.books if account.source in model.inputs)
 
 
@@ -239,9 +248,20 @@ def _run_facets(run: Run | None) -> dict[str, RunFacet]:
 def _error_facets(error: BaseException | None) -> dict[str, RunFacet]:
     if error is None:
         return {}
-    first_line = next(iter(str(error).splitlines()), "")
-    message = f"{type(error).__name__}: {first_line}"
+    message = ": ".join(filter(None, [type(error).__name__, _own_words(error)]))
     return {"errorMessage": error_message_run.ErrorMessageRunFacet(message, "PYTHON")}
+
+
+def _own_words(error: BaseException) -> str:
+    """Return of an error's message what cannot hold a value of the data.
+
+    An engine quotes cells; a file without a header has a row where its columns are expected.
+    """
+    if not isinstance(error, StreamProError):
+        return ""
+    first_line = _PASSWORD.sub("//", next(iter(str(error).splitlines()), ""))
+    is_quoting = isinstance(error, EngineError | SourceError)
+    return first_line.partition(": ")[0] if is_quoting else first_line
 
 
 def _client(settings: OpenLineageSettings, target: Target) -> OpenLineageClient:

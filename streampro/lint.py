@@ -51,8 +51,9 @@ Cast TryCast | decimal>integer | DuckDB rounds, Spark truncates | floor(), ceil(
 Cast TryCast | wide | the last digit of a large decimal differs | portable.ratio(part, whole)
 Cast TryCast | floating>decimal | 1.005 is 1.00 on DuckDB, 1.01 on Spark | portable.to_decimal(text)
 Round | fraction | 1.005 is 1.0 on DuckDB, 1.01 on Spark | decimals, or round() without digits
-Add Subtract Multiply Comparison InValues | mixed | a decimal that meets a float becomes one, its
-    last digit differs | decimals only, or portable.ratio
+Add Subtract Multiply Comparison InValues Between NullIf Coalesce Least Greatest IfElse SimpleCase
+    SearchedCase | mixed | a decimal that meets a float becomes one, its last digit differs |
+    decimals only, or portable.ratio
 Literal | decimal | a decimal without a type is cut to 3 digits on DuckDB |
     ibis.literal(Decimal('0.5'), 'decimal(2, 1)')
 Multiply | digits | DuckDB stops beyond 18 digits, Spark rounds beyond 38 |

@@ -9,6 +9,9 @@ import ibis.expr.types as ir
 
 _SPACE = r"[ \t\r\n]"
 _JSON_SPACE = r" \t\r\n\f\x0b"
+_GAP = f"[{_JSON_SPACE}]*"
+_QUOTES = ('"', "'")
+_WORD = "A-Za-z0-9_"
 _DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
@@ -115,16 +118,28 @@ def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:
 def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     """Return `text` with key and value replaced by `"key":"***"` wherever the JSON `key` stands.
 
-    Works on broken JSON too, and rather masks too much: the key in any case, quoted in any way or
-    not at all (then also at the end of a longer word), also spelled with escapes; the value up to
-    its closing quote, or to the end of the text where it is a list, an object, unfinished or has
-    more than 50 escapes.
+    Works on broken JSON too, and rather masks too much. Only a value that is plainly complete is
+    masked alone: a text, number or word, and then a bracket that closes the object, a comma and
+    the next key, or nothing more. Any other mention of the key, also inside a text, is masked to
+    the end of `text`, with the quotes or the character before it: lists, objects, unfinished
+    values, odd separators, texts with more than 50 escapes. A mention that only quotes and
+    brackets follow is left.
+
+    A mention is the key as a word, in any case, also spelled with escapes. Words are made of ASCII
+    letters, digits and `_`: for the key `ip` neither `zip` nor `my_ip` is one, `ip-address` is.
     """
     letters = "".join(_spellings(letter) for letter in key)
-    name = rf"""(?:[\\"']+{letters}[\\"']*|{letters})"""
-    value = "|".join([_quoted('"'), _quoted("'"), r"[\[{].*", rf"[^,}}\]{_JSON_SPACE}]+"])
-    space = f"[{_JSON_SPACE}]*"
-    return text.re_replace(f"(?s){name}{space}:{space}(?:{value})", f'"{key}":"***"')
+    mask = f'"{key}":"***"'
+    for start in "{, ":
+        text = text.re_replace(f"[{start}]{letters}{_GAP}:", f'{start}"{key}":')
+    name = "|".join(f"{q}{letters}{q}" for q in _QUOTES)
+    value = "|".join([*(_unfinished(q, "0,50") + q for q in _QUOTES), f"[{_WORD}.+-]+"])
+    text = text.re_replace(f"(?s)(?:{name}){_GAP}:{_GAP}(?:{value})", mask)
+    start = rf"""(?:["'\\]{{1,9}}|\\[bfnrt]|\\u[0-9A-Fa-f]{{4}}|[^{_WORD}"'\\]|^)"""
+    closing = rf"""{_JSON_SPACE}"'\\}}\]"""
+    end = f"(?:[{closing}]+[^{closing}]|[^{closing}{_WORD}]).*"
+    masked = f"{re.escape(mask)}(?:{_unlike_the_end_of_a_value()})?"
+    return text.re_replace(f"(?s){masked}|{start}{letters}{end}", mask)
 
 
 def _undivided(number: ir.NumericValue) -> ir.NumericValue:
@@ -145,13 +160,32 @@ def _spellings(letter: str) -> str:
     return "(?:" + "|".join([*map(re.escape, cases), *(r"\\u" + code for code in codes)]) + ")"
 
 
-def _quoted(quote: str) -> str:
-    """Return a pattern of a quoted text, also unfinished.
+def _unfinished(quote: str, escapes: str) -> str:
+    """Return a pattern of a quoted text without its closing quote.
 
     Escapes are counted: Java recurses once per round of a group, so an open repetition over a long
     text would overflow its stack.
     """
-    return rf"""\\*{quote}[^{quote}\\]*(?:\\.[^{quote}\\]*){{0,50}}(?:{quote}|\\.*|\z)"""
+    return rf"{quote}[^{quote}\\]*(?:\\.[^{quote}\\]*){{{escapes}}}"
+
+
+def _unlike_the_end_of_a_value() -> str:
+    """Return a pattern of all that follows a value, to the end, unless that shows it complete.
+
+    Complete: brackets that close, up to a comma or the end; a comma and a key with a colon. The
+    pattern says what is not, because RE2 cannot look ahead, and because engines spell differently
+    how a replacement puts a group back.
+    """
+    rest = rf"[^:{_JSON_SPACE}].*"
+    no_keys = [
+        rf"""[^"'}}A-Za-z_{_JSON_SPACE}].*""",
+        rf"[A-Za-z_][{_WORD}]*(?:[^:{_WORD}{_JSON_SPACE}].*|[{_JSON_SPACE}]+{rest}|{_GAP}\z)",
+        *(rf"{_unfinished(q, '0,9')}(?:\\?\z|{q}{_GAP}(?:{rest}|\z))" for q in _QUOTES),
+        *(f"{_unfinished(q, '10')}.*" for q in _QUOTES),
+    ]
+    after_comma = f"{_GAP}(?:{'|'.join(no_keys)})"
+    after_bracket = rf"[}}\]{_JSON_SPACE}]*[^}}\],{_JSON_SPACE}].*"
+    return rf"{_GAP}(?:[^,}}{_JSON_SPACE}].*|,{after_comma}|(?:,{_GAP})?\}}{after_bracket})"
 
 
 def _to_utc_with_offset(text: ir.StringValue) -> ir.TimestampValue:

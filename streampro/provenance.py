@@ -5,7 +5,8 @@ projections and filters the row itself; through an aggregate all rows of its gro
 the rows of both sides that were joined; through a union the rows of each side. A row *decides* if
 it enters no value, but has a say in one, or in which rows there are: it shares a window with a row
 that enters, or stands on the other side of a semi join. Of what has the same say in every row (a
-scalar subquery, one row joined to all, the right side of an anti join) only the input is named.
+scalar subquery, one row joined to all, the right side of an anti join, the rows below a limit) only
+the input is named.
 
 Pure Ibis, no engine. An operation that is not known is refused, so nothing is told wrongly.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
 
 from streampro.errors import PipelineError
 from streampro.joins import Join, above_plain_join, names_of
@@ -79,13 +81,19 @@ def contributions(
         columns: the columns of `rows` whose origin is asked.
         keep: computes rows once.
 
-    Raises `PipelineError` for an operation that is not known.
+    Raises `PipelineError` for an operation that is not known, or whose rows cannot be told.
     """
     relation = rows.op()
-    chosen = match(selected, [ops.Field(relation, name) for name in selected.columns], keep)
-    walk = _Walk({table.op(): name for name, table in inputs.items()}, keep)
-    walk.follow(relation, _Asked((chosen,), frozenset(columns)))
-    return {name: walk.found(table.op()) for name, table in inputs.items()}
+    try:
+        chosen = match(selected, [ops.Field(relation, name) for name in selected.columns], keep)
+        walk = _Walk({table.op(): name for name, table in inputs.items()}, keep)
+        walk.follow(relation, _Asked((chosen,), frozenset(columns)))
+        return {name: walk.found(table.op()) for name, table in inputs.items()}
+    except IbisError as error:
+        raise PipelineError(
+            f"the rows behind this expression cannot be told: {error}. "
+            "Explain the tables that it is built from instead."
+        ) from error
 
 
 class _Walk:
@@ -144,9 +152,10 @@ class _Walk:
         self.same(relation, replace(asked, columns=frozenset(relation.schema), counts=False))
 
     def limit(self, relation: ops.Limit, asked: _Asked) -> None:
-        """Which rows are cut off is known only of whole rows."""
+        """Which rows are cut off is known only of whole rows, and by all of them together."""
         rows = self._match(relation, relation.parent, asked.conditions)
         self.follow(relation.parent, replace(asked, conditions=(rows,)))
+        self._name_whole(relation.parent)
 
     def aggregate(self, relation: ops.Aggregate, asked: _Asked) -> None:
         groups = {ops.Field(relation, name): value for name, value in relation.groups.items()}

@@ -36,6 +36,7 @@ class Published:
 
     def __init__(self, target: Target, run: Run) -> None:
         self.run = run
+        self._is_open = True
         self._versions = {TableName(*item.table.split(".")): item.version for item in run.tables}
         with ExitStack() as stack:
             scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-ask-"))
@@ -45,6 +46,7 @@ class Published:
 
     def table(self, name: str) -> ir.Table:
         """Return a table by its name, `layer.table`. Raises `ConfigError` if the run has none."""
+        self._refuse_when_closed()
         known = [str(table) for table in self._versions]
         if name not in known:
             raise ConfigError(
@@ -57,13 +59,19 @@ class Published:
     def sql(self, query: str) -> pa.Table:
         """Return the result of a DuckDB query, in which tables are named `layer.table`.
 
-        Raises `ConfigError` for a query that is wrong.
+        Raises `ConfigError` for a query that is wrong, for several, and for what is no query.
         """
-        return self._engine.query(query)
+        self._refuse_when_closed()
+        return self._engine.ask(query)
 
     def close(self) -> None:
         """Close the connection and remove its temporary folder; again is fine."""
+        self._is_open = False
         self._resources.close()
+
+    def _refuse_when_closed(self) -> None:
+        if not self._is_open:
+            raise ConfigError("these tables are closed; open them again: streampro.published(...)")
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +142,11 @@ def _model(pipeline: Pipeline, name: str) -> Model:
     for model in pipeline.models.values():
         if name in (model.name, str(model.table)):
             return model
+        if model.quarantine and name in (model.rejected.name, str(model.rejected)):
+            raise ConfigError(
+                f"{model.rejected} has no query of its own: it is split from that of "
+                f"{model.name!r}. Ask for {model.name}."
+            )
     meant = did_you_mean(name.rpartition(".")[2], list(pipeline.models))
     raise ConfigError(
         f"pipeline {pipeline.name!r} has no model {name!r}. {meant}"

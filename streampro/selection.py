@@ -135,6 +135,8 @@ def where_any(
 def narrowed(relation: ops.Relation, conditions: Sequence[Condition]) -> ops.Relation:
     """Return the rows that meet all conditions, tested as far down the tree as that is the same,
     so that an aggregate computes only the groups that are asked for.
+
+    If a condition looks at other rows, all are tested here, where these are still there.
     """
     if not conditions:
         return relation
@@ -142,7 +144,8 @@ def narrowed(relation: ops.Relation, conditions: Sequence[Condition]) -> ops.Rel
     conditions = [replaced(each, renamed(relation, plain)) for each in conditions]
     parent, values = _movable(plain)
     down = [each for each in conditions if fields_of(values_of(each)) <= values.keys()]
-    if parent is None or not down:
+    are_rowwise = all(is_rowwise(value) for each in conditions for value in values_of(each))
+    if parent is None or not down or not are_rowwise:
         return where(plain, conditions).op()
     below = narrowed(parent, [replaced(each, values) for each in down])
     again = _over(plain, parent, below)
@@ -160,7 +163,7 @@ def spelled_out(relation: ops.Relation) -> ops.Relation:
         columns = relation.subset or relation.parent.fields.values()
         there = [ops.NotNull(column) for column in columns]
         tests = there if relation.how == "any" else [reduce(ops.Or, there)]
-        return ops.Filter(relation.parent, tests)
+        return ir.Table(relation.parent).filter(*(test.to_expr() for test in tests)).op()
     return relation
 
 
@@ -180,8 +183,10 @@ def _filled(relation: ops.FillNull) -> dict[str, ops.Value]:
 def _movable(relation: ops.Relation) -> tuple[ops.Relation | None, Mapped]:
     """Return a relation's parent and, as values of it, those columns on which a condition may be
     tested there instead.
+
+    An aggregate without groups has none: it is one row, whichever rows its parent has.
     """
-    if isinstance(relation, ops.Aggregate):
+    if isinstance(relation, ops.Aggregate) and relation.groups:
         return relation.parent, _columns(relation, relation.groups)
     if isinstance(relation, ops.Project) and all(map(is_rowwise, relation.values.values())):
         return relation.parent, _columns(relation, relation.values)

@@ -46,14 +46,22 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:e[+-]?[0-9]+)?")
 INT64_END = 2**63
 INT64_DIGITS = 19
 
-# A quoted value may be unterminated at the end of the line, even right after a backslash.
-IP = re.compile(
-    r"""(?:"[iI][pP]"|'[iI][pP]'|\b[iI][pP])"""
-    r"""[ \t\r\n\f\v]*:[ \t\r\n\f\v]*"""
-    r"""(?:"(?:[^"\\]|\\[\s\S]?)*"?|'(?:[^'\\]|\\[\s\S]?)*'?"""
-    r"""|[{\[][\s\S]*|[^,}\] \t\r\n\f\v]+)"""
+# A complete value stands before a bracket that closes its object, or before the next key, or
+# last. Whatever else mentions the key is masked to the end.
+_GAP = r"[ \t\r\n\f\v]*"
+_NAME = r"(?:[iI]|\\u00[46]9)(?:[pP]|\\u00[57]0)"
+_TEXT = r"""(?:"(?:[^"\\]|\\[\s\S])*"|'(?:[^'\\]|\\[\s\S])*')"""
+_COMPLETE = (
+    rf"""(?:"{_NAME}"|'{_NAME}'|(?P<open>[{{, ]){_NAME}){_GAP}:{_GAP}(?:{_TEXT}|[A-Za-z0-9_.+-]+)"""
+    rf"""(?={_GAP}(?:,{_GAP}(?:{_TEXT}|[A-Za-z_][A-Za-z0-9_]*){_GAP}:"""
+    rf"""|(?:,{_GAP})?(?:\Z|\}}[}}\] \t\r\n\f\v]*(?:,|\Z))))"""
 )
-MASKED_IP = '"ip":"***"'
+_MENTION = (
+    rf"""(?:(?P<bare>[{{, ])(?={_NAME}{_GAP}:)|["'\\]{{1,9}}|\\[bfnrt]|\\u[0-9A-Fa-f]{{4}}"""
+    rf"""|[^A-Za-z0-9_"'\\]|\A){_NAME}(?![A-Za-z0-9_])(?=[\s\S]*[^"'\\}}\] \t\r\n\f\v])[\s\S]*"""
+)
+IP = re.compile(f"{_COMPLETE}|{_MENTION}")
+MASKED_IP = r'\g<open>\g<bare>"ip":"***"'
 
 # Eats escapes left to right, whole pairs first, so group 1 is set by a lone surrogate only.
 ESCAPE = re.compile(

@@ -149,7 +149,19 @@ def test_lines_of_changed_and_vanished_files_are_not_told(target):
 def test_without_a_raw_folder_the_tables_are_explained(target):
     found = explain(SHOP, target.model_copy(update={"raw": None}), "revenue", "shop = 'a'")
     assert [step.name for step in found.steps] == ["mart.revenue", "staging.shops", "staging.sales"]
-    assert len(found.notes) == 2
+    assert found.notes == (
+        "No lines of raw_shops, raw_sales are told: no raw folder is known. "
+        "Name the raw folder: --raw DIR.",
+    )
+
+
+@pytest.mark.parametrize("raw", [Path("nowhere"), Remote("s3a://b/raw")])
+def test_missing_raw_folder_is_told_once_for_all_sources(target, raw):
+    found = explain(SHOP, target.model_copy(update={"raw": raw}), "revenue", "shop = 'a'")
+    why = f"{raw} is no folder" if isinstance(raw, Path) else f"{raw} is not on this machine"
+    assert found.notes == (
+        f"No lines of raw_shops, raw_sales are told: {why}. Name the raw folder: --raw DIR.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,6 +169,13 @@ def test_without_a_raw_folder_the_tables_are_explained(target):
     [
         ("revenu", None, "has no table 'revenu'. Did you mean 'revenue'?"),
         ("revenue.amont", None, "mart.revenue has no column 'amont'. Did you mean 'amount'?"),
+        ("raw_sales", None, "raw_sales is a source. Ask for a table that is built from it: st"),
+        ("raw_shops.city", None, "raw_shops is a source. Ask for a table that is built from it: "),
+        ("revenue", "", "--where is empty."),
+        ("revenue", " \n", "--where is empty."),
+        ("revenue", "shop, city", "--where 'shop, city': Invalid Input Error: "),
+        ("revenue", "true; select 1", "--where 'true; select 1': Parser Error: "),
+        ("revenue", "true FROM x", "--where 'true FROM x': Parser Error: "),
         ("revenue", "shop =", "--where 'shop =': Parser Error: "),
         ("revenue", "nothing = 1", "--where 'nothing = 1': Binder Error: "),
         ("revenue", "shop = 1", "--where 'shop = 1': Conversion Error: "),
@@ -167,6 +186,26 @@ def test_wrong_question_is_refused_in_one_line(target, model, where, told):
         explain(SHOP, target, model, where)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "false) UNION ALL SELECT 'x', 'y', 1, 2 WHERE (true",
+        "true); COPY (SELECT 1) TO '{file}'; SELECT (true",
+        "true); COPY (SELECT 1) TO '{file}' --",
+    ],
+)
+def test_condition_cannot_become_another_statement(target, tmp_path, where):
+    file = tmp_path / "written.csv"
+    with pytest.raises(ConfigError, match="Parser Error"):
+        explain(SHOP, target, "revenue", where.format(file=file))
+    assert not file.exists()
+
+
+def test_condition_may_hold_brackets_comments_and_semicolons_in_texts(target):
+    found = explain(SHOP, target, "revenue", "(shop || ');') = 'a);' -- of Oslo")
+    assert [row["shop"] for row in found.rows] == ["a"]
 
 
 def test_tables_of_other_code_are_not_explained(target, monkeypatch):

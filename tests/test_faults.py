@@ -29,7 +29,7 @@ STEPS = [
     ("after publish", 2),
     ("before ledger", 1),
 ]
-STEPS_ON_SPARK = [("after stage", 2), ("after move", 2), ("after publish", 2), ("before ledger", 1)]
+STEPS_ON_SPARK = [("after move", 2), ("before ledger", 1)]
 AS_ROOT = ("unshare", "--map-root-user", "--mount")
 """In a name space of its own, so that what is mounted there is gone with the process."""
 FULL_DISK = """

@@ -13,8 +13,8 @@ from pipelines.shop import SHOP, mart, raw, staging
 from playwright.sync_api import Page, sync_playwright
 
 from streampro.drawing import Drawing, Size, draw
-from streampro.graph import html, mermaid, svg, text
-from streampro.pipeline import Pipeline
+from streampro.graph import _ids, html, mermaid, svg, text
+from streampro.pipeline import Pipeline, TableName
 from streampro.viewing import PIPELINE
 
 NASTY = Pipeline("</title><script>alert(1)</script>", [raw, staging, mart])
@@ -84,6 +84,32 @@ def test_mermaid_of_a_column_shows_its_values_only() -> None:
         '    revenue_sales["mart.revenue.sales"]',
         "    sales__ --> revenue_sales",
     ]
+
+
+def test_mermaid_ids_are_numbers_where_names_will_not_do() -> None:
+    strange = {"größe": mart.revenue, "grüße": mart.revenue, "end": mart.revenue}
+    pipeline = Pipeline("strange", [raw, staging])
+    pipeline.models |= {
+        name: replace(each, table=TableName("mart", name)) for name, each in strange.items()
+    }
+    drawn = mermaid(pipeline).splitlines()
+    boxes = [line.partition("[")[0].strip() for line in drawn if '["' in line]
+    assert boxes == ["sales", "shops", "5", "6", "7"]
+    assert '    5["mart.größe"]' in drawn
+    assert [line.strip() for line in drawn if line.endswith(("> 5", "> 6", "> 7"))] == [
+        f"{table} --> {number}" for number in (5, 6, 7) for table in ("sales", "shops")
+    ]
+
+
+def test_mermaid_tells_columns_apart_whose_names_look_alike() -> None:
+    assert _ids(["a.b_c", "a_b.c", "a.b", "Class", "sales", "sales.*"]) == {
+        "a.b_c": "1",
+        "a_b.c": "2",
+        "a.b": "a_b",
+        "Class": "4",
+        "sales": "sales",
+        "sales.*": "sales__",
+    }
 
 
 def test_boxes_stand_below_their_inputs_and_do_not_overlap() -> None:

@@ -171,7 +171,10 @@ def test_counted_rows_are_those_that_the_table_has() -> None:
     [
         ("revenue.sale", "revenue has no column 'sale'. Did you mean 'sales'? Its columns: shop"),
         ("mart.revenu.sales", "no table 'mart.revenu'. Did you mean 'mart.revenue'? A column is"),
-        ("sales", "pipeline 'shop' has no table ''. A column is given as table.column."),
+        ("sale", "pipeline 'shop' has no table 'sale'. Did you mean 'sales'? A column is given"),
+        ("revenue", "revenue is a table. A column is given as table.column: revenue.shop, revenu"),
+        ("mart.revenue", "mart.revenue is a table. A column is given as table.column: mart.rev"),
+        ("raw_shops", "raw_shops is a source. A column is given as table.column: raw_shops.sho"),
     ],
 )
 def test_unknown_column_is_refused_with_the_one_that_may_be_meant(name: str, error: str) -> None:

@@ -7,6 +7,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
+from ibis.common.exceptions import IntegrityError
 
 from streampro.errors import PipelineError
 from streampro.provenance import Contribution, contributions
@@ -184,6 +185,14 @@ def test_one_row_joined_to_all_decides_as_a_whole(origin, ids, sales, shops):
     assert not unasked["sales"].decides_as_a_whole
 
 
+def test_one_row_that_leaves_out_others_decides_as_a_whole(origin, ids, sales, shops):
+    last = sales.aggregate(last=sales.id.max() - 4)
+    for known in (shops.semi_join(last, shops.id == last.last), shops.join(last, [("id", "last")])):
+        found = origin(known, [{"id": 2}], ["city"], sales=sales, shops=shops)
+        assert ids(found["shops"].rows) == [2]
+        assert (found["sales"].rows, found["sales"].decides_as_a_whole) == (None, True)
+
+
 def test_scalar_subquery_decides_as_a_whole(origin, ids, sales, shops):
     marked = shops.mutate(largest=sales.amount.max().as_scalar())
     found = origin(marked, [{"id": 2}], sales=sales, shops=shops)
@@ -224,9 +233,14 @@ def test_intersection_comes_from_both_and_difference_from_the_first(origin, ids,
     assert (found["shops"].rows, found["shops"].decides_as_a_whole) == (None, True)
 
 
-def test_rows_cut_off_by_a_limit_are_not_asked(origin, ids, sales):
+def test_rows_cut_off_by_a_limit_do_not_enter_but_all_rows_decide(origin, ids, sales, shops):
     best = sales.order_by(sales.amount.desc(), "id").limit(2).select("amount", "shop")
-    assert ids(origin(best, [{"amount": 10}], sales=sales)["sales"].rows) == [1]
+    found = origin(best, [{"amount": 10}], sales=sales)["sales"]
+    assert (ids(found.rows), found.decides_as_a_whole) == ([1], True)
+    beside = shops.join(best, shops.name == best.shop).select("city", "amount")
+    found = origin(beside, [{"city": "Oslo"}], ["city"], sales=sales, shops=shops)
+    assert found["sales"].decides_as_a_whole
+    assert not found["shops"].decides_as_a_whole
 
 
 def test_window_rows_decide(origin, ids, sales):
@@ -250,6 +264,57 @@ def test_row_is_found_by_what_a_window_says_of_it(origin, ids, sales):
     second = ranked.filter(ranked.place == 1).select("shop", "place")
     found = origin(second, [{"place": 1}, {"place": 0}], ["shop"], sales=sales)["sales"]
     assert (ids(found.rows), ids(found.deciding)) == ([2, 5], [1, 4])
+
+
+def test_group_is_found_by_its_place_among_the_groups(origin, ids, sales):
+    sums = sales.group_by("shop").aggregate(total=sales.amount.sum())
+    placed = sums.mutate(place=ibis.row_number().over(order_by=[ibis.desc("total"), "shop"]))
+    second = placed.filter(placed.place == 1).select("shop", "total")
+    found = origin(second, [{"shop": "b"}], sales=sales)["sales"]
+    assert (ids(found.rows), ids(found.deciding)) == ([3], [1, 2, 4, 5, 6])
+
+
+def test_joined_row_is_found_by_its_place_among_the_joined(origin, ids, sales, shops):
+    joined = sales.join(shops, sales.shop == shops.name).select("amount", "city", sale=sales.id)
+    placed = joined.mutate(place=ibis.row_number().over(order_by=ibis.desc("sale")))
+    last = placed.filter(placed.place == 0).select("sale", "city")
+    found = origin(last, [{"sale": 3}], sales=sales, shops=shops)
+    assert (ids(found["sales"].rows), ids(found["sales"].deciding)) == ([3], [1, 2])
+    assert (ids(found["shops"].rows), ids(found["shops"].deciding)) == ([2], [1])
+
+
+def test_projected_row_is_found_by_how_many_share_its_window(origin, ids, sales):
+    named = sales.select(name=sales.shop.upper(), price=sales.amount + 1)
+    counted = named.mutate(n=named.count().over(ibis.window(group_by="name")))
+    alone = counted.filter(counted.n == 1).select("name")
+    found = origin(alone, [{"name": "B"}, {"name": "A"}], sales=sales)["sales"]
+    assert ids(found.rows) == [3]
+    twice = counted.filter(counted.n > 1).select("name", "price")
+    found = origin(twice, [{"price": 11}], sales=sales)["sales"]
+    assert (ids(found.rows), ids(found.deciding)) == ([1], [2])
+
+
+@pytest.mark.parametrize("how", ["any", "all"])
+def test_one_row_of_all_that_is_not_null_comes_from_all(origin, ids, sales, how):
+    total = sales.aggregate(total=sales.amount.sum()).drop_null(["total"], how=how)
+    assert ids(origin(total, [{"total": 52}], sales=sales)["sales"].rows) == [1, 2, 3, 4, 5, 6]
+
+
+def test_one_row_of_all_that_is_filtered_out_comes_from_none(origin, ids, sales):
+    total = sales.aggregate(n=sales.count())
+    place = ibis.row_number().over(order_by="n")
+    kept = total.filter(total.n > 9).mutate(place=place)
+    assert ids(origin(kept, [{"place": 0}], sales=sales)["sales"].rows) == []
+
+
+def test_what_ibis_refuses_on_the_way_is_told(origin, sales, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise IntegrityError("they belong to another relation")
+
+    monkeypatch.setattr("streampro.provenance.narrowed", refuse)
+    top = sales.order_by("id").limit(2)
+    with pytest.raises(PipelineError, match="cannot be told: they belong to another relation"):
+        origin(top, [{"id": 1}], sales=sales)
 
 
 def test_unnested_row_comes_from_the_row_of_its_list(origin, ids, sales):

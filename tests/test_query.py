@@ -55,6 +55,12 @@ def test_compiled_sql_of_a_staging_model_reads_the_source_and_masks_secrets() ->
             "duckdb",
             "no model 'mart.user_session'. Did you mean 'user_sessions'?",
         ),
+        (
+            "events_rejected",
+            "duckdb",
+            "staging.events_rejected has no query of its own: it is split from that of 'events'.",
+        ),
+        ("staging.events_rejected", "spark", "Ask for events."),
         ("events", "polars", "there is no engine 'polars'; duckdb, spark."),
     ],
 )

@@ -91,8 +91,35 @@ class TestWithoutQuestionsOfItsOwn:
         assert [row["rule"] for row in now.warnings.rows] == ["orphan shop: not in shops.shop"]
         stale = content_of(SHOP, target, replace(done, code=done.code | {"revenue": "older"}))
         assert (stale.other_code, stale.warnings.rows) == (["revenue"], [])
+
+    def test_the_page_of_a_run_by_other_code_names_its_models(
+        self, target: Target, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done = run(ANSWERING, target)
+        monkeypatch.setattr(Pipeline, "code_hashes", lambda _: {**done.code, "cities": "newer"})
         told = page(ANSWERING, target)
-        assert "This run was built by other code than the pipeline's present one (cities)" in told
+        assert (
+            "This run was built by other code than the pipeline's present one (cities), so its "
+            "answers are shown as plain tables." in told
+        )
+        assert "Not built yet" not in told
+
+    def test_a_model_that_the_run_lacks_is_not_built_yet(self, target: Target) -> None:
+        done = run(ANSWERING, target, select="sales")
+        found = content_of(ANSWERING, target, done)
+        assert (found.missing, found.other_code) == (["shops", "revenue", "cities"], [])
+        told = page(ANSWERING, target)
+        assert "Not built yet: shops, revenue, cities." in told
+        assert "built by other code" not in told
+        assert "0 answers" not in told
+
+    def test_models_that_are_missing_and_models_of_other_code_are_told_apart(
+        self, target: Target
+    ) -> None:
+        done = run(SHOP, target)
+        stale = replace(done, code=done.code | {"revenue": "older"})
+        found = content_of(ANSWERING, target, stale)
+        assert (found.missing, found.other_code) == (["cities"], ["revenue"])
 
 
 class TestRefuses:

@@ -122,9 +122,7 @@ class DuckDBEngine(Staging):
                 self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
 
     def query(self, sql: str) -> pa.Table:
-        """Return the result of a query. Raises `ConfigError` for one that DuckDB refuses."""
-        if not sql.strip(" \t\r\n;"):
-            raise ConfigError("the query is empty.")
+        """Return the result of a statement. Raises `ConfigError` for one that DuckDB refuses."""
         try:
             return self.connection.execute(sql).to_arrow_table()
         except (duckdb.OperationalError, duckdb.InternalError) as error:
@@ -132,12 +130,26 @@ class DuckDBEngine(Staging):
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
 
+    def ask(self, query: str) -> pa.Table:
+        """Return the result of a user's query, which changes nothing here.
+
+        Raises `ConfigError` for one that DuckDB refuses, for several, and for what is no query.
+        """
+        if not query.strip(" \t\r\n;"):
+            raise ConfigError("the query is empty.")
+        _refuse_all_but_a_query(query)
+        return self.query(query)
+
     def chosen(self, rows: ir.Table, condition: str) -> ir.Table:
         """Return the rows of a table that was `read` which meet a condition, in DuckDB's SQL.
 
-        Raises `ConfigError` for a condition that DuckDB refuses.
+        Raises `ConfigError` for a condition that DuckDB refuses, and for one that is no expression.
         """
+        if not condition.strip():
+            raise ConfigError("--where is empty.")
         try:
+            with _errors("the query failed"):
+                duckdb.SQLExpression(condition)  # none closes the bracket below
             return self.keep(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
         except EngineError as error:
             if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
@@ -188,6 +200,17 @@ class DuckDBEngine(Staging):
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
         return [_data_file(row, rows.schema()) for row in written]
+
+
+def _refuse_all_but_a_query(sql: str) -> None:
+    """Raise `ConfigError` for several statements, and for one that writes or changes views."""
+    kinds = duckdb.StatementType
+    try:
+        asked = [each for each in duckdb.extract_statements(sql) if each.query]  # of PIVOT none
+    except duckdb.Error as error:
+        raise ConfigError(f"the query is wrong: {error}") from error
+    if len(asked) > 1 or any(each.type not in (kinds.SELECT, kinds.EXPLAIN) for each in asked):
+        raise ConfigError("one query at a time, and nothing but a query: SELECT ..., FROM ...")
 
 
 def _json_query(source: Source, found: text.Text, raw: Path) -> str:

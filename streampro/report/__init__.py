@@ -17,6 +17,7 @@ Without one the tables of the layer `answers` are shown as they are.
 
 from streampro.report.page import write_report
 from streampro.report.question import (
+    MOST_ROWS,
     Answers,
     Ask,
     Column,
@@ -30,6 +31,7 @@ from streampro.report.question import (
 )
 
 __all__ = [
+    "MOST_ROWS",
     "Answers",
     "Ask",
     "Column",

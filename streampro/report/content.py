@@ -39,13 +39,15 @@ class Content:
     """All that the page shows.
 
     Attributes:
-        other_code: models whose present code is not that of the run, or that it lacks.
+        missing: models that the run lacks.
+        other_code: models whose present code is not that of the run.
         samples: a group of lines per reject reason.
         terms: per answer's model the columns of its contract.
     """
 
     run: Run
     questions: Sequence[Question]
+    missing: Sequence[str]
     other_code: Sequence[str]
     terms: Mapping[str, Sequence[Term]]
     facts: Mapping[str, str]
@@ -75,6 +77,7 @@ def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None
     return Content(
         run=run,
         questions=questions,
+        missing=tables.missing,
         other_code=tables.other_code,
         terms={name: _terms(pipeline.models[name]) for name in asked},
         facts=_facts(run, books, spans),
@@ -103,7 +106,7 @@ def _questions(tables: RunTables, target: Target) -> list[Question]:
     published = [table for table in names if table.layer == ANSWERS]
     found = read_tables(tables.run, published, target)
     rows = {table.name: rows for table, rows in found.items()}
-    if pipeline.report and not tables.other_code:
+    if pipeline.report and tables.is_of_the_present:
         return list(resolve_name(pipeline.report)(rows, tables.ask))
     return [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]
 

@@ -24,16 +24,17 @@ from streampro.report.question import sortable, written
 def write_report(
     pipeline: Pipeline,
     target: Target,
-    out: Path = Path("report.html"),
+    out: Path | str = Path("report.html"),
     run_id: int | None = None,
     *,
     session: Any = None,
 ) -> Run:
     """Write the report of a run, the newest by default, to a file; return the run.
 
-    The same run gives the same bytes. Where the run was built by other code than the pipeline's,
-    answers are shown as plain tables, and the page says so. A local warehouse is read by DuckDB,
-    whoever wrote it, a remote one by the target's engine; `session` is a Spark session for that.
+    The same run gives the same bytes. Where the run lacks models or was built by other code than
+    the pipeline's, answers are shown as plain tables, and the page says so. A local warehouse is
+    read by DuckDB, whoever wrote it, a remote one by the target's engine; `session` is a Spark
+    session for that.
 
     Raises `ConfigError` where nothing was published, for an unknown run, the warehouse of another
     pipeline and a file that cannot be written, `WarehouseError` for a run that was cleaned or
@@ -47,9 +48,11 @@ def write_report(
         )
     page = _page(content_of(pipeline, target, run, session))
     try:
-        out.write_text(page, encoding="utf-8", newline="\n")
+        Path(out).write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise ConfigError(f"the report cannot be written to {out}: {error.strerror}.") from error
+        raise ConfigError(
+            f"the report cannot be written to {out}: {error.strerror or error}."
+        ) from error
     return run
 
 

@@ -20,7 +20,8 @@ class RunTables:
     """A run that can be asked.
 
     Attributes:
-        other_code: names of the models that the run lacks or built by other code than the present.
+        missing: names of the models that the run lacks.
+        other_code: names of the models that the run has from other code than the present.
     """
 
     def __init__(self, run: Run, pipeline: Pipeline, engine: Engine) -> None:
@@ -28,11 +29,18 @@ class RunTables:
         self.pipeline = pipeline
         self.engine = engine
         code = pipeline.code_hashes()
-        self.other_code = [name for name, digest in code.items() if run.code.get(name) != digest]
+        self.missing = [name for name in code if name not in run.code]
+        self.other_code = [name for name in code if run.code.get(name, code[name]) != code[name]]
+
+    @property
+    def is_of_the_present(self) -> bool:
+        """The run has every model of the pipeline, built by its present code."""
+        return not self.missing and not self.other_code
 
     def knows(self, name: str) -> bool:
         """Tell whether the run has a model as its contract now says."""
-        return name not in self.other_code and self.has(self.pipeline.models[name].table)
+        is_present = name not in self.missing and name not in self.other_code
+        return is_present and self.has(self.pipeline.models[name].table)
 
     def has(self, table: TableName) -> bool:
         """Tell whether the run has the table."""

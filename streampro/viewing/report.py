@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 
 from streampro.portable import count_if
 from streampro.report import (
+    MOST_ROWS,
     Answers,
     Ask,
     Column,
@@ -25,15 +26,17 @@ from streampro.viewing.stats import (
     Excess,
     Interval,
     Remainder,
-    excesses,
-    remainders,
     wilson,
 )
 from streampro.viewing.summary import (
-    UNKNOWN,
+    Judged,
     abnormal_sentence,
+    judged_values,
     left_sentence,
+    named,
+    ranked_genres,
     summarize,
+    value_name,
     verdict,
 )
 
@@ -43,6 +46,11 @@ _MOST_BARS = 20
 _MOST_COLUMNS = 12
 _MOST_LINES = 12
 _CELL_WIDTH = 30
+_GENRE_INTERVALS = {
+    "95 % interval": ("retained", "users"),
+    "95 % interval (3 days over)": ("retained (3 days over)", "3 days over"),
+}
+_VALUE_INTERVALS = {"95 % interval": ("dropoffs", "sessions")}
 AS_ASKED, OVER = "all users, as asked", "users whose 3 days are over"
 
 _WILSON = "The 95 % intervals are Wilson score intervals."
@@ -115,8 +123,7 @@ def _engagement(title: str, sentence: str, curve: Mapping[str, int]) -> Question
 
 
 def _retention(title: str, sentence: str, answer: Sequence[Mapping[str, Any]]) -> Question:
-    ranked = sorted(answer, key=_rank)
-    rows = [_genre(row) for row in ranked]
+    rows = [_genre(row) for row in ranked_genres(answer)]
     return Question(
         model="q2_retention",
         title=title,
@@ -149,35 +156,29 @@ def _retention(title: str, sentence: str, answer: Sequence[Mapping[str, Any]]) -
                         Column("came back (3 days over)", "share", "The fair comparison."),
                         Column("95 % interval (3 days over)", "interval"),
                     ),
-                    rows,
+                    _with_intervals(rows, _GENRE_INTERVALS),
                 ),
             ),
         ),
     )
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[float, int, str]:
-    return -(row["observable_retention_rate"] or 0), -row["users"], row["first_genre"] or UNKNOWN
-
-
 def _genre(row: Mapping[str, Any]) -> Row:
-    asked = wilson(row["retained_users"], row["users"])
-    fair = wilson(row["observable_retained_users"], row["observable_users"])
     return {
-        "genre": row["first_genre"] or UNKNOWN,
+        "genre": named(row["first_genre"]),
         "users": row["users"],
-        "came back": asked.share,
-        "95 % interval": _pair(asked),
+        "retained": row["retained_users"],
+        "came back": row["retention_rate"],
         "3 days over": row["observable_users"],
         "open": row["censored_users"],
-        "came back (3 days over)": fair.share,
-        "95 % interval (3 days over)": _pair(fair),
+        "retained (3 days over)": row["observable_retained_users"],
+        "came back (3 days over)": row["observable_retention_rate"],
     }
 
 
 def _drawn_genres(rows: Sequence[Row]) -> list[Row]:
     found = []
-    for row in rows:
+    for row in _with_intervals(rows, _GENRE_INTERVALS):
         name = {"name": row["genre"], "told": _people(row)}
         asked = {"share": row["came back"], "95 % interval": row["95 % interval"]}
         over = {
@@ -194,10 +195,8 @@ def _people(row: Row) -> str:
 
 
 def _dropoff(title: str, answer: Sequence[Mapping[str, Any]]) -> Question:
-    answer = sorted(answer, key=_name)
-    judged = excesses(answer)
-    left = {(each.dimension, each.value): each for each in remainders(answer, judged)}
-    pairs = sorted(zip(answer, judged, strict=True), key=_most_telling)
+    ranked, left = judged_values(answer)
+    pairs = sorted(ranked, key=_most_telling)
     rows = [_value(row, excess, left) for row, excess in pairs]
     by_dimension = {
         dimension: [row for row in rows if row["dimension"] == dimension]
@@ -228,18 +227,14 @@ def _dropoff(title: str, answer: Sequence[Mapping[str, Any]]) -> Question:
     )
 
 
-def _most_telling(pair: tuple[Mapping[str, Any], Excess]) -> tuple[Any, ...]:
+def _most_telling(pair: Judged) -> tuple[Any, ...]:
     """Sort the abnormal first, then what could be tested, each from the highest rate down, then
     the rest from the most sessions down.
     """
     row, excess = pair
     is_tested = excess.adjusted_p_value is not None
-    weight = row["dropoff_rate"] if is_tested else row["sessions"]
-    return len(row["dimension"]), not excess.is_abnormal, not is_tested, -weight, _name(row)
-
-
-def _name(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["dimension"], row[OS] or UNKNOWN, row[VERSION] or UNKNOWN
+    weight = 0 if is_tested else row["sessions"]
+    return len(row["dimension"]), not excess.is_abnormal, not is_tested, -weight
 
 
 def _value(
@@ -248,14 +243,13 @@ def _value(
     left: Mapping[tuple[str, str | None], Remainder],
 ) -> Row:
     dimension = row["dimension"]
-    names = {name: row[name] or UNKNOWN for name in dimension.split(" x ")}
-    rate = wilson(row["dropoff_sessions"], row["sessions"])
+    names = {name: named(row[name]) for name in dimension.split(" x ")}
     return names | {
         "dimension": dimension,
-        "value": " ".join(names.values()),
+        "value": value_name(row),
         "sessions": row["sessions"],
-        "under 10 s": rate.share,
-        "95 % interval": _pair(rate),
+        "dropoffs": row["dropoff_sessions"],
+        "under 10 s": row["dropoff_rate"],
         "points above the rest": excess.difference,
         "adjusted p": excess.adjusted_p_value,
         "verdict": verdict(excess, left.get((dimension, row.get(dimension)))) or None,
@@ -273,7 +267,8 @@ def _finding(row: Row) -> str:
 
 def _bars(title: str, dimension: str, rows: list[Row]) -> Figure:
     shown = _most_sessions(rows, "value", _MOST_BARS)
-    drawn = [_drawn_value(row) for row in rows if row["value"] in shown]
+    kept = [row for row in rows if row["value"] in shown]
+    drawn = [_drawn_value(row) for row in _with_intervals(kept, _VALUE_INTERVALS)]
     return Figure(
         title=title,
         chart=charts.bars(sorted(drawn, key=lambda row: -row["share"]), rows[0]["overall"])
@@ -292,7 +287,10 @@ def _map(rows: list[Row]) -> Figure:
     versions = _most_sessions(rows, VERSION, _MOST_COLUMNS)
     systems = _most_sessions(rows, OS, _MOST_LINES)
     drawn = [row for row in rows if row[VERSION] in versions and row[OS] in systems]
-    cells = [_drawn_value(row) | {"column": row[VERSION], "line": row[OS]} for row in drawn]
+    cells = [
+        _drawn_value(row) | {"column": row[VERSION], "line": row[OS]}
+        for row in _with_intervals(drawn, _VALUE_INTERVALS)
+    ]
     return Figure(
         title="Drop-off by operating system and app version",
         chart=charts.heat_map(cells, sorted(versions, key=_natural), systems) if rows else None,
@@ -317,7 +315,7 @@ def _values_table(name: str, rows: Sequence[Row]) -> Table:
             Column("adjusted p", "p_value", "Null for what is too small to be tested."),
             Column("verdict", "mark"),
         ),
-        [{name: row["value"]} | row for row in rows],
+        _with_intervals([{name: row["value"]} | row for row in rows], _VALUE_INTERVALS),
     )
 
 
@@ -354,6 +352,18 @@ def _drawn(row: Row) -> Row:
         return row
     low, high = interval
     return row | {"low": low, "high": high, "interval": f"{low:.1%} to {high:.1%}"}
+
+
+def _with_intervals(rows: Sequence[Row], counts: Mapping[str, tuple[str, str]]) -> list[Row]:
+    """Return rows with 95 % intervals by name, of the part and the whole that `counts` names.
+
+    Those that the page does not hold have none, since scipy takes 0.3 ms for one.
+    """
+    held = [
+        row | {name: _pair(wilson(row[part], row[whole])) for name, (part, whole) in counts.items()}
+        for row in rows[:MOST_ROWS]
+    ]
+    return held + [row | dict.fromkeys(counts) for row in rows[MOST_ROWS:]]
 
 
 def _told(interval: Interval) -> Row:

@@ -1,6 +1,8 @@
+from itertools import permutations
+
 import pytest
 
-from streampro.viewing.summary import summarize
+from streampro.viewing.summary import named, summarize
 
 NOBODY = {"users": 0, "reached_users": 0, "reached_rate": None}
 BOTH = "device_os x app_version"
@@ -17,6 +19,26 @@ def row(dimension, system, version, n, d, all_n=4000, all_d=500):
     counts |= {"all_sessions": all_n, "all_dropoff_sessions": all_d, "all_users": all_n}
     names = {"dimension": dimension, "device_os": system, "app_version": version}
     return names | counts | squares
+
+
+def genre(name, users, observable=0, retained=0):
+    """Build a row of q2_retention in which only observable users came back."""
+    return {
+        "first_genre": name,
+        "users": users,
+        "retained_users": retained,
+        "retention_rate": retained / users,
+        "observable_users": observable,
+        "observable_retained_users": retained,
+        "observable_retention_rate": retained / observable if observable else None,
+        "censored_users": users - observable,
+    }
+
+
+def retention(*rows):
+    answers = {"q1_engagement": [NOBODY], "q2_retention": list(rows), "q3_dropoff": []}
+    _, sentence, table = summarize(answers)[1]
+    return sentence, [cells["first genre"] for cells in table]
 
 
 @pytest.fixture
@@ -86,3 +108,80 @@ def test_what_rounds_to_nothing_has_no_minus(dropoff):
         row(BOTH, "Android", "5.2", 10_000, 2_001, 40_000, 5_000),
     )
     assert "Android: +5.0 points above the rest, +0.0 without Android 5.2." in sentence
+
+
+def test_best_genre_leads_with_the_users_it_is_told_of():
+    sentence, _ = retention(genre("A", 9, 8, 3), genre("B", 1300, 1200, 600))
+    assert sentence == "B leads: 50.0% of the 1,200 users whose 3 days are over came back."
+    sentence, _ = retention(genre("A", 1, 1, 1))
+    assert sentence == "A leads: 100.0% of the 1 user whose 3 days are over came back."
+
+
+def test_genres_that_share_the_best_rate_lead_together_in_any_order_of_rows():
+    rows = [genre("Tiny", 1, 1, 1), genre("Big", 9, 4, 4), genre(None, 9, 2, 2), genre("Z", 9, 9)]
+    for given in permutations(rows):
+        assert retention(*given) == (
+            "Big, unknown and Tiny lead: 100.0% of their 7 users whose 3 days are over came back.",
+            ["Big", "unknown", "Tiny", "Z"],
+        )
+
+
+def test_genres_alike_are_in_order_of_their_names_the_unknown_last():
+    rows = [genre(None, 9, 9, 3), genre("zoo", 9, 9, 3), genre("Ads", 9, 9, 3)]
+    assert retention(*rows)[1] == ["Ads", "zoo", "unknown"]
+
+
+def test_genres_of_which_nothing_is_known_yet_come_after_those_to_which_nobody_came_back():
+    sentence, genres = retention(genre("New", 50), genre("A", 10, 10), genre("B", 5, 5))
+    assert sentence == "Nobody came back of the 15 users whose 3 days are over."
+    assert genres == ["A", "B", "New"]
+    assert retention(genre("New", 50))[0] == "No user's 3 days are over yet."
+
+
+def test_order_of_rows_does_not_change_what_is_said_of_dropoff(dropoff):
+    alike = [row("device_os", name, None, 2000, 200) for name in ("b", "a", None)]
+    large = row("device_os", "c", None, 4000, 400, 8000, 1000)
+    _, marks = dropoff(*alike, large)
+    assert list(marks) == ["c", "a", "b", "unknown"]
+    said = dropoff(*ROWS)
+    assert dropoff(*ROWS[::-1]) == said
+    assert list(dropoff(*ROWS[::-1])[1]) == list(said[1])
+
+
+def test_only_the_worst_combinations_and_the_abnormal_ones_are_shown(dropoff):
+    usual = [row(BOTH, "iOS", f"{n}", 29, 20 + n, 40_000, 5_000) for n in range(6)]
+    sentence, marks = dropoff(*usual, row(BOTH, "Android", "9", 1000, 300, 40_000, 5_000))
+    assert list(marks) == ["iOS 5", "iOS 4", "iOS 3", "iOS 2", "iOS 1", "Android 9"]
+    assert sentence.endswith("The combination with the lowest rate is not shown.")
+
+
+class Alone(dict):
+    """A row that may not be compared: of each with each, 20,000 combinations took seconds."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise AssertionError("rows were compared")
+
+
+def test_combinations_are_not_compared_with_each_other(dropoff):
+    rows = [Alone(row(BOTH, "iOS", f"{n}", 29, 3, 10**6, 10**5)) for n in range(2_000)]
+    sentence, marks = dropoff(*rows)
+    assert sentence.endswith("The 1,995 combinations with the lowest rates are not shown.")
+    assert len(marks) == 5
+
+
+def test_a_value_called_unknown_is_not_the_unknown_one(dropoff):
+    _, marks = dropoff(
+        row(BOTH, None, "9", 1000, 100),
+        row(BOTH, "unknown", "9", 1000, 90),
+        row(BOTH, '"unknown"', "9", 1000, 80),
+        row(BOTH, "", "9", 1000, 70),
+    )
+    assert list(marks) == ["unknown 9", '"unknown" 9', '""unknown"" 9', '"" 9']
+    assert retention(genre(None, 5, 4, 2), genre("unknown", 5, 4, 1))[1] == ["unknown", '"unknown"']
+
+
+def test_names_of_different_values_differ():
+    values = [None, "unknown", '"unknown"', '""unknown""', "", '"', '""', "Unknown", "x", '"x"']
+    assert len({named(value) for value in values}) == len(values)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from streampro.report import write_report
+from streampro.report.question import MOST_ROWS
 from streampro.viewing import PIPELINE
-from streampro.viewing.answers import OS, VERSION
+from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION
 from streampro.viewing.mart import fact_user_session
 from streampro.viewing.report import OVER, questions, watch_curve
 
@@ -121,34 +122,102 @@ def test_curve_of_nobody_is_zero(engine):
     assert set(row.values()) == {0}
 
 
-def test_genres_are_ranked_by_the_fair_comparison_and_null_is_unknown():
-    def genre(name, users, retained, observable, observable_retained):
-        return {
-            "first_genre": name,
-            "users": users,
-            "retained_users": retained,
-            "retention_rate": retained / users,
-            "observable_users": observable,
-            "observable_retained_users": observable_retained,
-            "observable_retention_rate": observable_retained / observable if observable else None,
-            "censored_users": users - observable,
-        }
+def genre(name, users, retained, observable, observable_retained):
+    return {
+        "first_genre": name,
+        "users": users,
+        "retained_users": retained,
+        "retention_rate": retained / users,
+        "observable_users": observable,
+        "observable_retained_users": observable_retained,
+        "observable_retention_rate": observable_retained / observable if observable else None,
+        "censored_users": users - observable,
+    }
 
-    q2 = [genre("A", 10, 8, 4, 1), genre(None, 10, 2, 4, 2), genre("New", 3, 3, 0, 0)]
+
+def dropoff(dimension, system, version, n, d):
+    """Build a row of q3_dropoff; every session has a user of its own."""
+    row = {"dimension": dimension, OS: system, VERSION: version, "dropoff_rate": d / n}
+    row |= dict.fromkeys(("sessions", "sum_sessions_squared", "sum_sessions_all_sessions"), n)
+    row |= {"dropoff_sessions": d} | {
+        f"sum_{name}": d
+        for name in (
+            *("dropoff_squared", "sessions_dropoff", "sessions_all_dropoff"),
+            *("dropoff_all_sessions", "dropoff_all_dropoff"),
+        )
+    }
+    row |= dict.fromkeys(("all_sessions", "all_users", "all_sum_sessions_squared"), 40_000)
+    names = ("all_dropoff_sessions", "all_sum_dropoff_squared", "all_sum_sessions_dropoff")
+    return row | dict.fromkeys(names, 5_000)
+
+
+def asked(retention=(), dropoffs=()):
     curve = dict.fromkeys(("users", *(f"reached_{s}s" for s in (5, 10, 30, 60, 120))), 0)
     q1 = [{"users": 0, "reached_users": 0, "reached_rate": None}]
-    answers = {"q1_engagement": q1, "q2_retention": q2, "q3_dropoff": []}
-    _, retention, _ = questions(answers, lambda _: [curve])
-    [figure] = retention.figures
+    answers = {"q1_engagement": q1, "q2_retention": retention, "q3_dropoff": dropoffs}
+    return questions(answers, lambda _: [curve])
+
+
+def drawn(figure):
+    [rows] = figure.chart.to_dict()["datasets"].values()
+    return rows
+
+
+def test_genres_are_ranked_by_the_fair_comparison_and_null_is_unknown():
+    q2 = [genre("A", 10, 8, 4, 1), genre(None, 10, 2, 4, 2), genre("New", 3, 3, 0, 0)]
+    [figure] = asked(q2)[1].figures
     shown = ("genre", "users", "came back", "3 days over", "open", "came back (3 days over)")
     assert [tuple(row[name] for name in shown) for row in figure.table.rows] == [
         ("unknown", 10, 0.2, 4, 6, 0.5),
         ("A", 10, 0.8, 4, 6, 0.25),
         ("New", 3, 1.0, 0, 3, None),
     ]
-    drawn = figure.chart.to_dict()["datasets"]
-    [rows] = drawn.values()
-    assert [row["name"] for row in rows if row["series"] == OVER] == ["unknown", "A"]
+    assert [row["name"] for row in drawn(figure) if row["series"] == OVER] == ["unknown", "A"]
+
+
+def test_sentence_names_the_genres_that_chart_and_table_begin_with():
+    q2 = [genre("Tiny", 1, 1, 1, 1), genre("Big", 500, 500, 500, 500)]
+    for given in (q2, q2[::-1]):
+        retention = asked(given)[1]
+        [figure] = retention.figures
+        assert retention.answer.startswith("Big and Tiny lead: 100.0% of their 501 users")
+        assert [row["genre"] for row in figure.table.rows] == ["Big", "Tiny"]
+        assert [row["name"] for row in drawn(figure) if row["series"] == OVER] == ["Big", "Tiny"]
+
+
+def test_a_value_called_unknown_has_a_bar_and_a_cell_beside_the_unknown_one():
+    q3 = [dropoff(OS, name, None, 50, d) for name, d in ((None, 20), ("unknown", 10))]
+    q3 += [
+        dropoff(OS_BY_VERSION, name, version, 40, d)
+        for name, version, d in ((None, None, 9), ("unknown", None, 8), (None, "unknown", 7))
+    ]
+    q2 = [genre(None, 9, 8, 9, 8), genre("unknown", 9, 7, 9, 7)]
+    _, retention, abnormal = asked(q2, q3)
+    [genres] = retention.figures
+    assert {row["label"].split("\x1f")[0] for row in drawn(genres)} == {"unknown", '"unknown"'}
+    bars, _, cells = abnormal.figures
+    assert [(row["name"], row["share"]) for row in drawn(bars)] == [
+        ("unknown", 0.4),
+        ('"unknown"', 0.2),
+    ]
+    assert {(row["line"], row["column"]): row["share"] for row in drawn(cells)} == {
+        ("unknown", "unknown"): 9 / 40,
+        ('"unknown"', "unknown"): 8 / 40,
+        ("unknown", '"unknown"'): 7 / 40,
+    }
+
+
+def test_rows_that_the_page_holds_or_draws_have_their_interval_and_no_others():
+    q3 = [dropoff(OS_BY_VERSION, "A", f"{n}", 29 + n, 5) for n in range(MOST_ROWS + 100)]
+    q2 = [genre(f"{n}", 900 - n, 3, 30, 2) for n in range(MOST_ROWS + 100)]
+    _, retention, abnormal = asked(q2, q3)
+    [genres], cells = retention.figures, abnormal.figures[2]
+    for figure in (genres, cells):
+        names = [column.name for column in figure.table.columns if column.kind == "interval"]
+        assert all(row[name] for row in figure.table.shown for name in names)
+        assert all(row["low"] < row["share"] < row["high"] for row in drawn(figure))
+        beyond = figure.table.rows[MOST_ROWS:]
+        assert [row[name] for row in beyond for name in names] == [None] * 100 * len(names)
 
 
 def test_same_run_gives_the_same_bytes(sample_run, sample, tmp_path):
