@@ -19,7 +19,8 @@ dev: .venv/installed-dev browser  ## the same with everything that tests and che
 browser:  ## install Debian's Chromium, which looks at the report, where there is none
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { \
 	  echo "The tests of the report need Chromium: install it, then run make again." >&2; exit 1; }
 
 run: $(RUNTIME)  ## run the pipeline on data/sample, print the answers, write report.html (TARGET=local)
