@@ -218,7 +218,7 @@ class Build:
         return replace(change, keys=self.state.count(keys), **changes.counted(found))
 
     def _split(self, model: Model, inputs: dict[str, ir.Table]) -> Quarantined:
-        secret = self.pipeline.sources[self._source(model)].secret
+        secret = self.pipeline.source_of(model).secret
         return self.engine.quarantine(model, outcomes(model, model(**inputs), secret))
 
     def _keep_books(
@@ -229,7 +229,7 @@ class Build:
         accepted: int,
         repeated: int = 0,
     ) -> None:
-        source = self._source(model)
+        source = self.pipeline.source_of(model).name
         account = _books(source, self.inputs.counted(source, mode), split, accepted, repeated)
         account.check()
         self.books.append(account)
@@ -259,10 +259,6 @@ class Build:
         before = self.engine.fetch(self.state.published_rows(model)).to_pylist()
         after = self.engine.fetch(staged.data).to_pylist()
         return changes.moves(str(model.table), key_of(model.contract), before, after)
-
-    def _source(self, model: Model) -> str:
-        [source] = (name for name in model.inputs if name in self.pipeline.sources)
-        return source
 
     def _is_compared(self, model: Model) -> bool:
         """Tell whether a table that was computed anew is compared with what it was: one that

@@ -7,6 +7,7 @@ from streampro.changes import Mode
 from streampro.contract import schema_of
 from streampro.errors import PipelineError, number_of
 from streampro.inputs import Inputs
+from streampro.nullability import may_be_null
 from streampro.pipeline import Model
 from streampro.state import Moved, State
 
@@ -62,7 +63,7 @@ def _refuse_to_break_readers(model: Model, state: State) -> None:
     told += [
         f"{name} is {now[name]}, but was {kind}"
         for name, kind in was.items()
-        if name in now and now[name].copy(nullable=True) != kind.copy(nullable=True)
+        if name in now and may_be_null(now)[name] != may_be_null(was)[name]
     ]
     if told:
         raise PipelineError(

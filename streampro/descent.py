@@ -246,8 +246,7 @@ class Descent:
         if self._is_accepted(table):
             kept = rows.filter(reason.isnull() | (reason == DUPLICATE))
             return kept.select(*schema_of(model.contract))
-        [source] = (name for name in model.inputs if name in self.pipeline.sources)
-        line = masked(rows.raw_line, self.pipeline.sources[source].secret)
+        line = masked(rows.raw_line, self.pipeline.source_of(model).secret)
         kept = rows.filter(reason.notnull() & (reason != DUPLICATE))
         return kept.mutate(raw_line=line).select(*REJECT_COLUMNS)
 

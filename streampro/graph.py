@@ -261,15 +261,9 @@ def _quoted(label: str) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from streampro.pages import environment
 
-    environment = Environment(
-        loader=PackageLoader("streampro"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shortened"] = shortened
-    environment.globals["box_height"] = BOX_HEIGHT
-    return environment.get_template(template).render(values)
+    jinja = environment("streampro")
+    jinja.filters["shortened"] = shortened
+    jinja.globals["box_height"] = BOX_HEIGHT
+    return jinja.get_template(template).render(values)

@@ -21,6 +21,7 @@ from streampro.contract import Rejected, schema_of
 from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
 from streampro.history import PublishedTable, Run
 from streampro.lineage import Lineage
+from streampro.nullability import may_be_null
 from streampro.origins import ROWS, Column
 from streampro.pipeline import Model, Pipeline, TableName
 
@@ -166,7 +167,7 @@ class _Teller:
         contract = Rejected if table == model.rejected else model.contract
         columns = contract.to_schema().columns
         told = {name: spec.description for name, spec in columns.items()}
-        types = {name: kind.copy(nullable=True) for name, kind in schema_of(contract).items()}
+        types = may_be_null(schema_of(contract))
         facets: dict[str, DatasetFacet] = {"schema": _schema(types, told)}
         published = run.table(table) if run else None
         if run is None or published is None:

@@ -1,5 +1,6 @@
 """Where null enters a column, read off the expression, without engine or data."""
 
+import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -7,6 +8,11 @@ _KEEPS_NULL = (ops.Alias, ops.Cast)
 _HAS_NO_ROW_AT_THE_EDGE = (ops.Lag, ops.Lead)
 _FILLS_LEFT = ("right", "outer")
 _FILLS_RIGHT = ("left", "outer", "asof")
+
+
+def may_be_null(schema: ibis.Schema) -> ibis.Schema:
+    """Return a schema in which any column may be null, to compare or to tell types alone."""
+    return ibis.schema({name: kind.copy(nullable=True) for name, kind in schema.items()})
 
 
 def origin_of_null(table: ir.Table, column: str) -> str | None:

@@ -154,6 +154,11 @@ class Pipeline:
             found += [built.table, built.rejected] if built.quarantine else [built.table]
         return found
 
+    def source_of(self, model: Model) -> Source:
+        """Return the source whose books a quarantine model keeps."""
+        [name] = (name for name in model.inputs if name in self.sources)
+        return self.sources[name]
+
     def answers(self) -> list[Model]:
         """Return the models of the layer `answers`."""
         return [built for built in self.models.values() if built.table.layer == ANSWERS]

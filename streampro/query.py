@@ -18,6 +18,7 @@ from streampro.engines.duckdb import DuckDBEngine
 from streampro.engines.physical import COMPILERS, compiled_query
 from streampro.errors import ConfigError, WarehouseError, did_you_mean
 from streampro.history import Run
+from streampro.nullability import may_be_null
 from streampro.pipeline import ANSWERS, Model, Pipeline, TableName
 from streampro.quarantine import outcomes
 
@@ -133,8 +134,7 @@ def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
     built = _model(pipeline, model)
     rows = built(**{name: _input(pipeline, name) for name in built.inputs})
     if built.quarantine:
-        [source] = (name for name in built.inputs if name in pipeline.sources)
-        rows = outcomes(built, rows, pipeline.sources[source].secret)
+        rows = outcomes(built, rows, pipeline.source_of(built).secret)
     return compiled_query(engine, rows)
 
 
@@ -158,8 +158,7 @@ def _input(pipeline: Pipeline, name: str) -> ir.Table:
     """Return an input as an engine gives it to a model: any column may be null."""
     source, model = pipeline.sources.get(name), pipeline.models.get(name)
     schema = source.schema if source else schema_of(pipeline.models[name].contract)
-    nullable = {column: kind.copy(nullable=True) for column, kind in schema.items()}
-    return ibis.table(nullable, name=name, database=model.table.layer if model else None)
+    return ibis.table(may_be_null(schema), name=name, database=model.table.layer if model else None)
 
 
 def read_tables(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import ibis.expr.types as ir
 
@@ -13,6 +12,7 @@ from streampro.engine import Engine, Staged
 from streampro.engines import delta
 from streampro.errors import ConfigError, WarehouseError
 from streampro.history import PublishedTable, Run
+from streampro.nullability import may_be_null
 from streampro.pipeline import Model, Pipeline, TableName
 
 
@@ -138,7 +138,7 @@ class State:
     def difference(self, model: Model, then: int, now: ir.Table) -> Moved | None:
         """Compare rows with an older version, one by one; for tables that are not large."""
         old = self._read(model.table, then)
-        if _types(old) != _types(now):
+        if {**may_be_null(old.schema())} != {**may_be_null(now.schema())}:
             return Moved(None)
         rows = self.engine.keep(changes.difference(old.select(*now.columns), now))
         return Moved(rows) if self.count(rows) else None
@@ -165,7 +165,3 @@ class State:
     def _read(self, table: TableName, version: int) -> ir.Table:
         self.refuse_damaged(table, version)
         return self.engine.read(table, version)
-
-
-def _types(table: ir.Table) -> dict[str, Any]:
-    return {name: kind.copy(nullable=True) for name, kind in table.schema().items()}

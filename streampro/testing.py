@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    import ibis
     import ibis.expr.types as ir
-    import pyarrow as pa
 
     from streampro.config import Target
     from streampro.contract import Contract
@@ -66,17 +64,22 @@ class Workbench:
         import pyarrow as pa
 
         from streampro.contract import schema_of
+        from streampro.nullability import may_be_null
         from streampro.pipeline import Model
 
         schema = schema_of(contract.contract if isinstance(contract, Model) else contract)
         given = [dict(row) for row in rows]
         if unknown := {column for row in given for column in row} - {*schema.names}:
             raise ValueError(f"the contract has no column {', '.join(sorted(unknown))}.")
-        return self.engine.load(pa.Table.from_pylist(given, schema=_nullable(schema)), schema, name)
+        types = may_be_null(schema).to_pyarrow()
+        return self.engine.load(pa.Table.from_pylist(given, schema=types), schema, name)
 
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         """Return the rows of an expression, values of the types that the expression says."""
-        return list(self.engine.fetch(table).cast(_nullable(table.schema())).to_pylist())
+        from streampro.nullability import may_be_null
+
+        types = may_be_null(table.schema()).to_pyarrow()
+        return list(self.engine.fetch(table).cast(types).to_pylist())
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
         """Run a pipeline as a target says, but on the engine under test; options as of `run`."""
@@ -173,13 +176,6 @@ def engine(
     session = request.getfixturevalue("spark") if request.param == "spark" else None
     with connect(target, session) as found:
         yield Workbench(found, session)
-
-
-def _nullable(schema: "ibis.Schema") -> "pa.Schema":
-    """Return a schema for Arrow in which any column may be null, as test rows leave columns out."""
-    import pyarrow as pa
-
-    return pa.schema([(field.name, field.type) for field in schema.to_pyarrow()])
 
 
 def _counted(rows: list[dict[str, Any]], columns: Sequence[str]) -> Counter[str]:

@@ -40,6 +40,7 @@ LAYERS = (
         "lint",
         "nullability",
         "origins",
+        "pages",
         "portable",
         "provenance",
         "rowwise",

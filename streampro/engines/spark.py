@@ -23,6 +23,7 @@ from streampro.engines.session import Session
 from streampro.engines.spark_files import Files, escaped
 from streampro.engines.staging import Staging
 from streampro.errors import EngineError, SourceError
+from streampro.nullability import may_be_null
 from streampro.pipeline import Model, Source, TableName
 
 _TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
@@ -185,8 +186,7 @@ class SparkEngine(Staging):
 
         As in a view of DuckDB's, no column is known to have no nulls.
         """
-        kinds = {column: kind.copy(nullable=True) for column, kind in schema.items()}
-        return ibis.table(kinds, name=self._name(rows, name))
+        return ibis.table(may_be_null(schema), name=self._name(rows, name))
 
     def _name(self, rows: Any, name: str | None = None) -> str:
         self.counter += 1

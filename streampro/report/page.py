@@ -9,12 +9,12 @@ from typing import Any
 
 import altair as alt
 import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.history import Run
+from streampro.pages import environment
 from streampro.pipeline import Pipeline
 from streampro.query import published_run, readable_run
 from streampro.report.content import Content, content_of
@@ -57,16 +57,10 @@ def write_report(
 
 
 def _page(content: Content) -> str:
-    environment = Environment(
-        loader=PackageLoader("streampro.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"written": written, "sortable": sortable}
+    jinja = environment("streampro.report")
+    jinja.filters |= {"written": written, "sortable": sortable}
     script = _asset("page.js")
-    return environment.get_template("page.html").render(
+    return jinja.get_template("page.html").render(
         report=content,
         style=_asset("page.css"),
         library=drawing_library(),

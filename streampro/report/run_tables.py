@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from streampro.config import Remote, Target
 from streampro.engine import Engine, connect
 from streampro.history import Run
+from streampro.nullability import may_be_null
 from streampro.pipeline import Pipeline, TableName
 
 
@@ -54,7 +54,7 @@ class RunTables:
 
     def rows(self, asked: ir.Table) -> list[dict[str, Any]]:
         """Return the few rows of an expression, values of the types that the expression says."""
-        types = pa.schema([(field.name, field.type) for field in asked.schema().to_pyarrow()])
+        types = may_be_null(asked.schema()).to_pyarrow()
         return list(self.engine.fetch(asked).cast(types).to_pylist())
 
     def ask(self, question: Callable[..., ir.Table]) -> list[dict[str, Any]]:
