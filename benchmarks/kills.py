@@ -18,12 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from streampro import history
 from streampro.config import Target
-from streampro.query import sql
-from streampro.runner import run
+from streampro.execution.runner import run
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
+from streampro.warehouse import ledger
+from streampro.warehouse.snapshot import sql
 
 _LONGEST_S = {"duckdb": 6.0, "spark": 40.0}
 """A run on these files takes three to five seconds, with the start of Python; on Spark 25 to 40."""
@@ -99,7 +99,7 @@ def start_and_kill(target: Target, after_s: float) -> int:
 
 def seen(target: Target) -> tuple[int, dict[str, tuple[int, str]]]:
     """Return the newest run and per table its rows and an order-free digest of them."""
-    newest = history.newest(target.warehouse)
+    newest = ledger.newest(target.warehouse)
     assert newest
     queries = ", ".join(
         f"(SELECT {{'n': count(*), 'd': sum(hash(t::VARCHAR))::VARCHAR}} FROM {item.table} t) "

@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as f
+from pyspark.sql import DataFrame, SparkSession, Window, functions as f
 
 from streampro.config import SparkSettings
-from streampro.engines.session import Session
+from streampro.engines.spark.session import Session
 
 _EVENT = (
     "account_id",

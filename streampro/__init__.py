@@ -10,137 +10,89 @@ run = streampro.run(PIPELINE, target)
 rows = streampro.sql("select * from answers.q1_engagement", target).to_pylist()
 ```
 
-Names are imported on first use, so that the command line starts fast.
+Public are the names imported below; each is imported on first use, so that the command line
+starts fast.
 """
 
+import ast
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streampro.certificate import Certificate
-    from streampro.config import Target, load_target
-    from streampro.contract import Contract, Instant, column, rule
+    from streampro.config import Target as Target, load_target as load_target
     from streampro.errors import (
-        BooksError,
-        ConfigError,
-        ContractError,
-        DataError,
-        EngineError,
-        IncrementalError,
-        ParityError,
-        PipelineError,
-        SourceError,
-        StreamProError,
-        WarehouseError,
+        BooksError as BooksError,
+        ConfigError as ConfigError,
+        ContractError as ContractError,
+        DataError as DataError,
+        EngineError as EngineError,
+        IncrementalError as IncrementalError,
+        ParityError as ParityError,
+        PipelineError as PipelineError,
+        SourceError as SourceError,
+        StreamProError as StreamProError,
+        WarehouseError as WarehouseError,
     )
-    from streampro.explanation import Explanation, explain
-    from streampro.history import Plan, Run, runs
-    from streampro.incremental import check_incremental
-    from streampro.parity import prove
-    from streampro.pipeline import (
-        DUPLICATE,
-        REJECT_COLUMNS,
-        UNREADABLE,
-        Model,
-        Pipeline,
-        Source,
-        model,
+    from streampro.execution.progress import Watcher as Watcher
+    from streampro.execution.runner import plan as plan, run as run
+    from streampro.lineage.explain import Explanation as Explanation, explain as explain
+    from streampro.modeling.contract import (
+        Contract as Contract,
+        Instant as Instant,
+        column as column,
+        rule as rule,
     )
-    from streampro.quarantine import one_row_per_key
-    from streampro.query import Published, published, spark_session, sql
-    from streampro.report.page import write_report
-    from streampro.retention import Cleaned, clean, rollback
-    from streampro.runner import plan, run
-    from streampro.watcher import Watcher
-
-_HOME = {
-    "certificate": ("Certificate",),
-    "config": ("Target", "load_target"),
-    "contract": ("Contract", "Instant", "column", "rule"),
-    "errors": (
-        "BooksError",
-        "ConfigError",
-        "ContractError",
-        "DataError",
-        "EngineError",
-        "IncrementalError",
-        "ParityError",
-        "PipelineError",
-        "SourceError",
-        "StreamProError",
-        "WarehouseError",
-    ),
-    "explanation": ("Explanation", "explain"),
-    "history": ("Plan", "Run", "runs"),
-    "incremental": ("check_incremental",),
-    "parity": ("prove",),
-    "pipeline": (
-        "DUPLICATE",
-        "REJECT_COLUMNS",
-        "UNREADABLE",
-        "Model",
-        "Pipeline",
-        "Source",
-        "model",
-    ),
-    "quarantine": ("one_row_per_key",),
-    "query": ("Published", "published", "spark_session", "sql"),
-    "report": ("write_report",),
-    "retention": ("Cleaned", "clean", "rollback"),
-    "runner": ("plan", "run"),
-    "watcher": ("Watcher",),
-}
-
-__all__ = [  # noqa: RUF022  (in the order of the modules they live in)
-    "Certificate",
-    "Target",
-    "load_target",
-    "Contract",
-    "Instant",
-    "column",
-    "rule",
-    "BooksError",
-    "ConfigError",
-    "ContractError",
-    "DataError",
-    "EngineError",
-    "IncrementalError",
-    "ParityError",
-    "PipelineError",
-    "SourceError",
-    "StreamProError",
-    "WarehouseError",
-    "Explanation",
-    "explain",
-    "Plan",
-    "Run",
-    "runs",
-    "check_incremental",
-    "prove",
-    "DUPLICATE",
-    "REJECT_COLUMNS",
-    "UNREADABLE",
-    "Model",
-    "Pipeline",
-    "Source",
-    "model",
-    "one_row_per_key",
-    "Published",
-    "published",
-    "spark_session",
-    "sql",
-    "write_report",
-    "Cleaned",
-    "clean",
-    "rollback",
-    "plan",
-    "run",
-    "Watcher",
-]
+    from streampro.modeling.model import (
+        DUPLICATE as DUPLICATE,
+        REJECT_COLUMNS as REJECT_COLUMNS,
+        UNREADABLE as UNREADABLE,
+        Model as Model,
+        model as model,
+    )
+    from streampro.modeling.pipeline import Pipeline as Pipeline
+    from streampro.modeling.quarantine import one_row_per_key as one_row_per_key
+    from streampro.modeling.source import Source as Source
+    from streampro.proofs.certificate import Certificate as Certificate
+    from streampro.proofs.check_incremental import check_incremental as check_incremental
+    from streampro.proofs.prove import prove as prove
+    from streampro.report.page import write_report as write_report
+    from streampro.warehouse.ledger import Plan as Plan, Run as Run, runs as runs
+    from streampro.warehouse.retention import (
+        Cleaned as Cleaned,
+        clean as clean,
+        rollback as rollback,
+    )
+    from streampro.warehouse.snapshot import (
+        Published as Published,
+        published as published,
+        spark_session as spark_session,
+        sql as sql,
+    )
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(import_module(f"streampro.{module}"), name)
-    raise AttributeError(f"module 'streampro' has no attribute {name!r}")
+    if name == "__all__":
+        return [*_homes()]
+    if name not in _homes():
+        raise AttributeError(f"module 'streampro' has no attribute {name!r}")
+    return getattr(import_module(_homes()[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_homes()]
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Return the module of every public name, as the imports for type checkers state it."""
+    loader: Any = __spec__.loader
+    tree = ast.parse(loader.get_data(__file__))
+    imports = [
+        each
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for each in block.body
+        if isinstance(each, ast.ImportFrom) and each.module
+    ]
+    return {alias.name: str(each.module) for each in imports for alias in each.names}

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from streampro.config import Target
-    from streampro.contract import Contract
-    from streampro.engine import Engine
-    from streampro.history import Plan, Run
-    from streampro.pipeline import Model, Pipeline
+    from streampro.engines.protocol import Engine
+    from streampro.modeling.contract import Contract
+    from streampro.modeling.model import Model
+    from streampro.modeling.pipeline import Pipeline
+    from streampro.warehouse.ledger import Plan, Run
 
 Row = Mapping[str, Any]
 ENGINES = ("duckdb", "spark")
@@ -63,9 +64,9 @@ class Workbench:
         """
         import pyarrow as pa
 
-        from streampro.contract import schema_of
-        from streampro.nullability import may_be_null
-        from streampro.pipeline import Model
+        from streampro.expressions.nulls import may_be_null
+        from streampro.modeling.contract import schema_of
+        from streampro.modeling.model import Model
 
         schema = schema_of(contract.contract if isinstance(contract, Model) else contract)
         given = [dict(row) for row in rows]
@@ -76,20 +77,20 @@ class Workbench:
 
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         """Return the rows of an expression, values of the types that the expression says."""
-        from streampro.nullability import may_be_null
+        from streampro.expressions.nulls import may_be_null
 
         types = may_be_null(table.schema()).to_pyarrow()
         return list(self.engine.fetch(table).cast(types).to_pylist())
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
         """Run a pipeline as a target says, but on the engine under test; options as of `run`."""
-        from streampro.runner import run
+        from streampro.execution.runner import run
 
         return run(pipeline, self._own(target), session=self.session, **options)
 
     def plan(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Plan":
         """Plan a run on the engine under test; options as of `plan`."""
-        from streampro.runner import plan
+        from streampro.execution.runner import plan
 
         return plan(pipeline, self._own(target), session=self.session, **options)
 
@@ -157,7 +158,7 @@ def engines_of(config: pytest.Config) -> list[str]:
 def spark() -> Iterator[Any]:
     """A Spark session with Delta Lake, one for the whole test run."""
     from streampro.config import SparkSettings
-    from streampro.engines.session import Session
+    from streampro.engines.spark.session import Session
 
     session = Session(SparkSettings(master="local[2]", settings={**_SMALL}))
     yield session.spark
@@ -170,7 +171,7 @@ def engine(
 ) -> Iterator[Workbench]:
     """The engine under test."""
     from streampro.config import Target
-    from streampro.engine import connect
+    from streampro.engines.registry import connect
 
     target = Target(name="test", engine=request.param, warehouse=tmp_path_factory.mktemp("engine"))
     session = request.getfixturevalue("spark") if request.param == "spark" else None

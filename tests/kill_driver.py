@@ -13,13 +13,13 @@ from typing import Any
 
 from pipelines.shop import SHOP
 
-from streampro import history
 from streampro.config import Target
-from streampro.engines.delta import DataFile
-from streampro.engines.duckdb import DuckDBEngine
-from streampro.engines.spark import SparkEngine
-from streampro.engines.spark_files import Files
-from streampro.runner import run
+from streampro.engines.duckdb.engine import DuckDBEngine
+from streampro.engines.spark.engine import SparkEngine
+from streampro.engines.spark.files import Files
+from streampro.execution.runner import run
+from streampro.storage.statistics import DataFile
+from streampro.warehouse import ledger
 
 ENGINES: dict[str, Any] = {"duckdb": DuckDBEngine, "spark": SparkEngine}
 
@@ -48,7 +48,7 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "stage": (ENGINES[engine], "stage"),
         "publish": (ENGINES[engine], "publish"),
         "move": (Files, "move") if engine == "spark" else (DataFile, "moved_to"),
-        "ledger": (history, "append"),
+        "ledger": (ledger, "append"),
     }
     die(*places[what], int(number), after=when == "after")
     target = Target(name="test", engine=engine, raw=Path(raw), warehouse=Path(warehouse))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from streampro.cli import cli
 from streampro.config import DuckDBSettings, OpenLineageSettings, SparkSettings, Target
-from streampro.contract import Contract, Rejected, key_of, schema_of
+from streampro.modeling.contract import Contract, Rejected, key_of, schema_of
 from streampro.viewing import PIPELINE
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"

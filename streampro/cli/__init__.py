@@ -11,7 +11,16 @@ from typing import NoReturn
 
 import click
 
-from streampro.cli import asking, building, history, starting
+from streampro.cli.check import check
+from streampro.cli.explain import explain
+from streampro.cli.graph import graph
+from streampro.cli.history import clean, history, rollback
+from streampro.cli.plan import plan
+from streampro.cli.prove import prove
+from streampro.cli.report import report
+from streampro.cli.run import run_command
+from streampro.cli.sql import sql
+from streampro.cli.start import demo, generate, init
 from streampro.errors import StreamProError
 
 
@@ -22,10 +31,10 @@ def cli() -> None:
 
 
 for _command in (
-    *(building.run_command, building.plan, building.check, building.prove),
-    *(asking.sql, asking.explain, asking.graph, asking.report),
-    *(history.history, history.rollback, history.clean),
-    *(starting.init, starting.generate, starting.demo),
+    *(run_command, plan, check, prove),
+    *(sql, explain, graph, report),
+    *(history, rollback, clean),
+    *(init, generate, demo),
 ):
     cli.add_command(_command)
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from streampro.cli.options import load, open_target, options
-from streampro.output import print_json, print_past_run
+from streampro.console.output import print_json, print_past_run
 
 
 @click.command()
@@ -14,7 +14,7 @@ from streampro.output import print_json, print_past_run
 @options("warehouse", "pipeline")
 def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     """List the published runs, the newest first, or tell all of one: RUN, by its number."""
-    from streampro import history as library
+    from streampro.warehouse import ledger as library
 
     if run_id is not None:
         print_past_run(*load(**options), run_id, as_json)
@@ -27,7 +27,7 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     if not runs:
         click.echo(f"{target.warehouse} has no published run yet.", err=True)
         return
-    from streampro.console import show_runs
+    from streampro.console.runs import show_runs
 
     show_runs(str(target.warehouse), runs)
 
@@ -41,8 +41,8 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
 
     The next run goes on from there: it reads the files that came after RUN anew.
     """
-    from streampro import retention
-    from streampro.console import show_moves
+    from streampro.console.runs import show_moves
+    from streampro.warehouse import retention
 
     target, pipeline = load(**options)
     done = retention.rollback(target, run_id, pipeline)
@@ -62,8 +62,8 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
 
     These runs stay in the history, but can no longer be asked or rolled back to.
     """
-    from streampro import retention
-    from streampro.console import show_cleaned
+    from streampro.console.runs import show_cleaned
+    from streampro.warehouse import retention
 
     found = retention.clean(open_target(**options), keep, dry_run=not yes)
     if not found:

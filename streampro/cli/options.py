@@ -11,7 +11,7 @@ from streampro.errors import ConfigError
 
 if TYPE_CHECKING:
     from streampro.config import Target
-    from streampro.pipeline import Pipeline
+    from streampro.modeling.pipeline import Pipeline
 
 DEFAULT_PIPELINE = "streampro.viewing:PIPELINE"
 
@@ -71,7 +71,7 @@ def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
     """
     from pkgutil import resolve_name
 
-    from streampro.pipeline import Pipeline
+    from streampro.modeling.pipeline import Pipeline
 
     target = open_target(*args, **options)
     sys.path.insert(0, str(Path.cwd()))

@@ -1,1 +1,1 @@
-"""The only modules that import an engine or a storage library."""
+"""What computes: the protocol that every engine implements, and a folder per engine."""

@@ -1,6 +1,7 @@
 """Rows staged as parquet files that no table names yet: the same on every engine."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,11 +10,12 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Location
-from streampro.contract import Contract, Rejected, schema_of
-from streampro.engine import Quarantined, Staged
-from streampro.engines.delta import DataFile
-from streampro.pipeline import Model, TableName
-from streampro.quarantine import rejected_lines, tally
+from streampro.engines.protocol import Quarantined, Staged
+from streampro.modeling.contract import Contract, Rejected, schema_of
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.quarantine import rejected_lines, tally
+from streampro.storage import delta
+from streampro.storage.statistics import DataFile, Move, move_locally
 
 
 class Staging(ABC):
@@ -70,3 +72,23 @@ class Staging(ABC):
     def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)
         return Staged(table, contract, rows, self._scan(files, schema_of(contract)), files)
+
+
+def publish(
+    warehouse: Location,
+    staged: Sequence[Staged],
+    run: int,
+    onto: int | None = None,
+    move: Move = move_locally,
+) -> int:
+    """Make staged files of one table its content, as `delta.commit` does; return the version."""
+    table, contract = staged[0].table, staged[0].contract
+    return delta.commit(
+        warehouse / table.layer / table.name,
+        [file for each in staged for file in each.payload],
+        delta.published_schema(contract),
+        contract.to_schema().description or "",
+        run,
+        onto,
+        move,
+    )

@@ -9,16 +9,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from streampro import graph, history
 from streampro.config import Target
-from streampro.contract import key_of, schema_of
-from streampro.history import Run
-from streampro.pipeline import ANSWERS, Model, Pipeline, TableName
-from streampro.quarantine import Books
-from streampro.query import read_tables
+from streampro.lineage import graph
+from streampro.modeling.contract import key_of, schema_of
+from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import Books
 from streampro.report import quality
 from streampro.report.question import Column, Figure, Kind, Question, Rows, Table, written
 from streampro.report.run_tables import RunTables, reading
+from streampro.warehouse import ledger
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import read_tables
 
 _BYTES_PER_MB = 1e6
 _SHOWN_CODE = 12
@@ -65,7 +67,7 @@ class Content:
 
 def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None) -> Content:
     """Return what the page shows of a run that can be read."""
-    runs = history.runs(target.warehouse)
+    runs = ledger.runs(target.warehouse)
     with reading(target, session) as engine:
         tables = RunTables(run, pipeline, engine)
         questions = _questions(tables, target)

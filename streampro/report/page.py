@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from streampro.config import Target
 from streampro.errors import ConfigError
-from streampro.history import Run
+from streampro.modeling.pipeline import Pipeline
 from streampro.pages import environment
-from streampro.pipeline import Pipeline
-from streampro.query import published_run, readable_run
 from streampro.report.content import Content, content_of
 from streampro.report.question import sortable, written
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import published_run, readable_run
 
 
 def write_report(

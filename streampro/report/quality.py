@@ -7,17 +7,18 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from streampro.contract import (
+from streampro.modeling.contract import (
     audit,
     event_time_of,
     reference_rule,
     references_of,
     rules_of,
 )
-from streampro.history import Run, Warned
-from streampro.pipeline import REJECT_COLUMNS, Model, Pipeline
-from streampro.quarantine import Books
+from streampro.modeling.model import REJECT_COLUMNS, Model
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import Books
 from streampro.report.run_tables import RunTables
+from streampro.warehouse.ledger import Run, Warned
 
 SAMPLES = 3
 """Lines that are shown of a reject reason."""

@@ -10,10 +10,12 @@ from typing import Any
 import ibis.expr.types as ir
 
 from streampro.config import Remote, Target
-from streampro.engine import Engine, connect
-from streampro.history import Run
-from streampro.nullability import may_be_null
-from streampro.pipeline import Pipeline, TableName
+from streampro.engines.protocol import Engine
+from streampro.engines.registry import connect
+from streampro.expressions.nulls import may_be_null
+from streampro.modeling.model import TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.warehouse.ledger import Run
 
 
 class RunTables:

@@ -1,6 +1,6 @@
 """The viewing pipeline of a video platform, StreamPro's first user."""
 
-from streampro.pipeline import Pipeline
+from streampro import Pipeline
 from streampro.viewing import answers, intermediate, mart, raw, staging
 
 PIPELINE = Pipeline(

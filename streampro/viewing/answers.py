@@ -4,8 +4,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, column, rule
-from streampro.pipeline import model
+from streampro import Contract, column, model, rule
 from streampro.portable import count_if, ratio
 
 OS, VERSION = "device_os", "app_version"

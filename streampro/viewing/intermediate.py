@@ -4,8 +4,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, Instant, column, rule
-from streampro.pipeline import model
+from streampro import Contract, Instant, column, model, rule
 from streampro.portable import bounded_sum, earliest
 
 _OF_EARLIEST_EVENT = (

@@ -4,8 +4,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Instant, column, rule
-from streampro.pipeline import model
+from streampro import Instant, column, model, rule
 from streampro.viewing.intermediate import UserSessions
 
 ENGAGED_AFTER_S = 30

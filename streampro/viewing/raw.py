@@ -2,7 +2,7 @@
 loaded: events carry `device` and `device_os`, the only device facts that a question needs.
 """
 
-from streampro.pipeline import Source
+from streampro import Source
 
 _EVENT_FIELDS = (
     "timestamp",

@@ -21,13 +21,7 @@ from streampro.report import (
 from streampro.viewing import charts
 from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION
 from streampro.viewing.mart import ENGAGED_AFTER_S
-from streampro.viewing.stats import (
-    FEWEST_SESSIONS,
-    Excess,
-    Interval,
-    Remainder,
-    wilson,
-)
+from streampro.viewing.stats import FEWEST_SESSIONS, Excess, Interval, Remainder, wilson
 from streampro.viewing.summary import (
     Judged,
     abnormal_sentence,

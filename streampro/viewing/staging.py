@@ -4,10 +4,8 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, Instant, column
-from streampro.pipeline import REJECT_COLUMNS, UNREADABLE, model
+from streampro import REJECT_COLUMNS, UNREADABLE, Contract, Instant, column, model, one_row_per_key
 from streampro.portable import strip, to_date, to_integer, to_utc
-from streampro.quarantine import one_row_per_key
 
 _TEXT = (
     "account_id",

@@ -16,13 +16,14 @@ from pipelines.shop import SALES, SHOP, write_raw
 from pipelines.shop.raw import raw_sales, raw_shops
 
 import streampro
-from streampro import history
 from streampro.config import Remote, SparkSettings, Target
-from streampro.engine import Engine, connect
-from streampro.engines.spark_files import Files
+from streampro.engines.protocol import Engine
+from streampro.engines.registry import connect
+from streampro.engines.spark.files import Files
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
-from streampro.pipeline import Source
-from streampro.runner import run
+from streampro.execution.runner import run
+from streampro.modeling.source import Source
+from streampro.warehouse import ledger
 
 ODD = "a+b%20 c%[1]{x,y}#? ñ日'"
 REVENUE = [("a", "Oslo", 2, 15), ("b", "Rome", 1, 7)]
@@ -72,7 +73,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 
 @pytest.fixture(scope="module")
-def done(target: Target, caller: Any) -> history.Run:
+def done(target: Target, caller: Any) -> ledger.Run:
     return run(SHOP, target, session=caller)
 
 
@@ -89,7 +90,7 @@ def reader(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eng
 
 
 def test_callers_session_does_the_work_and_stays_as_it_was(
-    done: history.Run, target: Target, caller: Any
+    done: ledger.Run, target: Target, caller: Any
 ) -> None:
     assert done.engine == "spark"
     assert {name: caller.conf.get(name) for name in CALLERS_OWN} == CALLERS_OWN
@@ -100,7 +101,7 @@ def test_callers_session_does_the_work_and_stays_as_it_was(
 
 
 def test_running_application_is_used_without_being_given(
-    done: history.Run, target: Target, caller: Any
+    done: ledger.Run, target: Target, caller: Any
 ) -> None:
     from pyspark.sql import SparkSession
 
@@ -117,7 +118,7 @@ def test_session_without_delta_is_refused_with_what_to_do() -> None:
     told = subprocess_of(
         "from pyspark.sql import SparkSession\n"
         "from streampro.config import Target\n"
-        "from streampro.engine import connect\n"
+        "from streampro.engines.registry import connect\n"
         "spark = SparkSession.builder.master('local[1]').config('spark.ui.enabled', 'false')"
         ".getOrCreate()\n"
         "try:\n    connect(Target(name='test', engine='spark'), spark)\n"
@@ -141,7 +142,7 @@ def test_missing_pyspark_is_told_with_what_to_install() -> None:
         "            return super().find_spec(name, path, target)\n"
         "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
         "from streampro.config import Target\n"
-        "from streampro.engine import connect\n"
+        "from streampro.engines.registry import connect\n"
         "connect(Target(name='test', engine='spark'))\n"
     )
     assert told.stderr.splitlines()[-1] == (
@@ -153,7 +154,7 @@ def test_missing_pyspark_is_told_with_what_to_install() -> None:
 def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
     told = subprocess_of(
         "import os\nfrom streampro.config import SparkSettings\n"
-        "from streampro.engines.session import Session\n"
+        "from streampro.engines.spark.session import Session\n"
         "session = Session(SparkSettings(master='local[1]'))\n"
         "place = session.spark.conf.get('spark.sql.warehouse.dir')\n"
         "session.spark.sql('create schema s')\n"
@@ -173,7 +174,7 @@ def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
 def test_master_that_makes_no_sense_is_told_in_one_line() -> None:
     told = subprocess_of(
         "from streampro.config import SparkSettings, Target\n"
-        "from streampro.engine import connect\n"
+        "from streampro.engines.registry import connect\n"
         "settings = SparkSettings(master='nonsense')\n"
         "connect(Target(name='test', engine='spark', spark=settings))\n"
     )
@@ -187,7 +188,7 @@ def test_master_that_makes_no_sense_is_told_in_one_line() -> None:
 
 
 def test_new_session_on_a_warehouse_knows_its_tables(
-    done: history.Run, target: Target, spark: Any
+    done: ledger.Run, target: Target, spark: Any
 ) -> None:
     forget(spark)
     found = streampro.spark_session(target)
@@ -203,7 +204,7 @@ def test_new_session_on_a_warehouse_knows_its_tables(
 
 
 def test_catalog_follows_the_warehouse(
-    done: history.Run, target: Target, tmp_path: Path, spark: Any
+    done: ledger.Run, target: Target, tmp_path: Path, spark: Any
 ) -> None:
     other = Target(
         name="other", raw=write_raw(tmp_path / "raw", SALES * 2), warehouse=tmp_path / "w"
@@ -216,7 +217,7 @@ def test_catalog_follows_the_warehouse(
 
 
 def test_catalog_forgets_a_warehouse_that_is_gone(
-    done: history.Run, target: Target, spark: Any, tmp_path: Path
+    done: ledger.Run, target: Target, spark: Any, tmp_path: Path
 ) -> None:
     forget(spark)
     other = target.model_copy(update={"warehouse": tmp_path / "other"})
@@ -226,7 +227,7 @@ def test_catalog_forgets_a_warehouse_that_is_gone(
 
 
 def test_managed_table_of_the_same_name_is_left_alone(
-    done: history.Run, target: Target, spark: Any
+    done: ledger.Run, target: Target, spark: Any
 ) -> None:
     forget(spark)
     spark.sql("create schema if not exists mart")
@@ -255,9 +256,7 @@ def forget(spark: Any) -> None:
 # Places
 
 
-def test_names_of_files_are_told_as_they_are(
-    done: history.Run, target: Target, caller: Any
-) -> None:
+def test_names_of_files_are_told_as_they_are(done: ledger.Run, target: Target, caller: Any) -> None:
     assert target.raw
     assert {file.path for file in done.inputs} == {path.name for path in target.raw.iterdir()}
     place = f"{target.warehouse}/staging/sales_rejected"
@@ -308,7 +307,7 @@ def test_remote_places(tmp_path: Path, spark: Any) -> None:
     assert {file.path for file in first.inputs} == {path.name for path in raw.iterdir()}
     (raw / "shops.csv").write_text("shop,city\nb,Ulm\n")
     second = run(SHOP, target, session=spark, full_refresh=True)
-    assert [each.run_id for each in history.runs(target.warehouse)] == [1, 2]
+    assert [each.run_id for each in ledger.runs(target.warehouse)] == [1, 2]
     assert {item.version for item in second.tables} == {1}
     assert revenue(spark) == [("a", None, 2, 15), ("b", "Ulm", 1, 7)]
     with connect(target, spark) as engine:
@@ -411,7 +410,7 @@ def test_failed_run_leaves_nothing_staged_and_nothing_published(
     with pytest.raises(ContractError, match=r"mart\.revenue broke 1 rule: amount.*in 1 rows"):
         run(SHOP, target, session=spark)
     assert staged(target) == []
-    assert history.runs(target.warehouse) == []
+    assert ledger.runs(target.warehouse) == []
     assert [*tmp_path.glob("w/*/*/_delta_log")] == []
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from streampro.config import Target
-from streampro.contract import schema_of
-from streampro.history import Run
-from streampro.pipeline import DUPLICATE, Model
-from streampro.quarantine import Books, outcomes
-from streampro.query import sql
-from streampro.runner import run
+from streampro.execution.runner import run
+from streampro.modeling.contract import schema_of
+from streampro.modeling.model import DUPLICATE, Model
+from streampro.modeling.quarantine import Books, outcomes
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import sql
 
 USERS = "user_id,signup_date,subscription_tier,age_group,gender\n"
 VIDEOS = "video_id,title,genre,duration_seconds\n"

@@ -8,10 +8,9 @@ from inspect import Parameter, Signature, signature
 
 import oracle
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from streampro.runner import run
+from streampro.execution.runner import run
 from streampro.viewing import PIPELINE
 from streampro.viewing.answers import q1_engagement, q2_retention, q3_dropoff
 from streampro.viewing.intermediate import user_sessions

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streampro.contract import schema_of
+from streampro.modeling.contract import schema_of
 from streampro.viewing.intermediate import UserSessions, user_sessions
 from streampro.viewing.mart import fact_user_session
 

@@ -7,13 +7,13 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
-from streampro.contract import key_of, schema_of
-from streampro.engines import delta
-from streampro.explanation import explain
-from streampro.provenance import Contribution, contributions
-from streampro.query import sql
+from streampro.expressions.rows import Contribution, contributions
+from streampro.lineage.explain import explain
+from streampro.modeling.contract import key_of, schema_of
+from streampro.storage import delta
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
+from streampro.warehouse.snapshot import sql
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 ASKED = {

@@ -7,7 +7,7 @@ import pytest
 
 from streampro.config import Target
 from streampro.errors import SourceError
-from streampro.runner import run
+from streampro.execution.runner import run
 from streampro.viewing import PIPELINE
 from streampro.viewing.staging import events, users, videos
 

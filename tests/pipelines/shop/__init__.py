@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.shop import mart, raw, staging
 
-from streampro.pipeline import Pipeline
+from streampro.modeling.pipeline import Pipeline
 
 SHOP = Pipeline("shop", [raw, staging, mart])
 

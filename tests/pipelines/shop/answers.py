@@ -3,8 +3,8 @@
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, column
-from streampro.pipeline import model
+from streampro.modeling.contract import Contract, column
+from streampro.modeling.model import model
 from streampro.portable import ratio
 
 

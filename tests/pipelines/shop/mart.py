@@ -1,8 +1,8 @@
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, column, rule
-from streampro.pipeline import model
+from streampro.modeling.contract import Contract, column, rule
+from streampro.modeling.model import model
 
 
 class Revenue(Contract):

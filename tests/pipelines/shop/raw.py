@@ -1,4 +1,4 @@
-from streampro.pipeline import Source
+from streampro.modeling.source import Source
 
 raw_sales = Source(
     name="raw_sales",

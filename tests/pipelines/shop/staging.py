@@ -2,8 +2,8 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from streampro.contract import Contract, column
-from streampro.pipeline import REJECT_COLUMNS, model
+from streampro.modeling.contract import Contract, column
+from streampro.modeling.model import REJECT_COLUMNS, model
 from streampro.portable import to_date, to_integer
 
 

@@ -1,0 +1,60 @@
+"""`streampro sql`: ask the published tables."""
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from streampro.cli.options import load, open_target, options
+from streampro.console.output import print_rows
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+@click.option("--compiled", "model", metavar="MODEL", help="Print the SQL that computes a model.")
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    help="With --compiled: whose SQL; default: that of the target.",
+)
+@options("warehouse", "pipeline")
+def sql(
+    query: str | None,
+    run_id: int | None,
+    form: str,
+    model: str | None,
+    engine: str | None,
+    **options: Any,
+) -> None:
+    """Ask the published tables, named layer.table, with DuckDB's SQL.
+
+    With --compiled print the SQL that an engine gets for a model instead; it is not started.
+    """
+    from streampro.warehouse import snapshot as library
+
+    _refuse_misfits(model, query)
+    if model is not None:
+        target, pipeline = load(**options)
+        click.echo(library.compiled(pipeline, model, engine or target.engine))
+    else:
+        print_rows(library.sql(query or "", open_target(**options), run_id), form)
+
+
+def _refuse_misfits(model: str | None, query: str | None) -> None:
+    """Refuse a call that would have to pass over a part of what was given."""
+    if (model is None) == (query is None):
+        raise click.UsageError("give either a QUERY or --compiled MODEL.")
+    context = click.get_current_context()
+    for option in ("run_id", "form") if model is not None else ("engine",):
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            [name] = (each.opts[0] for each in context.command.params if each.name == option)
+            raise click.UsageError(f"{name} does not go with {'--compiled' if model else 'QUERY'}.")

@@ -1,0 +1,88 @@
+"""What commands print on stdout: rows, and runs with their answers, for people or programs."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streampro.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streampro.config import Target
+    from streampro.modeling.pipeline import Pipeline
+    from streampro.warehouse.ledger import Run
+
+_TABLE_ROWS = 200
+"""Rows that are shown as a table; the other formats have no limit."""
+
+
+def print_rows(table: Any, form: str) -> None:
+    """Print an Arrow table as `csv`, `parquet`, `json` or, cut to its first rows, `table`."""
+    if form == "csv":
+        from pyarrow import csv
+
+        csv.write_csv(table, sys.stdout.buffer)
+    elif form == "parquet":
+        if sys.stdout.isatty():
+            raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
+        from pyarrow import parquet
+
+        parquet.write_table(table, sys.stdout.buffer)
+    elif form == "json":
+        print_json(table.to_pylist())
+    else:
+        from streampro.console.tables import show_table
+
+        show_table("", table.slice(0, _TABLE_ROWS).to_pylist())
+        if len(table) > _TABLE_ROWS:
+            click.echo(
+                f"{_TABLE_ROWS} of {len(table):,} rows are shown; --format csv has them all.",
+                err=True,
+            )
+
+
+def print_json(value: Any) -> None:
+    """Print JSON; instants and days as ISO 8601."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))
+
+
+def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
+    """Print a run and the answers as it published them."""
+    from streampro.warehouse.snapshot import read_tables
+
+    asked = {change.table for change in run.changes}
+    tables = [model.table for model in pipeline.answers() if str(model.table) in asked]
+    answers = {table.name: rows for table, rows in read_tables(run, tables, target).items()}
+    if as_json:
+        print_json({"run": run.to_json(), "answers": answers})
+        return
+    from streampro.console.runs import show_answers, show_run
+
+    show_run(run)
+    show_answers(answers, pipeline)
+
+
+def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json: bool) -> None:
+    """Print all that is known of a run, and the answers as it published them."""
+    from streampro.warehouse import snapshot
+
+    run = snapshot.published_run(target, run_id)
+    found = snapshot.answers(target, run)
+    answers = None if found is None else {table.name: rows for table, rows in found.items()}
+    if as_json:
+        print_json({"run": run.to_json(), "answers": answers})
+        return
+    from streampro.console.runs import show_answers, show_past_run
+
+    show_past_run(run)
+    if answers is None:
+        click.echo(f"Run {run_id} was cleaned: its answers cannot be read any more.", err=True)
+        return
+    code = pipeline.code_hashes()
+    is_same = all(run.code.get(model.name) == code[model.name] for model in pipeline.answers())
+    show_answers(answers, pipeline if is_same else None)
+
+
+def _json_value(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

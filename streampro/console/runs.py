@@ -1,0 +1,260 @@
+"""Runs, plans and proofs as a person sees them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from rich.markup import escape
+
+from streampro.console.tables import Cells, show_table, stdout
+from streampro.modeling.contract import key_of
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import Books
+from streampro.proofs.certificate import Certificate
+from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.ledger import Plan, Run, Warned
+from streampro.warehouse.retention import Cleaned
+
+_SILENT_FOR_S = 1.0
+_POLL_EVERY_S = 0.1
+_PIPED_WIDTH = 160
+_FILES = 20
+_MOVES = 20
+_COLUMNS = 4
+"""Lines of a plan that are shown."""
+
+
+def show_run(run: Run) -> None:
+    """Print what a run built, the books of its sources and its warnings."""
+    built = [item for item in run.tables if item.seconds is not None]
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    rejected = {item.table: item.rows for item in built if item.table.endswith("_rejected")}
+    if not built:
+        told = "nothing that the tables are built from changed"
+        stdout().print(f"Run {run.run_id}: {told} ({seconds:.1f} s)", highlight=False)
+        return
+    show_table(
+        f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
+        [
+            {
+                "table": item.table,
+                "rows": f"{item.rows:,}",
+                "rejected": f"{rejected[item.table + '_rejected']:,}"
+                if item.table + "_rejected" in rejected
+                else "",
+                "seconds": f"{item.seconds:.2f}",
+                "version": item.version,
+            }
+            for item in built
+            if item.table not in rejected
+        ],
+    )
+    if run.run_id > 1 and built:
+        show_changes(run.changes, run.moves)
+    show_books(run.books, run.warnings)
+
+
+def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
+    """Print the account of every source that was read, and the warnings."""
+    if not books:
+        return
+    show_table(
+        "Books: lines = accepted + duplicates + rejected",
+        [
+            {
+                "source": account.source,
+                "lines": f"{account.lines:,}",
+                "accepted": f"{account.accepted:,}",
+                "duplicates": f"{account.duplicates:,}",
+                "rejected": f"{account.rejected:,}",
+                "reasons": _counts(account.reasons),
+                "warnings": _counts(account.warnings),
+            }
+            for account in books
+        ],
+    )
+    for warned in warnings:
+        stdout().print(f"warning: {warned.table}: {escape(warned.rule)}: {warned.rows:,} rows")
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a run would read, build and move."""
+    files = [*(f"new: {file.path}" for file in plan.new_files), *plan.lost_files]
+    for told in files[:_FILES]:
+        stdout().print(escape(told))
+    if len(files) > _FILES:
+        stdout().print(f"... and {len(files) - _FILES} more files")
+    show_changes(plan.changes, plan.moves)
+    show_books(plan.books, plan.warnings)
+
+
+def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:
+    """Print what becomes of every table, and which answers move."""
+    show_table(
+        "Tables",
+        [
+            {
+                "table": change.table,
+                "mode": change.mode,
+                "because": change.reason,
+                "keys": _count(change.keys),
+                "added": _count(change.added),
+                "removed": _count(change.removed),
+                "changed": _count(change.changed),
+                "changed columns": _counts(change.columns),
+                "late": _late(change),
+            }
+            for change in changes
+        ],
+    )
+    show_moves(moves)
+
+
+def show_moves(moves: Sequence[Move]) -> None:
+    """Print the values of answers that move, a line per row of an answer."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for move in moves:
+        told = f"{move.column} {_short(move.before)} -> {_short(move.after)}"
+        rows.setdefault((move.table, move.row), []).append(told)
+    if rows:
+        show_table(
+            "Answers that move",
+            [
+                {"answer": table, "row": row, "moves": _few(told, _COLUMNS)}
+                for (table, row), told in [*rows.items()][:_MOVES]
+            ],
+            f"{len(rows) - _MOVES:,} more rows: --json has them." if len(rows) > _MOVES else "",
+        )
+
+
+def show_runs(title: str, runs: Sequence[Run]) -> None:
+    """Print a line per run."""
+    show_table(
+        title,
+        [
+            {
+                "run": run.run_id,
+                "started": run.started_at,
+                "kind": run.kind,
+                "seconds": f"{(run.finished_at - run.started_at).total_seconds():.1f}",
+                "target": run.target,
+                "engine": run.engine,
+                "tables built": sum(item.seconds is not None for item in run.tables),
+                "lines": f"{sum(account.lines for account in run.books):,}",
+                "duplicates": f"{sum(account.duplicates for account in run.books):,}",
+                "rejected": f"{sum(account.rejected for account in run.books):,}",
+                "warnings": len(run.warnings),
+            }
+            for run in runs
+        ],
+    )
+
+
+def show_past_run(run: Run) -> None:
+    """Print all that the ledger tells of a run."""
+    show_runs(f"Run {run.run_id}, pipeline {run.pipeline}", [run])
+    show_table(
+        f"Published, built from {len(run.inputs):,} files",
+        [
+            {
+                "table": item.table,
+                "version": item.version,
+                "rows": f"{item.rows:,}",
+                "seconds": None if item.seconds is None else f"{item.seconds:.2f}",
+            }
+            for item in run.tables
+        ],
+    )
+    if run.changes:
+        show_changes(run.changes, run.moves)
+    else:
+        show_moves(run.moves)
+    show_books(run.books, run.warnings)
+
+
+def show_answers(answers: Mapping[str, Cells], pipeline: Pipeline | None) -> None:
+    """Print rows of answers by name, as sentences where the pipeline has them for exactly these,
+    else as they are, in the order of their keys.
+    """
+    if pipeline and pipeline.summary and {*answers} == {model.name for model in pipeline.answers()}:
+        for question, sentence, rows in resolve_name(pipeline.summary)(answers):
+            show_table(question, rows, caption=sentence)
+        return
+    keys = {model.name: key_of(model.contract) for model in pipeline.answers()} if pipeline else {}
+    for name, rows in answers.items():
+        key = keys.get(name, ())
+        ordered = sorted(rows, key=lambda row: [(row[k] is None, row[k]) for k in key])
+        show_table(name, [{n: _rounded(value) for n, value in row.items()} for row in ordered])
+
+
+def show_cleaned(found: Sequence[Cleaned]) -> None:
+    """Print what is removed, or would be, of each table."""
+    show_table(
+        "Data files that no kept run needs",
+        [
+            {
+                "table": each.table,
+                "files": f"{len(each.files):,}",
+                "bytes": f"{each.size_bytes:,}",
+            }
+            for each in found
+        ],
+    )
+
+
+def show_certificate(found: Certificate, out: Path) -> None:
+    """Print what a proof found of every table; `out` is where the certificate was written."""
+    left, right = (f"{side.target} ({side.engine})" for side in (found.left, found.right))
+    verdict = "equal" if found.equal else "different"
+    show_table(
+        f"{left} and {right}: {verdict}",
+        [
+            {
+                "table": item.table,
+                "rows": f"{item.left.rows:,}",
+                "rows right": f"{item.right.rows:,}",
+                "digest": item.left.digest,
+                "digest right": "the same" if item.left == item.right else item.right.digest,
+                "verdict": "equal" if item.equal else "different",
+            }
+            for item in found.tables
+        ],
+        caption=f"Inputs {found.inputs_sha256}, {len(found.inputs)} files. Certificate: {out}",
+    )
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _short(value: str | None) -> str:
+    """Return four digits of a value if it has more behind the point, else all, as of an amount of
+    money; `-` where there is none.
+    """
+    if value is None:
+        return "-"
+    try:
+        return f"{float(value):.4g}" if len(value.partition(".")[2]) > 4 else value
+    except ValueError:
+        return value
+
+
+def _few(told: Sequence[str], number: int) -> str:
+    more = f", and {len(told) - number} more" if len(told) > number else ""
+    return ", ".join(told[:number]) + more
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _late(change: Change) -> str:
+    if not change.late or change.late_by_s is None:
+        return ""
+    return f"{change.late:,} rows, up to {timedelta(seconds=round(change.late_by_s))}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

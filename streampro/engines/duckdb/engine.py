@@ -1,0 +1,286 @@
+"""DuckDB on one machine: text files in, Delta tables out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import duckdb_extension_delta
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Location, Target
+from streampro.engines.casts import physical_query
+from streampro.engines.protocol import Raw, Staged
+from streampro.engines.staging import Staging, publish
+from streampro.errors import ConfigError, EngineError
+from streampro.formats import text
+from streampro.formats.files import InputFile, input_files
+from streampro.formats.json_lines import json_query, quoted
+from streampro.formats.lines import SEPARATOR
+from streampro.modeling.model import TableName
+from streampro.modeling.source import Source
+from streampro.storage import delta, statistics
+from streampro.storage.statistics import DataFile
+
+_READ_LINES = (
+    "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
+    "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
+    "escape = '', null_padding = true, strict_mode = false) "
+    "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
+)
+"""`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
+file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
+
+
+class DuckDBEngine(Staging):
+    """Computes in one process."""
+
+    warehouse: Path
+    staging: Path
+
+    name = "duckdb"
+    packages: Mapping[str, str] = {"duckdb": duckdb.__version__}
+
+    def __init__(self, target: Target, scratch: Path | None = None) -> None:
+        super().__init__(Path(target.warehouse), scratch)
+        settings = target.duckdb
+        config: dict[str, Any] = {
+            "preserve_insertion_order": False,
+            "temp_directory": str(settings.temp_directory or self.staging / "spill"),
+        }
+        config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
+        try:
+            self.staging.mkdir(parents=True, exist_ok=True)
+            self.ibis = ibis.duckdb.connect(**config)
+        except duckdb.Error as error:
+            raise ConfigError(f"DuckDB refuses its settings: {error}") from error
+        except OSError as error:
+            raise EngineError(f"DuckDB cannot start: {error}") from error
+        self.connection = self.ibis.con
+        with suppress(duckdb.InvalidInputException):  # in Jupyter it wants ipywidgets for that
+            self.connection.execute(
+                "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
+            )
+        self.knows_delta = False
+
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """See `Engine.find`."""
+        return input_files(source, Path(raw))
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
+        """See `Engine.read_raw`."""
+        files = self.find(source, raw) if files is None else files
+        self.counter += 1  # a new name each time: DuckDB caches files by path
+        raw = Path(raw)
+        paths = [raw / file.path for file in files]
+        found = text.read(source, raw, paths, self.staging / f"{source.name}-{self.counter}")
+        query = (
+            _json_query(source, found, raw)
+            if source.format == "json_lines"
+            else f"SELECT * FROM {_parquet([found.rewritten])}"
+        )
+        return Raw(self._view(query), found.lines, found.invalid_utf8)
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """See `Engine.read`."""
+        return self._view(self.scan(self.warehouse / table.layer / table.name, version))
+
+    def scan(self, folder: Path, version: int) -> str:
+        """Return the query that reads a version of a Delta table."""
+        if not self.knows_delta:
+            with _errors("the DuckDB extension for Delta cannot be loaded"):
+                self.connection.execute(f"LOAD {quoted(_delta_extension())}")
+            self.knows_delta = True
+        return f"SELECT * FROM delta_scan({quoted(folder)}, version => {version})"
+
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+        """See `Engine.publish`."""
+        return publish(self.warehouse, staged, run, onto)
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """See `Engine.fetch`."""
+        with _errors("the query failed"):
+            return self.ibis.to_pyarrow(rows)
+
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """See `Engine.load`."""
+        self.counter += 1
+        name = name or f"streampro_{self.counter}"
+        self.connection.register(name, rows)
+        return ibis.table(schema, name=name)
+
+    def show(self, versions: Mapping[TableName, int]) -> None:
+        """Give published versions the names `layer.table`, for `query` and for Ibis."""
+        for table, version in versions.items():
+            scan = self.scan(self.warehouse / table.layer / table.name, version)
+            with _errors(f"{table} cannot be read"):
+                self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.layer}"')
+                self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the result of a statement. Raises `ConfigError` for one that DuckDB refuses."""
+        try:
+            return self.connection.execute(sql).to_arrow_table()
+        except (duckdb.OperationalError, duckdb.InternalError) as error:
+            raise EngineError(f"the query failed: {error}") from error
+        except duckdb.Error as error:
+            raise ConfigError(f"the query is wrong: {error}") from error
+
+    def ask(self, query: str) -> pa.Table:
+        """Return the result of a user's query, which changes nothing here.
+
+        Raises `ConfigError` for one that DuckDB refuses, for several, and for what is no query.
+        """
+        if not query.strip(" \t\r\n;"):
+            raise ConfigError("the query is empty.")
+        _refuse_all_but_a_query(query)
+        return self.query(query)
+
+    def chosen(self, rows: ir.Table, condition: str) -> ir.Table:
+        """Return the rows of a table that was `read` which meet a condition, in DuckDB's SQL.
+
+        Raises `ConfigError` for a condition that DuckDB refuses, and for one that is no expression.
+        """
+        if not condition.strip():
+            raise ConfigError("--where is empty.")
+        try:
+            with _errors("the query failed"):
+                duckdb.SQLExpression(condition)  # none closes the bracket below
+            return self.keep(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
+        except EngineError as error:
+            if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
+                [told, *_] = str(error.__cause__).splitlines()
+                raise ConfigError(f"--where {condition!r}: {told}") from error
+            raise
+
+    def progress(self) -> float:
+        """See `Engine.progress`."""
+        return max(0.0, float(self.connection.query_progress())) / 100
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.ibis.disconnect()
+        delta.remove_leftovers(self.warehouse, self.staging)
+
+    def __enter__(self) -> "DuckDBEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _view(self, query: str) -> ir.Table:
+        self.counter += 1
+        name = f"streampro_{self.counter}"
+        with _errors("the query failed"):
+            self.connection.execute(f"CREATE VIEW {name} AS {query}")
+            return self.ibis.table(name)
+
+    def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
+        if files:
+            columns = ", ".join(f'"{name}"' for name in schema)
+            return self._view(f"SELECT {columns} FROM {_parquet([file.path for file in files])}")
+        types = self.ibis.compiler.type_mapper
+        nulls = (f'NULL::{types.to_string(kind)} AS "{name}"' for name, kind in schema.items())
+        return self._view(f"SELECT {', '.join(nulls)} WHERE false")
+
+    def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
+        folder = Path(self._folder(table))
+        with _errors("the warehouse cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+        pattern = f"part-{self.token}-{self.counter}-{{i}}"
+        layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
+        with _errors(f"{table.name} cannot be computed"):
+            written = self.connection.execute(
+                f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
+                f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
+                f"FILENAME_PATTERN '{pattern}')"
+            ).fetchall()
+        return [_data_file(row, rows.schema()) for row in written]
+
+
+def _refuse_all_but_a_query(sql: str) -> None:
+    """Raise `ConfigError` for several statements, and for one that writes or changes views."""
+    kinds = duckdb.StatementType
+    try:
+        asked = [each for each in duckdb.extract_statements(sql) if each.query]  # of PIVOT none
+    except duckdb.Error as error:
+        raise ConfigError(f"the query is wrong: {error}") from error
+    if len(asked) > 1 or any(each.type not in (kinds.SELECT, kinds.EXPLAIN) for each in asked):
+        raise ConfigError("one query at a time, and nothing but a query: SELECT ..., FROM ...")
+
+
+def _json_query(source: Source, found: text.Text, raw: Path) -> str:
+    """Return the query that reads the text of JSON lines and parses it."""
+    parts = []
+    if found.plain:
+        lines = _READ_LINES.format(files=_list(found.plain), separator=quoted(SEPARATOR))
+        first = found.plain[0]
+        name = len(str(first)) - len(str(first.relative_to(raw))) + 1
+        parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
+    if found.rewritten:
+        parts.append(f"SELECT raw_line, source_file FROM {_parquet([found.rewritten])}")
+    return json_query(source, f"({' UNION ALL '.join(parts)})")
+
+
+def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
+    """Read a row of COPY's RETURN_STATS: file name, rows, bytes, footer bytes, statistics."""
+    path, rows, size, _, statistics, _ = row
+    columns = {name.strip('"'): values for name, values in (statistics or {}).items()}
+    columns = {name: values for name, values in columns.items() if name in schema}
+    return DataFile(
+        path=Path(path),
+        name=Path(path).name,
+        size=size,
+        rows=rows,
+        minimum=_statistic("min", columns, schema),
+        maximum=_statistic("max", columns, schema),
+        nulls={name: int(values["null_count"]) for name, values in columns.items()},
+    )
+
+
+def _statistic(
+    which: str, columns: dict[str, dict[str, str]], schema: ibis.Schema
+) -> dict[str, Any]:
+    """Return a bound per column, read from the text that COPY returns."""
+    found = {
+        name: statistics.statistic(_read_bound(values[which], schema[name]))
+        for name, values in columns.items()
+        if values.get(which) is not None
+    }
+    return {name: bound for name, bound in found.items() if bound is not None}
+
+
+def _read_bound(text: str, kind: dt.DataType) -> Any:
+    if kind.is_integer():
+        return int(text)
+    if kind.is_timestamp():
+        return datetime.fromisoformat(text)
+    return text if kind.is_string() or kind.is_date() else None
+
+
+def _delta_extension() -> Path:
+    folder = Path(duckdb_extension_delta.__file__).parent / "extensions"
+    return next(folder.glob("*/delta.duckdb_extension"))
+
+
+def _parquet(paths: Sequence[Location | None]) -> str:
+    return f"read_parquet({_list([path for path in paths if path])}, hive_partitioning = false)"
+
+
+def _list(paths: Sequence[Location]) -> str:
+    return f"[{', '.join(map(quoted, paths))}]"
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise EngineError(f"{what}: {error}") from error

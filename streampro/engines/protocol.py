@@ -1,0 +1,109 @@
+"""The seam between the framework and what computes and stores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Location
+from streampro.formats.files import InputFile
+from streampro.modeling.contract import Contract
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.source import Source
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What `read_raw` returns: the text of a source, counted.
+
+    `lines` counts what is not blank in a pass of its own, before anything is parsed: by plain
+    Python on one machine, by a job on Spark; CSV records as they are split.
+    `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
+    """
+
+    table: ir.Table
+    lines: int
+    invalid_utf8: int = 0
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows computed once, on disk, visible to nobody before they are published.
+
+    `data` reads them; `payload` is the engine's own.
+    """
+
+    table: TableName
+    contract: type[Contract]
+    rows: int
+    data: ir.Table
+    payload: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A quarantine model, split; `tally` as in `streampro.modeling.quarantine`."""
+
+    accepted: Staged
+    rejected: Staged
+    tally: pa.Table
+
+
+class Engine(Protocol):
+    """What an engine does; all else is Ibis. Use it as a context manager, so it is closed."""
+
+    name: str
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """Return the versions of what computes, by name."""
+
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
+        """Return the lines of the source's files, or of some of them, as text.
+
+        Raises `SourceError` for a missing or unreadable file, column or an overlong line.
+        """
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """Return a published version of a table, with canonical types."""
+
+    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+        """Compute rows once and store them with the physical types of the contract."""
+
+    def keep(self, rows: ir.Table) -> ir.Table:
+        """Compute rows once, for this run alone, and return them."""
+
+    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+        """Stage the outcomes of a quarantine model, computing them once."""
+
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+        """Make staged rows of one table its whole content; return the new Delta version.
+
+        With `onto` they are added to the content that the table had at that version.
+        """
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """Return few rows: an audit, samples, an answer."""
+
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """Return few rows as a table, the opposite of `fetch`; a name is given anew each time."""
+
+    def progress(self) -> float:
+        """Return the finished share of the running step, 0 to 1; callable from any thread."""
+
+    def close(self) -> None:
+        """Remove what was staged and not published, and let go of all resources."""
+
+    def __enter__(self) -> "Engine":
+        """Return the engine."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine."""

@@ -1,0 +1,278 @@
+"""Spark on one machine or a cluster: text files in, Delta tables out."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streampro.config import Location, Remote, Target
+from streampro.engines.casts import physical_query
+from streampro.engines.protocol import Quarantined, Raw, Staged
+from streampro.engines.spark import readers
+from streampro.engines.spark.files import Files, escaped
+from streampro.engines.spark.session import Session
+from streampro.engines.staging import Staging, publish
+from streampro.errors import EngineError, SourceError
+from streampro.expressions.nulls import may_be_null
+from streampro.formats.csv import read_records
+from streampro.formats.files import InputFile, input_files
+from streampro.modeling.contract import Contract
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.source import Source
+from streampro.storage import delta, statistics
+from streampro.storage.statistics import DataFile
+
+_TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
+"""How a worker's error comes back."""
+_UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
+_CALLED = re.compile(r"^An error occurred while calling .*\n: ")
+"""Stands before an error that Java raised."""
+
+
+class SparkEngine(Staging):
+    """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
+
+    What is staged is parquet, computed once and written by the workers; to publish it, its files
+    are moved and committed in one log entry.
+    """
+
+    name = "spark"
+
+    def __init__(self, target: Target, session: Any = None, scratch: Path | None = None) -> None:
+        super().__init__(target.warehouse, scratch)
+        self.session = Session(target.spark, session)
+        self.spark = self.session.spark
+        self.published: list[tuple[TableName, str]] = []
+        try:
+            self.ibis = ibis.pyspark.connect(self.spark)
+            self.files = Files(self.spark)
+            self.packages = versions(self.spark)
+        except BaseException:
+            self.session.close()
+            raise
+
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """See `Engine.find`."""
+        with _errors(f"source {source.name!r} cannot be read"):
+            if isinstance(raw, Remote):
+                return self.files.find(source, raw)
+            return input_files(source, raw)
+
+    def read_raw(
+        self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
+    ) -> Raw:
+        """See `Engine.read_raw`."""
+        files = self.find(source, raw) if files is None else files
+        with _errors(f"source {source.name!r} cannot be read"):
+            root = self.files.uri(raw)
+            places = [self.files.uri(raw / file.path) for file in files]
+            if source.format == "csv":
+                return self._read_csv(source, files, places, root)
+            lines = readers.lines(self.spark, places, root)
+            counted = readers.count(source, lines)
+            table = self._table(readers.parsed(source, lines), source.schema)
+            return Raw(table, counted.lines, counted.invalid_utf8)
+
+    def read(self, table: TableName, version: int) -> ir.Table:
+        """See `Engine.read`."""
+        with _errors(f"{table} cannot be read"):
+            folder = self.files.uri(self.warehouse / table.layer / table.name)
+            rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
+            return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
+
+    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+        """See `Engine.stage`."""
+        known_place(self.spark, self.files, table)
+        return super().stage(table, rows, contract)
+
+    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+        """See `Engine.quarantine`."""
+        known_place(self.spark, self.files, model.table)
+        return super().quarantine(model, outcomes)
+
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+        """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
+        table = staged[0].table
+        with _errors(f"{table} cannot be published"):
+            version = publish(self.warehouse, staged, run, onto, self.files.move)
+            folder = self.files.uri(self.warehouse / table.layer / table.name)
+            self.published.append((table, folder))
+        return version
+
+    def fetch(self, rows: ir.Table) -> pa.Table:
+        """See `Engine.fetch`."""
+        with _errors("the query failed"):
+            return self.spark.sql(self._sql(rows)).toArrow()
+
+    def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """See `Engine.load`."""
+        return self._table(self.spark.createDataFrame(rows), schema, name)
+
+    def progress(self) -> float:
+        """See `Engine.progress`: finished tasks of the stages at work."""
+        tracker = self.spark.sparkContext.statusTracker()
+        stages = [tracker.getStageInfo(each) for each in tracker.getActiveStageIds()]
+        tasks = sum(stage.numTasks for stage in stages if stage)
+        return sum(stage.numCompletedTasks for stage in stages if stage) / tasks if tasks else 0.0
+
+    def close(self) -> None:
+        """See `Engine.close`. Also lets the session's catalog know what was published."""
+        try:
+            for table, folder in self.published:
+                register(self.spark, self.files, table, folder)
+            if isinstance(self.warehouse, Path) and isinstance(self.staging, Path):
+                delta.remove_leftovers(self.warehouse, self.staging)
+            else:
+                self.files.remove(self.staging)
+        finally:
+            self.session.close()
+
+    def __enter__(self) -> "SparkEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_csv(
+        self, source: Source, files: Sequence[InputFile], places: list[str], root: str
+    ) -> Raw:
+        """Parse once into the staging folder, for the records are both counted and read."""
+        for file in files:
+            if not file.size:  # Spark passes over it
+                next(read_records((), [*source.fields], file.path, source.secret), None)
+        folder = self.files.uri(self._folder(TableName("raw", source.name)))
+        readers.read_records(self.spark, source, places, root).write.parquet(folder)
+        rows = self.spark.read.parquet(escaped(folder))
+        [found] = rows.selectExpr(
+            "count(*) AS lines", "count_if(is_invalid_utf8) AS invalid"
+        ).collect()
+        table = self._table(rows.drop("is_invalid_utf8"), source.schema)
+        return Raw(table, found.lines, found.invalid)
+
+    def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
+        folder = self._folder(table)
+        with _errors(f"{table.name} cannot be computed"):
+            found = self.spark.sql(physical_query(self.ibis.compiler, rows))
+            writer = found.write.option("compression", "zstd")
+            (writer.partitionBy(by) if by else writer).parquet(self.files.uri(folder))
+            return [self._data_file(*written) for written in self.files.written(folder)]
+
+    def _data_file(self, path: Location, size: int, footer: pq.FileMetaData) -> DataFile:
+        self.counter += 1
+        return DataFile(
+            path=path,
+            name=f"part-{self.token}-{self.counter}.parquet",
+            size=size,
+            rows=footer.num_rows,
+            minimum=statistics.bounds(footer, "min"),
+            maximum=statistics.bounds(footer, "max"),
+            nulls=statistics.nulls(footer),
+        )
+
+    def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
+        kinds = self.ibis.compiler.type_mapper
+        columns = ", ".join(f"`{name}` {kinds.to_string(kind)}" for name, kind in schema.items())
+        if not files:
+            return self._table(self.spark.createDataFrame([], columns), schema)
+        paths = [escaped(self.files.uri(file.path)) for file in files]
+        return self._table(self.spark.read.schema(columns).parquet(*paths), schema)
+
+    def _table(self, rows: Any, schema: ibis.Schema, name: str | None = None) -> ir.Table:
+        """Return a Spark data frame as an Ibis table of canonical types, for `_sql` to compile.
+
+        As in a view of DuckDB's, no column is known to have no nulls.
+        """
+        return ibis.table(may_be_null(schema), name=self._name(rows, name))
+
+    def _name(self, rows: Any, name: str | None = None) -> str:
+        self.counter += 1
+        name = name or f"streampro_{self.counter}"
+        rows.createOrReplaceTempView(name)
+        return name
+
+    def _sql(self, rows: ir.Table) -> str:
+        return str(self.ibis.compile(rows))
+
+
+def versions(spark: Any) -> dict[str, str]:
+    """Return what computes and stores in a session, by name."""
+    return {"spark": spark.version, "delta-spark": str(spark._jvm.io.delta.package.VERSION())}
+
+
+def known_place(spark: Any, files: Files, table: TableName) -> str | None:
+    """Return where the catalog's table of this name lies, "" if it is gone; None if it knows none.
+
+    Raises `EngineError` for a table that is there, but not in a warehouse of StreamPro.
+    """
+    from pyspark.errors import AnalysisException
+
+    name = f"`{table.layer}`.`{table.name}`"
+    with _errors(f"the catalog does not tell of {table}"):
+        try:
+            if not spark.catalog.tableExists(name):
+                return None
+            described = (
+                spark.sql(f"DESCRIBE EXTENDED {name}").where("col_name = 'Location'").first()
+            )
+        except AnalysisException as error:
+            if "DELTA_PATH_DOES_NOT_EXIST" in str(error):
+                return ""
+            raise
+        place = Remote(described.data_type if described else "")
+        if not place or not files.exists(Remote(place.rsplit("/", 2)[0]) / "_streampro"):
+            raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
+        return place
+
+
+def register(spark: Any, files: Files, table: TableName, folder: str) -> None:
+    """Let the session's catalog know the Delta table in a folder by its layer and name.
+
+    It takes the place of one in another warehouse; see `known_place` for any other.
+    """
+    name = f"`{table.layer}`.`{table.name}`"
+    known = known_place(spark, files, table)
+    if known == folder:
+        return
+    with _errors(f"{table} is published, but not known to the catalog"):
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
+        if known is not None:
+            spark.sql(f"DROP TABLE {name}")
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {readers.literal(folder)}")
+
+
+def _canonical(schema: ibis.Schema) -> ibis.Schema:
+    """Return the schema with instants of the one type that pipelines know."""
+    instant = dt.Timestamp("UTC", 6)
+    return ibis.schema(
+        {name: instant if kind.is_timestamp() else kind for name, kind in schema.items()}
+    )
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Turn errors of Spark into ours: of the data where a file is to blame, else of the engine."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        if told := _TOLD.search(str(error)):
+            raise SourceError(told[1]) from error
+        kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
+        raise kind(f"{what}: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    """Return the first line of an error and the last of its causes."""
+    text = _CALLED.sub("", str(error).strip())
+    first, *more = text.splitlines() or [type(error).__name__]
+    causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
+    return f"{first} ({causes[-1]})" if causes else first

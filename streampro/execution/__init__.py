@@ -1,0 +1,1 @@
+"""A run at work: decide, stage, reconcile, audit, publish."""

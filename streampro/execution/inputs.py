@@ -1,0 +1,110 @@
+"""The raw files of a run: which are new since the last one, and their text."""
+
+from dataclasses import dataclass
+
+from streampro.config import Location
+from streampro.engines.protocol import Engine, Raw
+from streampro.errors import ConfigError, SourceError
+from streampro.execution.progress import Watcher
+from streampro.formats.files import InputFile
+from streampro.modeling.model import Model
+from streampro.modeling.pipeline import Pipeline
+from streampro.warehouse.changes import Mode
+from streampro.warehouse.ledger import Run
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a source at hand; `new` are not in the ledger, `lost` tells of those that are
+    there no more, or no more the same.
+    """
+
+    found: tuple[InputFile, ...]
+    new: tuple[InputFile, ...]
+    lost: tuple[str, ...]
+
+
+class Inputs:
+    """The files that the selected models read, compared with those that the last run knew."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        engine: Engine,
+        folder: Location,
+        models: list[Model],
+        last: Run | None,
+        watcher: Watcher,
+    ) -> None:
+        self.pipeline = pipeline
+        self.engine = engine
+        self.folder = folder
+        self.models = models
+        self.last = last
+        self.watcher = watcher
+        self.files = {
+            name: self._compared(name)
+            for name in dict.fromkeys(name for model in models for name in model.inputs)
+            if name in pipeline.sources
+        }
+        self.raw: dict[tuple[str, Mode], Raw] = {}
+
+    def of(self, model: Model) -> list[Files]:
+        """Return the files of the sources that a model reads."""
+        return [self.files[name] for name in model.inputs if name in self.files]
+
+    def counted(self, name: str, mode: Mode) -> Raw:
+        """Return the text of a source, of its new files where the run is incremental, with the
+        number of its lines; it is counted once.
+        """
+        if (name, mode) not in self.raw:
+            files = self.files[name]
+            wanted = files.new if mode == "incremental" else files.found
+            source = self.pipeline.sources[name]
+            with self.watcher.step(f"count {name}", lambda: None):
+                raw = self.engine.read_raw(source, self.folder, wanted)
+            if source.format == "json_lines" and not raw.lines and wanted == files.found:
+                paths = ", ".join(file.path for file in wanted)
+                raise SourceError(
+                    f"{self.folder}: the files of source {name!r} hold no line: {paths}. "
+                    "Nothing was published."
+                )
+            self.raw[name, mode] = raw
+        return self.raw[name, mode]
+
+    def ledger(self) -> tuple[InputFile, ...]:
+        """Return every file that the tables are then built from."""
+        kept = (
+            file
+            for file in (self.last.inputs if self.last else ())
+            if file.source in self.pipeline.sources and file.source not in self.files
+        )
+        return (*kept, *(file for files in self.files.values() for file in files.found))
+
+    def _compared(self, source: str) -> Files:
+        self._refuse_half_of_the_readers(source)
+        found = self.engine.find(self.pipeline.sources[source], self.folder)
+        known = {
+            file.path: file
+            for file in (self.last.inputs if self.last else ())
+            if file.source == source
+        }
+        at_hand = {file.path: file for file in found}
+        return Files(
+            found,
+            tuple(file for file in found if file.path not in known),
+            tuple(
+                f"{path} {'changed' if path in at_hand else 'vanished'}"
+                for path, file in known.items()
+                if path not in at_hand or not file.is_still(at_hand[path])
+            ),
+        )
+
+    def _refuse_half_of_the_readers(self, source: str) -> None:
+        """The ledger has one account of a source's files, so all that read it must do so."""
+        readers = [model for model in self.pipeline.models.values() if source in model.inputs]
+        if missing := [model.name for model in readers if model not in self.models]:
+            raise ConfigError(
+                f"source {source!r} is also read by {', '.join(missing)}, which must then be "
+                "built too: add it to --select."
+            )

@@ -1,0 +1,1 @@
+"""What can be known of an Ibis expression, without engine or data."""

@@ -1,0 +1,392 @@
+"""What may not stand in a model because engines read it differently, and what to write instead.
+
+The differences are those of DuckDB 1.5.5 and Spark 4.0.5 under Ibis 12. `tests/test_lint.py`
+shows each of them on both and fails when upstream mends one: then its line goes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from streampro.expressions.decimals import (
+    has_no_size,
+    is_inexact_float,
+    is_inexact_product,
+    mixes_with_floats,
+    takes_decimals,
+)
+
+_TABLE = r"""
+Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
+Uppercase Lowercase Capitalize StringSQLILike | | letters such as ß, İ and a last Σ change
+    differently | text.translate(from_letters, to_letters)
+Reverse | | DuckDB keeps an accent with its letter, Spark does not | no reversal
+Levenshtein | | DuckDB counts bytes, Spark counts characters | equality
+LPad RPad | pad | DuckDB lets a pad of several characters overshoot, Spark cuts it | one character
+Substring | start | a negative start before the text gives '' on DuckDB, its head on Spark |
+    text.right(n)
+StringSplit | delimiter | Spark reads the delimiter as a pattern | text.re_split('[.]')
+StringSQLLike StringSQLILike | backslash | a backslash is itself on DuckDB, an escape on Spark |
+    text.contains, startswith or re_search
+REGEX | $ | `$` matches before a last line end too on Spark | `\z`
+REGEX | . | `.` matches \r, \x85 and \u2028 on DuckDB only | `[^\n]`, or `(?s)` in front
+REGEX | \s | `\s` takes \v for space on Spark only | a class such as `[ \t\r\n]`
+REGEX | \b | a word ends before é on DuckDB, not on Spark | a class such as `[^0-9A-Za-z]`
+REGEX | (?i | `(?i)` folds every letter on DuckDB, ASCII on Spark | classes such as `[aA]`
+REGEX | other | the pattern is not a literal, or RE2 and Java read it differently, or one cannot |
+    plain groups, classes and quantifiers
+RegexReplace | replacement | a group is \1 on DuckDB and $1 on Spark | a replacement without \ and $
+RegexReplace RegexSplit | nothing | an empty match after a match counts on Spark only | `+` for `*`
+RegexExtract | group | a group that is not there is '' on DuckDB, an error on Spark | one that is
+Literal | control | Spark reads \a, \v and \f as letters, DuckDB cannot read \0 | \x0b in a pattern
+Hash HexDigest | hash | engines hash differently | hexdigest('md5') or hexdigest('sha256')
+Cast TryCast | text | engines accept different texts: '1_000', '1e3', 'epoch', ' true ' |
+    portable.to_integer, to_utc or to_date, or a cast in the branch of
+    ibis.cases((text.re_search(r'^...\z'), text.try_cast(...)))
+Cast TryCast | floating>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round()
+Cast TryCast | decimal>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round() first
+Cast TryCast | wide | the last digit of a large decimal differs | portable.ratio(part, whole)
+Cast TryCast | floating>decimal | 1.005 is 1.00 on DuckDB, 1.01 on Spark | portable.to_decimal(text)
+Round | fraction | 1.005 is 1.0 on DuckDB, 1.01 on Spark | decimals, or round() without digits
+Add Subtract Multiply Comparison InValues Between NullIf Coalesce Least Greatest IfElse SimpleCase
+    SearchedCase | mixed | a decimal that meets a float becomes one, its last digit differs |
+    decimals only, or portable.ratio
+Literal | decimal | a decimal without a type is cut to 3 digits on DuckDB |
+    ibis.literal(Decimal('0.5'), 'decimal(2, 1)')
+Multiply | digits | DuckDB stops beyond 18 digits, Spark rounds beyond 38 |
+    x.cast('decimal(19, 2)') * y for a y of up to 18 digits, 2 of them behind the point
+Cast TryCast | floating>string | 1e20 is '1e+20' on DuckDB, '1.0E20' on Spark | a decimal
+Cast TryCast | timestamp>string | DuckDB appends '+00' | strftime('%Y-%m-%d %H:%M:%S')
+Cast TryCast | date>string | date + interval has a time of day on DuckDB | strftime('%Y-%m-%d')
+Cast TryCast | timestamp>numeric | DuckDB refuses it | instant.delta(epoch, unit='microsecond')
+Divide Modulus | zero | by 0 DuckDB gives inf, NaN or null, Spark stops |
+    portable.ratio(part, whole), or whole.nullif(0)
+Divide | decimals | DuckDB divides decimals to a float, Spark to a decimal |
+    portable.ratio(part, whole)
+FloorDivide | decimals | DuckDB divides decimals to a float, which rounds large ones |
+    integers, such as of cents
+Exp Logarithm TrigonometricUnary TrigonometricBinary E | | the last digit differs |
+    + - * / and sqrt, or compute it after the models
+Power | power | the last digit differs | x * x
+Sqrt | sqrt | DuckDB stops at negative numbers, Spark gives NaN | ibis.cases((x >= 0, x.sqrt()))
+IsNan IsInf | | of null it is null on DuckDB, false on Spark | a guard where NaN could arise
+BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes on | x * 2**n
+Sum Mean | floating | a sum of floats depends on the order of rows | integers or decimals
+Least Greatest | sum | a sum beyond int64 stops Spark, DuckDB goes on |
+    portable.bounded_sum(x, where)
+Mean | decimals | DuckDB gives a float, Spark a decimal | portable.ratio(x.sum(), x.count())
+Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
+Median Quantile MultiQuantile | not_numeric | Spark stops at text and times, DuckDB rounds decimals
+    | integers
+ApproxCountDistinct ApproxMedian ApproxQuantile ApproxMultiQuantile | | engines approximate
+    differently | nunique(), median() or quantile(q)
+CountStar | filtered | without a row to look at it is 0 on DuckDB, null on Spark |
+    portable.count_if(condition)
+CountDistinctStar | | rows with a null count on DuckDB only | rows.distinct().count()
+CountDistinct | windowed | Spark cannot count distinct values over a window | aggregate and join
+ArgMin ArgMax | | engines take different rows of a tie | portable.earliest(value, by)
+First Last Arbitrary NthValue | | the row is any row, and over a window Spark skips nulls |
+    portable.earliest(value, by), or min()
+ArrayCollect | collected | the order is any, and Spark knows neither order_by nor include_null |
+    x.collect().sort()
+GroupConcat | | the order is any, and Spark knows no order_by | x.collect().sort().join(',')
+ArrayDistinct ArrayUnion | unsorted | the order of elements is any | .sort() of it
+ArrayIndex | index | DuckDB gives null for an element that is not there, Spark stops |
+    ibis.cases((array.length() > 1, array[1]))
+Min Max | struct | null in a struct is last on DuckDB, first on Spark |
+    portable.earliest(value, by), or where=a.notnull() & b.notnull()
+Less LessEqual Greater GreaterEqual | structs | null in a struct is last on DuckDB, first on Spark |
+    a comparison per field
+TimestampDelta | elapsed | DuckDB counts boundaries crossed, Spark elapsed units |
+    delta(unit='microsecond') // n
+DateDelta | boundaries | DuckDB counts boundaries crossed, Spark elapsed units | unit='day'
+TimestampDiff DateDiff | | engines give different types |
+    a.delta(b, unit='microsecond'), or a <= b + ibis.interval(hours=72)
+ExtractEpochSeconds ExtractSecond ExtractMicrosecond | | one engine keeps the fraction, the other
+    cuts or refuses it | instant.delta(other, unit='microsecond') // 1_000_000
+Value PhysicalTable | local | a time without the zone UTC differs in type and meaning |
+    timestamp('UTC', 6), datetime(..., tzinfo=UTC)
+StringToTimestamp StringToDate | | formats are read differently | portable.to_utc or to_date
+Strftime | format | Spark reads letters and some directives differently |
+    %Y %m %d %H %M %S %f between plain signs, and + for other text
+Literal IntervalFromInteger | quarter | Spark stops at quarters, or gives null |
+    ibis.interval(months=3)
+WindowFunction | unordered | without order_by its rows stand in any order | a total order
+Limit | cut | without an order that is total the rows that stay are any rows | a total order
+JoinLink | join | Spark has no asof and no positional join | a join on keys
+Sample RandomScalar TimestampNow DateNow | | each run gives something else |
+    hexdigest('md5') of a key, or the largest instant of the data
+JSONGetItem UnwrapJSONString UnwrapJSONInt64 UnwrapJSONFloat64 UnwrapJSONBoolean | | quotes and
+    errors differ | the fields of a Source
+InMemoryTable | | nulls and large integers arrive changed on Spark | a Source
+ScalarUDF AggUDF | | it runs on one engine, or not alike on both | Ibis operations
+ArrayMode BitAnd BitOr BitXor ExtractIsoYear FindInSet Kurtosis Mode RandomUUID RowID StringToTime
+    TimeFromHMS TimestampBucket TimestampFromYMDHMS ToJSONArray ToJSONMap TypeOf | | only DuckDB has
+    it | other operations
+"""
+"""Operations | the condition that makes them wrong, below | why | what to use instead."""
+
+_ESCAPE = r"\\(?:[adfnrtwzADW]|[pP]\{[A-Z][a-z]?\}|x[0-9A-Fa-f]{2}|x\{[0-9A-Fa-f]+\}|[^0-9A-Za-z])"
+_CLASS = rf"\[\^?(?:{_ESCAPE}|[^][\\&]|&(?!&))+\]"
+_ATOM = rf"{_ESCAPE}|{_CLASS}|\((?!\?)|\(\?:|[)|^]|[^][\\(){{}}.*+?$|^]"
+_QUANTIFIER = r"(?:(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??)?"
+_COMMON_REGEX = re.compile(
+    rf"(\(\?s\)(?:(?:{_ATOM}|\.){_QUANTIFIER})*|(?:(?:{_ATOM}){_QUANTIFIER})*)"
+)
+_COMMON_STRFTIME = re.compile(r"(?:%[YmdHMSfaAbByIpZ]|%-d|[^%A-Za-z'\[\]{}#])*")
+_READ_DIFFERENTLY = ("$", ".", r"\s", r"\b", "(?i")
+_UNKNOWN_TEXT = r"\$(?%"
+"""What stands for a text that is known only while running: no condition lets it pass."""
+
+
+class _Place(NamedTuple):
+    """An operation, what takes it, and the conditions of the case branches it stands in."""
+
+    node: Any
+    parent: Any
+    gates: frozenset[Any]
+
+
+_Condition = Callable[[_Place], bool]
+
+
+def findings(expression: ir.Table) -> list[str]:
+    """Return a sentence per operation that engines read differently: what, why, what instead.
+
+    What depends on the rows is beyond it: whether an order is total, a number is too large,
+    or a computed start of `substr` is negative.
+    """
+    found = {
+        f"{_name(place.node)}: {why}. Use {instead}."
+        for place in _places(expression.op())
+        for kinds, is_wrong, why, instead in _RULES
+        if isinstance(place.node, kinds) and is_wrong(place)
+    }
+    return sorted(found)
+
+
+def _places(root: Any) -> Iterator[_Place]:
+    todo, seen = [_Place(root, None, frozenset())], set()
+    while todo:
+        place = todo.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        yield place
+        node, gates = place.node, place.gates
+        children, branches = _children(node)
+        todo += [_Place(result, node, gates | _conjuncts(case)) for case, result in branches]
+        for child in children:
+            todo.append(_Place(child, node, gates if isinstance(child, ops.Value) else frozenset()))
+
+
+def _children(node: Any) -> tuple[Iterable[Any], Iterable[tuple[Any, Any]]]:
+    """Return what is always computed, and pairs of a case and what is computed only then."""
+    if isinstance(node, ops.SearchedCase):
+        return (*node.cases, node.default), zip(node.cases, node.results, strict=True)
+    if isinstance(node, ops.IfElse):
+        return (node.bool_expr, node.false_null_expr), [(node.bool_expr, node.true_expr)]
+    return node.__children__, ()
+
+
+def _name(node: Any) -> str:
+    kind, name = type(node).__name__, getattr(node, "name", "").replace("\n", " ")
+    shown = name if name.startswith(kind) else f"{kind} {name}".rstrip()
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
+
+
+def _conjuncts(test: Any) -> frozenset[Any]:
+    if isinstance(test, ops.And):
+        return _conjuncts(test.left) | _conjuncts(test.right)
+    return frozenset({test})
+
+
+def _literal(node: Any, unknown: Any = None) -> Any:
+    return node.value if isinstance(node, ops.Literal) else unknown
+
+
+def _text(node: Any) -> str:
+    return str(_literal(node, _UNKNOWN_TEXT))
+
+
+def _casts(source: str, target: str) -> _Condition:
+    """Say of a cast whether it goes from one family of types to the other."""
+    return lambda place: bool(
+        getattr(place.node.arg.dtype, f"is_{source}")()
+        and getattr(place.node.to, f"is_{target}")()
+        and not isinstance(place.node.arg, ops.Floor | ops.Ceil | ops.Round)
+    )
+
+
+def _is_cast_of_unread_text(place: _Place) -> bool:
+    """Say no in the branch of a pattern over all of the text, or of what it is cut from."""
+    text, target = place.node.arg, place.node.to
+    is_read = any(
+        re.fullmatch(r"(\^|\\A).*\\z", _text(gate.pattern), re.DOTALL)
+        and gate.arg in text.find(type(gate.arg), filter=ops.Value)
+        for gate in place.gates
+        if isinstance(gate, ops.RegexSearch)
+    )
+    is_cast = text.dtype.is_string() and not target.is_string()
+    return is_cast and not is_read and _literal(text, "") is not None
+
+
+def _is_gated_above(place: _Place, value: Any, bound: float) -> bool:
+    """Say whether the branch is taken only for values above the bound, or not below if it is 0."""
+    kinds = (ops.Greater, ops.GreaterEqual) if bound == 0 else (ops.Greater,)
+    return any(
+        isinstance(gate, kinds) and gate.left == value and _literal(gate.right, -1) >= bound
+        for gate in place.gates
+    )
+
+
+def _is_local(dtype: Any) -> bool:
+    return bool(dtype.is_time() or (dtype.is_timestamp() and dtype.timezone != "UTC"))
+
+
+def _is_origin_of_local_time(node: Any) -> bool:
+    if isinstance(node, ops.PhysicalTable):
+        return any(map(_is_local, node.schema.types))
+    inputs = [child.dtype for child in node.__children__ if isinstance(child, ops.Value)]
+    is_handed_on = isinstance(node, ops.Field | ops.TimestampTruncate) or any(
+        map(_is_local, inputs)
+    )
+    return _is_local(node.dtype) and not is_handed_on
+
+
+def _is_never_zero(node: Any) -> bool:
+    if isinstance(node, ops.Multiply):
+        return _is_never_zero(node.left) and _is_never_zero(node.right)
+    if isinstance(node, ops.NullIf):
+        return bool(_literal(node.null_if_expr) == 0)
+    return _is_never_zero(node.arg) if isinstance(node, ops.Cast) else bool(_literal(node))
+
+
+def _bounds_a_sum(node: Any) -> bool:
+    sides = [side.arg if isinstance(side, ops.Coalesce) else (side,) for side in node.arg]
+    parts = [part for side in sides for part in side if isinstance(part, ops.Sum)]
+    return any(part.arg.dtype.is_integer() for part in parts)
+
+
+def _misread(node: Any) -> str:
+    """Return the family of the first part of a pattern that engines read differently, or ""."""
+    pattern = _text(node.pattern)
+    common = _COMMON_REGEX.match(pattern)
+    rest = pattern[common.end() if common else 0 :].lower()
+    families = [each for each in _READ_DIFFERENTLY if rest.startswith(each)]
+    return rest and "".join(families or ["other"])
+
+
+def _as_python(pattern: Any) -> re.Pattern[str]:
+    """Return a pattern as Python spells it; one that fits nothing where it cannot."""
+    spelled = re.sub(r"\\[pP]\{\w+\}|\\x\{\w+\}", "_", _text(pattern)).replace(r"\z", r"\Z")
+    try:
+        return re.compile(spelled)
+    except re.error:
+        return re.compile("_")
+
+
+def _is_collected_in_any_order(place: _Place) -> bool:
+    node, parent = place.node, place.parent
+    in_window_order = isinstance(parent, ops.WindowFunction) and bool(parent.order_by)
+    is_plain = not node.include_null and not node.order_by
+    return not is_plain or not (in_window_order or isinstance(parent, ops.ArraySort))
+
+
+def _is_cut_anywhere(limit: Any) -> bool:
+    """Say no for a limit right above an order, unless groups of an aggregate can tie in it."""
+    below = limit.parent
+    while isinstance(below, ops.Project):
+        below = below.parent
+    if not isinstance(below, ops.Sort):
+        return True
+    keys = {key.arg.name for key in below.keys}
+    return isinstance(below.parent, ops.Aggregate) and not keys >= set(below.parent.groups)
+
+
+def _needs_order(window: Any) -> bool:
+    needs = isinstance(window.func, ops.RowNumber | ops.Lag | ops.Lead)
+    return not window.order_by and bool(needs or window.start or window.end)
+
+
+def _may_hold_null(extreme: Any) -> bool:
+    """Say of a minimum or maximum of structs whether a field may be null in a row that counts."""
+    struct = extreme.arg
+    given = {test.arg for test in _conjuncts(extreme.where) if isinstance(test, ops.NotNull)}
+    fields = struct.values if isinstance(struct, ops.StructColumn) else [struct]
+    is_nullable = any(field.dtype.nullable and field not in given for field in fields)
+    return bool(struct.dtype.is_struct()) and is_nullable
+
+
+def _may_miss(place: _Place) -> bool:
+    array, index = place.node.arg, _literal(place.node.index, -1)
+    is_first_part = index == 0 and isinstance(array, ops.StringSplit)
+    is_there = is_first_part or _is_gated_above(place, ops.ArrayLength(array), index)
+    return index < 0 or not is_there
+
+
+_OF_NODE: dict[str, Callable[[Any], bool]] = {
+    "": lambda node: True,
+    "pad": lambda node: len(_text(node.pad)) != 1,
+    "start": lambda node: _literal(node.start, 0) < 0,
+    "delimiter": lambda node: bool(re.search(r"[][\\^$.|?*+(){}]", _text(node.delimiter))),
+    "backslash": lambda node: "\\" in _text(node.pattern),
+    "replacement": lambda node: bool(re.search(r"[\\$]", _text(node.replacement))),
+    "nothing": lambda node: bool(_as_python(node.pattern).search("")),
+    "group": lambda node: _literal(node.index) not in range(_as_python(node.pattern).groups + 1),
+    "control": lambda node: bool(set(str(node.value)) & set("\0\a\v\f")),
+    "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
+    "zero": lambda node: not _is_never_zero(node.right),
+    "decimal": has_no_size,
+    "decimals": takes_decimals,
+    "mixed": mixes_with_floats,
+    "digits": is_inexact_product,
+    "fraction": lambda node: node.arg.dtype.is_floating() and _literal(node.digits) != 0,
+    "wide": is_inexact_float,
+    "power": lambda node: not (node.left.dtype.is_integer() and _literal(node.right) in range(64)),
+    "sum": _bounds_a_sum,
+    "filtered": lambda node: node.where is not None,
+    "floating": lambda node: node.arg.dtype.is_floating(),
+    "not_numeric": lambda node: not node.arg.dtype.is_numeric() or node.arg.dtype.is_decimal(),
+    "struct": _may_hold_null,
+    "structs": lambda node: node.left.dtype.is_struct(),
+    "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
+    "boundaries": lambda node: node.part.value not in ("day", "week"),
+    "local": _is_origin_of_local_time,
+    "format": lambda node: not _COMMON_STRFTIME.fullmatch(_text(node.format_str)),
+    "quarter": lambda node: node.dtype.is_interval() and node.dtype.unit.name == "QUARTER",
+    "unordered": _needs_order,
+    "cut": _is_cut_anywhere,
+    "join": lambda node: node.how in ("asof", "positional"),
+}
+_OF_PLACE: dict[str, _Condition] = {
+    "text": _is_cast_of_unread_text,
+    "sqrt": lambda place: not _is_gated_above(place, place.node.arg, 0),
+    "windowed": lambda place: isinstance(place.parent, ops.WindowFunction),
+    "collected": _is_collected_in_any_order,
+    "unsorted": lambda place: not isinstance(place.parent, ops.ArraySort),
+    "index": _may_miss,
+}
+
+
+def _condition(name: str) -> _Condition:
+    if name in _OF_PLACE:
+        return _OF_PLACE[name]
+    if name in (*_READ_DIFFERENTLY, "other"):
+        return lambda place: _misread(place.node) == name
+    if ">" in name:
+        return _casts(*name.split(">"))
+    return lambda place: _OF_NODE[name](place.node)
+
+
+def _rules() -> Iterator[tuple[tuple[type, ...], _Condition, str, str]]:
+    text = _TABLE.replace("REGEX", "RegexSearch RegexExtract RegexReplace RegexSplit")
+    for line in text.replace("\n    ", " ").strip().splitlines():
+        kinds, name, why, instead = (part.strip() for part in line.split("|"))
+        yield tuple(getattr(ops, kind) for kind in kinds.split()), _condition(name), why, instead
+
+
+_RULES = list(_rules())

@@ -1,0 +1,1 @@
+"""How raw things are read, a file per format; below them lines and files."""

@@ -1,0 +1,159 @@
+"""CSV records by RFC 4180: the same code reads them on every engine."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
+from typing import BinaryIO, TextIO
+
+from streampro.errors import SourceError, did_you_mean
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
+_BLANK = " \t\r\n"
+_MASK = "***"
+_LONE_CR = "\ud800"
+"""Stands for a CR within a record; no decoded text holds this lone surrogate."""
+
+
+def overlong(line: str) -> SourceError:
+    """Return the error for a line beyond `LONGEST_LINE`; `line` says which."""
+    return SourceError(
+        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it; "
+        "nothing was published."
+    )
+
+
+def decoded(file: BinaryIO) -> TextIO:
+    """Return the lines of a file for `read_records`, bytes that are not UTF-8 still to be told."""
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+
+
+def read_records(
+    lines: Iterable[str], columns: Sequence[str], place: str, secret: Sequence[str] = ()
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield a row per record, the named columns and the raw line; and whether bytes of it were
+    not UTF-8.
+
+    The first record that is not blank is the header; `lines` are `decoded`. In the raw line
+    columns named in `secret` are masked; all are, where a record has not as many fields as the
+    header, so that nobody knows which is which. Raises `SourceError`, naming `place`, for a missing
+    column, a secret one included, and for text that breaks RFC 4180.
+    """
+    for _, row, invalid in numbered_records(lines, columns, place, secret):
+        yield row, invalid
+
+
+def numbered_records(
+    lines: Iterable[str], columns: Sequence[str], place: str, secret: Sequence[str] = ()
+) -> Iterator[tuple[int, tuple[str, ...], bool]]:
+    """Yield the same with the number of the line on which each record begins, the first is 1."""
+    csv.field_size_limit(min(LONGEST_LINE, sys.maxsize))
+    records = _Numbered(lines)
+    try:
+        header = [title.strip(_BLANK) for title in _first(records)]
+        places = [_place(column, header, place) for column in columns]
+        hidden = _hidden(header, secret, place)
+        for record, line, invalid in _readable(records, len(header), hidden):
+            yield records.begins, (*map(record.__getitem__, places), line), invalid
+    except csv.Error as error:
+        raise SourceError(
+            f"{place}, line {records.reader.line_num} cannot be read as CSV (RFC 4180): {error}. "
+            "Nothing was published."
+        ) from error
+
+
+class _Numbered:
+    """The records of lines of CSV; `begins` is the line on which the last one begins."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.reader = csv.reader(_lone_cr_hidden(lines), strict=True)
+        self.begins = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        self.begins = self.reader.line_num + 1
+        return next(self.reader)
+
+
+def _readable(
+    records: Iterator[list[str]], width: int, hidden: frozenset[int]
+) -> Iterator[tuple[list[str], str, bool]]:
+    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced.
+
+    In the line the fields at the places of `hidden` are masked.
+    """
+    rewrite = _Rewriter()
+    for record in records:
+        is_odd = len(record) != width
+        if is_odd:
+            if len(record) < 2 and not "".join(record).strip(_BLANK):
+                continue
+            record = (record + [""] * (width - len(record)))[:width]
+        line = rewrite(record)
+        if _LONE_CR in line:
+            line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
+        invalid = not line.isascii() and _has_escaped_bytes(line)
+        if invalid:
+            line, *record = (_replaced(text) for text in (line, *record))
+        if hidden:
+            shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
+            line = rewrite([*shown])
+        yield record, line, invalid
+
+
+def _first(records: Iterator[list[str]]) -> list[str]:
+    """Return the first record that is not blank."""
+    return next((record for record in records if "".join(record).strip(_BLANK)), [])
+
+
+def _lone_cr_hidden(file: Iterable[str]) -> Iterator[str]:
+    """Replace every CR that does not end a line: records end at LF, but `csv` sees an end in it."""
+    for line in file:
+        text = line.removesuffix("\n").removesuffix("\r")
+        yield text.replace("\r", _LONE_CR) + line[len(text) :] if "\r" in text else line
+
+
+def _has_escaped_bytes(text: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def _replaced(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+class _Rewriter:
+    """Writes a record as one CSV line, quoting only what RFC 4180 says must be."""
+
+    def __init__(self) -> None:
+        self.line = ""
+        self.writer = csv.writer(self, lineterminator="\r\n")
+
+    def __call__(self, record: list[str]) -> str:
+        line = ",".join(record)
+        special = '"' in line or "\n" in line or "\r" in line
+        if not special and line.count(",") == len(record) - 1:
+            return line
+        self.writer.writerow(record)
+        return self.line
+
+    def write(self, line: str) -> None:
+        self.line = line.removesuffix("\r\n")
+
+
+def _hidden(header: list[str], secret: Sequence[str], place: str) -> frozenset[int]:
+    """Return where columns stand that are masked in lines, every one of that name."""
+    for column in secret:
+        _place(column, header, place)
+    return frozenset(number for number, title in enumerate(header) if title in secret)
+
+
+def _place(column: str, header: list[str], place: str) -> int:
+    if column not in header:
+        raise SourceError(
+            f"{place} has no column {column!r}. {did_you_mean(column, header)}"
+            f"Its columns: {', '.join(header) or 'none, the file is empty'}."
+        )
+    return header.index(column)

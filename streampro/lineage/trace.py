@@ -1,0 +1,296 @@
+"""Rows followed from a table down to raw lines, model by model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from streampro.config import Remote, Target
+from streampro.engines.duckdb.engine import DuckDBEngine
+from streampro.engines.protocol import Raw
+from streampro.errors import ConfigError, SourceError
+from streampro.expressions.conditions import match, where_any
+from streampro.expressions.rows import Contribution, contributions
+from streampro.formats import text
+from streampro.modeling.contract import Contract, Rejected, key_of, schema_of, with_reasons
+from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import masked
+from streampro.modeling.source import Source
+from streampro.warehouse.ledger import Run
+
+_DIGEST = "digest"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a table, or the raw files of a source, gave to the selected rows.
+
+    Attributes:
+        name: `layer.table`, or the name of a source.
+        rows: rows (of a source lines) that the selected rows are computed from.
+        total: rows (lines) that there are.
+        deciding: further rows that enter no value, but have a say: they share a window with one
+            that does, or stand on the other side of a semi join. They are not followed further.
+        decides_as_a_whole: whether all of it has the same say in every selected row, such as the
+            largest instant of all, or in what a limit keeps; such rows are not counted.
+        duplicates: of the lines those that only repeat a row; null for a table.
+    """
+
+    name: str
+    rows: int
+    total: int
+    deciding: int = 0
+    decides_as_a_whole: bool = False
+    duplicates: int | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A raw line, values of secret keys masked; of a CSV record the line on which it begins."""
+
+    source: str
+    file: str
+    number: int
+    text: str
+
+
+class Descent:
+    """Goes from selected rows of a table down to raw lines, model by model."""
+
+    def __init__(
+        self, pipeline: Pipeline, target: Target, run: Run, engine: DuckDBEngine, limit: int
+    ) -> None:
+        self.pipeline = pipeline
+        self.target = target
+        self.run = run
+        self.engine = engine
+        self.limit = limit
+        self.models = {model.table: model for model in pipeline.models.values()}
+        self.models |= {m.rejected: m for m in pipeline.models.values() if m.quarantine}
+        self.code = pipeline.code_hashes()
+        self.found: dict[str, list[Contribution]] = {}
+        self.steps: list[Step] = []
+        self.lines: list[Line] = []
+        self.notes: list[str] = []
+        self.without_folder: dict[str, None] = {}
+
+    def contract(self, table: TableName) -> type[Contract]:
+        """Return the contract of a model's table, or that of rejected lines."""
+        return self.models[table].contract if self._is_accepted(table) else Rejected
+
+    def from_table(
+        self, table: TableName, column: str | None, where: str | None
+    ) -> tuple[Mapping[str, Any], ...]:
+        """Note all steps and lines; return the first of the selected rows."""
+        self._refuse_other_code(table)
+        contract = self.contract(table)
+        rows = self._stored(table)
+        selected = self.engine.chosen(rows, where) if where is not None else rows
+        names = [column] if column else [*schema_of(contract)]
+        key = [name for name in key_of(contract) if name not in names] if column else []
+        order = key_of(contract) or schema_of(contract).names
+        shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
+        first = tuple(self.engine.fetch(shown).to_pylist())
+        count = self._count(selected)
+        self.steps.append(Step(str(table), count, self._total(table)))
+        if count:
+            self._follow(table, selected, names)
+            for model in reversed(self.pipeline.models.values()):
+                if model.name in self.found:
+                    self._through(model)
+        if self.without_folder:
+            self.notes.append(
+                f"No lines of {', '.join(self.without_folder)} are told: {self._no_folder}. "
+                "Name the raw folder: --raw DIR."
+            )
+        return first
+
+    def _through(self, model: Model) -> None:
+        """Note what a table gave to those built from it, and follow it to its own inputs."""
+        rows = self._stored(model.table)
+        parts = self.found[model.name]
+        entering, deciding = self._merged(rows, parts)
+        whole = any(part.decides_as_a_whole for part in parts)
+        if entering is None:
+            if whole or deciding:
+                self.steps.append(
+                    Step(str(model.table), 0, self._total(model.table), deciding, whole)
+                )
+            return
+        count, total = self._count(entering), self._total(model.table)
+        self.steps.append(Step(str(model.table), count, total, deciding, whole))
+        columns = frozenset[str]().union(*(part.columns for part in parts))
+        if count:
+            self._follow(model.table, entering, [name for name in rows.columns if name in columns])
+
+    def _follow(self, table: TableName, selected: ir.Table, columns: Sequence[str]) -> None:
+        """Find what the inputs of a table gave to selected rows of it."""
+        model, contract = self.models[table], self.contract(table)
+        self._refuse_other_code(table)
+        sources = [self.pipeline.sources[n] for n in model.inputs if n in self.pipeline.sources]
+        raw = {source.name: self._raw(source) for source in sources}
+        read = {name: found for name, found in raw.items() if found is not None}
+        if len(read) < len(raw):
+            return
+        models = [self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models]
+        inputs = {name: found.table for name, found in read.items()}
+        inputs |= {parent.name: self._stored(parent.table) for parent in models}
+        rows = self._expression(table, inputs)
+        key = [] if model.quarantine else key_of(contract)
+        known = selected.select(*(key or schema_of(contract)))
+        found = contributions(rows, inputs, known, columns, self.engine.keep)
+        for parent in models:
+            self.found.setdefault(parent.name, []).append(found[parent.name])
+        for source in sources:
+            self._to_lines(source, found[source.name], read[source.name].lines, table, selected)
+
+    def _to_lines(
+        self,
+        source: Source,
+        part: Contribution,
+        total: int,
+        table: TableName,
+        selected: ir.Table,
+    ) -> None:
+        """Note how many lines of a source there are, and some of them."""
+        if part.rows is None:
+            return
+        told = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
+        lines = self.engine.keep(told)
+        count, duplicates = self._count(lines), None
+        if self.models[table].quarantine and self._is_accepted(table):
+            duplicates = count - self._count(selected)
+        if duplicates is not None and duplicates < 0:
+            self.notes.append(
+                f"{source.name}: {-duplicates} rows of {table} stand in no line of the files now."
+            )
+        self.steps.append(
+            Step(
+                source.name,
+                count,
+                total,
+                self._count(part.deciding) if part.deciding is not None else 0,
+                part.decides_as_a_whole,
+                duplicates,
+            )
+        )
+        some = lines.distinct().order_by("source_file", _DIGEST).limit(self.limit)
+        self.lines += self._located(source, self.engine.fetch(some).to_pylist())
+
+    def _located(self, source: Source, rows: Sequence[Mapping[str, str]]) -> list[Line]:
+        wanted: dict[str, list[str]] = {}
+        for row in rows:
+            wanted.setdefault(row["source_file"], []).append(row[_DIGEST])
+        places = sorted(text.locate(source, self._folder, wanted))
+        kinds = ibis.schema({"place": "int64", "raw_line": "string"})
+        numbered = [{"place": n, "raw_line": line} for n, (_, _, line) in enumerate(places)]
+        loaded = self.engine.load(pa.Table.from_pylist(numbered, kinds.to_pyarrow()), kinds)
+        shown = loaded.mutate(raw_line=masked(loaded.raw_line, source.secret)).order_by("place")
+        return [
+            Line(source.name, file, number, row["raw_line"])
+            for (file, number, _), row in zip(
+                places, self.engine.fetch(shown).to_pylist(), strict=True
+            )
+        ]
+
+    def _raw(self, source: Source) -> Raw | None:
+        """Return the lines of the files that the run read, None if they are not the same now."""
+        if self._no_folder:
+            self.without_folder[source.name] = None
+            return None
+        known = [file for file in self.run.inputs if file.source == source.name]
+        try:
+            there = {file.path: file for file in self.engine.find(source, self._folder)}
+        except SourceError as error:
+            self.notes.append(str(error))
+            return None
+        lost = [
+            f"{file.path} {'changed' if file.path in there else 'vanished'}"
+            for file in known
+            if there.get(file.path) != file
+        ]
+        if lost:
+            self.notes.append(
+                f"{source.name}: {', '.join(lost)} since run {self.run.run_id}, so its lines "
+                "cannot be told. Run again to explain what the files say now."
+            )
+            return None
+        return self.engine.read_raw(source, self._folder, known)
+
+    @property
+    def _no_folder(self) -> str:
+        """Why there is no raw folder to look into, empty if there is one."""
+        if self.target.raw is None:
+            return "no raw folder is known"
+        if isinstance(self.target.raw, Remote):
+            return f"{self.target.raw} is not on this machine"
+        return "" if self._folder.is_dir() else f"{self.target.raw} is no folder"
+
+    @property
+    def _folder(self) -> Path:
+        return Path(str(self.target.raw))
+
+    def _expression(self, table: TableName, inputs: Mapping[str, ir.Table]) -> ir.Table:
+        """Return the expression of the lines or rows that a table's rows come from."""
+        model = self.models[table]
+        rows = model(**inputs)
+        if not model.quarantine:
+            return rows
+        rows = with_reasons(model.contract, rows)
+        reason = rows.reject_reason
+        if self._is_accepted(table):
+            kept = rows.filter(reason.isnull() | (reason == DUPLICATE))
+            return kept.select(*schema_of(model.contract))
+        line = masked(rows.raw_line, self.pipeline.source_of(model).secret)
+        kept = rows.filter(reason.notnull() & (reason != DUPLICATE))
+        return kept.mutate(raw_line=line).select(*REJECT_COLUMNS)
+
+    def _merged(self, rows: ir.Table, parts: Sequence[Contribution]) -> tuple[ir.Table | None, int]:
+        """Return the rows that enter any table built from them, and how many more decide."""
+        entering = [part.rows for part in parts if part.rows is not None]
+        deciding = [part.deciding for part in parts if part.deciding is not None]
+        if len(parts) == 1:
+            kept = self.engine.keep(entering[0]) if entering else None
+            return kept, self._count(deciding[0]) if deciding else 0
+        fields = [ops.Field(rows.op(), name) for name in rows.columns]
+        met = [[match(each, fields, self.engine.keep)] for each in entering]
+        further = [[match(each, fields, self.engine.keep)] for each in deciding]
+        count = self._count(where_any(rows.op(), further, met)) if further else 0
+        return self.engine.keep(where_any(rows.op(), met)) if met else None, count
+
+    def _stored(self, table: TableName) -> ir.Table:
+        version = self.run.version_of(table)
+        if version is None:
+            raise ConfigError(f"{table} was never published. Select it: streampro run.")
+        return self.engine.read(table, version)
+
+    def _total(self, table: TableName) -> int:
+        return next(item.rows for item in self.run.tables if item.table == str(table))
+
+    def _count(self, rows: ir.Table) -> int:
+        [found] = self.engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
+        return int(found["rows"])
+
+    def _is_accepted(self, table: TableName) -> bool:
+        return self.models[table].table == table
+
+    def _refuse_other_code(self, table: TableName) -> None:
+        """An expression explains only the rows that were computed from it."""
+        model = self.models[table]
+        if self.run.code.get(model.name) != self.code[model.name]:
+            raise ConfigError(
+                f"run {self.run.run_id} has {table} as other code built it, so the code of now "
+                "cannot explain it. Run again first."
+            )
+        for parent, version in self.run.lineage.get(str(model.table), {}).items():
+            if self.run.version_of(TableName(*parent.split("."))) != version:
+                raise ConfigError(
+                    f"{table} was built from version {version} of {parent}, which changed since. "
+                    f"Build it anew first: streampro run --select {model.name}."
+                )

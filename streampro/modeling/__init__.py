@@ -1,0 +1,1 @@
+"""What to build: sources, contracts, models and the pipeline that links them. Pure data."""

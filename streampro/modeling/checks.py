@@ -1,0 +1,67 @@
+"""What is wrong with a model, told from its expression and its contract, without data."""
+
+from collections.abc import Iterator
+
+import ibis
+import ibis.expr.types as ir
+
+from streampro.expressions.locality import operations_across_rows
+from streampro.expressions.nulls import origin_of_null
+from streampro.expressions.portability import findings
+from streampro.modeling.contract import audit, rules_of, schema_of, with_reasons
+from streampro.modeling.model import UNREADABLE, Model
+
+
+def differences(built: Model, expression: ir.Table) -> list[str]:
+    """Compare the columns of an expression with those of its contract, in sentences."""
+    actual = expression.drop(*({UNREADABLE} & {*expression.columns})).schema()
+    expected = built.schema
+    found = []
+    if missing := [name for name in expected if name not in actual]:
+        found.append(f"{built.table} lacks {', '.join(missing)}.")
+    if extra := [name for name in actual if name not in expected]:
+        found.append(f"{built.table} has {', '.join(extra)}, which its contract does not know.")
+    if not missing and not extra and tuple(actual) != tuple(expected):
+        found.append(
+            f"{built.table} has its columns in the order {', '.join(actual)}; its contract says "
+            f"{', '.join(expected)}."
+        )
+    for name in (name for name in expected if name in actual):
+        returned, declared = (schema[name].copy(nullable=True) for schema in (actual, expected))
+        must_exist = not expected[name].nullable and not built.quarantine
+        if returned != declared:
+            found.append(f"{built.table}.{name} is {returned}; its contract says {declared}.")
+        elif must_exist and (origin := origin_of_null(expression, name)):
+            found.append(f"{built.table}.{name} must not be null, but {origin}.")
+    return found
+
+
+def not_local(built: Model, expression: ir.Table) -> list[str]:
+    """Return what a full run would compute otherwise than an incremental one, a sentence each.
+
+    Every rule must look at one row at a time, and so must the expression of a staging model.
+    """
+    if not built.incremental_by:
+        return []
+    start = f"{built.table} is incremental by {built.incremental_by}, so"
+    found = []
+    if built.quarantine:
+        found += [
+            f"{start} every row must follow from one line alone; it uses {operation}."
+            for operation in operations_across_rows(expression)
+        ]
+    rows = ibis.table(schema_of(built.contract), name="rows")
+    return found + [
+        f"{start} its rules must look at one row at a time; {rule.name} uses {operation}."
+        for rule in rules_of(built.contract)
+        for operation in operations_across_rows(rule.breaks(rows))
+    ]
+
+
+def unportable(built: Model, expression: ir.Table) -> Iterator[str]:
+    """Yield the operations of a model and its rules that engines read differently."""
+    rows = ibis.table(schema_of(built.contract), name=built.name)
+    computed = [expression, audit(built.contract, rows, {})]
+    if built.quarantine:
+        computed.append(with_reasons(built.contract, expression))
+    yield from (f"{built.table}: {finding}" for each in computed for finding in findings(each))

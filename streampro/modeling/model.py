@@ -1,0 +1,92 @@
+"""A table of a pipeline: its name, the function that computes it, its contract."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+
+from streampro.modeling.contract import Contract, Rejected, schema_of
+from streampro.modeling.source import RAW_COLUMNS
+
+ANSWERS = "answers"
+"""The layer whose tables are small and are shown after a run."""
+REJECT_COLUMNS = ("reject_reason", *RAW_COLUMNS)
+DUPLICATE = "duplicate"
+"""The `reject_reason` with which a transform says: this row repeats another, count it, drop it."""
+UNREADABLE = "is_unreadable"
+"""Optional boolean column of a quarantine model: some value became null because it could not be
+read. Such lines are counted as a warning."""
+
+
+class TableName(NamedTuple):
+    """A table's place in the warehouse: `<layer>/<name>`, shown as `layer.name`."""
+
+    layer: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A table of the warehouse: a pure function from its inputs to an Ibis expression.
+
+    Calling the model calls the function, so tests can use it directly.
+    """
+
+    table: TableName
+    transform: Callable[..., ir.Table]
+    contract: type[Contract]
+    inputs: tuple[str, ...]
+    incremental_by: str | None = None
+    quarantine: bool = False
+
+    def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
+        return self.transform(*args, **inputs)
+
+    @property
+    def name(self) -> str:
+        """The table's name without its layer."""
+        return self.table.name
+
+    @property
+    def rejected(self) -> TableName:
+        """The table that receives what a quarantine model rejects."""
+        return TableName(self.table.layer, f"{self.table.name}_rejected")
+
+    @property
+    def schema(self) -> ibis.Schema:
+        """Columns and types that the transform returns."""
+        schema = schema_of(self.contract)
+        return schema | schema_of(Rejected) if self.quarantine else schema
+
+
+def model(
+    contract: type[Contract], incremental_by: str | None = None, quarantine: bool = False
+) -> Callable[[Callable[..., ir.Table]], Model]:
+    """Make a model of a function: its name is the table, its parameters are the lineage,
+    its module is the layer.
+
+    Args:
+        contract: columns, types, key and rules of the result.
+        incremental_by: column by whose values the rows can be recomputed independently.
+        quarantine: the result also has `reject_reason`, `raw_line` and `source_file`; rows with a
+            reason go to the table `<name>_rejected`, equal rows without one are stored once.
+    """
+
+    def declare(transform: Callable[..., ir.Table]) -> Model:
+        layer = transform.__module__.rpartition(".")[2]
+        return Model(
+            table=TableName(layer, transform.__name__),
+            transform=transform,
+            contract=contract,
+            inputs=tuple(inspect.signature(transform).parameters),
+            incremental_by=incremental_by,
+            quarantine=quarantine,
+        )
+
+    return declare

@@ -1,0 +1,258 @@
+"""What to build: sources, models and the pipeline that links them by name. Pure data, no I/O."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from types import ModuleType
+from typing import TypeVar
+
+import ibis
+import ibis.expr.types as ir
+
+from streampro.errors import PipelineError, did_you_mean
+from streampro.expressions.hash import code_hash
+from streampro.modeling.checks import differences, not_local, unportable
+from streampro.modeling.contract import (
+    audit,
+    key_of,
+    references_of,
+    rules_of,
+    schema_of,
+    with_reasons,
+)
+from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.source import Source
+
+_READING_RULES = 1
+_Thing = TypeVar("_Thing", Source, Model)
+
+
+class Pipeline:
+    """Sources and models of a list of modules, linked by parameter names.
+
+    `models` is in an order in which every model comes after its inputs.
+
+    Args:
+        name: shown in messages and kept in the history.
+        modules: where sources and models are declared.
+        summary: `module:function`, imported only to print answers. The function takes the rows of
+            the models of layer `answers` by name and returns a question, a sentence and a list of
+            printable rows for each question.
+        report: `module:function`, imported only for the report: a `streampro.report.Questions`.
+
+    Raises `PipelineError` for two things of one name, a parameter that is neither a model nor a
+    source, a reference to an unknown column, and a cycle.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        modules: Iterable[ModuleType],
+        summary: str | None = None,
+        report: str | None = None,
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.report = report
+        declared = [thing for module in modules for thing in _declared_in(module)]
+        self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])
+        models = self._by_name([thing for thing in declared if isinstance(thing, Model)])
+        self._refuse_shared_names(models)
+        self._refuse_unknown_inputs(models)
+        self._refuse_unknown_references(models)
+        self.models = {name: models[name] for name in self._order(models)}
+
+    def tables(self) -> list[TableName]:
+        """Return every table that a run publishes, the rejected ones beside their models."""
+        found = []
+        for built in self.models.values():
+            found += [built.table, built.rejected] if built.quarantine else [built.table]
+        return found
+
+    def source_of(self, model: Model) -> Source:
+        """Return the source whose books a quarantine model keeps."""
+        [name] = (name for name in model.inputs if name in self.sources)
+        return self.sources[name]
+
+    def answers(self) -> list[Model]:
+        """Return the models of the layer `answers`."""
+        return [built for built in self.models.values() if built.table.layer == ANSWERS]
+
+    @cached_property
+    def expressions(self) -> dict[str, ir.Table]:
+        """Every model's expression over unbound inputs: no engine, no data."""
+        return {name: self._unbound(built) for name, built in self.models.items()}
+
+    def code_hashes(self) -> dict[str, str]:
+        """Return per model a digest of its expression, its sources and what it quarantines."""
+        return {name: self._code_hash(built) for name, built in self.models.items()}
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between expressions and contracts, a sentence each."""
+        models = [(self.models[name], rows) for name, rows in self.expressions.items()]
+        found = [each for built, rows in models for each in differences(built, rows)]
+        return found + [each for built, rows in models for each in not_local(built, rows)]
+
+    def unportable(self) -> list[str]:
+        """Return which operations of models and contract rules mean different things on different
+        engines, a sentence each.
+        """
+        models = [(self.models[name], rows) for name, rows in self.expressions.items()]
+        return [*dict.fromkeys(each for built, rows in models for each in unportable(built, rows))]
+
+    def select(self, selector: str | None) -> list[Model]:
+        """Return the models of a selector, in building order.
+
+        `name` (or `layer.name`) is one model, `+name` with all it is built from, `name+` with all
+        built from it; several are separated by commas or spaces. None selects everything.
+        """
+        if selector is None:
+            return list(self.models.values())
+        names = {str(built.table): name for name, built in self.models.items()}
+        names |= {name: name for name in self.models}
+        parts = selector.replace(",", " ").split()
+        if not parts:
+            raise PipelineError(f"--select {selector!r} names no model.")
+        chosen: set[str] = set()
+        for part in parts:
+            asked = part.strip("+")
+            if asked not in names:
+                raise PipelineError(
+                    f"--select {part}: pipeline {self.name!r} has no model {asked!r}. "
+                    f"{did_you_mean(asked, list(names))}"
+                    f"Models: {', '.join(self.models)}."
+                )
+            chosen.add(names[asked])
+            chosen |= self._ancestors(names[asked]) if part.startswith("+") else set()
+            chosen |= self._descendants(names[asked]) if part.endswith("+") else set()
+        return [built for name, built in self.models.items() if name in chosen]
+
+    def _code_hash(self, built: Model) -> str:
+        contract, rows = built.contract, self.expressions[built.name]
+        schemas = self._schemas()
+        read = [self.sources.get(name, schemas[name]) for name in built.inputs]
+        columns = contract.to_schema().columns
+        return code_hash(
+            _READING_RULES,
+            with_reasons(contract, rows) if built.quarantine else rows,
+            audit(contract, ibis.table(schema_of(contract), name="rows"), {}),
+            repr(schema_of(contract)),
+            [(name, spec.description, spec.metadata) for name, spec in columns.items()],
+            key_of(contract),
+            [(rule.name, rule.severity) for rule in rules_of(contract)],
+            [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
+        )
+
+    def _ancestors(self, name: str) -> set[str]:
+        direct = {item for item in self.models[name].inputs if item in self.models}
+        return direct.union(*(self._ancestors(item) for item in direct))
+
+    def _descendants(self, name: str) -> set[str]:
+        return {other for other in self.models if name in self._ancestors(other)}
+
+    def _schemas(self) -> dict[str, ibis.Schema]:
+        """Return columns and types of every source and model by its name."""
+        schemas = {name: source.schema for name, source in self.sources.items()}
+        return schemas | {name: schema_of(built.contract) for name, built in self.models.items()}
+
+    def _unbound(self, built: Model) -> ir.Table:
+        schemas = self._schemas()
+        return built(**{name: ibis.table(schemas[name], name=name) for name in built.inputs})
+
+    def _by_name(self, things: list[_Thing]) -> dict[str, _Thing]:
+        found: dict[str, _Thing] = {}
+        for thing in things:
+            if thing.name in found and found[thing.name] is not thing:
+                raise PipelineError(
+                    f"pipeline {self.name!r} has two {type(thing).__name__.lower()}s named "
+                    f"{thing.name!r}: {_place(found[thing.name])} and {_place(thing)}. "
+                    "Rename one."
+                )
+            found[thing.name] = thing
+        return found
+
+    def _refuse_shared_names(self, models: Mapping[str, Model]) -> None:
+        for name in models.keys() & self.sources.keys():
+            raise PipelineError(
+                f"pipeline {self.name!r}: {name!r} is both a source and the model "
+                f"{models[name].table}. Rename one."
+            )
+        for rejecting in (built for built in models.values() if built.quarantine):
+            if rejecting.rejected.name in {**models, **self.sources}:
+                raise PipelineError(
+                    f"pipeline {self.name!r}: {rejecting.rejected.name!r} has the name of "
+                    f"the table for what {rejecting.name!r} rejects. Rename it."
+                )
+
+    def _refuse_unknown_inputs(self, models: Mapping[str, Model]) -> None:
+        known = [*models, *self.sources]
+        for built in models.values():
+            for item in built.inputs:
+                if item not in known:
+                    raise PipelineError(
+                        f"model {built.name} takes {item!r}, which is neither a model nor a "
+                        f"source of pipeline {self.name!r}. {did_you_mean(item, known)}".strip()
+                    )
+
+        for built in models.values():
+            by, columns = built.incremental_by, list(schema_of(built.contract))
+            if by is not None and by not in columns:
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which is no column of it. "
+                    f"{did_you_mean(by, columns)}".strip()
+                )
+            if by is not None and by not in key_of(built.contract):
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which is no part of its key. "
+                    "Rows of different values could then have the same key."
+                )
+            if by is not None and schema_of(built.contract)[by].nullable:
+                raise PipelineError(
+                    f"model {built.name} is incremental by {by!r}, which may be null."
+                )
+        for built in (built for built in models.values() if built.quarantine):
+            sources = [item for item in built.inputs if item in self.sources]
+            if len(sources) != 1:
+                raise PipelineError(
+                    f"model {built.name} keeps the books of a source, so it must take exactly one; "
+                    f"it takes {', '.join(sources) or 'none'}."
+                )
+
+    def _refuse_unknown_references(self, models: Mapping[str, Model]) -> None:
+        for built in models.values():
+            for name, (other, key) in references_of(built.contract).items():
+                if other not in models:
+                    raise PipelineError(
+                        f"{built.table}.{name} references {other}.{key}, but there is no model "
+                        f"{other!r}. {did_you_mean(other, list(models))}".strip()
+                    )
+                if key not in schema_of(models[other].contract):
+                    raise PipelineError(
+                        f"{built.table}.{name} references {other}.{key}, but {other} has no such "
+                        "column."
+                    )
+
+    def _order(self, models: Mapping[str, Model]) -> list[str]:
+        inputs = {
+            name: [item for item in built.inputs if item in models]
+            for name, built in models.items()
+        }
+        try:
+            return list(TopologicalSorter(inputs).static_order())
+        except CycleError as error:
+            raise PipelineError(
+                f"pipeline {self.name!r} has a cycle: {' -> '.join(error.args[1])}."
+            ) from error
+
+
+def _declared_in(module: ModuleType) -> Iterator[Source | Model]:
+    """Yield what is declared in the module itself, not what it imports from another."""
+    for thing in vars(module).values():
+        if isinstance(thing, Source) or (
+            isinstance(thing, Model) and thing.transform.__module__ == module.__name__
+        ):
+            yield thing
+
+
+def _place(thing: Source | Model) -> str:
+    return f"{thing.transform.__module__}" if isinstance(thing, Model) else f"files {thing.files}"

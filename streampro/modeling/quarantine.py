@@ -1,0 +1,121 @@
+"""What becomes of every input line: accepted, a duplicate, or rejected with a reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import ibis
+import ibis.expr.types as ir
+
+from streampro.errors import BooksError
+from streampro.modeling.contract import with_reasons
+from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
+from streampro.portable import count_if, mask_json_value
+
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True)
+class Books:
+    """The account of one source in one run. Each number is counted by itself.
+
+    Attributes:
+        source: name of the source.
+        lines: lines (records) that are not blank, counted in a pass of their own.
+        accepted: rows of the staged table.
+        duplicates: lines equal to an accepted one, beyond the first.
+        rejected: rows of the staged `_rejected` table.
+        reasons: rejected lines by reason.
+        warnings: lines of any fate by what was odd about them.
+    """
+
+    source: str
+    lines: int
+    accepted: int
+    duplicates: int
+    rejected: int
+    reasons: dict[str, int] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise `BooksError` unless every line is accounted for once."""
+        told = self.accepted + self.duplicates + self.rejected
+        if self.lines != told or sum(self.reasons.values()) != self.rejected:
+            raise BooksError(
+                f"the books of {self.source} do not balance: {self.lines} lines, but "
+                f"{self.accepted} accepted + {self.duplicates} duplicates + {self.rejected} "
+                f"rejected = {told}. Nothing was published. If a file grew while it was read, "
+                "run again."
+            )
+
+
+def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
+    """Add the reject reason to the typed rows of a small table that has a key.
+
+    Of the rows with one key the smallest counts (columns in order, nulls last), the others are
+    `repeated_key`; equal rows are duplicates, of which the one with the smallest raw line and file
+    stands for all. Rows without a key are `missing_<key>`. `rows` are the contract's columns,
+    `raw_line`, `source_file`, and `is_unreadable` where the model tells it.
+    """
+    kept = [name for name in (UNREADABLE,) if name in rows.columns]
+    columns = [name for name in rows.columns if name not in (*REJECT_COLUMNS, UNREADABLE)]
+    ordered = ibis.window(group_by=key, order_by=columns)
+    copies = ibis.window(group_by=columns, order_by=["raw_line", "source_file"])
+    ranked = rows.mutate(rank=ibis.dense_rank().over(ordered), copy=ibis.row_number().over(copies))
+    reason = ibis.cases(
+        (ranked[key].isnull(), f"missing_{key}"),
+        (ranked.copy > 0, DUPLICATE),
+        (ranked["rank"] > 0, "repeated_key"),
+    )
+    return ranked.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, *kept)
+
+
+def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
+    """Return the text of lines without the values of secret keys."""
+    for key in secret:
+        text = mask_json_value(text, key)
+    return text
+
+
+def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
+    """Return one row per distinct outcome of a quarantine model, with its number of lines.
+
+    Grain: an accepted row, or a rejected line of a file. Columns: the contract's; `rejection`,
+    null where accepted, else reason, file and text (values of `secret` keys masked) in one text,
+    because every further column to group by costs time; `copies`, the lines with this outcome;
+    `unreadable`, those of them in which a value could not be read.
+    """
+    rows = with_reasons(model.contract, rows)
+    text = masked(rows.raw_line, secret)
+    place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
+    packed = rows.reject_reason + place + text.fill_null("")
+    keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))
+    columns = list(model.contract.to_schema().columns)
+    grouped = keyed.group_by(*columns, "rejection")
+    if UNREADABLE not in rows.columns:
+        return grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))
+    return grouped.aggregate(copies=keyed.count(), unreadable=count_if(keyed[UNREADABLE]))
+
+
+def rejected_lines(outcomes: ir.Table) -> ir.Table:
+    """Return `reject_reason, raw_line, source_file`, a row per rejected line, no duplicates."""
+    unpacked = _unpacked(outcomes.filter(outcomes.rejection.notnull()))
+    kept = unpacked.filter(unpacked.reject_reason != DUPLICATE)
+    return kept.mutate(copy=ibis.range(0, kept.copies).unnest()).select(*REJECT_COLUMNS)
+
+
+def tally(outcomes: ir.Table) -> ir.Table:
+    """Return per `reject_reason` (null: accepted) `outcomes`, `lines` and `unreadable` lines."""
+    reasons = _unpacked(outcomes)
+    return reasons.group_by("reject_reason").aggregate(
+        outcomes=reasons.count(), lines=reasons.copies.sum(), unreadable=reasons.unreadable.sum()
+    )
+
+
+def _unpacked(outcomes: ir.Table) -> ir.Table:
+    parts = outcomes.rejection.split(_SEPARATOR)
+    reason, file = parts[0], parts[1]
+    return outcomes.mutate(
+        reject_reason=reason,
+        source_file=file,
+        raw_line=outcomes.rejection.substr(reason.length() + file.length() + 2),
+    )

@@ -1,0 +1,1 @@
+"""That two engines, or incremental and full runs, compute the same rows."""

@@ -1,0 +1,252 @@
+"""Proof that two engines say the same: both run from the same bytes, then every table is compared
+as a multiset of rows, without tolerance. What was found is written down as a certificate.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from streampro.config import Target
+from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
+from streampro.execution.progress import Progress, Unwatched, Watcher
+from streampro.execution.runner import run
+from streampro.formats.files import find
+from streampro.modeling.contract import key_of
+from streampro.modeling.model import TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.proofs.certificate import (
+    Certificate,
+    ComparedTable,
+    DifferingRow,
+    FileFingerprint,
+    ledger_differences,
+    side_of,
+)
+from streampro.proofs.compare import DIGEST, Column, Comparison, Version
+from streampro.warehouse.ledger import Run
+
+_COMPARED_WITH = ("streampro", "duckdb", "deltalake")
+_FEW = 5
+"""Differing rows that are shown per table."""
+
+
+def prove(
+    pipeline: Pipeline,
+    left: Target,
+    right: Target,
+    *,
+    out: Path | None = None,
+    warehouse: Path | None = None,
+    watcher: Watcher | None = None,
+) -> Certificate:
+    """Return the proof that two targets compute the same rows from one raw folder.
+
+    The pipeline is run on both, then every table is compared as a multiset of rows, without
+    tolerance, and so are books, warnings and code. The targets' own warehouses are not touched.
+
+    Args:
+        pipeline: what both sides build.
+        left: one target.
+        right: the other; it must have the same raw folder, on this machine.
+        out: a JSON file for the certificate, written whether the sides are equal or not; an older
+            one there is removed first.
+        warehouse: a folder in which the warehouses of both sides are kept, as `left` and `right`;
+            default: temporary ones.
+        watcher: as of `run`.
+
+    Raises `ParityError` for any difference, `SourceError` when a raw file changed in between,
+    `ConfigError` for targets that read different folders, and what `run` raises on either side.
+    """
+    raw = _raw_folder(left, right)
+    if out:
+        _write(out, "")
+        out.unlink()
+    with _scratch(warehouse) as scratch:
+        certificate = _certificate(pipeline, left, right, raw, scratch, watcher or Unwatched())
+    if out:
+        _write(out, json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n")
+    certificate.check()
+    return certificate
+
+
+def compared_tables(
+    pipeline: Pipeline,
+    one: Run,
+    other: Run,
+    scratch: Path,
+    comparison: Comparison,
+    watcher: Watcher,
+) -> Iterator[ComparedTable]:
+    """Yield every table of a pipeline in two runs, whose warehouses are `left` and `right`."""
+    keys = {model.table: key_of(model.contract) for model in pipeline.models.values()}
+    for table in pipeline.tables():
+        left, right = (
+            _version(table, one, scratch / "left"),
+            _version(table, other, scratch / "right"),
+        )
+        with watcher.step(f"compare {table}", comparison.progress):
+            yield _table(str(table), left, right, keys.get(table, ()), comparison)
+
+
+def _certificate(
+    pipeline: Pipeline, left: Target, right: Target, raw: Path, scratch: Path, watcher: Watcher
+) -> Certificate:
+    started_at = datetime.now(UTC)
+    inputs = _fingerprint(pipeline, raw, watcher)
+    one = _run(pipeline, left, scratch / "left", watcher)
+    other = _run(pipeline, right, scratch / "right", watcher)
+    _refuse_changes(raw, inputs, _fingerprint(pipeline, raw, watcher))
+    with Comparison(left) as comparison:
+        tables = tuple(compared_tables(pipeline, one, other, scratch, comparison, watcher))
+    ledger = ledger_differences(one, other)
+    return Certificate(
+        equal=not ledger and all(table.equal for table in tables),
+        pipeline=pipeline.name,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        compared_with={package: version(package) for package in _COMPARED_WITH},
+        machine=f"Python {platform.python_version()} on {platform.platform()}",
+        left=side_of(one),
+        right=side_of(other),
+        inputs_sha256=_total(inputs),
+        inputs=inputs,
+        digest=DIGEST,
+        tables=tables,
+        ledger=ledger,
+    )
+
+
+def _run(pipeline: Pipeline, target: Target, warehouse: Path, watcher: Watcher) -> Run:
+    side = warehouse.name
+    here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
+    try:
+        return run(pipeline, here, full_refresh=True, watcher=_SideWatcher(watcher, side))
+    except StreamProError as error:
+        raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
+
+
+class _SideWatcher:
+    """Says which side a step belongs to."""
+
+    def __init__(self, watcher: Watcher, side: str) -> None:
+        self.watcher = watcher
+        self.side = side
+
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[Any]:
+        return self.watcher.step(f"{self.side} {what}", progress)
+
+    def staged(self, table: TableName, rows: int, seconds: float) -> None:
+        self.watcher.staged(TableName(f"{self.side} {table.layer}", table.name), rows, seconds)
+
+
+def _version(table: TableName, done: Run, warehouse: Path) -> Version:
+    number = done.version_of(table)
+    if number is None:
+        raise WarehouseError(f"{warehouse}: target {done.target!r} did not publish {table}.")
+    return Version(warehouse / table.layer / table.name, number)
+
+
+def _table(
+    name: str, left: Version, right: Version, key: Sequence[str], comparison: Comparison
+) -> ComparedTable:
+    """Compare columns, then digests; rows only where the digests differ."""
+    columns, others = comparison.columns(left), comparison.columns(right)
+    schema = _differing_columns(columns, others)
+    digests = comparison.digest(left), comparison.digest(right)
+    if digests[0] == digests[1]:
+        return ComparedTable(name, *digests, equal=not schema, schema=schema)
+    if [(c.name, c.type) for c in columns] != [(c.name, c.type) for c in others]:
+        return ComparedTable(name, *digests, False, schema, only_left=None, only_right=None)
+    found = comparison.difference(left, right, key, _FEW)
+    rows = tuple(DifferingRow.of(columns, key, *pair) for pair in found.rows)
+    return ComparedTable(name, *digests, False, schema, found.only_left, found.only_right, rows)
+
+
+def _differing_columns(left: Sequence[Column], right: Sequence[Column]) -> tuple[str, ...]:
+    names = [[column.name for column in side] for side in (left, right)]
+    if names[0] != names[1]:
+        one, other = (", ".join(side) for side in names)
+        return (f"columns are {one} on the left, {other} on the right",)
+    facts = [
+        (f"{fact} of column {mine.name}", getattr(mine, fact), getattr(yours, fact))
+        for mine, yours in zip(left, right, strict=True)
+        for fact in ("type", "nullable", "comment")
+    ]
+    return tuple(
+        f"{fact} is {mine!r} on the left, {yours!r} on the right"
+        for fact, mine, yours in facts
+        if mine != yours
+    )
+
+
+def _raw_folder(left: Target, right: Target) -> Path:
+    for target in (left, right):
+        if not isinstance(target.raw, Path):
+            raise ConfigError(
+                f"target {target.name!r} has no raw folder on this machine (it has {target.raw}): "
+                "give --raw DIR."
+            )
+    if left.raw != right.raw:
+        raise ConfigError(
+            f"target {left.name!r} reads {left.raw}, target {right.name!r} reads {right.raw}, but "
+            "a proof needs the same bytes: give --raw DIR."
+        )
+    return Path(str(left.raw))
+
+
+def _fingerprint(pipeline: Pipeline, raw: Path, watcher: Watcher) -> tuple[FileFingerprint, ...]:
+    read = {name for model in pipeline.models.values() for name in model.inputs}
+    with watcher.step("fingerprint the raw files", lambda: None):
+        return tuple(
+            _file_fingerprint(name, path, raw)
+            for name, source in pipeline.sources.items()
+            if name in read
+            for path in find(source, raw)
+        )
+
+
+def _file_fingerprint(source: str, path: Path, raw: Path) -> FileFingerprint:
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return FileFingerprint(source, path.relative_to(raw).as_posix(), file.tell(), sha256)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+
+
+def _total(inputs: Sequence[FileFingerprint]) -> str:
+    sums = "".join(f"{file.sha256}  {file.path}\n" for file in inputs)
+    return hashlib.sha256(sums.encode()).hexdigest()
+
+
+def _refuse_changes(
+    raw: Path, before: Sequence[FileFingerprint], after: Sequence[FileFingerprint]
+) -> None:
+    if changed := sorted({file.path for file in {*before} ^ {*after}}):
+        raise SourceError(
+            f"{raw}: {', '.join(changed)} changed while the two sides were running, so they did "
+            "not read the same bytes. Nothing was compared; prove again when nobody writes there."
+        )
+
+
+@contextmanager
+def _scratch(warehouse: Path | None) -> Iterator[Path]:
+    if warehouse:
+        yield warehouse
+        return
+    with TemporaryDirectory(prefix="streampro-prove-") as folder:
+        yield Path(folder)
+
+
+def _write(out: Path, content: str) -> None:
+    try:
+        out.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the certificate {out} cannot be written: {error}") from error

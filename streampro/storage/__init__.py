@@ -1,0 +1,1 @@
+"""Where tables lie: Delta tables, their data files and logs."""

@@ -1,0 +1,280 @@
+"""Delta tables on local storage: one atomic log entry per publication."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from streampro.config import Location, Remote
+from streampro.errors import WarehouseError
+from streampro.modeling.contract import Contract, schema_of
+from streampro.storage.statistics import DataFile, Move, move_locally
+
+_DESCRIPTION_KEY = "comment"
+_ATTEMPTS = 5
+_KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false"}
+"""Else versions that older runs pin could not be read after 30 days."""
+_KEEP_LOGS = PostCommitHookProperties(cleanup_expired_logs=False)
+
+
+def published_schema(contract: type[Contract]) -> pa.Schema:
+    """Return the published schema: canonical types, descriptions as column comments."""
+    columns = contract.to_schema().columns
+    return pa.schema(
+        [
+            field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
+            for field in schema_of(contract).to_pyarrow()
+        ]
+    )
+
+
+def commit(
+    folder: Location,
+    files: Sequence[DataFile],
+    schema: pa.Schema,
+    description: str,
+    run: int,
+    onto: int | None = None,
+    move: Move = move_locally,
+) -> int:
+    """Make `files` the whole content of the table in `folder`; return its new version.
+
+    With `onto` they are added to what the table had at that version, whatever others did to it
+    since. Older versions stay readable. Raises `WarehouseError` when the log cannot be written.
+    """
+    properties = CommitProperties(custom_metadata={"streampro.run": str(run)}, max_commit_retries=0)
+    columns = Schema.from_arrow(schema)
+    try:
+        if isinstance(folder, Path):
+            folder.mkdir(parents=True, exist_ok=True)
+        if onto is not None:
+            refuse_damaged(folder, onto)
+        added = [file.moved_to(folder, move) for file in files]
+        if not DeltaTable.is_deltatable(str(folder)):
+            create_table_with_add_actions(
+                str(folder),
+                columns,
+                added,
+                description=description,
+                configuration=_KEEPS_ITS_LOG,
+                commit_properties=properties,
+            )
+            return 0
+        return _commit_exactly(folder, added, columns, onto, properties)
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
+
+
+def append(folder: Location, rows: pa.Table) -> None:
+    """Append rows to the table in `folder` in one commit, creating it if need be.
+
+    Raises `WarehouseError` when it cannot be written.
+    """
+    try:
+        write_deltalake(
+            str(folder), rows, mode="append", schema_mode="merge", configuration=_KEEPS_ITS_LOG
+        )
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
+
+
+def read(folder: Location, version: int | None = None) -> pa.Table | None:
+    """Return the rows of a small table, by default of its newest version; None if there is none.
+
+    Its files are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that abort a
+    process which ends right after it, about every second time.
+
+    Raises `WarehouseError` when the table is damaged.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return None
+        table = DeltaTable(str(folder), version=version)
+        if isinstance(folder, Remote):
+            return table.to_pyarrow_table()
+        rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder))]
+        schema = pa.schema(table.schema().to_arrow())
+        found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
+        return found.select(schema.names)
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+
+
+def columns(folder: Location, version: int) -> list[dict[str, Any]]:
+    """Return the columns of a version as its log declares them: name, type, nullable, metadata.
+
+    Raises `WarehouseError` when it cannot be read.
+    """
+    try:
+        schema = DeltaTable(str(folder), version=version).schema().to_json()
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+    return list(json.loads(schema)["fields"])
+
+
+def refuse_damaged(folder: Location, version: int) -> None:
+    """Raise `WarehouseError` unless a version of a table can be read with all its data files."""
+    if missing := missing_files(folder, version):
+        raise WarehouseError(
+            f"version {version} of {folder} cannot be read: {len(missing)} of its data files are "
+            f"missing, such as {missing[0]}."
+        )
+
+
+def missing_files(folder: Location, version: int) -> list[str]:
+    """Return the data files of a version that are no longer there.
+
+    Raises `WarehouseError` where the log does not tell of such a version.
+    """
+    try:
+        found = DeltaTable(str(folder), version=version).repair(dry_run=True)
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(f"version {version} of {folder} cannot be read: {error}") from error
+    return sorted(found["files_removed"])
+
+
+def surplus_files(folder: Path, kept: Iterable[int]) -> dict[Path, int]:
+    """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
+    the table in `folder` are made of.
+
+    Files that no log entry names belong to a writer at work and are left out. `DeltaTable.vacuum`
+    either counts them in (`full`) or overlooks files whose removal a checkpoint has forgotten; it
+    also writes two log entries.
+
+    Raises `WarehouseError` when the log cannot be read.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return {}
+        versions = {*kept, DeltaTable(str(folder)).version()}
+        tables = [DeltaTable(str(folder), version=version) for version in versions]
+        needed = {path for table in tables for path in _data_files(table, folder)}
+        return {
+            path: path.stat().st_size
+            for path in sorted(_logged_files(folder) - needed)
+            if path.is_file()
+        }
+    except (DeltaError, OSError, ValueError) as error:
+        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
+
+
+def remove_leftovers(warehouse: Path, staging: Path) -> None:
+    """Remove what a run left behind: staged files, and moved ones that no log entry names.
+
+    `staging` is the run's folder; its name is the token that the run's data files carry. Call it
+    only while no other run writes.
+    """
+    if not staging.is_dir():
+        return
+    for path in warehouse.glob(f"*/*/*{staging.name}*.parquet"):
+        if path not in _logged_files(path.parent):
+            path.unlink()
+    try:
+        shutil.rmtree(staging)
+    except OSError as error:
+        raise WarehouseError(f"{staging} cannot be removed: {error}") from error
+
+
+def _commit_exactly(
+    folder: Location,
+    added: list[AddAction],
+    columns: Schema,
+    onto: int | None,
+    properties: CommitProperties,
+) -> int:
+    """Commit on top of the version that was looked at, never on one that came in between."""
+    for attempt in range(_ATTEMPTS):
+        newest = _with_schema_of(DeltaTable(str(folder)), folder, onto, properties)
+        try:
+            newest.create_write_transaction(
+                [*added, *([] if onto is None else _restored(newest, folder, onto))],
+                mode="overwrite" if onto is None else "append",
+                schema=columns,
+                commit_properties=properties,
+                post_commithook_properties=_KEEP_LOGS,
+            )
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            break
+    return int(newest.version()) + 1
+
+
+def _with_schema_of(
+    newest: DeltaTable, folder: Location, version: int | None, properties: CommitProperties
+) -> DeltaTable:
+    """Return a table that has the columns of a version, if need be after a commit that restores it.
+
+    A commit that adds files cannot change columns, as it must where code came and went in between.
+    """
+    if version is None or newest.schema() == DeltaTable(str(folder), version=version).schema():
+        return newest
+    newest.restore(version, commit_properties=properties, post_commithook_properties=_KEEP_LOGS)
+    return DeltaTable(str(folder))
+
+
+def _restored(newest: DeltaTable, folder: Location, version: int) -> list[AddAction | RemoveAction]:
+    """Return what makes the newest content of a table that of a version again."""
+    wanted = _sizes(DeltaTable(str(folder), version=version))
+    found = _sizes(newest)
+    now = int(time.time() * 1000)
+    return [
+        *(
+            RemoveAction(path, True, now, size)
+            for path, (size, _) in found.items() - wanted.items()
+        ),
+        *(
+            AddAction(path, size, {}, now, True, json.dumps({"numRecords": rows}))
+            for path, (size, rows) in wanted.items() - found.items()
+        ),
+    ]
+
+
+def _sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
+    """Return bytes and rows of each file of a table."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
+
+
+def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+    return {folder / unquote(path) for path in actions.column("path").to_pylist()}
+
+
+def _logged_files(folder: Path) -> set[Path]:
+    """Return the parquet files inside a table's folder that any entry of its log has added.
+
+    Raises `WarehouseError` for an entry that cannot be read.
+    """
+    found = set()
+    for entry in (folder / "_delta_log").glob("*.json"):
+        try:
+            for line in filter(None, entry.read_bytes().split(b"\n")):
+                if added := json.loads(line).get("add"):
+                    found.add(folder / unquote(added["path"]))
+        except (OSError, ValueError) as error:
+            raise WarehouseError(f"{entry} cannot be read: {error}") from error
+    return {
+        path
+        for path in found
+        if path.suffix == ".parquet"
+        and path.is_relative_to(folder)
+        and ".." not in path.relative_to(folder).parts
+    }

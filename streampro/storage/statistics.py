@@ -1,0 +1,102 @@
+"""Data files of a Delta table, and the statistics of each that let readers skip it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from streampro.config import Location
+
+Move = Callable[[Location, Location], None]
+_LONGEST_TEXT_STATISTIC = 64
+
+
+def move_locally(source: Location, destination: Location) -> None:
+    """Move a file within the local file system of a warehouse."""
+    Path(source).replace(destination)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A parquet file and the statistics that let readers skip it (JSON values per column)."""
+
+    path: Location
+    name: str
+    size: int
+    rows: int
+    minimum: Mapping[str, Any]
+    maximum: Mapping[str, Any]
+    nulls: Mapping[str, int]
+
+    def moved_to(self, folder: Location, move: Move) -> AddAction:
+        """Move the file into a table's folder and return the log entry that adds it."""
+        move(self.path, folder / self.name)
+        stats = {
+            "numRecords": self.rows,
+            "minValues": dict(self.minimum),
+            "maxValues": dict(self.maximum),
+            "nullCount": dict(self.nulls),
+        }
+        return AddAction(
+            path=self.name,
+            size=self.size,
+            partition_values={},
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps(stats, ensure_ascii=False),
+        )
+
+
+def statistic(value: Any) -> Any:
+    """Return a column's bound as the JSON value that a Delta log holds, None for no bound.
+
+    Long texts are left out, as bounds need not be exact but must not be cut; so are booleans,
+    floats and decimals, for which the log has no order, no NaN or no exact number.
+    """
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    is_text = isinstance(value, str) and len(value) <= _LONGEST_TEXT_STATISTIC
+    return value if is_number or is_text else None
+
+
+def bounds(footer: pq.FileMetaData, which: Literal["min", "max"]) -> dict[str, Any]:
+    """Return per column the least or greatest value that a file's footer tells, as the log has it.
+
+    A row group without values has no bound; where one with values tells none, there is none.
+    """
+    found = {}
+    for name, chunks in _chunks(footer).items():
+        parts = [chunk.statistics for chunk in chunks]
+        filled = [p for p, c in zip(parts, chunks, strict=True) if not _is_empty(p, c.num_values)]
+        if filled and all(part is not None and part.has_min_max for part in filled):
+            pick = min if which == "min" else max
+            found[name] = statistic(pick(getattr(part, which) for part in filled))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def nulls(footer: pq.FileMetaData) -> dict[str, int]:
+    """Return per column the number of nulls that a file's footer tells."""
+    return {
+        name: sum(chunk.statistics.null_count for chunk in chunks)
+        for name, chunks in _chunks(footer).items()
+        if all(chunk.statistics and chunk.statistics.has_null_count for chunk in chunks)
+    }
+
+
+def _chunks(footer: pq.FileMetaData) -> dict[str, list[pq.ColumnChunkMetaData]]:
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    names = {i: footer.schema.column(i).path for i in range(footer.num_columns)}
+    return {name: [group.column(i) for group in groups] for i, name in names.items()}
+
+
+def _is_empty(statistics: pq.Statistics | None, values: int) -> bool:
+    return bool(statistics and statistics.has_null_count and statistics.null_count == values)

@@ -1,0 +1,487 @@
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from streampro import cli
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def raw(here):
+    return Path(shutil.copytree(SAMPLE, here / "raw"))
+
+
+@pytest.fixture
+def streampro(here, monkeypatch, capfdbinary):
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["streampro", *map(str, args)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        out, err = capfdbinary.readouterr()
+        return exit_info.value.code, out, err.decode()
+
+    return call
+
+
+def fails(result, code, *words):
+    got, out, err = result
+    assert (got, out) == (code, b"")
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def has_no_run(warehouse: Path) -> bool:
+    return not (warehouse / "_streampro" / "runs").exists()
+
+
+class TestRun:
+    def test_prints_tables_books_and_answers_on_stdout(self, streampro):
+        code, out, err = streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        assert (code, err) == (0, "")
+        for word in ("mart.fact_user_session", "raw_events", "Q1", "Q2", "Q3", "Android 5.2.0"):
+            assert word in out.decode()
+
+    def test_json_holds_the_run_and_the_answers(self, streampro):
+        code, out, _ = streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--json")
+        told = json.loads(out)
+        truth = json.loads((SAMPLE / "truth.json").read_text())
+        [events] = [b for b in told["run"]["books"] if b["source"] == "raw_events"]
+        assert code == 0
+        assert events["rejected"] == sum(truth["events"]["rejected"].values())
+        assert set(told["answers"]) == {"q1_engagement", "q2_retention", "q3_dropoff"}
+
+    def test_builds_what_is_selected_and_leaves_the_rest(self, streampro):
+        args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+        streampro("run", *args)
+        selected = ("--select", "fact_user_session", "--full-refresh")
+        code, out, _ = streampro("run", *selected, *args)
+        built = {t["table"]: t for t in json.loads(out)["run"]["tables"]}
+        assert code == 0
+        assert built["mart.fact_user_session"]["version"] == 1
+        assert built["staging.events"] == {
+            "table": "staging.events",
+            "version": 0,
+            "rows": built["staging.events"]["rows"],
+            "seconds": None,
+        }
+
+    def test_part_without_what_it_is_built_from_is_refused(self, streampro):
+        args = ("--raw", SAMPLE, "--warehouse", "w", "--select", "fact_user_session")
+        fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
+
+
+class TestReport:
+    def test_is_one_file_whose_name_is_told_on_stderr(self, streampro, here):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        told = (0, b"", "Wrote the report of run 1 to page.html.\n")
+        assert streampro("report", "--warehouse", "w", "--out", "page.html") == told
+        assert (here / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+    def test_needs_a_run(self, streampro, here):
+        fails(streampro("report", "--warehouse", "w"), 2, "no published run", "streampro run")
+        assert not (here / "report.html").exists()
+
+
+class TestBadInput:
+    def run(self, streampro, raw):
+        return streampro("run", "--raw", raw, "--warehouse", "w")
+
+    def test_missing_raw_folder(self, streampro):
+        fails(self.run(streampro, "nowhere"), 1, "nowhere", "does not exist")
+
+    @pytest.mark.parametrize("name", ["users.csv", "videos.csv"])
+    def test_missing_file(self, streampro, raw, name):
+        (raw / name).unlink()
+        fails(self.run(streampro, raw), 1, name)
+        assert has_no_run(Path("w"))
+
+    def test_missing_csv_column(self, streampro, raw):
+        file = raw / "videos.csv"
+        file.write_text(file.read_text().replace("genre", "gnre", 1))
+        fails(self.run(streampro, raw), 1, "videos.csv", "'genre'", "Did you mean 'gnre'?")
+        assert has_no_run(Path("w"))
+
+    def test_empty_csv(self, streampro, raw):
+        (raw / "users.csv").write_bytes(b"")
+        fails(self.run(streampro, raw), 1, "users.csv", "'user_id'", "empty")
+
+    def test_folder_without_events(self, streampro, raw):
+        shutil.rmtree(raw / "events")
+        fails(self.run(streampro, raw), 1, "events*.jsonl", "raw_events")
+
+    def test_event_files_without_a_line(self, streampro, raw):
+        shutil.rmtree(raw / "events")
+        (raw / "events.jsonl").write_bytes(b"\n \r\n")
+        fails(self.run(streampro, raw), 1, "raw_events", "hold no line", "events.jsonl")
+        assert has_no_run(Path("w"))
+
+    def test_csv_quote_that_is_never_closed(self, streampro, raw):
+        (raw / "users.csv").write_text((raw / "users.csv").read_text() + 'u9,"2026-01-01,free\n')
+        fails(self.run(streampro, raw), 1, "users.csv", "RFC 4180")
+        assert has_no_run(Path("w"))
+
+    def test_file_that_is_no_gzip(self, streampro, raw):
+        (raw / "events.jsonl.gz").write_bytes(b"{}\n")
+        fails(self.run(streampro, raw), 1, "events.jsonl.gz", "cannot be read")
+        assert has_no_run(Path("w"))
+
+    def test_gzip_that_ends_early(self, streampro, raw):
+        packed = gzip.compress(next((raw / "events").iterdir()).read_bytes())
+        (raw / "events.jsonl.gz").write_bytes(packed[:-100])
+        fails(self.run(streampro, raw), 1, "events.jsonl.gz", "cannot be read")
+
+    def test_line_over_16_mib(self, streampro, raw):
+        (raw / "events.jsonl").write_text('\n{"user_id":"' + "x" * 20_000_000 + '"}\n')
+        fails(self.run(streampro, raw), 1, "events.jsonl", "line 2", "16 MiB")
+        assert has_no_run(Path("w"))
+
+    def test_invalid_utf8_and_a_truncated_last_line_are_booked(self, streampro, raw):
+        line = b'{"user_id":"a\xff","session_id":"s","event_name":"x","timestamp":"%s"}\n{"user'
+        (raw / "events.jsonl").write_bytes(line % b"2026-01-01T00:00:00Z")
+        code, out, _ = streampro("run", "--raw", raw, "--warehouse", "w", "--json")
+        [books] = [b for b in json.loads(out)["run"]["books"] if b["source"] == "raw_events"]
+        truth = json.loads((SAMPLE / "truth.json").read_text())["events"]
+        assert code == 0
+        assert books["warnings"] == {"invalid_utf8": 1}
+        assert books["accepted"] == truth["accepted"] + 1
+        assert books["reasons"]["not_a_json_object"] == truth["rejected"]["not_a_json_object"] + 1
+
+    def test_failure_leaves_the_published_answers(self, streampro, raw):
+        self.run(streampro, raw)
+        ask = ("sql", "select * from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
+        before = streampro(*ask)
+        (raw / "videos.csv").unlink()
+        fails(self.run(streampro, raw), 1, "videos.csv")
+        assert streampro(*ask) == before
+
+    def test_file_names_that_look_like_patterns_are_names(self, streampro, raw):
+        line = '{"user_id":"%s","session_id":"s","event_name":"x","timestamp":"2026-01-01T00:00Z"}'
+        shutil.rmtree(raw / "events")
+        (raw / "events[1].jsonl").write_text(line % "in brackets")
+        (raw / "events1.jsonl").write_text(line % "plain")
+        assert self.run(streampro, raw)[0] == 0
+        query = "select user_id from staging.events order by user_id"
+        _, out, _ = streampro("sql", query, "--warehouse", "w", "--format", "json")
+        assert json.loads(out) == [{"user_id": "in brackets"}, {"user_id": "plain"}]
+
+
+class TestBadCall:
+    def test_unknown_target(self, streampro):
+        fails(streampro("run", "--target", "nope"), 2, "'nope'", "Known targets: local")
+
+    def test_unknown_key(self, streampro, here):
+        (here / "configs").mkdir()
+        (here / "configs" / "mine.toml").write_text("warehose = 'w'\n")
+        fails(streampro("check", "--target", "mine"), 2, "'warehose'", "Did you mean 'warehouse'?")
+
+    def test_target_of_the_environment(self, streampro, monkeypatch):
+        monkeypatch.setenv("STREAMPRO_TARGET", "nope")
+        fails(streampro("check"), 2, "'nope'")
+
+    def test_no_raw_folder_given(self, streampro):
+        fails(streampro("run"), 2, "--raw")
+
+    def test_warehouse_that_holds_something_else(self, streampro, raw):
+        fails(streampro("run", "--raw", SAMPLE, "--warehouse", raw), 2, "no StreamPro warehouse")
+        assert (raw / "users.csv").is_file()
+
+    def test_warehouse_that_cannot_be_written(self, streampro, here):
+        (here / "file").write_text("")
+        result = streampro("run", "--raw", SAMPLE, "--warehouse", here / "file" / "w")
+        fails(result, 3, "cannot be written")
+
+    def test_unknown_pipeline(self, streampro):
+        fails(streampro("check", "--pipeline", "nowhere:NAME"), 2, "'nowhere:NAME'")
+
+    def test_unknown_option_is_a_usage_error(self, streampro):
+        code, _, err = streampro("run", "--nope")
+        assert code == 2
+        assert "No such option" in err
+
+
+class TestExplain:
+    def test_follows_a_number_to_file_and_line(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        places = ("--raw", SAMPLE, "--warehouse", "w")
+        asked = ("explain", "q2_retention.retention_rate", "--where", "first_genre = 'Drama'")
+        code, out, err = streampro(*asked, *places)
+        assert (code, err) == (0, "")
+        for word in (
+            *("retained_users / users: the question as asked.", "NullIf(r5.users"),
+            *("fact_user_session.retained_within_3d", "raw_events.timestamp"),
+            *("staging.events", "raw_events", "videos.csv:", '"ip":"***"'),
+        ):
+            assert word in out.decode()
+        _, out, _ = streampro(*asked, *places, "--json", "--limit", 1)
+        told = json.loads(out)
+        [line] = [line for line in told["lines"] if line["source"] == "raw_events"]
+        text = (SAMPLE / line["file"]).read_text().splitlines()[line["number"] - 1]
+        assert {**json.loads(text), "ip": "***"} == json.loads(line["text"])
+
+    def test_refuses_a_wrong_condition_in_one_line(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        asked = streampro("explain", "q2_retention", "--where", "genre = 1", "--warehouse", "w")
+        fails(asked, 2, "--where 'genre = 1': Binder Error: ")
+        assert asked[2].count("\n") == 1
+
+
+class TestSql:
+    @pytest.fixture(autouse=True)
+    def _published(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+
+    def ask(self, streampro, query, *args):
+        return streampro("sql", query, "--warehouse", "w", *args)
+
+    def test_formats_tell_the_same(self, streampro, here):
+        query = "select users, reached_users from answers.q1_engagement"
+        _, as_json, _ = self.ask(streampro, query, "--format", "json")
+        _, as_csv, _ = self.ask(streampro, query, "--format", "csv")
+        _, as_table, _ = self.ask(streampro, query)
+        _, as_parquet, _ = self.ask(streampro, query, "--format", "parquet")
+        [row] = json.loads(as_json)
+        assert as_csv.decode().splitlines()[1] == f"{row['users']},{row['reached_users']}"
+        assert str(row["users"]) in as_table.decode()
+        assert as_parquet.startswith(b"PAR1")
+
+    def test_every_table_has_its_name(self, streampro):
+        for table in ("staging.events_rejected", "intermediate.user_sessions", "staging.videos"):
+            code, _, _ = self.ask(streampro, f"select count(*) from {table}")
+            assert code == 0
+
+    def test_long_results_are_cut_and_say_so(self, streampro):
+        code, out, err = self.ask(streampro, "select * from range(1000)")
+        assert code == 0
+        assert "200 of 1,000 rows" in err
+        assert len(out.decode().splitlines()) < 220
+
+    @pytest.mark.parametrize("query", ["selec", "select nope", "select * from mart.nope"])
+    def test_wrong_query(self, streampro, query):
+        fails(self.ask(streampro, query), 2, "the query is wrong")
+
+    def test_history_lists_the_run(self, streampro):
+        _, out, _ = streampro("history", "--warehouse", "w", "--json")
+        [run] = json.loads(out)
+        assert (run["run_id"], run["engine"], run["pipeline"]) == (1, "duckdb", "viewing")
+        assert {"source", "path", "size", "modified_ns", "etag"} == run["inputs"][0].keys()
+
+
+def test_an_earlier_run_can_be_asked(streampro, raw):
+    ask = ("sql", "select users from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
+    streampro("run", "--raw", raw, "--warehouse", "w")
+    _, first, _ = streampro(*ask)
+    (raw / "events" / "events-2026-01-01.jsonl").unlink()
+    streampro("run", "--raw", raw, "--warehouse", "w")
+    _, second, _ = streampro(*ask)
+    assert first != second
+    assert streampro(*ask, "--run", "1") == (0, first, "")
+    fails(streampro(*ask, "--run", "3"), 2, "no run 3")
+
+
+class TestEarlierRuns:
+    @pytest.fixture(autouse=True)
+    def _two_runs(self, streampro, raw):
+        last = raw / "events" / "events-2026-01-30.jsonl"
+        late = last.rename(raw / "late")
+        streampro("run", "--raw", raw, "--warehouse", "w")
+        late.rename(last)
+        streampro("run", "--raw", raw, "--warehouse", "w")
+
+    def call(self, streampro, *args):
+        return streampro(*args, "--warehouse", "w")
+
+    def test_history_of_a_run_tells_why_what_and_the_answers_then(self, streampro):
+        code, out, err = self.call(streampro, "history", "2")
+        assert (code, err) == (0, "")
+        told = out.decode()
+        for words in ("incremental", "1 new file", "user_sessions changed", "reached_users"):
+            assert words in told
+        for title in ("Published, built from 32 files", "Answers that move", "Books", "Q3"):
+            assert title in told
+
+    def test_json_of_a_run_holds_the_answers_then(self, streampro):
+        ask = ("sql", "from answers.q1_engagement", "--run", "1", "--format", "json")
+        _, then, _ = self.call(streampro, *ask)
+        code, out, _ = self.call(streampro, "history", "1", "--json")
+        told = json.loads(out)
+        assert (code, told["run"]["run_id"]) == (0, 1)
+        assert told["answers"]["q1_engagement"] == json.loads(then)
+
+    def test_history_of_an_unknown_run(self, streampro):
+        fails(self.call(streampro, "history", "3"), 2, "no run 3; the runs are 1 to 2")
+
+    def test_rollback_shows_what_moves_and_readers_see_the_old_answers(self, streampro):
+        ask = ("sql", "from answers.q1_engagement", "--format", "csv")
+        _, first, _ = self.call(streampro, *ask, "--run", "1")
+        code, out, err = self.call(streampro, "rollback", "1")
+        assert (code, err) == (0, "")
+        assert "Answers that move" in out.decode()
+        assert "Run 3: the tables are those of run 1." in out.decode()
+        assert self.call(streampro, *ask) == (0, first, "")
+        assert "rollback to 1" in self.call(streampro, "history")[1].decode()
+        fails(self.call(streampro, "rollback", "1"), 2, "already at run 1")
+
+    def test_clean_lists_first_and_removes_with_yes(self, streampro):
+        _, listed, err = self.call(streampro, "clean", "--keep", "1")
+        assert "--yes" in err
+        assert b"mart.fact_user_session" in listed
+        code, removed, _ = self.call(streampro, "clean", "--keep", "1", "--yes")
+        assert (code, removed) == (0, listed)
+        assert self.call(streampro, "clean", "--keep", "1") == (0, b"", "Nothing to remove.\n")
+        fails(self.call(streampro, "sql", "select 1", "--run", "1"), 3, "run 1 was cleaned")
+        _, out, err = self.call(streampro, "history", "1")
+        assert b"raw_events" in out
+        assert "answers cannot be read" in err
+
+
+@pytest.mark.parametrize("name", ["w[1]", "w%20x"])
+def test_warehouse_path_that_delta_readers_misread_is_refused(streampro, name):
+    fails(streampro("run", "--raw", SAMPLE, "--warehouse", name), 2, "must not contain")
+
+
+def test_check_and_run_refuse_to_store_a_secret(streampro, here):
+    (here / "leaky.py").write_text(
+        "from dataclasses import replace\n"
+        "from streampro import Pipeline\n"
+        "from streampro.viewing import answers, intermediate, mart, raw, staging\n"
+        "PIPELINE = Pipeline('leaky', [raw, staging, intermediate, mart, answers])\n"
+        "source = PIPELINE.sources['raw_events']\n"
+        "PIPELINE.sources['raw_events'] = replace(source, secret=('ip', 'device'))\n"
+    )
+    path = "raw_events.device -> staging.events.device (computed)"
+    fails(streampro("check", "--pipeline", "leaky:PIPELINE"), 2, path)
+    call = ("run", "--pipeline", "leaky:PIPELINE", "--raw", SAMPLE, "--warehouse", "w")
+    fails(streampro(*call), 2, f"{path} -> intermediate.user_sessions.device (copied)")
+    assert not (here / "w").exists()
+
+
+def test_graph_prints_or_writes_the_lineage(streampro, here):
+    name = "mart.fact_user_session.retained_within_3d"
+    code, out, err = streampro("graph", "--column", name)
+    assert (code, err) == (0, "")
+    assert "computed from raw_events.timestamp" in out.decode()
+    code, out, err = streampro("graph", "--format", "html", "--out", "lineage.html")
+    assert (code, out, err) == (0, b"", "Wrote lineage.html.\n")
+    assert "<svg" in (here / "lineage.html").read_text()
+    code, out, _ = streampro("graph", "--format", "mermaid")
+    assert out.startswith(b"flowchart LR\n")
+    fails(streampro("graph", "--column", "events.valu"), 2, "Did you mean 'value'?")
+    fails(streampro("graph", "--out", "no/folder"), 2, "no/folder cannot be written")
+
+
+def test_compiled_sql_is_that_of_the_target_or_of_the_engine_asked(streampro):
+    code, out, err = streampro("sql", "--compiled", "mart.fact_user_session")
+    assert (code, err) == (0, "")
+    assert b'FROM "intermediate"."user_sessions"' in out
+    _, out, _ = streampro("sql", "--compiled", "fact_user_session", "--engine", "spark")
+    assert b"FROM `intermediate`.`user_sessions`" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ((), "give either a QUERY or --compiled MODEL."),
+        (("select 1", "--compiled", "events"), "give either a QUERY or --compiled MODEL."),
+        (("--compiled", "events", "--run", 1), "--run does not go with --compiled."),
+        (("--compiled", "events", "--format", "csv"), "--format does not go with --compiled."),
+        (("select 1", "--engine", "spark"), "--engine does not go with QUERY."),
+    ],
+)
+def test_sql_is_asked_for_one_thing(streampro, args, error):
+    code, out, err = streampro("sql", *args)
+    assert (code, out) == (2, b"")
+    assert error in err
+
+
+@pytest.mark.parametrize("query", ["", " ; ", "select cast('a' as int)"])
+def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
+    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+    fails(streampro("sql", query, "--warehouse", "w"), 2, "the query is")
+
+
+def test_warehouse_of_another_pipeline_is_refused(streampro, here):
+    (here / "mine.py").write_text(
+        "from streampro import Pipeline\n"
+        "from streampro.viewing import answers, intermediate, mart, raw, staging\n"
+        "PIPELINE = Pipeline('mine', [raw, staging, intermediate, mart, answers])\n"
+    )
+    args = ("run", "--raw", SAMPLE, "--warehouse", "w")
+    streampro(*args)
+    result = streampro(*args, "--pipeline", "mine:PIPELINE")
+    fails(result, 2, "'viewing'", "'mine'", "--warehouse")
+
+
+def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro):
+    args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+    _, first, _ = streampro("run", *args)
+    _, second, _ = streampro("run", "--select", "users", *args)
+    before, after = json.loads(first)["run"], json.loads(second)["run"]
+    assert after["code"] == before["code"]
+    assert sorted(f["path"] for f in after["inputs"]) == sorted(f["path"] for f in before["inputs"])
+
+
+def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
+    args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
+    streampro("run", *args)
+    _, out, _ = streampro("run", "--select", "q1_engagement", *args)
+    assert set(json.loads(out)["answers"]) == {"q1_engagement"}
+
+
+def test_nothing_published_is_said(streampro):
+    fails(streampro("sql", "select 1", "--warehouse", "w"), 2, "no published run")
+
+
+def test_check_needs_neither_engine_nor_data(streampro):
+    code, out, _ = streampro("check")
+    assert (code, out.decode()) == (0, "viewing: 8 models, 11 tables, all in order.\n")
+
+
+def test_demo_answers_in_an_empty_folder_and_refuses_another(streampro, here):
+    code, out, _ = streampro("demo", "d")
+    assert code == 0
+    assert "Q3" in out.decode()
+    fails(streampro("demo", "d"), 2, "not empty")
+
+
+def test_generate_refuses_a_folder_with_files(streampro, raw):
+    fails(streampro("generate", raw, "--events", "10"), 2, str(raw))
+
+
+def test_the_sample_is_what_generate_writes(streampro, here):
+    streampro("generate", "again", "--events", "20000")
+    again = {p.relative_to("again"): p for p in Path("again").rglob("*") if p.is_file()}
+    committed = {p.relative_to(SAMPLE): p for p in SAMPLE.rglob("*") if p.is_file()}
+    assert again.keys() == committed.keys()
+    for name, path in again.items():
+        assert path.read_bytes() == committed[name].read_bytes(), name
+
+
+def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path):
+    command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    staging = Path("w/_streampro/staging")
+    while process.poll() is None and not staging.is_dir():
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().strip() == "Interrupted."
+    assert has_no_run(Path("w"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,217 @@
+"""Text files become strings by the reading rules."""
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from streampro.errors import SourceError
+from streampro.formats import text
+from streampro.formats.files import find, input_files
+from streampro.formats.text import Text
+from streampro.modeling.source import Source
+
+USERS = Source("users", ("users*.csv",), "csv", {"id": ("id",), "name": ("name",)})
+EVENTS = Source("events", ("*.jsonl", "more/*.jsonl"), "json_lines", {"a": ("a",)})
+
+
+def read_csv(folder: Path, data: bytes) -> list[tuple[str | None, ...]]:
+    """Return (id, name, raw_line) of every record."""
+    return [row[:3] for row in rows(read(folder, data))]
+
+
+def read(folder: Path, data: bytes) -> Text:
+    raw = folder / "raw"
+    raw.mkdir(exist_ok=True)
+    (raw / "users.csv").write_bytes(data)
+    return text.read(USERS, raw, find(USERS, raw), folder / "scratch" / "users")
+
+
+def rows(found: Text) -> list[tuple[str | None, ...]]:
+    assert found.rewritten is not None
+    return [tuple(row.values()) for row in pq.read_table(found.rewritten).to_pylist()]
+
+
+def test_quoting_is_that_of_rfc_4180(tmp_path: Path) -> None:
+    data = b'id,name\r\n1,"a, ""b"""\r\n2,"two\nlines"\r\n3,plain\r\n'
+    assert read_csv(tmp_path, data) == [
+        ("1", 'a, "b"', '1,"a, ""b"""'),
+        ("2", "two\nlines", '2,"two\nlines"'),
+        ("3", "plain", "3,plain"),
+    ]
+    assert read(tmp_path, data).lines == 3
+
+
+def test_raw_line_is_written_with_the_least_quoting(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b'id,name\n"1","a"\n') == [("1", "a", "1,a")]
+
+
+def test_columns_stand_in_any_order_and_others_are_ignored(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b" name ,more,\tid\na,x,1\n") == [("1", "a", "a,x,1")]
+
+
+def test_short_records_are_filled_and_long_ones_cut(tmp_path: Path) -> None:
+    assert [row[:2] for row in read_csv(tmp_path, b"id,name\n1\n2,b,c,d\n")] == [
+        ("1", ""),
+        ("2", "b"),
+    ]
+
+
+def test_blank_lines_are_no_records(tmp_path: Path) -> None:
+    data = b"\n  \r\nid,name\n\n1,a\n \t\n\r\n,\n2,b"
+    assert read_csv(tmp_path, data) == [("1", "a", "1,a"), ("", "", ","), ("2", "b", "2,b")]
+    assert read(tmp_path, data).lines == 3
+
+
+def test_byte_order_mark_is_dropped(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b'\xef\xbb\xbf"id",name\n1,a\n') == [("1", "a", "1,a")]
+
+
+def test_values_are_not_trimmed(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b"id,name\n 1 ,\ta\n") == [(" 1 ", "\ta", " 1 ,\ta")]
+
+
+def test_bytes_that_are_no_utf8_are_replaced_and_counted(tmp_path: Path) -> None:
+    found = read(tmp_path, b"id,name\n1,\xff\xfe\n2,\xc3\xa9\n")
+    assert [row[1] for row in rows(found)] == ["\ufffd\ufffd", "\u00e9"]
+    assert found.invalid_utf8 == 1
+
+
+def test_replacement_character_in_a_file_is_no_invalid_byte(tmp_path: Path) -> None:
+    assert read(tmp_path, "id,name\n1,\ufffd\n".encode()).invalid_utf8 == 0
+
+
+def test_header_alone_is_no_record(tmp_path: Path) -> None:
+    found = read(tmp_path, b"id,name\n")
+    assert (found.lines, rows(found)) == (0, [])
+
+
+def test_missing_column_is_named_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, b"id,nmae,x\n1,a,b\n")
+    path = tmp_path / "raw" / "users.csv"
+    assert str(caught.value) == (
+        f"{path} has no column 'name'. Did you mean 'nmae'? Its columns: id, nmae, x."
+    )
+
+
+def test_empty_file_has_no_column(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"'id'\. Its columns: none, the file is empty"):
+        read(tmp_path, b"\n")
+
+
+def test_overlong_field_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read as CSV"):
+        read(tmp_path, b"id,name\n1," + b"x" * (16 * 1024 * 1024 + 1))
+
+
+def test_every_file_is_read_in_order(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "users_b.csv").write_bytes(b"name,id\nb,2\n")
+    (raw / "users_a.csv").write_bytes(b"id,name\n1,a\n")
+    found = text.read(USERS, raw, find(USERS, raw), tmp_path / "scratch" / "users")
+    assert rows(found) == [("1", "a", "1,a", "users_a.csv"), ("2", "b", "b,2", "users_b.csv")]
+
+
+# A lone CR, and a record that is blank text only, are no text of these laws.
+values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=6)
+records = st.lists(st.tuples(values, values), max_size=6)
+
+
+@settings(deadline=None)
+@given(records, st.sampled_from(["\n", "\r\n"]))
+def test_what_a_writer_wrote_is_read(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[str, str]], end: str
+) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator=end).writerows([("id", "name"), *written])
+    found = read(tmp_path_factory.mktemp("csv"), buffer.getvalue().encode())
+    assert [row[:2] for row in rows(found)] == written
+    assert found.lines == len(written)
+    assert [next(csv.reader([str(row[2])])) for row in rows(found) if "\n" not in str(row[2])] == [
+        list(record) for record in written if "\n" not in "".join(record)
+    ]
+
+
+def test_plain_json_files_are_left_as_they_are(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    (raw / "more").mkdir(parents=True)
+    (raw / "a.jsonl").write_bytes(b"{}\n\n{}\n")
+    (raw / "more" / "b.jsonl").write_bytes(b"\xef\xbb\xbf{}\n\xff\n")
+    found = text.read(EVENTS, raw, find(EVENTS, raw), tmp_path / "scratch" / "events")
+    assert found.plain == (raw / "a.jsonl",)
+    assert rows(found) == [("{}", "more/b.jsonl"), ("\ufffd", "more/b.jsonl")]
+    assert (found.lines, found.invalid_utf8) == (4, 1)
+
+
+def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.jsonl").write_bytes(b"{}")
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n\n{}\n")
+    first, second = input_files(EVENTS, tmp_path)
+    assert (first.source, first.path, first.size) == ("events", "a.jsonl", 7)
+    assert first.modified_ns == (tmp_path / "a.jsonl").stat().st_mtime_ns
+    assert second.path == "more/b.jsonl"
+
+
+def test_file_that_two_patterns_match_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    source = Source("events", ("*.jsonl", "a*"), "json_lines", {})
+    assert find(source, tmp_path) == [tmp_path / "a.jsonl"]
+
+
+def test_missing_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "dir.jsonl").mkdir()
+    with pytest.raises(SourceError) as caught:
+        find(EVENTS, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has no file *.jsonl or more/*.jsonl for source 'events'."
+    )
+
+
+def test_missing_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="does not exist or is not a folder"):
+        find(EVENTS, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "data", "expected"),
+    [
+        (
+            EVENTS,
+            "a.jsonl.gz",
+            gzip.compress(b'\xef\xbb\xbf\r\n\r\n{"a": "\xff"}\r\n \n{"a": 1}\n{"a": 1}'),
+            {'{"a": "\ufffd"}': 3, '{"a": 1}': 5},
+        ),
+        (EVENTS, "a.jsonl", b'{"a": "1\r2"}\n{"a": 2}', {'{"a": "1\r2"}': 1, '{"a": 2}': 2}),
+        (
+            USERS,
+            "users.csv",
+            b'\n"id","name"\r\n\xff,"two\r\nlines"\r\n\r\nz,"""Q"""\r\ny,"a\n\nb",x\r\n"w",v',
+            {'\ufffd,"two\r\nlines"': 3, 'z,"""Q"""': 6, 'y,"a\n\nb"': 7, "w,v": 10},
+        ),
+        (
+            Source("users", ("users.csv",), "csv", {"id": ("id",)}, secret=("name",)),
+            "users.csv",
+            b"name,id\n\n'a',1\n",
+            {"***,1": 3},
+        ),
+    ],
+)
+def test_line_is_located_as_an_editor_counts(
+    source: Source, name: str, data: bytes, expected: dict[str, int], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    wanted = {name: [text.digest(each) for each in expected]}
+    found = list(text.locate(source, tmp_path, wanted))
+    assert found == [(name, number, each) for each, number in expected.items()]
+
+
+def test_line_that_is_not_there_is_not_located(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    assert list(text.locate(EVENTS, tmp_path, {"a.jsonl": [text.digest("x")]})) == []

@@ -1,0 +1,219 @@
+"""What becomes of every line, counted."""
+
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from streampro.errors import BooksError
+from streampro.modeling.contract import Contract, column
+from streampro.modeling.model import DUPLICATE, Model, TableName
+from streampro.modeling.quarantine import Books, outcomes, rejected_lines, tally
+
+CON = ibis.duckdb.connect()
+COLUMNS = pa.schema(
+    {
+        "name": pa.string(),
+        "number": pa.int64(),
+        "reject_reason": pa.string(),
+        "raw_line": pa.string(),
+        "source_file": pa.string(),
+        "is_unreadable": pa.bool_(),
+    }
+)
+
+
+class Things(Contract):
+    """Things."""
+
+    name: str = column("Name.", nullable=True)
+    number: dt.Int64 = column("Number.", nullable=True, severity="quarantine", ge=0)
+
+
+THINGS = Model(TableName("raw", "things"), lambda lines: lines, Things, ("lines",), quarantine=True)
+
+
+def line(
+    name: str | None = None,
+    number: int | None = None,
+    reason: str | None = None,
+    text: str = "line",
+    file: str = "f",
+    unreadable: bool = False,
+) -> tuple[Any, ...]:
+    return (name, number, reason, text, file, unreadable)
+
+
+def table(*lines: tuple[Any, ...]) -> ir.Table:
+    rows = [dict(zip(COLUMNS.names, each, strict=True)) for each in lines]
+    return CON.create_table("lines", pa.Table.from_pylist(rows, COLUMNS), overwrite=True)
+
+
+def fetched(rows: ir.Table) -> list[tuple[Any, ...]]:
+    """Return rows as sorted tuples."""
+    found = [tuple(row.values()) for row in CON.to_pyarrow(rows).to_pylist()]
+    return sorted(found, key=repr)
+
+
+def split(*lines: tuple[Any, ...], secret: tuple[str, ...] = ()) -> ir.Table:
+    return outcomes(THINGS, table(*lines), secret)
+
+
+def rejected(*lines: tuple[Any, ...], secret: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    return fetched(rejected_lines(split(*lines, secret=secret)))
+
+
+def test_equal_rows_are_one_outcome_with_copies() -> None:
+    found = split(line("a", 1), line("a", 1, text="other", file="g"), line("b", 2))
+    assert found.columns == ("name", "number", "rejection", "copies", "unreadable")
+    assert fetched(found) == [("a", 1, None, 2, 0), ("b", 2, None, 1, 0)]
+
+
+def test_null_columns_are_equal() -> None:
+    assert fetched(split(line(None, 1), line(None, 1))) == [(None, 1, None, 2, 0)]
+
+
+def test_rejected_line_is_kept_as_it_stands() -> None:
+    odd = [
+        line(reason="has no name", text="a\x1fb\x1f", file="day 1/f\u00e9.csv"),
+        line(reason="has no name", text="two\nlines\r\n", file="f"),
+        line(reason="r", text="", file="f"),
+        line(reason="r", text="\x1f", file="\U0001f600.csv"),
+        line(reason="r", text=" '\"\\ \u0301e \U0001f468\u200d\U0001f469", file="f"),
+    ]
+    assert rejected(*odd) == sorted(((each[2], each[3], each[4]) for each in odd), key=repr)
+
+
+@pytest.mark.parametrize("missing", ["raw_line", "source_file"])
+def test_rejected_line_without_text_or_file_is_not_accepted(missing: str) -> None:
+    lines = table(line("a", 1, reason="bad")).mutate(**{missing: ibis.null("string")})
+    counts = {row[0]: row[2] for row in fetched(tally(outcomes(THINGS, lines, ())))}
+    assert counts == {"bad": 1}
+
+
+def test_repeated_rejected_lines_are_kept() -> None:
+    bad = line(reason="bad", text="x")
+    assert rejected(bad, bad, bad) == [("bad", "x", "f")] * 3
+
+
+def test_equal_lines_of_two_files_are_two() -> None:
+    assert rejected(line(reason="bad", file="f"), line(reason="bad", file="g")) == [
+        ("bad", "line", "f"),
+        ("bad", "line", "g"),
+    ]
+
+
+def test_rejected_row_with_values_keeps_its_line_once() -> None:
+    assert rejected(line("a", 1, "bad", "x"), line("a", 2, "bad", "x")) == [("bad", "x", "f")] * 2
+
+
+def test_duplicates_are_counted_and_not_kept() -> None:
+    lines = [line("a", 1), line("a", 1, DUPLICATE), line("a", 1, DUPLICATE)]
+    assert rejected(*lines) == []
+    assert fetched(tally(split(*lines))) == [("duplicate", 1, 2, 0), (None, 1, 1, 0)]
+
+
+def test_quarantine_rule_rejects_with_its_name() -> None:
+    lines = [line("a", -1, text="x"), line("a", -1, "older", text="y"), line("a", None)]
+    assert rejected(*lines) == [
+        ("number greater_than_or_equal_to(0)", "x", "f"),
+        ("older", "y", "f"),
+    ]
+
+
+def test_secret_values_are_masked_in_rejected_lines() -> None:
+    bad = line(reason="bad", text='{"ip": "1.2.3.4", "pin": 7, "x": 1}')
+    assert rejected(bad, secret=("ip", "pin")) == [
+        ("bad", '{"ip":"***", "pin":"***", "x": 1}', "f")
+    ]
+    assert rejected(bad) == [("bad", bad[3], "f")]
+
+
+def test_tally_counts_outcomes_lines_and_unreadable_ones_per_reason() -> None:
+    found = split(
+        line("a", 1),
+        line("a", 1, unreadable=True),
+        line("b", 1),
+        line(reason="no name", text="x", unreadable=True),
+        line(reason="no name", text="x", unreadable=True),
+        line(reason="no name", text="y"),
+        line(reason="bad", text="x"),
+    )
+    assert fetched(tally(found)) == [
+        ("bad", 1, 1, 0),
+        ("no name", 2, 3, 2),
+        (None, 2, 3, 1),
+    ]
+
+
+def test_unreadable_lines_need_not_be_told() -> None:
+    lines = table(line("a", 1, unreadable=True)).drop("is_unreadable")
+    assert fetched(tally(outcomes(THINGS, lines, ()))) == [(None, 1, 1, 0)]
+
+
+def test_no_lines_have_no_outcome() -> None:
+    assert rejected() == []
+    assert fetched(tally(split())) == []
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+some_lines = st.lists(
+    st.builds(
+        line,
+        name=st.sampled_from(["a", "b", None]),
+        number=st.sampled_from([-1, 0, 1, None]),
+        reason=st.sampled_from([None, None, "no name", "bad", DUPLICATE]),
+        text=texts,
+        file=st.sampled_from(["f", "dir/g \u00e9.jsonl"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(some_lines)
+def test_every_line_is_accepted_a_duplicate_or_rejected(lines: list[tuple[Any, ...]]) -> None:
+    found = split(*lines)
+    counts = {reason: (rows, total) for reason, rows, total, _ in fetched(tally(found))}
+    accepted, with_copies = counts.pop(None, (0, 0))
+    _, marked = counts.pop(DUPLICATE, (0, 0))
+    kept = fetched(rejected_lines(found))
+    assert with_copies + marked + len(kept) == len(lines)
+    assert sum(total for _, total in counts.values()) == len(kept)
+    good = [each for each in lines if each[2] is None and each[1] != -1]
+    assert accepted == len({each[:2] for each in good})
+    assert kept == sorted(
+        (
+            (each[2] or "number greater_than_or_equal_to(0)", each[3], each[4])
+            for each in lines
+            if each not in good and each[2] != DUPLICATE
+        ),
+        key=repr,
+    )
+
+
+def test_balanced_books_pass() -> None:
+    Books("lines", lines=10, accepted=5, duplicates=2, rejected=3, reasons={"a": 1, "b": 2}).check()
+    Books("lines", lines=0, accepted=0, duplicates=0, rejected=0).check()
+
+
+@pytest.mark.parametrize(
+    "books",
+    [
+        Books("lines", lines=11, accepted=5, duplicates=2, rejected=3, reasons={"a": 3}),
+        Books("lines", lines=9, accepted=5, duplicates=2, rejected=3, reasons={"a": 3}),
+        Books("lines", lines=10, accepted=5, duplicates=2, rejected=3, reasons={"a": 2}),
+        Books("lines", lines=10, accepted=5, duplicates=2, rejected=3),
+    ],
+)
+def test_unbalanced_books_are_refused_with_their_numbers(books: Books) -> None:
+    with pytest.raises(BooksError) as caught:
+        books.check()
+    assert str(caught.value).startswith(
+        f"the books of lines do not balance: {books.lines} lines, but 5 accepted + 2 duplicates + "
+        "3 rejected = 10"
+    )

@@ -1,0 +1,405 @@
+"""Earlier runs: readers can be taken back to one, and its files can be removed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from filelock import FileLock
+from pipelines.shop import SHOP, mart, raw, staging, write_raw
+
+from streampro.warehouse import (ledger, snapshot,)
+from streampro.warehouse.changes import (Change, Move,)
+from streampro.config import Remote, Target
+from streampro.modeling.contract import (Contract, column,)
+from streampro.formats.files import (InputFile,)
+from streampro.storage import (delta,)
+from streampro.errors import ConfigError, WarehouseError
+from streampro.warehouse.ledger import (Run,)
+from streampro.modeling.model import (Model, TableName,)
+from streampro.modeling.pipeline import (Pipeline,)
+from streampro.warehouse.retention import (Cleaned, clean, rollback,)
+from streampro.execution.runner import (run,)
+
+Rows = list[dict[str, Any]]
+
+
+class Total(Contract):
+    """One row."""
+
+    amount: dt.Int64 = column("Sum of all prices.")
+
+
+class Cities(Contract):
+    """One row per city."""
+
+    city: str = column("City.", nullable=True)
+    amount: dt.Int64 = column("Sum of the prices.")
+
+    class Config:
+        unique = ["city"]
+
+
+def total(revenue: ir.Table) -> ir.Table:
+    return revenue.aggregate(amount=revenue.amount.sum())
+
+
+def cities(revenue: ir.Table) -> ir.Table:
+    return revenue.group_by("city").aggregate(amount=revenue.amount.sum())
+
+
+def with_answers() -> Pipeline:
+    """Return the shop pipeline with two answers: the total, and the sums per city."""
+    pipeline = Pipeline("shop", [raw, staging, mart])
+    for name, of, by in (("total", total, Total), ("cities", cities, Cities)):
+        table = TableName("answers", name)
+        pipeline.models[name] = Model(table, of, by, ("revenue",))
+    return pipeline
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+
+
+def add(target: Target, name: str, *sales: tuple[str, int]) -> None:
+    """Write another file of sales."""
+    rows = ({"shop": shop, "day": "2024-05-03", "amount": str(amount)} for shop, amount in sales)
+    assert target.raw is not None
+    Path(target.raw / f"sales-{name}.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+
+
+def contents(target: Target, run_id: int | None = None) -> dict[str, Rows]:
+    """Return the rows of every table, sorted."""
+    names = [item.table for item in snapshot.published_run(target, run_id).tables]
+    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in names)
+    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
+    return dict(found)
+
+
+def fresh(target: Target, pipeline: Pipeline = SHOP) -> dict[str, Rows]:
+    """Return what a warehouse holds that never saw another run."""
+    other = target.model_copy(update={"warehouse": target.warehouse / "_streampro" / "fresh"})
+    run(pipeline, other)
+    return contents(other)
+
+
+def data_files(target: Target) -> set[str]:
+    return {
+        str(path.relative_to(target.warehouse)) for path in target.warehouse.glob("*/*/*.parquet")
+    }
+
+
+def logs(target: Target) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(target.warehouse.glob("*/*/_delta_log/*")):
+        yield str(path), path.read_bytes()
+
+
+class TestRollback:
+    def test_publishes_the_old_tables_as_a_new_run(self, target: Target) -> None:
+        first = run(SHOP, target)
+        add(target, "later", ("a", 100))
+        run(SHOP, target)
+        old, newer = contents(target, 1), contents(target, 2)
+        done = rollback(target, 1)
+        assert ledger.runs(target.warehouse)[-1] == done
+        assert (done.run_id, done.rolled_back_to, done.kind) == (3, 1, "rollback to 1")
+        assert (done.code, done.inputs, done.lineage) == (first.code, first.inputs, first.lineage)
+        assert (done.books, done.warnings, done.changes, done.moves) == ((), (), (), ())
+        assert {item.seconds for item in done.tables} == {None}
+        assert contents(target) == old != newer
+        assert contents(target, 2) == newer
+
+    @pytest.mark.parametrize("back", [(1,), (1, 2), (2, 1), (1, 2, 1), (3, 1, 2)])
+    def test_next_run_gives_the_rows_of_a_full_run(
+        self, back: tuple[int, ...], target: Target
+    ) -> None:
+        run(SHOP, target)
+        add(target, "second", ("a", 100), ("z", 1))
+        run(SHOP, target)
+        add(target, "third", ("a", 30), ("b", 2))
+        run(SHOP, target)
+        add(target, "fourth", ("b", 5))
+        run(SHOP, target)
+        for run_id in back:
+            rollback(target, run_id)
+        done = run(SHOP, target)
+        assert done.kind == "incremental"
+        assert contents(target) == fresh(target)
+        assert run(SHOP, target).kind == "unchanged"
+
+    def test_next_run_leaves_out_a_file_that_is_gone(self, target: Target) -> None:
+        assert target.raw is not None
+        run(SHOP, target)
+        add(target, "wrong", ("a", 100_000))
+        run(SHOP, target)
+        rollback(target, 1)
+        Path(target.raw / "sales-wrong.jsonl").unlink()
+        assert run(SHOP, target).kind == "unchanged"
+        assert contents(target) == fresh(target) == contents(target, 1)
+
+    def test_columns_that_came_after_are_gone_in_the_next_run(self, target: Target) -> None:
+        class Tagged(staging.Sales):
+            """One row per distinct sale."""
+
+            tag: str = column("Always x.")
+
+            class Config:
+                unique = ["shop", "day", "amount", "tag"]
+
+        tagged = Pipeline("shop", [raw, staging, mart])
+        tagged.models["sales"] = replace(
+            staging.sales,
+            transform=lambda raw_sales: (
+                staging.sales(raw_sales)
+                .mutate(tag=ibis.literal("x"))
+                .relocate("tag", after="amount")
+            ),
+            contract=Tagged,
+        )
+        run(SHOP, target)
+        run(tagged, target)
+        rollback(target, 1)
+        add(target, "later", ("a", 100))
+        assert run(SHOP, target).kind == "incremental"
+        assert contents(target) == fresh(target)
+        assert "tag" in contents(target, 2)["staging.sales"][0]
+
+    def test_tells_what_moves_in_the_answers(self, target: Target) -> None:
+        pipeline = with_answers()
+        run(pipeline, target)
+        add(target, "later", ("a", 100), ("z", 1))
+        run(pipeline, target)
+        assert set(rollback(target, 1, pipeline).moves) == {
+            Move("answers.total", "", "amount", "123", "22"),
+            Move("answers.cities", "city=Oslo", "amount", "115", "15"),
+            Move("answers.cities", "city=None", "amount", "1", None),
+        }
+
+    def test_to_an_unknown_run_or_to_where_readers_are_is_refused(self, target: Target) -> None:
+        with pytest.raises(ConfigError, match="has no published run yet"):
+            rollback(target, 1)
+        assert not target.warehouse.exists()
+        for _ in range(2):
+            run(SHOP, target)
+        with pytest.raises(ConfigError, match=r"has no run 3; the runs are 1 to 2\."):
+            rollback(target, 3)
+        with pytest.raises(ConfigError, match=r"run 2 is the newest of .*nothing to roll back"):
+            rollback(target, 2)
+        rollback(target, 1)
+        with pytest.raises(ConfigError, match="already at run 1: run 3, the newest, rolled back"):
+            rollback(target, 1)
+        with pytest.raises(ConfigError, match=r"pipeline 'shop', not of 'other'.*--pipeline"):
+            rollback(target, 2, Pipeline("other", [raw, staging, mart]))
+        assert len(ledger.runs(target.warehouse)) == 3
+
+    def test_while_another_writes_is_refused(self, target: Target) -> None:
+        for _ in range(2):
+            run(SHOP, target)
+        with (
+            FileLock(target.warehouse / "_streampro" / "lock"),
+            pytest.raises(WarehouseError, match="another run is writing"),
+        ):
+            rollback(target, 1)
+
+    def test_from_a_damaged_run_is_possible(self, target: Target) -> None:
+        pipeline = with_answers()
+        run(pipeline, target)
+        add(target, "later", ("a", 100))
+        before = data_files(target)
+        run(pipeline, target)
+        [lost] = {file for file in data_files(target) - before if "answers/total" in file}
+        (target.warehouse / lost).unlink()
+        assert rollback(target, 1, pipeline).moves == ()
+        assert contents(target)["answers.total"] == [{"amount": 22}]
+
+
+class TestClean:
+    @pytest.fixture
+    def three(self, target: Target) -> Target:
+        """A warehouse of three runs: sales change, shops stay."""
+        run(SHOP, target)
+        for name in ("second", "third"):
+            add(target, name, ("a", 100), (name, 1))
+            run(SHOP, target)
+        return target
+
+    def test_dry_run_tells_what_would_be_removed_and_removes_nothing(self, three: Target) -> None:
+        before = data_files(three)
+        found = clean(three, keep=1)
+        assert [each.table for each in found] == ["mart.revenue"]
+        sizes = {file: (three.warehouse / file).stat().st_size for file in found[0].files}
+        assert found == [Cleaned("mart.revenue", tuple(sorted(sizes)), sum(sizes.values()))]
+        assert data_files(three) == before
+
+    def test_kept_runs_stay_and_older_ones_say_that_they_were_cleaned(self, three: Target) -> None:
+        kept = {run_id: contents(three, run_id) for run_id in (2, 3)}
+        before, log = data_files(three), list(logs(three))
+        [found] = clean(three, keep=2, dry_run=False)
+        assert data_files(three) == before - {*found.files}
+        assert list(logs(three)) == log
+        assert {run_id: contents(three, run_id) for run_id in (2, 3)} == kept
+        assert [each.run_id for each in ledger.runs(three.warehouse)] == [1, 2, 3]
+        told = (
+            r"^run 1 was cleaned \(mart\.revenue lost files of version 0\); "
+            r"the oldest that can be read is 2\.$"
+        )
+        with pytest.raises(WarehouseError, match=told):
+            snapshot.sql("SELECT 1", three, 1)
+        with pytest.raises(WarehouseError, match=told):
+            rollback(three, 1)
+        assert snapshot.answers(three, ledger.runs(three.warehouse)[0]) is None
+        assert clean(three, keep=2) == []
+
+    def test_next_run_goes_on_from_what_is_kept(self, three: Target) -> None:
+        clean(three, keep=1, dry_run=False)
+        add(three, "fourth", ("b", 5))
+        assert run(SHOP, three).kind == "incremental"
+        assert contents(three) == fresh(three)
+
+    def test_versions_that_the_next_run_compares_with_are_kept(self, target: Target) -> None:
+        run(SHOP, target)
+        assert target.raw is not None
+        Path(target.raw / "shops.csv").write_text("shop,city\na,Bonn\nb,Rome\n")
+        run(SHOP, target, select="shops")
+        clean(target, keep=1, dry_run=False)
+        done = run(SHOP, target)
+        assert [each.mode for each in done.changes if each.keys == 1] == ["incremental"]
+        assert contents(target) == fresh(target)
+
+    def test_a_run_that_was_rolled_back_to_keeps_its_versions(self, three: Target) -> None:
+        old = contents(three, 1)
+        rollback(three, 1)
+        [found] = clean(three, keep=1, dry_run=False)
+        assert len(found.files) == 2, "those of run 2; run 3 has the newest versions"
+        assert contents(three) == contents(three, 1) == old
+        with pytest.raises(WarehouseError, match="run 2 was cleaned"):
+            snapshot.sql("SELECT 1", three, 2)
+        run(SHOP, three)
+        assert contents(three) == fresh(three)
+
+    def test_what_others_wrote_is_left_alone(self, three: Target) -> None:
+        revenue = three.warehouse / "mart" / "revenue"
+        row = {"shop": "theirs", "city": None, "sales": 1, "amount": 1}
+        schema = pa.schema(DeltaTable(str(revenue)).schema().to_arrow())
+        write_deltalake(str(revenue), pa.Table.from_pylist([row], schema), mode="append")
+        newest = DeltaTable(str(revenue)).to_pyarrow_table().num_rows
+        write_deltalake(str(three.warehouse / "mart" / "theirs"), pa.table({"a": [1]}))
+        write_deltalake(
+            str(three.warehouse / "mart" / "theirs"), pa.table({"a": [2]}), mode="overwrite"
+        )
+        (revenue / "part-of-a-writer-at-work.parquet").write_bytes(b"PAR1")
+        before, kept = data_files(three), contents(three)
+        [found] = clean(three, keep=1, dry_run=False)
+        assert data_files(three) == before - {*found.files}
+        assert not any("theirs" in file or "at-work" in file for file in found.files)
+        assert DeltaTable(str(revenue)).to_pyarrow_table().num_rows == newest
+        assert contents(three) == kept
+
+    def test_versions_that_a_killed_run_left_are_removed(self, three: Target) -> None:
+        revenue = three.warehouse / "mart" / "revenue"
+        schema = pa.schema(DeltaTable(str(revenue)).schema().to_arrow())
+        before = data_files(three)
+        row = {"shop": "lost", "city": None, "sales": 1, "amount": 1}
+        write_deltalake(str(revenue), pa.Table.from_pylist([row], schema), mode="overwrite")
+        [unpinned] = data_files(three) - before
+        add(three, "fourth", ("b", 5))
+        run(SHOP, three)
+        DeltaTable(str(revenue)).create_checkpoint()
+        [found] = clean(three, keep=4, dry_run=False)
+        assert found.files == (unpinned,)
+        assert [contents(three, run_id) for run_id in (1, 2, 3, 4)][-1] == fresh(three)
+
+    def test_calls_that_make_no_sense_are_refused(self, target: Target) -> None:
+        with pytest.raises(ConfigError, match="has no published run yet"):
+            clean(target, keep=1, dry_run=False)
+        assert not target.warehouse.exists()
+        with pytest.raises(ConfigError, match="--keep 0 would keep no run"):
+            clean(target, keep=0)
+        remote = Target(name="far", engine="spark", warehouse=Remote("s3a://bucket/w"))
+        with pytest.raises(ConfigError, match=r"s3a://bucket/w is remote and keeps every run"):
+            clean(remote, keep=1)
+
+    def test_while_another_writes_only_a_dry_run_is_possible(self, three: Target) -> None:
+        with FileLock(three.warehouse / "_streampro" / "lock"):
+            assert clean(three, keep=1)
+            with pytest.raises(WarehouseError, match="another run is writing"):
+                clean(three, keep=1, dry_run=False)
+
+    def test_log_that_cannot_be_read_removes_nothing(self, three: Target) -> None:
+        (three.warehouse / "staging" / "shops" / "_delta_log" / f"{0:020}.json").write_text("x")
+        before = data_files(three)
+        with pytest.raises(WarehouseError, match="shops: the log cannot be read"):
+            clean(three, keep=1, dry_run=False)
+        assert data_files(three) == before
+
+
+@pytest.mark.parametrize(
+    ("modes", "kind"),
+    [
+        ([], "full"),
+        (["full", "full"], "full"),
+        (["unchanged", "unchanged"], "unchanged"),
+        (["incremental", "full"], "incremental"),
+        (["full", "unchanged"], "incremental"),
+    ],
+)
+def test_kind_tells_how_much_was_computed(modes: list[Any], kind: str, target: Target) -> None:
+    done = run(SHOP, target)
+    changes = tuple(Change("mart.revenue", mode, "because") for mode in modes)
+    assert Run(**vars(done) | {"changes": changes}).kind == kind
+
+
+def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> None:
+    done = run(SHOP, target)
+    folder = target.warehouse / "_streampro" / "runs"
+    rows = delta.read(folder)
+    assert rows is not None
+    older = rows.drop_columns(["rolled_back_to"])
+    write_deltalake(str(folder), older, mode="overwrite", schema_mode="overwrite")
+    assert ledger.runs(target.warehouse) == [done]
+    add(target, "later", ("a", 100))
+    run(SHOP, target)
+    rollback(target, 1)
+    assert [each.rolled_back_to for each in ledger.runs(target.warehouse)] == [None, None, 1]
+
+
+def test_ledger_that_knew_no_etag_is_read_and_goes_on(target: Target) -> None:
+    done = run(SHOP, target)
+    folder = target.warehouse / "_streampro" / "runs"
+    rows = delta.read(folder)
+    assert rows is not None
+    files = [[{**file, "etag": None} for file in each] for each in rows["inputs"].to_pylist()]
+    older = pa.list_(pa.struct(list(rows["inputs"].type.value_type)[:4]))
+    at = rows.schema.get_field_index("inputs")
+    without = rows.set_column(at, "inputs", pa.array(files, older))
+    write_deltalake(str(folder), without, mode="overwrite", schema_mode="overwrite")
+    assert ledger.runs(target.warehouse) == [done]
+    stored = replace(done, run_id=2, inputs=tuple(replace(f, etag="x") for f in done.inputs))
+    ledger.append(target.warehouse, stored)
+    assert ledger.runs(target.warehouse) == [done, stored]
+
+
+@pytest.mark.parametrize(
+    ("size", "modified_ns", "etag", "is_still"),
+    [
+        (3, 10, "a", True),
+        (3, 99, "a", True),  # the same content was stored again
+        (3, 10, "b", False),
+        (4, 10, "a", False),
+        (3, 10, None, True),
+        (3, 99, None, False),
+    ],
+)
+def test_file_is_known_by_its_etag_where_there_is_one(
+    size: int, modified_ns: int, etag: str | None, is_still: bool
+) -> None:
+    known = InputFile("sales", "a.jsonl", 3, 10, "a")
+    assert known.is_still(InputFile("sales", "a.jsonl", size, modified_ns, etag)) is is_still
