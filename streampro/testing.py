@@ -65,10 +65,10 @@ class Workbench:
         import pyarrow as pa
 
         from streampro.expressions.nulls import may_be_null
-        from streampro.modeling.contract import schema_of
         from streampro.modeling.model import Model
+        from streampro.modeling.spec import spec_of
 
-        schema = schema_of(contract.contract if isinstance(contract, Model) else contract)
+        schema = spec_of(contract.contract if isinstance(contract, Model) else contract).schema
         given = [dict(row) for row in rows]
         if unknown := {column for row in given for column in row} - {*schema.names}:
             raise ValueError(f"the contract has no column {', '.join(sorted(unknown))}.")

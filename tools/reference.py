@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from streampro.cli import cli
 from streampro.config import DuckDBSettings, OpenLineageSettings, SparkSettings, Target
-from streampro.modeling.contract import Contract, Rejected, key_of, schema_of
+from streampro.modeling.contract import Contract, Rejected
+from streampro.modeling.spec import spec_of
 from streampro.viewing import PIPELINE
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -31,8 +32,8 @@ def tables() -> str:
 
 
 def _table(title: str, contract: type[Contract]) -> str:
-    key = ", ".join(key_of(contract)) or "none"
-    if len(key_of(contract)) == len(schema_of(contract)):
+    key = ", ".join(spec_of(contract).key) or "none"
+    if len(spec_of(contract).key) == len(spec_of(contract).schema):
         key = "all columns"
     lines = [
         f"## {title}\n",
@@ -40,8 +41,8 @@ def _table(title: str, contract: type[Contract]) -> str:
         "| column | type | null | unit | meaning |",
         "|---|---|---|---|---|",
     ]
-    for name, spec in contract.to_schema().columns.items():
-        kind = str(schema_of(contract)[name]).removeprefix("!")
+    for name, spec in spec_of(contract).columns.items():
+        kind = str(spec_of(contract).schema[name]).removeprefix("!")
         unit = (spec.metadata or {}).get("unit") or ""
         null = "yes" if spec.nullable else ""
         lines.append(f"| {name} | {kind} | {null} | {unit} | {spec.description} |")

@@ -9,7 +9,6 @@ from typing import Any
 from rich.markup import escape
 
 from streampro.console.tables import Cells, show_table, stdout
-from streampro.modeling.contract import key_of
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
@@ -182,7 +181,7 @@ def show_answers(answers: Mapping[str, Cells], pipeline: Pipeline | None) -> Non
         for question, sentence, rows in resolve_name(pipeline.summary)(answers):
             show_table(question, rows, caption=sentence)
         return
-    keys = {model.name: key_of(model.contract) for model in pipeline.answers()} if pipeline else {}
+    keys = {model.name: model.spec.key for model in pipeline.answers()} if pipeline else {}
     for name, rows in answers.items():
         key = keys.get(name, ())
         ordered = sorted(rows, key=lambda row: [(row[k] is None, row[k]) for k in key])

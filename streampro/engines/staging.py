@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from streampro.config import Location
 from streampro.engines.protocol import Quarantined, Staged
-from streampro.modeling.contract import Contract, Rejected, schema_of
+from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.quarantine import rejected_lines, tally
+from streampro.modeling.spec import spec_of
 from streampro.storage import delta
 from streampro.storage.statistics import DataFile, Move, move_locally
 
@@ -71,7 +72,7 @@ class Staging(ABC):
 
     def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)
-        return Staged(table, contract, rows, self._scan(files, schema_of(contract)), files)
+        return Staged(table, contract, rows, self._scan(files, spec_of(contract).schema), files)
 
 
 def publish(
@@ -87,7 +88,7 @@ def publish(
         warehouse / table.layer / table.name,
         [file for each in staged for file in each.payload],
         delta.published_schema(contract),
-        contract.to_schema().description or "",
+        spec_of(contract).grain or "",
         run,
         onto,
         move,

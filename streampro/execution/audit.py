@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine
 from streampro.errors import ContractError, number_of
-from streampro.modeling.contract import ROW_COUNT, audit, breaking_rows, severity_of
+from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.modeling.model import Model
 from streampro.warehouse.ledger import Warned
 

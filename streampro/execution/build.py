@@ -18,7 +18,6 @@ from streampro.execution.decide import Decision, decide
 from streampro.execution.inputs import Inputs
 from streampro.execution.progress import Watcher
 from streampro.execution.state import Built, Moved, State
-from streampro.modeling.contract import event_time_of, key_of, schema_of
 from streampro.modeling.model import ANSWERS, DUPLICATE, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, outcomes
@@ -167,7 +166,7 @@ class Build:
         repeated = self.state.count(changes.known(accepted, touched))
         self._keep_books(model, "incremental", split, fresh.rows, repeated)
         self._keep_rejected(split.rejected, self.state.version(model.rejected))
-        is_whole_row = {*key_of(model.contract)} == {*schema_of(model.contract)}
+        is_whole_row = {*model.spec.key} == {*model.spec.schema}
         self._audit(model, fresh.data if is_whole_row else fresh.data.union(touched), inputs)
         self.state.built[model.table] = Built(
             stored.union(fresh.data),
@@ -208,7 +207,7 @@ class Build:
         stored = self.state.stored(model)
         rest = self.engine.stage(model.table, stored.anti_join(keys, by), model.contract)
         before = self.engine.keep(stored.semi_join(keys, by))
-        counts = changes.counts(before, new.data, key_of(model.contract))
+        counts = changes.counts(before, new.data, model.spec.key)
         [found] = self.engine.fetch(counts).to_pylist()
         self.state.built[model.table] = Built(
             rest.data.union(new.data),
@@ -249,7 +248,7 @@ class Build:
         self.warnings += audited(self.engine, model, rows, inputs, published)
 
     def _late(self, model: Model, fresh: Staged, stored: ir.Table) -> dict[str, Any]:
-        at = event_time_of(model.contract)
+        at = model.spec.event_time
         if at is None or not fresh.rows:
             return {}
         [found] = self.engine.fetch(changes.lateness(fresh.data, stored, at)).to_pylist()
@@ -259,7 +258,7 @@ class Build:
     def _moves(self, model: Model, staged: Staged) -> list[Move]:
         before = self.engine.fetch(self.state.published_rows(model)).to_pylist()
         after = self.engine.fetch(staged.data).to_pylist()
-        return changes.moves(str(model.table), key_of(model.contract), before, after)
+        return changes.moves(str(model.table), model.spec.key, before, after)
 
     def _is_compared(self, model: Model) -> bool:
         """Tell whether a table that was computed anew is compared with what it was: one that

@@ -7,7 +7,6 @@ from streampro.errors import PipelineError, number_of
 from streampro.execution.inputs import Inputs
 from streampro.execution.state import Moved, State
 from streampro.expressions.nulls import may_be_null
-from streampro.modeling.contract import schema_of
 from streampro.modeling.model import Model
 from streampro.warehouse.changes import Mode
 
@@ -58,7 +57,7 @@ def decide(model: Model, state: State, inputs: Inputs, forced: Collection[str]) 
 
 
 def _refuse_to_break_readers(model: Model, state: State) -> None:
-    was, now = state.published_rows(model).schema(), schema_of(model.contract)
+    was, now = state.published_rows(model).schema(), model.spec.schema
     told = [f"{name} ({kind}) is gone" for name, kind in was.items() if name not in now]
     told += [
         f"{name} is {now[name]}, but was {kind}"

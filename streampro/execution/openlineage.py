@@ -20,10 +20,11 @@ from streampro.config import Location, OpenLineageSettings, Target
 from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
 from streampro.expressions.columns import ROWS, Column
 from streampro.expressions.nulls import may_be_null
-from streampro.modeling.contract import Rejected, schema_of
+from streampro.modeling.contract import Rejected
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.spec import spec_of
 from streampro.warehouse.ledger import PublishedTable, Run
 
 try:
@@ -166,9 +167,9 @@ class _Teller:
 
     def _output(self, model: Model, table: TableName, run: Run | None) -> OutputDataset:
         contract = Rejected if table == model.rejected else model.contract
-        columns = contract.to_schema().columns
-        told = {name: spec.description for name, spec in columns.items()}
-        types = may_be_null(schema_of(contract))
+        columns = spec_of(contract).columns
+        told = {name: spec.description or "" for name, spec in columns.items()}
+        types = may_be_null(spec_of(contract).schema)
         facets: dict[str, DatasetFacet] = {"schema": _schema(types, told)}
         published = run.table(table) if run else None
         if run is None or published is None:

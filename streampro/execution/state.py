@@ -9,7 +9,6 @@ from streampro.config import Location
 from streampro.engines.protocol import Engine, Staged
 from streampro.errors import ConfigError, WarehouseError
 from streampro.expressions.nulls import may_be_null
-from streampro.modeling.contract import schema_of
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta
@@ -104,7 +103,7 @@ class State:
                 f"Select it too: --select +{reader.name}."
             )
         rows = self._content(parent)
-        if missing := [n for n in schema_of(parent.contract) if n not in rows.columns]:
+        if missing := [n for n in parent.spec.schema if n not in rows.columns]:
             raise ConfigError(
                 f"{reader.table} is built from {parent.table}, which was published before its "
                 f"contract had {', '.join(missing)}. Select it too: --select +{reader.name}."
@@ -117,7 +116,7 @@ class State:
         """
         parents = (self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models)
         by = str(model.incremental_by)
-        schemas = {parent.name: schema_of(parent.contract) for parent in parents}
+        schemas = {parent.name: parent.spec.schema for parent in parents}
         return [f"{n}.{by}" for n, kinds in schemas.items() if by in kinds and kinds[by].nullable]
 
     def published_rows(self, model: Model) -> ir.Table:
@@ -126,7 +125,7 @@ class State:
 
     def stored(self, model: Model) -> ir.Table:
         """Return the same with the columns of the contract, where that has not changed since."""
-        return self.published_rows(model).select(*model.contract.to_schema().columns)
+        return self.published_rows(model).select(*model.spec.columns)
 
     def moved_inputs(self, model: Model) -> dict[str, Moved]:
         """Return what moved in each input since a model that the last run has was built."""

@@ -14,10 +14,11 @@ from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, Column
 from streampro.lineage.trace import Descent, Line, Step
-from streampro.modeling.contract import Contract, schema_of
+from streampro.modeling.contract import Contract
 from streampro.modeling.lineage import Lineage, Origin
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.spec import spec_of
 from streampro.warehouse.snapshot import published_run, readable_run
 
 _SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
@@ -166,7 +167,7 @@ def _definition(contract: type[Contract], model: Model) -> tuple[str, ...]:
 
 
 def _meanings(contract: type[Contract], column: str | None) -> tuple[Meaning, ...]:
-    kinds = schema_of(contract)
+    kinds = spec_of(contract).schema
     return tuple(
         Meaning(
             name,
@@ -175,7 +176,7 @@ def _meanings(contract: type[Contract], column: str | None) -> tuple[Meaning, ..
             (spec.metadata or {}).get("unit"),
             spec.description or "",
         )
-        for name, spec in contract.to_schema().columns.items()
+        for name, spec in spec_of(contract).columns.items()
         if column in (None, name)
     )
 

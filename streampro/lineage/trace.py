@@ -17,11 +17,13 @@ from streampro.errors import ConfigError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
 from streampro.formats import text
-from streampro.modeling.contract import Contract, Rejected, key_of, schema_of, with_reasons
+from streampro.modeling.audit import with_reasons
+from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import masked
 from streampro.modeling.source import Source
+from streampro.modeling.spec import spec_of
 from streampro.warehouse.ledger import Run
 
 _DIGEST = "digest"
@@ -92,9 +94,9 @@ class Descent:
         contract = self.contract(table)
         rows = self._stored(table)
         selected = self.engine.chosen(rows, where) if where is not None else rows
-        names = [column] if column else [*schema_of(contract)]
-        key = [name for name in key_of(contract) if name not in names] if column else []
-        order = key_of(contract) or schema_of(contract).names
+        names = [column] if column else [*spec_of(contract).schema]
+        key = [name for name in spec_of(contract).key if name not in names] if column else []
+        order = spec_of(contract).key or spec_of(contract).schema.names
         shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
         first = tuple(self.engine.fetch(shown).to_pylist())
         count = self._count(selected)
@@ -142,8 +144,8 @@ class Descent:
         inputs = {name: found.table for name, found in read.items()}
         inputs |= {parent.name: self._stored(parent.table) for parent in models}
         rows = self._expression(table, inputs)
-        key = [] if model.quarantine else key_of(contract)
-        known = selected.select(*(key or schema_of(contract)))
+        key = [] if model.quarantine else spec_of(contract).key
+        known = selected.select(*(key or spec_of(contract).schema))
         found = contributions(rows, inputs, known, columns, self.engine.keep)
         for parent in models:
             self.found.setdefault(parent.name, []).append(found[parent.name])
@@ -246,7 +248,7 @@ class Descent:
         reason = rows.reject_reason
         if self._is_accepted(table):
             kept = rows.filter(reason.isnull() | (reason == DUPLICATE))
-            return kept.select(*schema_of(model.contract))
+            return kept.select(*model.spec.schema)
         line = masked(rows.raw_line, self.pipeline.source_of(model).secret)
         kept = rows.filter(reason.notnull() & (reason != DUPLICATE))
         return kept.mutate(raw_line=line).select(*REJECT_COLUMNS)

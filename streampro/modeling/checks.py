@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from streampro.expressions.locality import operations_across_rows
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.portability import findings
-from streampro.modeling.contract import audit, rules_of, schema_of, with_reasons
+from streampro.modeling.audit import audit, with_reasons
 from streampro.modeling.model import UNREADABLE, Model
 
 
@@ -50,17 +50,17 @@ def not_local(built: Model, expression: ir.Table) -> list[str]:
             f"{start} every row must follow from one line alone; it uses {operation}."
             for operation in operations_across_rows(expression)
         ]
-    rows = ibis.table(schema_of(built.contract), name="rows")
+    rows = ibis.table(built.spec.schema, name="rows")
     return found + [
         f"{start} its rules must look at one row at a time; {rule.name} uses {operation}."
-        for rule in rules_of(built.contract)
+        for rule in built.spec.rules
         for operation in operations_across_rows(rule.breaks(rows))
     ]
 
 
 def unportable(built: Model, expression: ir.Table) -> Iterator[str]:
     """Yield the operations of a model and its rules that engines read differently."""
-    rows = ibis.table(schema_of(built.contract), name=built.name)
+    rows = ibis.table(built.spec.schema, name=built.name)
     computed = [expression, audit(built.contract, rows, {})]
     if built.quarantine:
         computed.append(with_reasons(built.contract, expression))

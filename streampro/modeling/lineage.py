@@ -7,9 +7,11 @@ import ibis.expr.types as ir
 
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, Column, How, Origins, Rows, merged, rows_of, through
-from streampro.modeling.contract import Rejected, schema_of, with_reasons
+from streampro.modeling.audit import with_reasons
+from streampro.modeling.contract import Rejected
 from streampro.modeling.model import DUPLICATE, Model
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.spec import spec_of
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,6 @@ def _split(model: Model, rows: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Return what a quarantine model's tables store, split as `modeling.quarantine` does."""
     rows = with_reasons(model.contract, rows)
     reason = rows.reject_reason
-    accepted = rows.filter(reason.isnull()).select(*schema_of(model.contract)).distinct()
-    rejected = rows.filter(reason != DUPLICATE).select(*schema_of(Rejected))
+    accepted = rows.filter(reason.isnull()).select(*model.spec.schema).distinct()
+    rejected = rows.filter(reason != DUPLICATE).select(*spec_of(Rejected).schema)
     return accepted, rejected

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import ibis
 import ibis.expr.types as ir
 
-from streampro.modeling.contract import Contract, Rejected, schema_of
+from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.source import RAW_COLUMNS
+from streampro.modeling.spec import TableSpec, spec_of
 
 ANSWERS = "answers"
 """The layer whose tables are small and are shown after a run."""
@@ -59,10 +60,15 @@ class Model:
         return TableName(self.table.layer, f"{self.table.name}_rejected")
 
     @property
+    def spec(self) -> TableSpec:
+        """What the contract says of the table."""
+        return spec_of(self.contract)
+
+    @property
     def schema(self) -> ibis.Schema:
         """Columns and types that the transform returns."""
-        schema = schema_of(self.contract)
-        return schema | schema_of(Rejected) if self.quarantine else schema
+        schema = self.spec.schema
+        return schema | spec_of(Rejected).schema if self.quarantine else schema
 
 
 def model(

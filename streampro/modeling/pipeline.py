@@ -11,17 +11,11 @@ import ibis.expr.types as ir
 
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.hash import code_hash
+from streampro.modeling.audit import audit, with_reasons
 from streampro.modeling.checks import differences, not_local, unportable
-from streampro.modeling.contract import (
-    audit,
-    key_of,
-    references_of,
-    rules_of,
-    schema_of,
-    with_reasons,
-)
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.source import Source
+from streampro.modeling.spec import spec_of
 
 _READING_RULES = 1
 _Thing = TypeVar("_Thing", Source, Model)
@@ -131,15 +125,15 @@ class Pipeline:
         contract, rows = built.contract, self.expressions[built.name]
         schemas = self._schemas()
         read = [self.sources.get(name, schemas[name]) for name in built.inputs]
-        columns = contract.to_schema().columns
+        columns = spec_of(contract).columns
         return code_hash(
             _READING_RULES,
             with_reasons(contract, rows) if built.quarantine else rows,
-            audit(contract, ibis.table(schema_of(contract), name="rows"), {}),
-            repr(schema_of(contract)),
+            audit(contract, ibis.table(spec_of(contract).schema, name="rows"), {}),
+            repr(spec_of(contract).schema),
             [(name, spec.description, spec.metadata) for name, spec in columns.items()],
-            key_of(contract),
-            [(rule.name, rule.severity) for rule in rules_of(contract)],
+            spec_of(contract).key,
+            [(rule.name, rule.severity) for rule in spec_of(contract).rules],
             [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
         )
 
@@ -153,7 +147,7 @@ class Pipeline:
     def _schemas(self) -> dict[str, ibis.Schema]:
         """Return columns and types of every source and model by its name."""
         schemas = {name: source.schema for name, source in self.sources.items()}
-        return schemas | {name: schema_of(built.contract) for name, built in self.models.items()}
+        return schemas | {name: built.spec.schema for name, built in self.models.items()}
 
     def _unbound(self, built: Model) -> ir.Table:
         schemas = self._schemas()
@@ -195,18 +189,18 @@ class Pipeline:
                     )
 
         for built in models.values():
-            by, columns = built.incremental_by, list(schema_of(built.contract))
+            by, columns = built.incremental_by, list(built.spec.schema)
             if by is not None and by not in columns:
                 raise PipelineError(
                     f"model {built.name} is incremental by {by!r}, which is no column of it. "
                     f"{did_you_mean(by, columns)}".strip()
                 )
-            if by is not None and by not in key_of(built.contract):
+            if by is not None and by not in built.spec.key:
                 raise PipelineError(
                     f"model {built.name} is incremental by {by!r}, which is no part of its key. "
                     "Rows of different values could then have the same key."
                 )
-            if by is not None and schema_of(built.contract)[by].nullable:
+            if by is not None and built.spec.schema[by].nullable:
                 raise PipelineError(
                     f"model {built.name} is incremental by {by!r}, which may be null."
                 )
@@ -220,13 +214,13 @@ class Pipeline:
 
     def _refuse_unknown_references(self, models: Mapping[str, Model]) -> None:
         for built in models.values():
-            for name, (other, key) in references_of(built.contract).items():
+            for name, (other, key) in built.spec.references.items():
                 if other not in models:
                     raise PipelineError(
                         f"{built.table}.{name} references {other}.{key}, but there is no model "
                         f"{other!r}. {did_you_mean(other, list(models))}".strip()
                     )
-                if key not in schema_of(models[other].contract):
+                if key not in models[other].spec.schema:
                     raise PipelineError(
                         f"{built.table}.{name} references {other}.{key}, but {other} has no such "
                         "column."

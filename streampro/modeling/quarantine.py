@@ -7,7 +7,7 @@ import ibis
 import ibis.expr.types as ir
 
 from streampro.errors import BooksError
-from streampro.modeling.contract import with_reasons
+from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
 from streampro.portable import count_if, mask_json_value
 
@@ -89,7 +89,7 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
     keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))
-    columns = list(model.contract.to_schema().columns)
+    columns = list(model.spec.columns)
     grouped = keyed.group_by(*columns, "rejection")
     if UNREADABLE not in rows.columns:
         return grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))

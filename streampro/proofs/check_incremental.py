@@ -112,7 +112,7 @@ def _read(engine: Engine, model: Model, full: Run) -> ir.Table:
     version = full.version_of(model.table)
     assert version is not None
     rows = engine.read(model.table, version)
-    return rows.select(*model.contract.to_schema().columns)
+    return rows.select(*model.spec.columns)
 
 
 def _half(rows: ir.Table, by: str, is_first: bool) -> ir.Table:

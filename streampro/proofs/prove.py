@@ -18,7 +18,6 @@ from streampro.errors import ConfigError, SourceError, StreamProError, Warehouse
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.files import find
-from streampro.modeling.contract import key_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import (
@@ -85,7 +84,7 @@ def compared_tables(
     watcher: Watcher,
 ) -> Iterator[ComparedTable]:
     """Yield every table of a pipeline in two runs, whose warehouses are `left` and `right`."""
-    keys = {model.table: key_of(model.contract) for model in pipeline.models.values()}
+    keys = {model.table: model.spec.key for model in pipeline.models.values()}
     for table in pipeline.tables():
         left, right = (
             _version(table, one, scratch / "left"),

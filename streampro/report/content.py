@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from streampro.config import Target
 from streampro.lineage import graph
-from streampro.modeling.contract import key_of, schema_of
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
@@ -115,7 +114,7 @@ def _questions(tables: RunTables, target: Target) -> list[Question]:
 
 def _plain(name: str, rows: Rows, model: Model | None) -> Question:
     """Return an answer as its table, sorted by its key."""
-    specs = model.contract.to_schema().columns if model else {}
+    specs = model.spec.columns if model else {}
     names = list(rows[0]) if rows else list(specs)
     columns = [
         Column(
@@ -125,7 +124,7 @@ def _plain(name: str, rows: Rows, model: Model | None) -> Question:
         )
         for each in names
     ]
-    key = [each for each in (key_of(model.contract) if model else ()) if each in names]
+    key = [each for each in (model.spec.key if model else ()) if each in names]
     in_order = sorted(rows, key=lambda row: [(row[n] is None, row[n]) for n in key or names])
     return Question(
         model=name,
@@ -149,10 +148,10 @@ def _unit(spec: Any) -> str:
 
 
 def _terms(model: Model) -> list[Term]:
-    columns = model.contract.to_schema().columns
+    columns = model.spec.columns
     return [
         Term(name, columns[name].description or "", _unit(columns[name]))
-        for name in schema_of(model.contract)
+        for name in model.spec.schema
     ]
 
 

@@ -7,13 +7,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from streampro.modeling.contract import (
-    audit,
-    event_time_of,
-    reference_rule,
-    references_of,
-    rules_of,
-)
+from streampro.modeling.audit import audit, reference_rule
 from streampro.modeling.model import REJECT_COLUMNS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
@@ -71,7 +65,7 @@ def freshness(tables: RunTables) -> list[dict[str, Any]]:
     """Return the `event_span` of every model with an event time, with its `table`."""
     found = []
     for model in tables.pipeline.models.values():
-        at = event_time_of(model.contract)
+        at = model.spec.event_time
         if at and tables.knows(model.name):
             [row] = tables.rows(event_span(tables.table(model.table), at))
             found.append({"table": str(model.table)} | row)
@@ -93,10 +87,10 @@ def _warned(tables: RunTables, model: Model) -> Iterator[Warned]:
     parents = {name: models[name].table for name in model.inputs if name in models}
     if not all(tables.knows(name) for name in (model.name, *parents)):
         return
-    names = [rule.name for rule in rules_of(model.contract) if rule.severity == "warn"]
+    names = [rule.name for rule in model.spec.rules if rule.severity == "warn"]
     names += [
         reference_rule(name, parent, key)
-        for name, (parent, key) in references_of(model.contract).items()
+        for name, (parent, key) in model.spec.references.items()
         if parent in parents
     ]
     if not names:

@@ -22,7 +22,8 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from streampro.config import Location, Remote
 from streampro.errors import WarehouseError
-from streampro.modeling.contract import Contract, schema_of
+from streampro.modeling.contract import Contract
+from streampro.modeling.spec import spec_of
 from streampro.storage.statistics import DataFile, Move, move_locally
 
 _DESCRIPTION_KEY = "comment"
@@ -34,11 +35,11 @@ _KEEP_LOGS = PostCommitHookProperties(cleanup_expired_logs=False)
 
 def published_schema(contract: type[Contract]) -> pa.Schema:
     """Return the published schema: canonical types, descriptions as column comments."""
-    columns = contract.to_schema().columns
+    columns = spec_of(contract).columns
     return pa.schema(
         [
             field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
-            for field in schema_of(contract).to_pyarrow()
+            for field in spec_of(contract).schema.to_pyarrow()
         ]
     )
 

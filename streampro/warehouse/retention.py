@@ -7,7 +7,7 @@ from pathlib import Path
 from streampro.warehouse import (changes, ledger, snapshot,)
 from streampro.warehouse.changes import (Move,)
 from streampro.config import Remote, Target
-from streampro.modeling.contract import (key_of,)
+
 from streampro.storage import (delta,)
 from streampro.errors import ConfigError, WarehouseError
 from streampro.warehouse.ledger import (Run,)
@@ -111,7 +111,7 @@ def _moves(target: Target, pipeline: Pipeline, newest: Run, wanted: Run) -> list
         model for model in pipeline.answers() if model.table in old and model.table in new
     ):
         before, after = old[model.table], new[model.table]
-        key = key_of(model.contract)
+        key = model.spec.key
         if all({*key} <= row.keys() for row in (*before, *after)):
             found += changes.moves(str(model.table), key, before, after)
     return found

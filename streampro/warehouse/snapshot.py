@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from streampro.warehouse import (ledger,)
 from streampro.config import Remote, Target
-from streampro.modeling.contract import (schema_of,)
+
 from streampro.storage import (delta,)
 from streampro.engines.duckdb.engine import (DuckDBEngine,)
 from streampro.engines.casts import (COMPILERS, compiled_query,)
@@ -158,7 +158,7 @@ def _model(pipeline: Pipeline, name: str) -> Model:
 def _input(pipeline: Pipeline, name: str) -> ir.Table:
     """Return an input as an engine gives it to a model: any column may be null."""
     source, model = pipeline.sources.get(name), pipeline.models.get(name)
-    schema = source.schema if source else schema_of(pipeline.models[name].contract)
+    schema = source.schema if source else pipeline.models[name].spec.schema
     return ibis.table(may_be_null(schema), name=name, database=model.table.layer if model else None)
 
 

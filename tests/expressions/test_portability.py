@@ -18,7 +18,7 @@ from pipelines.shop import SHOP
 from streampro import portable
 from streampro.expressions import portability
 from streampro.expressions.portability import findings
-from streampro.modeling.contract import audit, schema_of
+from streampro.modeling.audit import audit
 from streampro.viewing import PIPELINE
 
 STOPS = "the query stops"
@@ -1146,7 +1146,7 @@ def test_pipelines_and_their_audits_are_clean(pipeline: Any) -> None:
     for name, expression in pipeline.expressions.items():
         built = pipeline.models[name]
         rows = {
-            each: ibis.table(schema_of(pipeline.models[each].contract), name=each)
+            each: ibis.table(pipeline.models[each].spec.schema, name=each)
             for each in pipeline.models
         }
         assert findings(expression) == [], name

@@ -15,22 +15,9 @@ import pytest
 
 from streampro.errors import PipelineError
 from streampro.expressions.portability import findings
-from streampro.modeling.contract import (
-    ROW_COUNT,
-    Contract,
-    Instant,
-    Rejected,
-    audit,
-    breaking_rows,
-    column,
-    key_of,
-    references_of,
-    rule,
-    rules_of,
-    schema_of,
-    severity_of,
-    with_reasons,
-)
+from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of, with_reasons
+from streampro.modeling.contract import Contract, Instant, Rejected, column, rule
+from streampro.modeling.spec import spec_of
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 
@@ -130,7 +117,7 @@ DUCKDB = ibis.duckdb.connect()
 
 def bound(contract: type[Contract], rows: list[Row]) -> ir.Table:
     """Return rows as a DuckDB table that may hold nulls everywhere."""
-    types = schema_of(contract).to_pyarrow()
+    types = spec_of(contract).schema.to_pyarrow()
     nullable = pa.schema([field.with_nullable(True) for field in types])
     data = pa.Table.from_pylist(rows, schema=nullable)
     return DUCKDB.create_table("contract_rows", data, overwrite=True)
@@ -162,7 +149,7 @@ def pandera_verdict(contract: type[Contract], rows: list[Row]) -> tuple[set[str]
 
 def _rule_name(contract: type[Contract], fault: pandera.errors.SchemaError) -> str:
     if fault.reason_code.name == "DUPLICATES":
-        return f"key ({', '.join(key_of(contract))}) is repeated"
+        return f"key ({', '.join(spec_of(contract).key)}) is repeated"
     if fault.reason_code.name == "SERIES_CONTAINS_NULLS":
         return f"{fault.schema.name} is null"
     of_column = fault.schema.name in contract.to_schema().columns
@@ -179,7 +166,7 @@ def valid_row(contract: type[Contract], number: int) -> Row:
         "date": lambda _: date(2024, 5, 1),
     }
     row = {}
-    for name, kind in schema_of(contract).items():
+    for name, kind in spec_of(contract).schema.items():
         row[name] = AT if kind.is_timestamp() else values[str(kind).lstrip("!")](name)
         for check in contract.to_schema().columns[name].checks:
             if check.name == "isin":
@@ -197,7 +184,7 @@ def faults_of(contract: type[Contract]) -> dict[str, Row]:
         for check in spec.checks:
             found[f"{name} {check.error}"] = {name: CHECK_FAULTS[check.name](check.statistics)}
     found |= {name: fault for name, fault in ROW_FAULTS.items() if hasattr(contract, name)}
-    if key := key_of(contract):
+    if key := spec_of(contract).key:
         first = valid_row(contract, 0)
         found[f"key ({', '.join(key)}) is repeated"] = {name: first[name] for name in key}
     return found
@@ -211,9 +198,9 @@ def test_valid_rows_break_no_rule() -> None:
 
 def test_every_rule_is_counted() -> None:
     assert set(audited(Parcels, [PARCEL])) == set(FAULTS)
-    assert {each.name for each in rules_of(Parcels)} | {"key (parcel, kind) is repeated"} == set(
-        FAULTS
-    )
+    assert {each.name for each in spec_of(Parcels).rules} | {
+        "key (parcel, kind) is repeated"
+    } == set(FAULTS)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -285,10 +272,10 @@ def test_severity(name: str, severity: str) -> None:
 
 
 def test_inherited_rules_keep_their_names_and_severities() -> None:
-    found = {each.name: each.severity for each in rules_of(Registered)}
+    found = {each.name: each.severity for each in spec_of(Registered).rules}
     assert found["comes_after_it_was_sent"] == "fail"
     assert found["height_is_even"] == found["number_is_even"] == "warn"
-    assert len(found) == len(rules_of(Registered)), "two rules of one name"
+    assert len(found) == len(spec_of(Registered).rules), "two rules of one name"
 
 
 @pytest.mark.parametrize("name", ["comes_after_it_was_sent", "bags_are_light", "height_is_even"])
@@ -319,7 +306,7 @@ def test_quarantine_rules_give_their_name_as_reason() -> None:
 
 
 def test_without_quarantine_rules_rows_stay_as_they_are() -> None:
-    table = ibis.table(schema_of(Rejected), name="rejected")
+    table = ibis.table(spec_of(Rejected).schema, name="rejected")
     assert with_reasons(Rejected, table) is table
 
 
@@ -340,12 +327,12 @@ def test_orphans_are_counted_by_row_and_null_is_none() -> None:
 
 
 def test_references_are_declared_by_columns() -> None:
-    assert references_of(Parcels) == {"carrier": ("carriers", "name")}
+    assert spec_of(Parcels).references == {"carrier": ("carriers", "name")}
 
 
 def test_audit_is_one_query() -> None:
     inputs = {"carriers": ibis.table({"name": "string"}, name="carriers")}
-    query = audit(Parcels, ibis.table(schema_of(Parcels), name="parcels"), inputs)
+    query = audit(Parcels, ibis.table(spec_of(Parcels).schema, name="parcels"), inputs)
     statements = [each for each in ibis.to_sql(query, dialect="duckdb").split(";") if each.strip()]
     assert len(statements) == 1
     assert len(query.columns) == len(FAULTS) + 2
@@ -372,7 +359,7 @@ def test_part_of_the_columns_is_counted_also_where_rows_are_distinct() -> None:
 
 
 def test_contract_without_key_has_none() -> None:
-    assert key_of(Rejected) == ()
+    assert spec_of(Rejected).key == ()
     row = {"reject_reason": "r", "raw_line": "l", "source_file": "f"}
     assert broken(Rejected, [row, row]) == {}
 
@@ -386,7 +373,7 @@ def test_key_may_be_one_name() -> None:
         class Config:
             unique = "name"
 
-    assert key_of(Named) == ("name",)
+    assert spec_of(Named).key == ("name",)
     assert broken(Named, [{"name": "a"}, {"name": "a"}]) == {"key (name) is repeated": 1}
 
 
@@ -397,7 +384,7 @@ def test_unsupported_check_is_refused_with_a_hint() -> None:
         name: str = pandera.Field(str_matches="a.*")
 
     with pytest.raises(PipelineError) as caught:
-        rules_of(Matching)
+        list(spec_of(Matching).rules)
     assert str(caught.value) == (
         "column 'name': check 'str_matches' is not one of equal_to, not_equal_to, greater_than, "
         "greater_than_or_equal_to, less_than, less_than_or_equal_to, isin, notin; "
@@ -416,7 +403,7 @@ def test_check_over_rows_that_is_no_rule_is_refused() -> None:
             return data.table.name != ""
 
     with pytest.raises(PipelineError, match="rule 'is_fine' is not declared by @rule"):
-        rules_of(Checked)
+        list(spec_of(Checked).rules)
 
 
 def test_rule_may_have_any_name() -> None:
@@ -434,7 +421,7 @@ def test_rule_may_have_any_name() -> None:
 
 
 def test_schema_is_types_and_nullability() -> None:
-    schema = schema_of(Parcels)
+    schema = spec_of(Parcels).schema
     assert schema["sent_ts"] == dt.Timestamp("UTC", 6, nullable=False)
     assert schema["come_ts"] == dt.Timestamp("UTC", 6, nullable=True)
     assert schema["weight_g"] == dt.Int64(nullable=False)
@@ -453,7 +440,7 @@ def test_viewing_rows_may_be_null_where_the_contract_says_so(name: str) -> None:
     contract = VIEWING[name]
     needed = {"retained_within_3d"}
     nulls = {
-        n: None for n, kind in schema_of(contract).items() if kind.nullable and n not in needed
+        n: None for n, kind in spec_of(contract).schema.items() if kind.nullable and n not in needed
     }
     rows = [valid_row(contract, 0) | nulls]
     assert broken(contract, rows) == {}
@@ -525,4 +512,4 @@ def test_bound_that_a_decimal_cannot_have_is_refused(bound: str) -> None:
         price: Annotated[dt.Decimal, 18, 4, True] = column("Price.", ge=Decimal(bound))
 
     with pytest.raises(PipelineError, match=r"'price': no decimal\(18, 4\) can be 1"):
-        rules_of(Wrong)
+        list(spec_of(Wrong).rules)

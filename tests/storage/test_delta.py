@@ -20,8 +20,9 @@ from hypothesis import given, settings, strategies as st
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.errors import WarehouseError
-from streampro.modeling.contract import Contract, Instant, column, schema_of
+from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import Model, TableName
+from streampro.modeling.spec import spec_of
 from streampro.storage import delta
 from streampro.storage.delta import DataFile
 
@@ -85,7 +86,7 @@ def statistics(folder: Path, version: int = 0) -> list[Row]:
 
 def published(duckdb_engine: DuckDBEngine, rows: list[Row], built: Model = THINGS) -> Path:
     """Stage and publish rows of Things, return the table's folder."""
-    schema = pa.schema(field.with_nullable(True) for field in schema_of(Things).to_pyarrow())
+    schema = pa.schema(field.with_nullable(True) for field in spec_of(Things).schema.to_pyarrow())
     data = pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema)
     table = duckdb_engine.ibis.create_table("rows_of_things", data, overwrite=True)
     staged = duckdb_engine.stage(built.table, table, built.contract)
@@ -275,7 +276,7 @@ def test_statistics_hide_no_row(shared_engine: DuckDBEngine, rows: list[Row]) ->
         if name in ("number", "name") and name in found["minValues"]:
             assert found["minValues"][name] == min(values)
         for value in set(values):
-            same = stored.filter(stored[name] == ibis.literal(value, schema_of(Things)[name]))
+            same = stored.filter(stored[name] == ibis.literal(value, spec_of(Things).schema[name]))
             counted = shared_engine.fetch(same.aggregate(rows=same.count()))
             assert counted["rows"].to_pylist() == [values.count(value)]
 

@@ -12,7 +12,6 @@ import pytest
 
 from streampro.config import Target
 from streampro.execution.runner import run
-from streampro.modeling.contract import schema_of
 from streampro.modeling.model import DUPLICATE, Model
 from streampro.modeling.quarantine import Books, outcomes
 from streampro.testing import Workbench
@@ -130,7 +129,7 @@ def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., S
             if row["rejection"] is not None
         ]
         return Staged(
-            accepted=[{name: row[name] for name in schema_of(model.contract)} for row in accepted],
+            accepted=[{name: row[name] for name in model.spec.schema} for row in accepted],
             rejected=[
                 {"reject_reason": reason, "raw_line": line, "source_file": file}
                 for row, reason, file, line in sorted(rejected, key=lambda each: each[1:])

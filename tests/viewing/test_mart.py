@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streampro.modeling.contract import schema_of
+from streampro.modeling.spec import spec_of
 from streampro.viewing.intermediate import UserSessions, user_sessions
 from streampro.viewing.mart import fact_user_session
 
@@ -29,7 +29,7 @@ def picked(rows, *columns):
 def test_every_column_of_the_session_is_kept(rows_of):
     given = session(1, device_os="iOS", first_genre="Drama", has_like=True, account_id="a1")
     [row] = rows_of(fact_user_session, user_sessions=[given])
-    kept = [*schema_of(UserSessions)]
+    kept = [*spec_of(UserSessions).schema]
     assert list(row)[: len(kept)] == kept
     assert {name: row[name] for name in kept} == dict.fromkeys(kept) | given
 

@@ -9,7 +9,6 @@ import pytest
 
 from streampro.expressions.rows import Contribution, contributions
 from streampro.lineage.explain import explain
-from streampro.modeling.contract import key_of, schema_of
 from streampro.storage import delta
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
@@ -34,7 +33,7 @@ def tables(engine: Workbench, warehouse_of: Callable[[Path], Any]) -> dict[str, 
     found = {}
     for name, model in PIPELINE.models.items():
         rows = run.target.warehouse / model.table.layer / model.name
-        found[name] = engine.engine.load(delta.read(rows, 0), schema_of(model.contract))
+        found[name] = engine.engine.load(delta.read(rows, 0), model.spec.schema)
     return found
 
 
@@ -44,7 +43,7 @@ def test_rows_are_those_of_the_rows_that_they_come_from(name, engine, tables):
     inputs = {each: tables[each] for each in model.inputs}
     selected = ASKED[name](tables[name])
     columns = [each for each in selected.columns if not each.startswith("all_")]
-    key = key_of(model.contract) or selected.columns
+    key = model.spec.key or selected.columns
     keep = engine.engine.keep
     found = contributions(model(**inputs), inputs, selected.select(*key), columns, keep)
     again = model(**{each: _parts(tables[each], found[each], engine) for each in inputs})

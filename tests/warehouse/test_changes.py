@@ -9,7 +9,7 @@ import pytest
 
 from streampro.warehouse import (changes,)
 from streampro.warehouse.changes import (Move,)
-from streampro.modeling.contract import (Contract, column,)
+from streampro.modeling.contract import (Contract, column)
 from streampro.testing import Workbench
 
 SCHEMA = {"k": "string", "n": "int64", "t": "string"}

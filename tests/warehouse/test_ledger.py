@@ -18,7 +18,7 @@ from pipelines.shop import SHOP, mart, raw, staging, write_raw
 from streampro.warehouse import (ledger, snapshot,)
 from streampro.warehouse.changes import (Change, Move,)
 from streampro.config import Remote, Target
-from streampro.modeling.contract import (Contract, column,)
+from streampro.modeling.contract import (Contract, column)
 from streampro.formats.files import (InputFile,)
 from streampro.storage import (delta,)
 from streampro.errors import ConfigError, WarehouseError

@@ -1,0 +1,81 @@
+"""The audit of a table: its whole contract as one aggregate query, whatever the number of rules."""
+
+from collections.abc import Mapping
+
+import ibis
+import ibis.expr.types as ir
+
+from streampro.modeling.contract import Contract, Severity
+from streampro.modeling.spec import spec_of
+
+ROW_COUNT = "row count"
+
+
+def with_reasons(contract: type[Contract], rows: ir.Table) -> ir.Table:
+    """Give rows that break a `quarantine` rule its name as `reject_reason`, if they have none."""
+    broken = [
+        (rule.breaks(rows), rule.name)
+        for rule in spec_of(contract).rules
+        if rule.severity == "quarantine"
+    ]
+    if not broken:
+        return rows
+    return rows.mutate(reject_reason=ibis.coalesce(rows.reject_reason, ibis.cases(*broken)))
+
+
+def audit(
+    contract: type[Contract],
+    rows: ir.Table,
+    inputs: Mapping[str, ir.Table],
+    *,
+    is_distinct: bool = False,
+) -> ir.Table:
+    """Return the whole contract as one aggregate: a row with `row count` and a count per rule.
+
+    The count of the key is the number of rows beyond the first with the same key; of a
+    reference, the number of rows whose value is not in the referenced column of `inputs`
+    (null counts as no reference; a referenced model that is not an input is not looked at).
+    `is_distinct` says that `rows` were grouped by all their columns: a key of all columns then
+    holds by construction, and counting it would cost as much as grouping again.
+    """
+    spec = spec_of(contract)
+    counts = {rule.name: rule.breaks(rows).sum() for rule in spec.rules}
+    key = spec.key
+    if key and not (is_distinct and set(key) == set(spec.schema)):
+        distinct = rows.select(*key).distinct().count().as_scalar()
+        counts[key_rule(key)] = rows.count() - distinct
+    for name, (model, referenced) in spec.references.items():
+        if model in inputs:
+            parents = inputs[model].select(**{name: inputs[model][referenced]})
+            children = rows.filter(rows[name].notnull())
+            counts[reference_rule(name, model, referenced)] = (
+                children.anti_join(parents, name).count().as_scalar()
+            )
+    zero = ibis.literal(0, "int64")
+    broken = {name: ibis.coalesce(count, zero) for name, count in counts.items()}
+    return rows.aggregate(**{ROW_COUNT: rows.count()}, **broken)
+
+
+def severity_of(contract: type[Contract], rule_name: str) -> Severity:
+    """Return the severity of a count of `audit`: references warn, the key fails."""
+    declared = {rule.name: rule.severity for rule in spec_of(contract).rules}
+    return declared.get(rule_name, "warn" if rule_name.startswith("orphan ") else "fail")
+
+
+def breaking_rows(contract: type[Contract], rows: ir.Table, rule_names: list[str]) -> ir.Table:
+    """Return the rows that break any of the named rules, the repeated key among them."""
+    broken = [rule.breaks(rows) for rule in spec_of(contract).rules if rule.name in rule_names]
+    key = spec_of(contract).key
+    if key and key_rule(key) in rule_names:
+        broken.append(rows.count().over(ibis.window(group_by=list(key))) > 1)
+    return rows.filter(ibis.or_(*broken))
+
+
+def key_rule(key: tuple[str, ...]) -> str:
+    """Return the name of the rule that a key is not repeated."""
+    return f"key ({', '.join(key)}) is repeated"
+
+
+def reference_rule(name: str, model: str, referenced: str) -> str:
+    """Return the name of the rule that a value exists in another model."""
+    return f"orphan {name}: not in {model}.{referenced}"

@@ -1,0 +1,177 @@
+"""What a contract says of its table, computed once: columns, key, rules, references, event time."""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, cached_property
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+from pandera.api.checks import Check
+
+from streampro.errors import PipelineError
+from streampro.modeling.contract import Contract, Severity
+
+_BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] = {
+    "equal_to": lambda column, given: column == given["value"],
+    "not_equal_to": lambda column, given: column != given["value"],
+    "greater_than": lambda column, given: column > given["min_value"],
+    "greater_than_or_equal_to": lambda column, given: column >= given["min_value"],
+    "less_than": lambda column, given: column < given["max_value"],
+    "less_than_or_equal_to": lambda column, given: column <= given["max_value"],
+    "isin": lambda column, given: column.isin(given["allowed_values"]),
+    "notin": lambda column, given: column.notin(given["forbidden_values"]),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a row can break; `breaks(table)` is true for the rows that do."""
+
+    name: str
+    severity: Severity
+    breaks: Callable[[ir.Table], ir.BooleanValue]
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A column as its contract declares it; `metadata` is what `column` was told of it."""
+
+    type: dt.DataType
+    nullable: bool
+    description: str | None
+    metadata: Mapping[str, Any] | None
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of a number, None where there is none."""
+        return (self.metadata or {}).get("unit")
+
+    @property
+    def references(self) -> tuple[str, str] | None:
+        """The model and its column in which every value should exist."""
+        model, _, key = ((self.metadata or {}).get("references") or "").partition(".")
+        return (model, key) if model else None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """All that a contract says of a table; made by `spec_of`.
+
+    Attributes:
+        contract: where it is declared.
+        grain: what a row is, None where the contract has no docstring of its own.
+        columns: by name, in their order.
+        key: columns of the key, empty where there is none.
+    """
+
+    contract: type[Contract]
+    grain: str | None
+    columns: Mapping[str, ColumnSpec]
+    key: tuple[str, ...]
+
+    @cached_property
+    def schema(self) -> ibis.Schema:
+        """Column names, types and nullability."""
+        kinds = {name: c.type.copy(nullable=c.nullable) for name, c in self.columns.items()}
+        return ibis.schema(kinds)
+
+    @cached_property
+    def event_time(self) -> str | None:
+        """The column that says when a row happened, None if the contract names none."""
+        columns = self.columns.items()
+        return next((name for name, c in columns if (c.metadata or {}).get("event_time")), None)
+
+    @cached_property
+    def references(self) -> dict[str, tuple[str, str]]:
+        """For each referencing column the model and column it references."""
+        return {name: c.references for name, c in self.columns.items() if c.references}
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """Every row rule: not-null columns, checks on columns, then rules over rows.
+
+        Raises `PipelineError` for a pandera check that StreamPro does not compile.
+        """
+        return _rules(self.contract)
+
+
+@cache
+def spec_of(contract: type[Contract]) -> TableSpec:
+    """Return what a contract says of its table."""
+    schema = contract.to_schema()
+    unique = schema.unique or ()
+    return TableSpec(
+        contract,
+        schema.description,
+        {
+            name: ColumnSpec(each.dtype.type, each.nullable, each.description, each.metadata)
+            for name, each in schema.columns.items()
+        },
+        (unique,) if isinstance(unique, str) else tuple(unique),
+    )
+
+
+def _rules(contract: type[Contract]) -> list[Rule]:
+    """Return every row rule: not-null columns, checks on columns, then rules over rows.
+
+    Raises `PipelineError` for a pandera check that StreamPro does not compile.
+    """
+    schema = contract.to_schema()
+    rules = []
+    for name, spec in schema.columns.items():
+        if not spec.nullable:
+            rules.append(Rule(f"{name} is null", "fail", _is_null(name)))
+        severity = (spec.metadata or {}).get("severity", "fail")
+        rules += [
+            Rule(f"{name} {check.error}", severity, _breaks_check(name, spec.dtype.type, check))
+            for check in spec.checks
+        ]
+    for check in schema.checks:
+        given = check.statistics or {}
+        if "holds" not in given:
+            raise PipelineError(
+                f"contract {schema.name}: rule {check.name!r} is not declared by @rule."
+            )
+        rules.append(Rule(check.name, given["severity"], _breaks_row(contract, given["holds"])))
+    return rules
+
+
+def _is_null(name: str) -> Callable[[ir.Table], ir.BooleanValue]:
+    return lambda rows: rows[name].isnull()
+
+
+def _breaks_check(
+    name: str, kind: dt.DataType, check: Check
+) -> Callable[[ir.Table], ir.BooleanValue]:
+    given = check.statistics or {}
+    if check.name is None or check.name not in _BUILT_IN:
+        raise PipelineError(
+            f"column {name!r}: check {check.name!r} is not one of {', '.join(_BUILT_IN)}; "
+            "write it as a @rule."
+        )
+    holds = _BUILT_IN[check.name]
+    given = {key: _literals(name, kind, each) for key, each in given.items()}
+    return lambda rows: (~holds(rows[name], given)).fill_null(False)
+
+
+def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
+    """Return what a check compares a column with; decimals are given its type, because engines cut
+    those without a type, and lists of several, differently.
+    """
+    if isinstance(given, Set | list | tuple):
+        return [_literals(name, kind, each) for each in sorted(given)]
+    if not (isinstance(given, Decimal) and kind.is_decimal()):
+        return given
+    behind_point = -int(given.as_tuple().exponent)
+    if behind_point > kind.scale or given.adjusted() >= kind.precision - kind.scale:
+        raise PipelineError(f"column {name!r}: no {kind} can be {given}, to which it is compared.")
+    return ibis.literal(given, kind)
+
+
+def _breaks_row(
+    contract: type[Contract], holds: Callable[[Any, ir.Table], ir.BooleanValue]
+) -> Callable[[ir.Table], ir.BooleanValue]:
+    return lambda rows: (~holds(contract, rows)).fill_null(False)
