@@ -74,9 +74,13 @@ class Remote(str):
         return Remote(f"{self.rstrip('/')}/{name}")
 
 
+def is_remote(location: Any) -> bool:
+    """Tell whether a location is in a store, such as `s3a://bucket/folder`, and no local path."""
+    return isinstance(location, str) and bool(re.match("[A-Za-z][A-Za-z0-9+.-]+:/", location))
+
+
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
-    is_remote = isinstance(value, str) and re.match("[A-Za-z][A-Za-z0-9+.-]+:/", value)
-    return Remote(value) if is_remote else read_path(value)
+    return Remote(value) if is_remote(value) else read_path(value)
 
 
 if TYPE_CHECKING:
@@ -124,7 +128,7 @@ class Target(BaseModel):
     @model_validator(mode="after")
     def _local_engine_has_local_places(self) -> "Target":
         for place in (self.raw, self.warehouse):
-            if self.engine == "duckdb" and isinstance(place, Remote):
+            if self.engine == "duckdb" and is_remote(place):
                 raise ValueError(f"DuckDB reads and writes local folders, not {place}")
         return self
 

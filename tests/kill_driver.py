@@ -16,7 +16,6 @@ from pipelines.shop import SHOP
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.spark.engine import SparkEngine
-from streampro.engines.spark.files import Files
 from streampro.execution.runner import run
 from streampro.storage.statistics import DataFile
 from streampro.warehouse import ledger
@@ -47,7 +46,7 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
     places = {
         "stage": (ENGINES[engine], "stage"),
         "publish": (ENGINES[engine], "publish"),
-        "move": (Files, "move") if engine == "spark" else (DataFile, "moved_to"),
+        "move": (DataFile, "moved_to"),
         "ledger": (ledger, "append"),
     }
     die(*places[what], int(number), after=when == "after")

@@ -39,14 +39,15 @@ def sql(
 
     With --compiled print the SQL that an engine gets for a model instead; it is not started.
     """
-    from streampro.warehouse import snapshot as library
+    from streampro.engines.compiled import compiled
+    from streampro.warehouse import snapshot
 
     _refuse_misfits(model, query)
     if model is not None:
         target, pipeline = load(**options)
-        click.echo(library.compiled(pipeline, model, engine or target.engine))
+        click.echo(compiled(pipeline, model, engine or target.engine))
     else:
-        print_rows(library.sql(query or "", open_target(**options), run_id), form)
+        print_rows(snapshot.sql(query or "", open_target(**options), run_id), form)
 
 
 def _refuse_misfits(model: str | None, query: str | None) -> None:

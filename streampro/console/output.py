@@ -49,11 +49,12 @@ def print_json(value: Any) -> None:
 
 def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
     """Print a run and the answers as it published them."""
-    from streampro.warehouse.snapshot import read_tables
+    from streampro.warehouse.snapshot import Snapshot
 
-    asked = {change.table for change in run.changes}
-    tables = [model.table for model in pipeline.answers() if str(model.table) in asked]
-    answers = {table.name: rows for table, rows in read_tables(run, tables, target).items()}
+    built = {change.table for change in run.changes}
+    snapshot = Snapshot(target.warehouse, run)
+    tables = [model.table for model in pipeline.answers() if model.table in built]
+    answers = {table.name: snapshot.small_table(table) for table in tables}
     if as_json:
         print_json({"run": run.to_json(), "answers": answers})
         return

@@ -29,7 +29,9 @@ def show_run(run: Run) -> None:
     """Print what a run built, the books of its sources and its warnings."""
     built = [item for item in run.tables if item.seconds is not None]
     seconds = (run.finished_at - run.started_at).total_seconds()
-    rejected = {item.table: item.rows for item in built if item.table.endswith("_rejected")}
+    rejected: dict[str, int] = {
+        item.table: item.rows for item in built if item.table.endswith("_rejected")
+    }
     if not built:
         told = "nothing that the tables are built from changed"
         stdout().print(f"Run {run.run_id}: {told} ({seconds:.1f} s)", highlight=False)

@@ -1,30 +1,8 @@
 """Physical types: what an engine computes wider or narrower is stored as its Ibis type says."""
 
-import ibis
-import ibis.backends.sql.compilers as compilers
 import ibis.expr.types as ir
 import sqlglot as sg
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
-from ibis.config import Config
-
-COMPILERS: dict[str, SQLGlotCompiler] = {
-    "duckdb": compilers.duckdb.compiler,
-    "spark": compilers.pyspark.compiler,
-}
-"""What makes an engine's SQL of an expression, without the engine."""
-
-
-class _SparkOptions(Config):  # type: ignore[misc]  # Ibis has no types here
-    """What Ibis knows only when PySpark is imported, and asks to compile a float."""
-
-    treat_nan_as_null: bool = False
-
-
-def compiled_query(engine: str, rows: ir.Table) -> str:
-    """Return the query that an engine computes an expression with; it need not be installed."""
-    if engine == "spark" and ibis.options.pyspark is None:
-        ibis.options.pyspark = _SparkOptions()
-    return physical_query(COMPILERS[engine], rows, pretty=True)
 
 
 def physical_query(compiler: SQLGlotCompiler, rows: ir.Table, *, pretty: bool = False) -> str:

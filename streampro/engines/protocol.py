@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import ibis
 import ibis.expr.types as ir
@@ -13,6 +13,7 @@ from streampro.formats.files import InputFile
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
+from streampro.storage.place import Place
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Engine(Protocol):
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """Compute rows once and store them with the physical types of the contract."""
 
-    def keep(self, rows: ir.Table) -> ir.Table:
+    def cache(self, rows: ir.Table) -> ir.Table:
         """Compute rows once, for this run alone, and return them."""
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
@@ -102,8 +103,36 @@ class Engine(Protocol):
     def close(self) -> None:
         """Remove what was staged and not published, and let go of all resources."""
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         """Return the engine."""
 
     def __exit__(self, *_: object) -> None:
         """Close the engine."""
+
+
+class SqlEngine(Engine, Protocol):
+    """An engine that also answers SQL over a snapshot: the tables of one run as it pins them."""
+
+    def show(self, versions: Mapping[TableName, int]) -> None:
+        """Give published versions the names `layer.table`, for `ask` and for `shown`."""
+
+    def shown(self, table: TableName) -> ir.Table:
+        """Return a table that `show` has named."""
+
+    def ask(self, query: str) -> pa.Table:
+        """Return the result of a user's query, which changes nothing.
+
+        Raises `ConfigError` for one that is wrong, for several, and for what is no query.
+        """
+
+    def where(self, rows: ir.Table, condition: str) -> ir.Table:
+        """Return the rows of a table that was `read` which meet a condition, in the engine's SQL.
+
+        Raises `ConfigError` for a condition that is wrong, and for what is no expression.
+        """
+
+    def scan(self, folder: Place, version: int) -> str:
+        """Return the query that reads a version of a Delta table."""
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the result of a statement of ours."""

@@ -3,33 +3,48 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Location
+from streampro.config import Location, Target
 from streampro.engines.protocol import Quarantined, Staged
+from streampro.formats.files import InputFile, find
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.quarantine import rejected_lines, tally
+from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage import delta
-from streampro.storage.statistics import DataFile, Move, move_locally
+from streampro.storage.place import Place
+from streampro.storage.statistics import DataFile
+
+P = TypeVar("P", bound=Place)
 
 
-class Staging(ABC):
+class Staging(ABC, Generic[P]):
     """What engines share: files lie in a folder named by the run's token until they are published.
 
     The folder is in the warehouse, or in `scratch`; then nothing is left in the warehouse.
     """
 
-    def __init__(self, warehouse: Location, scratch: Path | None) -> None:
-        self.warehouse = warehouse
+    def __init__(self, target: Target, scratch: Path | None) -> None:
+        self.warehouse = self.place(target.warehouse)
         self.token = uuid4().hex[:12]
-        self.staging = (scratch or warehouse / "_streampro" / "staging") / self.token
+        staging = self.place(scratch) if scratch else self.warehouse / "_streampro" / "staging"
+        self.staging = staging / self.token
         self.counter = 0
+
+    @abstractmethod
+    def place(self, location: Location) -> P:
+        """Return a location as this engine reaches it."""
+
+    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
+        """See `Engine.find`."""
+        return find(source, self.place(raw))
 
     @abstractmethod
     def fetch(self, rows: ir.Table) -> pa.Table:
@@ -47,9 +62,9 @@ class Staging(ABC):
         """See `Engine.stage`."""
         return self._staged(table, self._write(rows, table), contract)
 
-    def keep(self, rows: ir.Table) -> ir.Table:
-        """See `Engine.keep`."""
-        return self._scan(self._write(rows, TableName("kept", "rows")), rows.schema())
+    def cache(self, rows: ir.Table) -> ir.Table:
+        """See `Engine.cache`."""
+        return self._scan(self._write(rows, TableName("cached", "rows")), rows.schema())
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one query parses, de-duplicates, counts and splits.
@@ -66,30 +81,22 @@ class Staging(ABC):
             tally=self.fetch(tally(staged)),
         )
 
-    def _folder(self, table: TableName) -> Location:
+    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+        """See `Engine.publish`."""
+        table, spec = staged[0].table, spec_of(staged[0].contract)
+        return delta.commit(
+            self.warehouse.table(table),
+            [file for each in staged for file in each.payload],
+            delta.published_schema(spec),
+            spec.grain or "",
+            run,
+            onto,
+        )
+
+    def _folder(self, table: TableName) -> P:
         self.counter += 1
         return self.staging / table.layer / f"{table.name}-{self.counter}"
 
     def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)
         return Staged(table, contract, rows, self._scan(files, spec_of(contract).schema), files)
-
-
-def publish(
-    warehouse: Location,
-    staged: Sequence[Staged],
-    run: int,
-    onto: int | None = None,
-    move: Move = move_locally,
-) -> int:
-    """Make staged files of one table its content, as `delta.commit` does; return the version."""
-    table, contract = staged[0].table, staged[0].contract
-    return delta.commit(
-        warehouse / table.layer / table.name,
-        [file for each in staged for file in each.payload],
-        delta.published_schema(contract),
-        spec_of(contract).grain or "",
-        run,
-        onto,
-        move,
-    )

@@ -35,7 +35,7 @@ def audited(
             _verdict(model, fatal, published)
             + "".join(f"\n  {row}" for row in engine.fetch(samples).to_pylist())
         )
-    return [Warned(str(model.table), rule, found) for rule, found in broken.items()]
+    return [Warned(model.table, rule, found) for rule, found in broken.items()]
 
 
 def _verdict(model: Model, broken: dict[str, int], published: int | None) -> str:

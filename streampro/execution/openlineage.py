@@ -12,11 +12,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from streampro.config import Location, OpenLineageSettings, Target
+from streampro.config import OpenLineageSettings, Target
 from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
 from streampro.expressions.columns import ROWS, Column
 from streampro.expressions.nulls import may_be_null
@@ -25,6 +24,7 @@ from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
+from streampro.storage.place import Place, place_of
 from streampro.warehouse.ledger import PublishedTable, Run
 
 try:
@@ -93,14 +93,14 @@ def told(
     return run
 
 
-def place_of(location: Location) -> tuple[str, str]:
+def dataset_name(place: Place) -> tuple[str, str]:
     """Return the namespace and the name that OpenLineage gives a file or folder.
 
     A user with a password is left out; the container of `abfss://container@account` is not.
     """
-    if isinstance(location, Path):
-        return "file", location.absolute().as_posix()
-    scheme, host, path, *_ = urlsplit(_PASSWORD.sub("//", location))
+    if place.is_local:
+        return "file", place.path.absolute().as_posix()
+    scheme, host, path, *_ = urlsplit(_PASSWORD.sub("//", str(place)))
     if scheme in _BUCKETS:
         return f"{_BUCKETS[scheme]}://{host}", path.strip("/")
     return f"{scheme}://{host}" if host else scheme, path
@@ -210,9 +210,9 @@ class _Teller:
         """Return namespace and name of a source or of a table."""
         if name in self.pipeline.sources:
             assert self.target.raw is not None
-            return place_of(self.target.raw / name)
+            return dataset_name(place_of(self.target.raw) / name)
         table = next(table for table in self.pipeline.tables() if table.name == name)
-        return place_of(self.target.warehouse / table.layer / table.name)
+        return dataset_name(place_of(self.target.warehouse).table(table))
 
 
 def _rows_written(model: Model, table: PublishedTable, run: Run) -> int | None:
@@ -222,7 +222,7 @@ def _rows_written(model: Model, table: PublishedTable, run: Run) -> int | None:
     """
     if table.seconds is None:
         return None
-    [change] = (each for each in run.changes if each.table == str(model.table))
+    [change] = (each for each in run.changes if each.table == model.table)
     if change.mode == "full":
         return table.rows
     if table.table == change.table:

@@ -1,5 +1,9 @@
 """Run a pipeline: stage what changed in order, audit it, and publish all of it at the end."""
 
+import time
+from collections.abc import Collection
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -8,9 +12,13 @@ from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import ConfigError, PipelineError
-from streampro.execution.build import Build
+from streampro.execution.decide import run_mode_of
+from streampro.execution.inputs import Inputs
 from streampro.execution.progress import Unwatched, Watcher
-from streampro.modeling.model import Model
+from streampro.execution.publish import StagedRun, plan_of, publish
+from streampro.execution.stage import Stage, StagedModel
+from streampro.execution.state import State
+from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.secrets import leaks
 from streampro.warehouse import ledger
@@ -58,10 +66,13 @@ def run(
     is writing, `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
+    progress = watcher or Unwatched()
 
     def work() -> Run:
         with ledger.writing(target.warehouse), connect(target, session) as engine:
-            return _built(pipeline, target, engine, models, full_refresh, watcher).publish()
+            return publish(
+                _staged(pipeline, target, engine, models, full_refresh, progress), progress
+            )
 
     if target.openlineage is None:
         return work()
@@ -105,7 +116,9 @@ def plan(
         TemporaryDirectory(prefix="streampro-plan-") as scratch,
         connect(target, session, Path(scratch)) as engine,
     ):
-        return _built(pipeline, target, engine, models, full_refresh, watcher).plan()
+        return plan_of(
+            _staged(pipeline, target, engine, models, full_refresh, watcher or Unwatched())
+        )
 
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:
@@ -117,18 +130,54 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     return pipeline.select(select)
 
 
-def _built(
+def _staged(
     pipeline: Pipeline,
     target: Target,
     engine: Engine,
     models: list[Model],
     full_refresh: bool,
-    watcher: Watcher | None,
-) -> Build:
+    watcher: Watcher,
+) -> StagedRun:
+    """Decide how much of each model is computed, stage that, and hand all of it on."""
+    started_at = datetime.now(UTC)
     forced = {model.name for model in models} if full_refresh else set()
+    last = ledger.newest(target.warehouse)
+    _refuse_another_pipeline(pipeline, target, last)
     assert target.raw is not None
-    build = Build(pipeline, target, engine, target.raw, models, forced, watcher or Unwatched())
-    build.count_sources()
+    state = State(pipeline, engine, target.warehouse, last)
+    inputs = Inputs(pipeline, engine, target.raw, models, last, watcher)
+    _count_sources(models, state, inputs, forced)
+    stage = Stage(pipeline, engine, state, inputs, forced)
+    staged: list[StagedModel] = []
+    seconds: dict[TableName, float] = {}
     for model in models:
-        build.stage(model)
-    return build
+        start = time.monotonic()
+        run_mode = run_mode_of(model, state, inputs, forced)
+        is_idle = run_mode.mode == "unchanged"
+        with nullcontext() if is_idle else watcher.step(model.table, engine.progress):
+            staged.append(stage.stage(model, run_mode))
+        state.built |= staged[-1].tables
+        for table, built in staged[-1].tables.items():
+            took = time.monotonic() - start if table == model.table else 0.0
+            seconds[table] = took
+            watcher.staged(table, built.rows, took)
+    return StagedRun(started_at, pipeline, target, engine, state, inputs, models, staged, seconds)
+
+
+def _count_sources(
+    models: list[Model], state: State, inputs: Inputs, forced: Collection[str]
+) -> None:
+    """Count raw files first, so that one that cannot be read is reported before any work."""
+    for model in models:
+        if all(name in inputs.files for name in model.inputs):
+            mode = run_mode_of(model, state, inputs, forced).mode
+            for name in model.inputs if mode != "unchanged" else ():
+                inputs.counted(name, mode)
+
+
+def _refuse_another_pipeline(pipeline: Pipeline, target: Target, last: Run | None) -> None:
+    if last and last.pipeline != pipeline.name:
+        raise ConfigError(
+            f"{target.warehouse} is the warehouse of pipeline {last.pipeline!r}. "
+            f"Give pipeline {pipeline.name!r} another with --warehouse."
+        )

@@ -7,17 +7,17 @@ import ibis.expr.types as ir
 
 from streampro.config import Location
 from streampro.engines.protocol import Engine, Staged
-from streampro.errors import ConfigError, WarehouseError
+from streampro.errors import ConfigError
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.storage import delta
 from streampro.warehouse import changes
-from streampro.warehouse.ledger import PublishedTable, Run
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import REBUILD, Snapshot
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChangedRows:
     """Which rows of a table differ from an older state; `rows` is null if any of them may.
 
     There may be more of them than differ, but no key whose rows differ is missing. `now` are all
@@ -33,13 +33,13 @@ class Moved:
 class Built:
     """A table as this run leaves it: `parts` are staged, beside what it had at version `onto`.
 
-    `moved` compares it with the last run, null where no row differs.
+    `changed` compares it with the last run, null where no row differs.
     """
 
     data: ir.Table
     parts: tuple[Staged, ...]
     rows: int
-    moved: Moved | None
+    changed: ChangedRows | None
     onto: int | None = None
 
     @property
@@ -55,9 +55,11 @@ class State:
         self, pipeline: Pipeline, engine: Engine, warehouse: Location, last: Run | None
     ) -> None:
         self.pipeline = pipeline
-        self.warehouse = warehouse
         self.engine = engine
         self.last = last
+        self.snapshot = last and Snapshot(
+            warehouse, last, engine, f"Nothing was published. {REBUILD}"
+        )
         self.hashes = pipeline.code_hashes()
         self.built: dict[TableName, Built] = {}
 
@@ -67,25 +69,15 @@ class State:
 
     def version(self, table: TableName) -> int:
         """Return the version of the last run of a table that it has."""
-        return self._told(table).version
+        return self._snapshot.versions[table]
 
     def rows(self, table: TableName) -> int:
         """Return the rows that such a table had."""
-        return self._told(table).rows
-
-    def _told(self, table: TableName) -> PublishedTable:
-        assert self.last
-        return next(item for item in self.last.tables if item.table == str(table))
+        return self._snapshot.row_count(table)
 
     def refuse_damaged(self, table: TableName, version: int) -> None:
         """Raise `WarehouseError` unless a version is there with all its data files."""
-        try:
-            delta.refuse_damaged(self.warehouse / table.layer / table.name, version)
-        except WarehouseError as error:
-            raise WarehouseError(
-                f"{error} Nothing was published. Build it anew from the raw files: "
-                "streampro run --full-refresh."
-            ) from error
+        self._snapshot.refuse_damaged(table, version)
 
     def is_same_code(self, model: Model) -> bool:
         """Tell whether the last run built the model from the same expression and contract."""
@@ -121,40 +113,40 @@ class State:
 
     def published_rows(self, model: Model) -> ir.Table:
         """Return what the last run published of a model, with the columns it then had."""
-        return self._read(model.table, self.version(model.table))
+        return self._snapshot.table(model.table)
 
     def stored(self, model: Model) -> ir.Table:
         """Return the same with the columns of the contract, where that has not changed since."""
         return self.published_rows(model).select(*model.spec.columns)
 
-    def moved_inputs(self, model: Model) -> dict[str, Moved]:
-        """Return what moved in each input since a model that the last run has was built."""
+    def changed_inputs(self, model: Model) -> dict[str, ChangedRows]:
+        """Return what changed in each input since a model that the last run has was built."""
         assert self.last
-        lineage = self.last.lineage.get(str(model.table), {})
+        lineage = self.last.lineage.get(model.table, {})
         parents = [self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models]
-        moved = {parent.name: self._moved_since(parent, lineage) for parent in parents}
-        return {name: each for name, each in moved.items() if each}
+        changed = {parent.name: self._changed_since(parent, lineage) for parent in parents}
+        return {name: each for name, each in changed.items() if each}
 
-    def difference(self, model: Model, then: int, now: ir.Table) -> Moved | None:
+    def difference(self, model: Model, then: int, now: ir.Table) -> ChangedRows | None:
         """Compare rows with an older version, one by one; for tables that are not large."""
-        old = self._read(model.table, then)
+        old = self._snapshot.table(model.table, then)
         if {**may_be_null(old.schema())} != {**may_be_null(now.schema())}:
-            return Moved(None)
-        rows = self.engine.keep(changes.difference(old.select(*now.columns), now))
-        return Moved(rows) if self.count(rows) else None
+            return ChangedRows(None)
+        rows = self.engine.cache(changes.difference(old.select(*now.columns), now))
+        return ChangedRows(rows) if self.count(rows) else None
 
     def count(self, rows: ir.Table) -> int:
         """Return the number of rows."""
         [found] = self.engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
         return int(found["rows"])
 
-    def _moved_since(self, parent: Model, lineage: Mapping[str, int]) -> Moved | None:
-        then, now = lineage.get(str(parent.table)), self.published(parent.table)
+    def _changed_since(self, parent: Model, lineage: Mapping[TableName, int]) -> ChangedRows | None:
+        then, now = lineage.get(parent.table), self.published(parent.table)
         built = self.built.get(parent.table)
         if then is not None and then == now:
-            return built.moved if built else None
+            return built.changed if built else None
         if then is None or now is None or parent.incremental_by:
-            return Moved(None)
+            return ChangedRows(None)
         return self.difference(parent, then, self._content(parent))
 
     def _content(self, model: Model) -> ir.Table:
@@ -162,6 +154,7 @@ class State:
             return self.built[model.table].data
         return self.published_rows(model)
 
-    def _read(self, table: TableName, version: int) -> ir.Table:
-        self.refuse_damaged(table, version)
-        return self.engine.read(table, version)
+    @property
+    def _snapshot(self) -> Snapshot:
+        assert self.snapshot
+        return self.snapshot

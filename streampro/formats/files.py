@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from streampro.config import Location
 from streampro.errors import SourceError
 from streampro.modeling.source import Source
-
-HIDDEN = ("_", ".")
-"""How names begin that Spark passes over, so that every engine does."""
+from streampro.storage.place import Place
 
 
 @dataclass(frozen=True)
@@ -33,42 +30,28 @@ class InputFile:
         return (self.size, self.modified_ns) == (found.size, found.modified_ns)
 
 
-def find(source: Source, raw: Path) -> list[Path]:
-    """Return the files of a source in a fixed order, hidden ones left out.
+def find(source: Source, raw: Place) -> tuple[InputFile, ...]:
+    """Return the files of a source as they are now, in a fixed order, hidden ones left out.
 
     Raises `SourceError` if there are none.
     """
-    if not raw.is_dir():
+    if raw.is_local and not raw.path.is_dir():
         raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
-    found = {
-        path
-        for pattern in source.files
-        for path in raw.glob(pattern)
-        if path.is_file() and not path.name.startswith(HIDDEN)
-    }
-    if not found:
-        raise no_file(source, raw)
-    return sorted(found)
-
-
-def no_file(source: Source, raw: Location) -> SourceError:
-    """Return the error for a source of which a raw folder has no file."""
-    return SourceError(f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}.")
-
-
-def input_files(source: Source, raw: Path) -> tuple[InputFile, ...]:
-    """Return the files of a source as they are now. Raises `SourceError` if there are none."""
-    return tuple(_fingerprint(source, path, raw) for path in find(source, raw))
+    try:
+        files = raw.files(source.files)
+    except OSError as error:
+        raise SourceError(
+            f"{error.filename} cannot be read: {error}. Nothing was published."
+        ) from error
+    if not files:
+        raise SourceError(
+            f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
+        )
+    return tuple(
+        InputFile(source.name, file.path, file.size, file.modified_ns, file.etag) for file in files
+    )
 
 
 def relative(path: Path, raw: Path) -> str:
     """Return the path of a file below the raw folder."""
     return path.relative_to(raw).as_posix()
-
-
-def _fingerprint(source: Source, path: Path, raw: Path) -> InputFile:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
-    return InputFile(source.name, relative(path, raw), stat.st_size, stat.st_mtime_ns)

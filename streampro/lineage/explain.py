@@ -9,8 +9,8 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from streampro.config import Remote, Target
-from streampro.engines.duckdb.engine import DuckDBEngine
+from streampro.config import Target
+from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, Column
 from streampro.lineage.trace import Descent, Line, Step
@@ -19,6 +19,7 @@ from streampro.modeling.lineage import Lineage, Origin
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
+from streampro.storage.place import place_of
 from streampro.warehouse.snapshot import published_run, readable_run
 
 _SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
@@ -107,7 +108,7 @@ def explain(
     Raises `ConfigError` for an unknown model, column or run, a condition that is wrong, and tables
     that were built by other code than the pipeline's; `WarehouseError` for a run that was cleaned.
     """
-    if isinstance(target.warehouse, Remote):
+    if not place_of(target.warehouse).is_local:
         raise ConfigError(
             f"explain reads local warehouses; {target.warehouse} is none. Ask its tables with "
             "streampro.spark_session."
@@ -116,11 +117,11 @@ def explain(
     table, column = _asked(pipeline, lineage, model)
     columns = [column] if column else [*lineage.tables[table.name].columns]
     run = published_run(target) if run_id is None else readable_run(target, run_id)
-    with TemporaryDirectory() as scratch, DuckDBEngine(target, Path(scratch)) as engine:
+    with TemporaryDirectory() as scratch, connect_sql(target, Path(scratch)) as engine:
         followed = Descent(pipeline, target, run, engine, limit)
         rows = followed.from_table(table, column, where)
         return Explanation(
-            table=str(table),
+            table=table,
             column=column,
             run_id=run.run_id,
             where=where,
@@ -137,13 +138,13 @@ def explain(
 
 def _asked(pipeline: Pipeline, lineage: Lineage, asked: str) -> tuple[TableName, str | None]:
     """Return the table, and maybe the column, that a text names."""
-    known = {str(table): table for table in pipeline.tables()}
+    known: dict[str, TableName] = {table: table for table in pipeline.tables()}
     known |= {table.name: table for table in pipeline.tables()}
     if asked in known:
         return known[asked], None
     name, _, column = asked.rpartition(".")
     for source in {asked, name} & pipeline.sources.keys():
-        built = [str(m.table) for m in pipeline.models.values() if source in m.inputs]
+        built = [m.table for m in pipeline.models.values() if source in m.inputs]
         raise ConfigError(
             f"{source} is a source. Ask for a table that is built from it: {', '.join(built)}."
         )

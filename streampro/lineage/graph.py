@@ -178,9 +178,9 @@ def _source(source: Source) -> Box:
 
 
 def _model(model: Model) -> Box:
-    rejected = str(model.rejected) if model.quarantine else ""
+    rejected = model.rejected if model.quarantine else ""
     layer = model.table.layer
-    return Box(model.name, layer, str(model.table), False, layer == ANSWERS, rejected)
+    return Box(model.name, layer, model.table, False, layer == ANSWERS, rejected)
 
 
 def _column(lineage: Lineage, column: Column) -> Box:

@@ -10,9 +10,8 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Remote, Target
-from streampro.engines.duckdb.engine import DuckDBEngine
-from streampro.engines.protocol import Raw
+from streampro.config import Target
+from streampro.engines.protocol import Raw, SqlEngine
 from streampro.errors import ConfigError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
@@ -24,7 +23,9 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import masked
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
+from streampro.storage.place import place_of
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import Snapshot
 
 _DIGEST = "digest"
 
@@ -66,12 +67,13 @@ class Descent:
     """Goes from selected rows of a table down to raw lines, model by model."""
 
     def __init__(
-        self, pipeline: Pipeline, target: Target, run: Run, engine: DuckDBEngine, limit: int
+        self, pipeline: Pipeline, target: Target, run: Run, engine: SqlEngine, limit: int
     ) -> None:
         self.pipeline = pipeline
         self.target = target
         self.run = run
         self.engine = engine
+        self.snapshot = Snapshot(target.warehouse, run, engine)
         self.limit = limit
         self.models = {model.table: model for model in pipeline.models.values()}
         self.models |= {m.rejected: m for m in pipeline.models.values() if m.quarantine}
@@ -93,14 +95,14 @@ class Descent:
         self._refuse_other_code(table)
         contract = self.contract(table)
         rows = self._stored(table)
-        selected = self.engine.chosen(rows, where) if where is not None else rows
+        selected = self.engine.where(rows, where) if where is not None else rows
         names = [column] if column else [*spec_of(contract).schema]
         key = [name for name in spec_of(contract).key if name not in names] if column else []
         order = spec_of(contract).key or spec_of(contract).schema.names
         shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
         first = tuple(self.engine.fetch(shown).to_pylist())
         count = self._count(selected)
-        self.steps.append(Step(str(table), count, self._total(table)))
+        self.steps.append(Step(table, count, self._total(table)))
         if count:
             self._follow(table, selected, names)
             for model in reversed(self.pipeline.models.values()):
@@ -121,12 +123,10 @@ class Descent:
         whole = any(part.decides_as_a_whole for part in parts)
         if entering is None:
             if whole or deciding:
-                self.steps.append(
-                    Step(str(model.table), 0, self._total(model.table), deciding, whole)
-                )
+                self.steps.append(Step(model.table, 0, self._total(model.table), deciding, whole))
             return
         count, total = self._count(entering), self._total(model.table)
-        self.steps.append(Step(str(model.table), count, total, deciding, whole))
+        self.steps.append(Step(model.table, count, total, deciding, whole))
         columns = frozenset[str]().union(*(part.columns for part in parts))
         if count:
             self._follow(model.table, entering, [name for name in rows.columns if name in columns])
@@ -146,7 +146,7 @@ class Descent:
         rows = self._expression(table, inputs)
         key = [] if model.quarantine else spec_of(contract).key
         known = selected.select(*(key or spec_of(contract).schema))
-        found = contributions(rows, inputs, known, columns, self.engine.keep)
+        found = contributions(rows, inputs, known, columns, self.engine.cache)
         for parent in models:
             self.found.setdefault(parent.name, []).append(found[parent.name])
         for source in sources:
@@ -164,7 +164,7 @@ class Descent:
         if part.rows is None:
             return
         told = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
-        lines = self.engine.keep(told)
+        lines = self.engine.cache(told)
         count, duplicates = self._count(lines), None
         if self.models[table].quarantine and self._is_accepted(table):
             duplicates = count - self._count(selected)
@@ -230,7 +230,7 @@ class Descent:
         """Why there is no raw folder to look into, empty if there is one."""
         if self.target.raw is None:
             return "no raw folder is known"
-        if isinstance(self.target.raw, Remote):
+        if not place_of(self.target.raw).is_local:
             return f"{self.target.raw} is not on this machine"
         return "" if self._folder.is_dir() else f"{self.target.raw} is no folder"
 
@@ -258,22 +258,21 @@ class Descent:
         entering = [part.rows for part in parts if part.rows is not None]
         deciding = [part.deciding for part in parts if part.deciding is not None]
         if len(parts) == 1:
-            kept = self.engine.keep(entering[0]) if entering else None
+            kept = self.engine.cache(entering[0]) if entering else None
             return kept, self._count(deciding[0]) if deciding else 0
         fields = [ops.Field(rows.op(), name) for name in rows.columns]
-        met = [[match(each, fields, self.engine.keep)] for each in entering]
-        further = [[match(each, fields, self.engine.keep)] for each in deciding]
+        met = [[match(each, fields, self.engine.cache)] for each in entering]
+        further = [[match(each, fields, self.engine.cache)] for each in deciding]
         count = self._count(where_any(rows.op(), further, met)) if further else 0
-        return self.engine.keep(where_any(rows.op(), met)) if met else None, count
+        return self.engine.cache(where_any(rows.op(), met)) if met else None, count
 
     def _stored(self, table: TableName) -> ir.Table:
-        version = self.run.version_of(table)
-        if version is None:
+        if table not in self.snapshot.versions:
             raise ConfigError(f"{table} was never published. Select it: streampro run.")
-        return self.engine.read(table, version)
+        return self.snapshot.table(table)
 
     def _total(self, table: TableName) -> int:
-        return next(item.rows for item in self.run.tables if item.table == str(table))
+        return self.snapshot.row_count(table)
 
     def _count(self, rows: ir.Table) -> int:
         [found] = self.engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
@@ -290,8 +289,8 @@ class Descent:
                 f"run {self.run.run_id} has {table} as other code built it, so the code of now "
                 "cannot explain it. Run again first."
             )
-        for parent, version in self.run.lineage.get(str(model.table), {}).items():
-            if self.run.version_of(TableName(*parent.split("."))) != version:
+        for parent, version in self.run.lineage.get(model.table, {}).items():
+            if self.run.version_of(parent) != version:
                 raise ConfigError(
                     f"{table} was built from version {version} of {parent}, which changed since. "
                     f"Build it anew first: streampro run --select {model.name}."

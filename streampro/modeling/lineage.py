@@ -109,7 +109,7 @@ class Lineage:
 
     def shown_table(self, name: str) -> str:
         """Return a table with its layer, a source by its name."""
-        found = (str(table) for table in self.pipeline.tables() if table.name == name)
+        found = (table for table in self.pipeline.tables() if table.name == name)
         return next(found, name)
 
     @cached_property
@@ -130,7 +130,7 @@ class Lineage:
     def _names(self) -> dict[str, str]:
         """The names of tables and sources, by these and by `layer.table`."""
         found = {name: name for name in (*self.tables, *self.pipeline.sources)}
-        return found | {str(table): table.name for table in self.pipeline.tables()}
+        return found | {table: table.name for table in self.pipeline.tables()}
 
     @cached_property
     def _stored(self) -> dict[str, Rows]:

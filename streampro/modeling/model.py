@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
 
 import ibis
 import ibis.expr.types as ir
+from pydantic_core import core_schema
 
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.source import RAW_COLUMNS
@@ -22,14 +23,31 @@ UNREADABLE = "is_unreadable"
 read. Such lines are counted as a warning."""
 
 
-class TableName(NamedTuple):
-    """A table's place in the warehouse: `<layer>/<name>`, shown as `layer.name`."""
+class TableName(str):
+    """A table's name, as the text `layer.name` that commands, messages and the ledger have."""
 
+    __slots__ = ("layer", "name")
     layer: str
     name: str
 
-    def __str__(self) -> str:
-        return f"{self.layer}.{self.name}"
+    def __new__(cls, layer: str, name: str) -> Self:
+        """Return the name of a table in a layer."""
+        made = super().__new__(cls, f"{layer}.{name}")
+        made.layer, made.name = layer, name
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # for copies
+        return self.layer, self.name
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.of)
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the name that a text `layer.name` tells."""
+        layer, _, name = text.partition(".")
+        return cls(layer, name)
 
 
 @dataclass(frozen=True)

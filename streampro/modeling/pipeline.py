@@ -102,7 +102,7 @@ class Pipeline:
         """
         if selector is None:
             return list(self.models.values())
-        names = {str(built.table): name for name, built in self.models.items()}
+        names: dict[str, str] = {built.table: name for name, built in self.models.items()}
         names |= {name: name for name in self.models}
         parts = selector.replace(",", " ").split()
         if not parts:

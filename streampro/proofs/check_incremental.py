@@ -19,8 +19,10 @@ from streampro.proofs.certificate import ComparedTable
 from streampro.proofs.compare import Comparison
 from streampro.proofs.deal import deal
 from streampro.proofs.prove import compared_tables
+from streampro.storage.place import place_of
 from streampro.warehouse import changes
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def check_incremental(
 
     Raises `IncrementalError` with the first differing rows, and what `run` raises.
     """
-    if not isinstance(target.raw, Path):
+    if target.raw is None or not place_of(target.raw).is_local:
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher = watcher or Unwatched()
     with TemporaryDirectory(prefix="streampro-check-") as scratch:
@@ -60,7 +62,7 @@ def check_incremental(
         read = {name for model in pipeline.models.values() for name in model.inputs}
         sources = [source for name, source in pipeline.sources.items() if name in read]
         runs: list[Run] = []
-        for _ in deal(sources, target.raw, folder / "raw", parts, seed):
+        for _ in deal(sources, place_of(target.raw).path, folder / "raw", parts, seed):
             with watcher.step(f"incremental run {len(runs) + 1}", lambda: None):
                 runs.append(run(pipeline, grown))
         whole = grown.model_copy(update={"warehouse": folder / "right"})
@@ -84,23 +86,24 @@ def _refuse_differences(tables: Sequence[ComparedTable], runs: Sequence[Run]) ->
 def _try_halves(pipeline: Pipeline, target: Target, full: Run) -> list[str]:
     tried = []
     with TemporaryDirectory() as scratch, connect(target, scratch=Path(scratch)) as engine:
+        snapshot = Snapshot(target.warehouse, full, engine)
         for model in pipeline.models.values():
             if model.incremental_by and {*model.inputs} <= {*pipeline.models}:
-                _try_half(engine, pipeline, model, full)
+                _try_half(engine, pipeline, model, snapshot)
                 tried.append(model.name)
     return tried
 
 
-def _try_half(engine: Engine, pipeline: Pipeline, model: Model, full: Run) -> None:
+def _try_half(engine: Engine, pipeline: Pipeline, model: Model, snapshot: Snapshot) -> None:
     by = model.incremental_by
     assert by
-    inputs = {name: _read(engine, pipeline.models[name], full) for name in model.inputs}
+    inputs = {name: _read(snapshot, pipeline.models[name]) for name in model.inputs}
     halves = (
         model(**{name: _half(rows, by, is_first) for name, rows in inputs.items()})
         for is_first in (True, False)
     )
     one, other = (engine.stage(model.table, rows, model.contract).data for rows in halves)
-    differing = changes.difference(_read(engine, model, full), one.union(other))
+    differing = changes.difference(_read(snapshot, model), one.union(other))
     for row in engine.fetch(differing.limit(1)).to_pylist():
         raise IncrementalError(
             f"model {model.name} is declared incremental by {by!r}, but the rows of half of its "
@@ -108,11 +111,8 @@ def _try_half(engine: Engine, pipeline: Pipeline, model: Model, full: Run) -> No
         )
 
 
-def _read(engine: Engine, model: Model, full: Run) -> ir.Table:
-    version = full.version_of(model.table)
-    assert version is not None
-    rows = engine.read(model.table, version)
-    return rows.select(*model.spec.columns)
+def _read(snapshot: Snapshot, model: Model) -> ir.Table:
+    return snapshot.table(model.table).select(*model.spec.columns)
 
 
 def _half(rows: ir.Table, by: str, is_first: bool) -> ir.Table:

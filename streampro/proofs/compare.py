@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from streampro.config import Target
-from streampro.engines.duckdb.engine import DuckDBEngine
+from streampro.engines.registry import connect_sql
 from streampro.storage import delta
+from streampro.storage.place import Place
 
 DIGEST = (
     "sum over all rows, modulo 2^128, of MD5(schema + row) read as a little-endian number; schema: "
@@ -56,7 +57,7 @@ class Column:
 class Version:
     """A version of a Delta table in a folder."""
 
-    folder: Path
+    folder: Place
     version: int
 
 
@@ -90,7 +91,7 @@ class Comparison:
     def __init__(self, target: Target) -> None:
         with ExitStack() as stack:
             scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-compare-"))
-            self.engine = stack.enter_context(DuckDBEngine(target, Path(scratch)))
+            self.engine = stack.enter_context(connect_sql(target, Path(scratch)))
             self.resources = stack.pop_all()
 
     def columns(self, table: Version) -> tuple[Column, ...]:

@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 from streampro.formats.csv import LONGEST_LINE
 from streampro.formats.files import find
 from streampro.modeling.source import Source
+from streampro.storage.place import place_of
 
 _REPEATED = 0.02
 """Share of the lines that stand a second time in some part."""
@@ -30,8 +31,8 @@ def deal(sources: list[Source], raw: Path, folder: Path, parts: int, seed: int) 
     dealt = folder.with_name(f"{folder.name} dealt")
     growing = []
     for source in sources:
-        for path in find(source, raw):
-            place = path.relative_to(raw)
+        for file in find(source, place_of(raw)):
+            path, place = raw / file.path, Path(file.path)
             if source.format == "csv":
                 growing.append(place)
             elif _may_be_called(source, _named(place, 0)):

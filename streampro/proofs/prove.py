@@ -29,6 +29,7 @@ from streampro.proofs.certificate import (
     side_of,
 )
 from streampro.proofs.compare import DIGEST, Column, Comparison, Version
+from streampro.storage.place import place_of
 from streampro.warehouse.ledger import Run
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
@@ -149,7 +150,7 @@ def _version(table: TableName, done: Run, warehouse: Path) -> Version:
     number = done.version_of(table)
     if number is None:
         raise WarehouseError(f"{warehouse}: target {done.target!r} did not publish {table}.")
-    return Version(warehouse / table.layer / table.name, number)
+    return Version(place_of(warehouse).table(table), number)
 
 
 def _table(
@@ -187,7 +188,7 @@ def _differing_columns(left: Sequence[Column], right: Sequence[Column]) -> tuple
 
 def _raw_folder(left: Target, right: Target) -> Path:
     for target in (left, right):
-        if not isinstance(target.raw, Path):
+        if target.raw is None or not place_of(target.raw).is_local:
             raise ConfigError(
                 f"target {target.name!r} has no raw folder on this machine (it has {target.raw}): "
                 "give --raw DIR."
@@ -204,10 +205,10 @@ def _fingerprint(pipeline: Pipeline, raw: Path, watcher: Watcher) -> tuple[FileF
     read = {name for model in pipeline.models.values() for name in model.inputs}
     with watcher.step("fingerprint the raw files", lambda: None):
         return tuple(
-            _file_fingerprint(name, path, raw)
+            _file_fingerprint(name, raw / file.path, raw)
             for name, source in pipeline.sources.items()
             if name in read
-            for path in find(source, raw)
+            for file in find(source, place_of(raw))
         )
 
 

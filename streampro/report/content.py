@@ -11,15 +11,15 @@ from markupsafe import Markup
 
 from streampro.config import Target
 from streampro.lineage import graph
-from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.model import ANSWERS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
 from streampro.report import quality
 from streampro.report.question import Column, Figure, Kind, Question, Rows, Table, written
-from streampro.report.run_tables import RunTables, reading
+from streampro.report.run_tables import RunTables
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.snapshot import read_tables
+from streampro.warehouse.snapshot import opened
 
 _BYTES_PER_MB = 1e6
 _SHOWN_CODE = 12
@@ -67,9 +67,9 @@ class Content:
 def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None) -> Content:
     """Return what the page shows of a run that can be read."""
     runs = ledger.runs(target.warehouse)
-    with reading(target, session) as engine:
-        tables = RunTables(run, pipeline, engine)
-        questions = _questions(tables, target)
+    with opened(target, run, session) as snapshot:
+        tables = RunTables(snapshot, pipeline)
+        questions = _questions(tables)
         samples = quality.samples(tables)
         spans = quality.freshness(tables)
         warned = quality.warnings(tables)
@@ -101,12 +101,10 @@ def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None
     )
 
 
-def _questions(tables: RunTables, target: Target) -> list[Question]:
+def _questions(tables: RunTables) -> list[Question]:
     pipeline = tables.pipeline
-    names = (TableName(*item.table.split(".")) for item in tables.run.tables)
-    published = [table for table in names if table.layer == ANSWERS]
-    found = read_tables(tables.run, published, target)
-    rows = {table.name: rows for table, rows in found.items()}
+    published = [item.table for item in tables.run.tables if item.table.layer == ANSWERS]
+    rows = {table.name: tables.snapshot.small_table(table) for table in published}
     if pipeline.report and tables.is_of_the_present:
         return list(resolve_name(pipeline.report)(rows, tables.ask))
     return [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]

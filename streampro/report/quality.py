@@ -54,7 +54,7 @@ def samples(tables: RunTables) -> list[dict[str, Any]]:
     """Return the rows of `rejected_samples` of every model, with the `table` that has them."""
     models = (model for model in tables.pipeline.models.values() if model.quarantine)
     return [
-        {"table": str(model.rejected)} | row
+        {"table": model.rejected} | row
         for model in models
         if tables.has(model.rejected)
         for row in tables.rows(rejected_samples(tables.table(model.rejected)))
@@ -68,7 +68,7 @@ def freshness(tables: RunTables) -> list[dict[str, Any]]:
         at = model.spec.event_time
         if at and tables.knows(model.name):
             [row] = tables.rows(event_span(tables.table(model.table), at))
-            found.append({"table": str(model.table)} | row)
+            found.append({"table": model.table} | row)
     return found
 
 
@@ -98,7 +98,7 @@ def _warned(tables: RunTables, model: Model) -> Iterator[Warned]:
     inputs = {name: tables.table(table) for name, table in parents.items()}
     counts = audit(model.contract, tables.table(model.table), inputs)
     [found] = tables.rows(counts.select(*names))
-    yield from (Warned(str(model.table), name, found[name]) for name in names if found[name])
+    yield from (Warned(model.table, name, found[name]) for name in names if found[name])
 
 
 def ancestry(runs: Sequence[Run], run: Run) -> Iterator[Run]:
@@ -118,7 +118,7 @@ def whole_books(runs: Sequence[Run], run: Run, pipeline: Pipeline) -> list[Books
 
     That is the sum over its ancestry since each source was last read as a whole.
     """
-    tables = {str(model.table): model for model in pipeline.models.values() if model.quarantine}
+    tables = {model.table: model for model in pipeline.models.values() if model.quarantine}
     totals: dict[str, Books] = {}
     closed: set[str] = set()
     for each in ancestry(runs, run):

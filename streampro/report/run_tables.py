@@ -1,38 +1,34 @@
-"""The tables of a run at the versions that it pins, asked by expressions."""
+"""The tables of a run, asked by expressions of the pipeline that built it."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
 from typing import Any
 
 import ibis.expr.types as ir
 
-from streampro.config import Remote, Target
-from streampro.engines.protocol import Engine
-from streampro.engines.registry import connect
-from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import Snapshot
 
 
 class RunTables:
     """A run that can be asked.
 
     Attributes:
+        snapshot: its tables.
         missing: names of the models that the run lacks.
         other_code: names of the models that the run has from other code than the present.
     """
 
-    def __init__(self, run: Run, pipeline: Pipeline, engine: Engine) -> None:
-        self.run = run
+    def __init__(self, snapshot: Snapshot, pipeline: Pipeline) -> None:
+        self.snapshot = snapshot
+        self.run = snapshot.run
         self.pipeline = pipeline
-        self.engine = engine
         code = pipeline.code_hashes()
-        self.missing = [name for name in code if name not in run.code]
-        self.other_code = [name for name in code if run.code.get(name, code[name]) != code[name]]
+        self.missing = [name for name in code if name not in self.run.code]
+        self.other_code = [
+            name for name in code if self.run.code.get(name, code[name]) != code[name]
+        ]
 
     @property
     def is_of_the_present(self) -> bool:
@@ -46,18 +42,15 @@ class RunTables:
 
     def has(self, table: TableName) -> bool:
         """Tell whether the run has the table."""
-        return self.run.version_of(table) is not None
+        return table in self.snapshot.versions
 
     def table(self, table: TableName) -> ir.Table:
         """Return a table that the run has."""
-        version = self.run.version_of(table)
-        assert version is not None
-        return self.engine.read(table, version)
+        return self.snapshot.table(table)
 
-    def rows(self, asked: ir.Table) -> list[dict[str, Any]]:
+    def rows(self, query: ir.Table) -> list[dict[str, Any]]:
         """Return the few rows of an expression, values of the types that the expression says."""
-        types = may_be_null(asked.schema()).to_pyarrow()
-        return list(self.engine.fetch(asked).cast(types).to_pylist())
+        return self.snapshot.rows(query)
 
     def ask(self, question: Callable[..., ir.Table]) -> list[dict[str, Any]]:
         """Return the rows of an expression over models, which the function's parameters name."""
@@ -65,15 +58,3 @@ class RunTables:
         return self.rows(
             question(**{name: self.table(self.pipeline.models[name].table) for name in names})
         )
-
-
-@contextmanager
-def reading(target: Target, session: Any = None) -> Iterator[Engine]:
-    """Yield an engine that reads a warehouse: of a local one DuckDB, whoever wrote it."""
-    if not isinstance(target.warehouse, Remote):
-        target, session = target.model_copy(update={"engine": "duckdb"}), None
-    with (
-        TemporaryDirectory(prefix="streampro-report-") as scratch,
-        connect(target, session, Path(scratch)) as engine,
-    ):
-        yield engine

@@ -1,7 +1,6 @@
 """Delta tables on local storage: one atomic log entry per publication."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,11 +19,10 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from streampro.config import Location, Remote
 from streampro.errors import WarehouseError
-from streampro.modeling.contract import Contract
-from streampro.modeling.spec import spec_of
-from streampro.storage.statistics import DataFile, Move, move_locally
+from streampro.modeling.spec import TableSpec
+from streampro.storage.place import Place
+from streampro.storage.statistics import DataFile
 
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5
@@ -33,25 +31,23 @@ _KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false"}
 _KEEP_LOGS = PostCommitHookProperties(cleanup_expired_logs=False)
 
 
-def published_schema(contract: type[Contract]) -> pa.Schema:
+def published_schema(spec: TableSpec) -> pa.Schema:
     """Return the published schema: canonical types, descriptions as column comments."""
-    columns = spec_of(contract).columns
     return pa.schema(
         [
-            field.with_metadata({_DESCRIPTION_KEY: columns[field.name].description or ""})
-            for field in spec_of(contract).schema.to_pyarrow()
+            field.with_metadata({_DESCRIPTION_KEY: spec.columns[field.name].description or ""})
+            for field in spec.schema.to_pyarrow()
         ]
     )
 
 
 def commit(
-    folder: Location,
+    folder: Place,
     files: Sequence[DataFile],
     schema: pa.Schema,
     description: str,
     run: int,
     onto: int | None = None,
-    move: Move = move_locally,
 ) -> int:
     """Make `files` the whole content of the table in `folder`; return its new version.
 
@@ -61,11 +57,10 @@ def commit(
     properties = CommitProperties(custom_metadata={"streampro.run": str(run)}, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
     try:
-        if isinstance(folder, Path):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.make()
         if onto is not None:
             refuse_damaged(folder, onto)
-        added = [file.moved_to(folder, move) for file in files]
+        added = [file.moved_to(folder) for file in files]
         if not DeltaTable.is_deltatable(str(folder)):
             create_table_with_add_actions(
                 str(folder),
@@ -81,7 +76,7 @@ def commit(
         raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
 
 
-def append(folder: Location, rows: pa.Table) -> None:
+def append(folder: Place, rows: pa.Table) -> None:
     """Append rows to the table in `folder` in one commit, creating it if need be.
 
     Raises `WarehouseError` when it cannot be written.
@@ -94,7 +89,7 @@ def append(folder: Location, rows: pa.Table) -> None:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
 
-def read(folder: Location, version: int | None = None) -> pa.Table | None:
+def read(folder: Place, version: int | None = None) -> pa.Table | None:
     """Return the rows of a small table, by default of its newest version; None if there is none.
 
     Its files are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that abort a
@@ -106,9 +101,9 @@ def read(folder: Location, version: int | None = None) -> pa.Table | None:
         if not DeltaTable.is_deltatable(str(folder)):
             return None
         table = DeltaTable(str(folder), version=version)
-        if isinstance(folder, Remote):
+        if not folder.is_local:
             return table.to_pyarrow_table()
-        rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder))]
+        rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder.path))]
         schema = pa.schema(table.schema().to_arrow())
         found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
         return found.select(schema.names)
@@ -116,7 +111,7 @@ def read(folder: Location, version: int | None = None) -> pa.Table | None:
         raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
-def columns(folder: Location, version: int) -> list[dict[str, Any]]:
+def columns(folder: Place, version: int) -> list[dict[str, Any]]:
     """Return the columns of a version as its log declares them: name, type, nullable, metadata.
 
     Raises `WarehouseError` when it cannot be read.
@@ -128,7 +123,7 @@ def columns(folder: Location, version: int) -> list[dict[str, Any]]:
     return list(json.loads(schema)["fields"])
 
 
-def refuse_damaged(folder: Location, version: int) -> None:
+def refuse_damaged(folder: Place, version: int) -> None:
     """Raise `WarehouseError` unless a version of a table can be read with all its data files."""
     if missing := missing_files(folder, version):
         raise WarehouseError(
@@ -137,7 +132,7 @@ def refuse_damaged(folder: Location, version: int) -> None:
         )
 
 
-def missing_files(folder: Location, version: int) -> list[str]:
+def missing_files(folder: Place, version: int) -> list[str]:
     """Return the data files of a version that are no longer there.
 
     Raises `WarehouseError` where the log does not tell of such a version.
@@ -149,7 +144,7 @@ def missing_files(folder: Location, version: int) -> list[str]:
     return sorted(found["files_removed"])
 
 
-def surplus_files(folder: Path, kept: Iterable[int]) -> dict[Path, int]:
+def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
     """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
     the table in `folder` are made of.
 
@@ -164,35 +159,36 @@ def surplus_files(folder: Path, kept: Iterable[int]) -> dict[Path, int]:
             return {}
         versions = {*kept, DeltaTable(str(folder)).version()}
         tables = [DeltaTable(str(folder), version=version) for version in versions]
-        needed = {path for table in tables for path in _data_files(table, folder)}
+        needed = {path for table in tables for path in _data_files(table, folder.path)}
         return {
             path: path.stat().st_size
-            for path in sorted(_logged_files(folder) - needed)
+            for path in sorted(_logged_files(folder.path) - needed)
             if path.is_file()
         }
     except (DeltaError, OSError, ValueError) as error:
         raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
 
 
-def remove_leftovers(warehouse: Path, staging: Path) -> None:
+def remove_leftovers(warehouse: Place, staging: Place) -> None:
     """Remove what a run left behind: staged files, and moved ones that no log entry names.
 
     `staging` is the run's folder; its name is the token that the run's data files carry. Call it
-    only while no other run writes.
+    only while no other run writes. In a store moved files stay.
     """
-    if not staging.is_dir():
-        return
-    for path in warehouse.glob(f"*/*/*{staging.name}*.parquet"):
-        if path not in _logged_files(path.parent):
-            path.unlink()
+    if warehouse.is_local and staging.is_local:
+        if not staging.path.is_dir():
+            return
+        for path in warehouse.path.glob(f"*/*/*{staging.path.name}*.parquet"):
+            if path not in _logged_files(path.parent):
+                path.unlink()
     try:
-        shutil.rmtree(staging)
+        staging.remove()
     except OSError as error:
         raise WarehouseError(f"{staging} cannot be removed: {error}") from error
 
 
 def _commit_exactly(
-    folder: Location,
+    folder: Place,
     added: list[AddAction],
     columns: Schema,
     onto: int | None,
@@ -218,7 +214,7 @@ def _commit_exactly(
 
 
 def _with_schema_of(
-    newest: DeltaTable, folder: Location, version: int | None, properties: CommitProperties
+    newest: DeltaTable, folder: Place, version: int | None, properties: CommitProperties
 ) -> DeltaTable:
     """Return a table that has the columns of a version, if need be after a commit that restores it.
 
@@ -230,7 +226,7 @@ def _with_schema_of(
     return DeltaTable(str(folder))
 
 
-def _restored(newest: DeltaTable, folder: Location, version: int) -> list[AddAction | RemoveAction]:
+def _restored(newest: DeltaTable, folder: Place, version: int) -> list[AddAction | RemoveAction]:
     """Return what makes the newest content of a table that of a version again."""
     wanted = _sizes(DeltaTable(str(folder), version=version))
     found = _sizes(newest)

@@ -2,31 +2,24 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-from streampro.config import Location
+from streampro.storage.place import Place
 
-Move = Callable[[Location, Location], None]
 _LONGEST_TEXT_STATISTIC = 64
-
-
-def move_locally(source: Location, destination: Location) -> None:
-    """Move a file within the local file system of a warehouse."""
-    Path(source).replace(destination)
 
 
 @dataclass(frozen=True)
 class DataFile:
     """A parquet file and the statistics that let readers skip it (JSON values per column)."""
 
-    path: Location
+    path: Place
     name: str
     size: int
     rows: int
@@ -34,9 +27,9 @@ class DataFile:
     maximum: Mapping[str, Any]
     nulls: Mapping[str, int]
 
-    def moved_to(self, folder: Location, move: Move) -> AddAction:
+    def moved_to(self, folder: Place) -> AddAction:
         """Move the file into a table's folder and return the log entry that adds it."""
-        move(self.path, folder / self.name)
+        self.path.move(folder / self.name)
         stats = {
             "numRecords": self.rows,
             "minValues": dict(self.minimum),

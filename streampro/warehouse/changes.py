@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import ibis.selectors as s
 
+from streampro.modeling.model import TableName
 from streampro.portable import count_if
 
 Mode = Literal["full", "incremental", "unchanged"]
@@ -32,7 +33,7 @@ class Change:
         late_by_s: by how much the latest of them is, in seconds.
     """
 
-    table: str
+    table: TableName
     mode: Mode
     reason: str
     keys: int | None = None
@@ -51,7 +52,7 @@ class Move:
     `row` tells the row by its key, as `name=value, ...`; values are their text.
     """
 
-    table: str
+    table: TableName
     row: str
     column: str
     before: str | None
@@ -128,7 +129,7 @@ def counted(row: dict[str, int]) -> dict[str, Any]:
 
 
 def moves(
-    table: str,
+    table: TableName,
     key: Sequence[str],
     before: Iterable[Mapping[str, Any]],
     after: Iterable[Mapping[str, Any]],

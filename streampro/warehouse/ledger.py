@@ -5,22 +5,26 @@ in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every tab
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
-from streampro.warehouse.changes import (Change, Move,)
-from streampro.config import Location, Remote
-from streampro.formats.files import (InputFile,)
-from streampro.storage import (delta,)
+from streampro.config import Location
 from streampro.errors import ConfigError, WarehouseError, number_of
+from streampro.formats.files import InputFile
+from streampro.modeling.model import TableName
+from streampro.modeling.quarantine import Books
 from streampro.notebook import html_table
-from streampro.modeling.model import (TableName,)
-from streampro.modeling.quarantine import (Books,)
+from streampro.storage import delta
+from streampro.storage.place import place_of
+from streampro.warehouse.changes import Change, Move
 
 FOLDER = "_streampro"
 _UNUSABLE = re.compile(r"[\[\]%*?]")
@@ -30,7 +34,7 @@ _UNUSABLE = re.compile(r"[\[\]%*?]")
 class PublishedTable:
     """A table as a run left it; `seconds` is null where the run did not build it."""
 
-    table: str
+    table: TableName
     version: int
     rows: int
     seconds: float | None = None
@@ -40,7 +44,7 @@ class PublishedTable:
 class Warned:
     """Rows that break a rule of severity `warn`."""
 
-    table: str
+    table: TableName
     rule: str
     rows: int
 
@@ -109,7 +113,7 @@ class Run:
     books: tuple[Books, ...]
     tables: tuple[PublishedTable, ...]
     warnings: tuple[Warned, ...] = ()
-    lineage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lineage: Mapping[TableName, Mapping[TableName, int]] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     moves: tuple[Move, ...] = ()
     rolled_back_to: int | None = None
@@ -128,12 +132,11 @@ class Run:
     def needs(self) -> set[tuple[TableName, int]]:
         """The table versions without which it cannot be read, or no run can go on from it."""
         pinned = {(item.table, item.version) for item in self.tables}
-        compared = {pair for inputs in self.lineage.values() for pair in inputs.items()}
-        return {(TableName(*table.split(".")), version) for table, version in pinned | compared}
+        return pinned | {pair for inputs in self.lineage.values() for pair in inputs.items()}
 
     def table(self, table: TableName) -> PublishedTable | None:
         """Return a table as readers of this run see it, None if it was never published."""
-        return next((item for item in self.tables if item.table == str(table)), None)
+        return next((item for item in self.tables if item.table == table), None)
 
     def version_of(self, table: TableName) -> int | None:
         """Return the version that readers of this run see, None if it was never published."""
@@ -169,84 +172,50 @@ class Run:
         return html_table(repr(self)[1:-1], rows)
 
 
-_NAME_TO_TEXT = pa.map_(pa.string(), pa.string())
-_NAME_TO_COUNT = pa.map_(pa.string(), pa.int64())
-_INSTANT = pa.timestamp("us", "UTC")
-_SCHEMA = pa.schema(
-    {
-        "run_id": pa.int64(),
-        "started_at": _INSTANT,
-        "finished_at": _INSTANT,
-        "pipeline": pa.string(),
-        "target": pa.string(),
-        "engine": pa.string(),
-        "packages": _NAME_TO_TEXT,
-        "code": _NAME_TO_TEXT,
-        "inputs": pa.list_(
-            pa.struct(
-                {
-                    "source": pa.string(),
-                    "path": pa.string(),
-                    "size": pa.int64(),
-                    "modified_ns": pa.int64(),
-                    "etag": pa.string(),
-                }
-            )
-        ),
-        "books": pa.list_(
-            pa.struct(
-                {
-                    "source": pa.string(),
-                    "lines": pa.int64(),
-                    "accepted": pa.int64(),
-                    "duplicates": pa.int64(),
-                    "rejected": pa.int64(),
-                    "reasons": _NAME_TO_COUNT,
-                    "warnings": _NAME_TO_COUNT,
-                }
-            )
-        ),
-        "tables": pa.list_(
-            pa.struct(
-                {
-                    "table": pa.string(),
-                    "version": pa.int64(),
-                    "rows": pa.int64(),
-                    "seconds": pa.float64(),
-                }
-            )
-        ),
-        "warnings": pa.list_(
-            pa.struct({"table": pa.string(), "rule": pa.string(), "rows": pa.int64()})
-        ),
-        "lineage": pa.map_(pa.string(), pa.map_(pa.string(), pa.int64())),
-        "changes": pa.list_(
-            pa.struct(
-                {
-                    "table": pa.string(),
-                    "mode": pa.string(),
-                    "reason": pa.string(),
-                    "keys": pa.int64(),
-                    "added": pa.int64(),
-                    "removed": pa.int64(),
-                    "changed": pa.int64(),
-                    "columns": _NAME_TO_COUNT,
-                    "late": pa.int64(),
-                    "late_by_s": pa.float64(),
-                }
-            )
-        ),
-        "moves": pa.list_(
-            pa.struct(dict.fromkeys(("table", "row", "column", "before", "after"), pa.string()))
-        ),
-        "rolled_back_to": pa.int64(),
-    }
-)
+def _arrow_type(kind: Any) -> pa.DataType:
+    """Return the type in which the ledger stores values of a Python type."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        [kind] = (each for each in arguments if each is not NoneType)
+        return _arrow_type(kind)
+    if origin is tuple:
+        return pa.list_(_arrow_type(arguments[0]))
+    if origin in (Mapping, dict):
+        return pa.map_(*map(_arrow_type, arguments))
+    if is_dataclass(kind):
+        return pa.struct(_arrow_fields(kind))
+    return pa.string() if origin is Literal else _SCALARS[kind]
+
+
+def _arrow_fields(declared: Any) -> dict[str, pa.DataType]:
+    hints = get_type_hints(declared)
+    return {field.name: _arrow_type(hints[field.name]) for field in fields(declared)}
+
+
+_SCALARS = {
+    str: pa.string(),
+    TableName: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", "UTC"),
+}
+
+
+@cache
+def _schema() -> pa.Schema:
+    """Return the columns of the ledger, which are the fields of `Run`."""
+    return pa.schema(_arrow_fields(Run))
+
+
+@cache
+def _run_type() -> "TypeAdapter[Run]":
+    return TypeAdapter(Run)
 
 
 def append(warehouse: Location, run: Run) -> None:
     """Publish a run: its row is written last, in one commit."""
-    delta.append(warehouse / FOLDER / "runs", pa.Table.from_pylist([asdict(run)], schema=_SCHEMA))
+    row = pa.Table.from_pylist([asdict(run)], schema=_schema())
+    delta.append(place_of(warehouse) / FOLDER / "runs", row)
 
 
 def runs(warehouse: Location) -> list[Run]:
@@ -258,8 +227,8 @@ def runs(warehouse: Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    table = delta.read(warehouse / FOLDER / "runs")
-    rows = [] if table is None else table.to_pylist()
+    table = delta.read(place_of(warehouse) / FOLDER / "runs")
+    rows = [] if table is None else table.to_pylist(maps_as_pydicts="strict")
     return sorted((_run(row) for row in rows), key=lambda run: run.run_id)
 
 
@@ -273,60 +242,44 @@ def newest(warehouse: Location) -> Run | None:
 def writing(warehouse: Location) -> Iterator[None]:
     """Hold the warehouse as its only writer, after removing what a killed writer left.
 
-    A remote warehouse cannot be held: that one run writes at a time is the scheduler's duty.
+    A warehouse in a store cannot be held: that one run writes at a time is the scheduler's duty.
 
     Raises `ConfigError` for a folder that holds something else, `WarehouseError` when another run
     is writing or the folder cannot be written.
     """
-    if isinstance(warehouse, Remote):
+    place = place_of(warehouse)
+    own = place / FOLDER
+    if place.is_local:
+        _refuse_unfit(place.path)
+    with ExitStack() as held:
+        try:
+            own.make()
+            held.enter_context((own / "lock").lock())
+        except TimeoutError as error:
+            raise WarehouseError(
+                f"another run is writing to {place}. Wait for it to end, then run again."
+            ) from error
+        except OSError as error:
+            raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
+        for leftover in (own.path / "staging").glob("*") if place.is_local else ():
+            delta.remove_leftovers(place, own / "staging" / leftover.name)
         yield
-        return
-    own = warehouse / FOLDER
+
+
+def _refuse_unfit(warehouse: Path) -> None:
     if unusable := _UNUSABLE.search(str(warehouse.absolute())):
         raise ConfigError(
             f"the path of a warehouse must not contain {unusable[0]!r}, which Delta readers take "
             f"for a pattern or an escape: {warehouse}"
         )
-    if warehouse.is_dir() and any(warehouse.iterdir()) and not own.is_dir():
+    if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / FOLDER).is_dir():
         raise ConfigError(
             f"{warehouse} holds other files and is no StreamPro warehouse. "
             "Choose an empty or a new folder with --warehouse."
         )
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(own / "lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise WarehouseError(
-            f"another run is writing to {warehouse}. Wait for it to end, then run again."
-        ) from error
-    except OSError as error:
-        raise WarehouseError(f"the warehouse {warehouse} cannot be written: {error}") from error
-    with lock:
-        for leftover in (own / "staging").glob("*"):
-            delta.remove_leftovers(warehouse, leftover)
-        yield
 
 
 def _run(row: dict[str, Any]) -> Run:
-    for name in ("packages", "code"):
-        row[name] = dict(row[name])
-    books = [
-        Books(**item | {"reasons": dict(item["reasons"]), "warnings": dict(item["warnings"])})
-        for item in row["books"]
-    ]
-    return Run(
-        **row
-        | {
-            "inputs": tuple(InputFile(**item) for item in row["inputs"]),
-            "books": tuple(books),
-            "tables": tuple(PublishedTable(**item) for item in row["tables"]),
-            "warnings": tuple(Warned(**item) for item in row["warnings"]),
-            "lineage": {table: dict(inputs) for table, inputs in row.get("lineage") or ()},
-            "changes": tuple(
-                Change(**item | {"columns": dict(item["columns"])})
-                for item in row.get("changes") or ()
-            ),
-            "moves": tuple(Move(**item) for item in row.get("moves") or ()),
-        }
-    )
+    """Return the run of a row; what an older release did not know is as by default."""
+    known = {name: value for name, value in row.items() if value is not None}
+    return _run_type().validate_python(known)

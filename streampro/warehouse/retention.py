@@ -4,22 +4,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streampro.warehouse import (changes, ledger, snapshot,)
-from streampro.warehouse.changes import (Move,)
-from streampro.config import Remote, Target
-
-from streampro.storage import (delta,)
+from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
-from streampro.warehouse.ledger import (Run,)
-from streampro.modeling.pipeline import (Pipeline,)
-from streampro.modeling.model import (TableName,)
+from streampro.modeling.model import TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.storage import delta
+from streampro.storage.place import Place, place_of
+from streampro.warehouse import changes, ledger, snapshot
+from streampro.warehouse.changes import Move
+from streampro.warehouse.ledger import Run
 
 
 @dataclass(frozen=True)
 class Cleaned:
     """Data files of a table that no kept run needs; `files` are relative to the warehouse."""
 
-    table: str
+    table: TableName
     files: tuple[str, ...]
     size_bytes: int
 
@@ -69,7 +69,8 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     Raises `ConfigError` for a remote warehouse, one without a run and `keep` below 1,
     `WarehouseError` while another run is writing, or when a log cannot be read.
     """
-    if isinstance(target.warehouse, Remote):
+    place = place_of(target.warehouse)
+    if not place.is_local:
         raise ConfigError(
             f"streampro clean removes files of local warehouses; {target.warehouse} is remote and "
             "keeps every run. A VACUUM by another tool would remove versions that runs pin."
@@ -78,11 +79,11 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
         raise ConfigError(f"--keep {keep} would keep no run; it must be 1 or more.")
     snapshot.published_run(target)
     if dry_run:
-        return _surplus(target.warehouse, keep)
+        return _surplus(place, keep)
     with ledger.writing(target.warehouse):
-        found = _surplus(target.warehouse, keep)
+        found = _surplus(place, keep)
         for each in found:
-            _remove(target.warehouse, each)
+            _remove(place.path, each)
     return found
 
 
@@ -113,22 +114,21 @@ def _moves(target: Target, pipeline: Pipeline, newest: Run, wanted: Run) -> list
         before, after = old[model.table], new[model.table]
         key = model.spec.key
         if all({*key} <= row.keys() for row in (*before, *after)):
-            found += changes.moves(str(model.table), key, before, after)
+            found += changes.moves(model.table, key, before, after)
     return found
 
 
-def _surplus(warehouse: Path, keep: int) -> list[Cleaned]:
-    runs = ledger.runs(warehouse)
+def _surplus(warehouse: Place, keep: int) -> list[Cleaned]:
+    runs = ledger.runs(warehouse.path)
     needed = {need for run in runs[-keep:] for need in run.needs}
-    found = []
-    for name in sorted({item.table for run in runs for item in run.tables}):
-        table = TableName(*name.split("."))
+    cleaned = []
+    for table in sorted({item.table for run in runs for item in run.tables}):
         versions = {version for needed_table, version in needed if needed_table == table}
-        files = delta.surplus_files(warehouse / table.layer / table.name, versions)
+        files = delta.surplus_files(warehouse.table(table), versions)
         if files:
-            paths = (str(path.relative_to(warehouse)) for path in files)
-            found.append(Cleaned(name, tuple(paths), sum(files.values())))
-    return found
+            paths = (str(path.relative_to(warehouse.path)) for path in files)
+            cleaned.append(Cleaned(table, tuple(paths), sum(files.values())))
+    return cleaned
 
 
 def _remove(warehouse: Path, found: Cleaned) -> None:

@@ -1,27 +1,110 @@
-"""Ask the published tables, with SQL or with Ibis."""
+"""The tables of one run at the versions that it pins, and ways to ask them."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.warehouse import (ledger,)
-from streampro.config import Remote, Target
-
-from streampro.storage import (delta,)
-from streampro.engines.duckdb.engine import (DuckDBEngine,)
-from streampro.engines.casts import (COMPILERS, compiled_query,)
+from streampro.config import Location, Target
+from streampro.engines.protocol import Engine, SqlEngine
+from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import ConfigError, WarehouseError, did_you_mean
-from streampro.warehouse.ledger import (Run,)
-from streampro.expressions.nulls import (may_be_null,)
-from streampro.modeling.model import (ANSWERS, Model, TableName,)
-from streampro.modeling.pipeline import (Pipeline,)
-from streampro.modeling.quarantine import (outcomes,)
+from streampro.expressions.nulls import may_be_null
+from streampro.modeling.model import ANSWERS, TableName
+from streampro.storage import delta
+from streampro.storage.place import Place, place_of
+from streampro.warehouse import ledger
+from streampro.warehouse.ledger import Run
+
+REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
+
+
+class Snapshot:
+    """The tables of one run at their pinned versions, checked for damage before they are read.
+
+    This is the one way to a published table. An engine reads them; without one only `small_table`
+    does.
+
+    Attributes:
+        run: the run whose tables these are.
+        versions: the version of each table that the run has.
+    """
+
+    def __init__(
+        self, warehouse: Location, run: Run, engine: Engine | None = None, advice: str = REBUILD
+    ) -> None:
+        self.run = run
+        self.versions = {item.table: item.version for item in run.tables}
+        self._warehouse = place_of(warehouse)
+        self._engine = engine
+        self._advice = advice
+        self._tables = {item.table: item for item in run.tables}
+
+    def row_count(self, table: TableName) -> int:
+        """Return the rows that a table of the run has."""
+        return self._tables[table].rows
+
+    def folder(self, table: TableName) -> Place:
+        """Return where a table lies."""
+        return self._warehouse.table(table)
+
+    def table(self, table: TableName, version: int | None = None) -> ir.Table:
+        """Return a table, or an older version of it that the run is compared with, as an engine
+        reads it. Raises `WarehouseError` for a damaged one.
+        """
+        if self._engine is None:
+            raise ValueError("a snapshot without an engine reads small tables only.")
+        version = self.versions[table] if version is None else version
+        self.refuse_damaged(table, version)
+        return self._engine.read(table, version)
+
+    def small_table(self, table: TableName) -> list[dict[str, Any]]:
+        """Return the rows of a small table. Raises `KeyError` if the run has none of that name."""
+        rows = delta.read(self.folder(table), self.versions[table])
+        return [] if rows is None else rows.to_pylist()
+
+    def rows(self, query: ir.Table) -> list[dict[str, Any]]:
+        """Return the few rows of an expression, values of the types that the expression says."""
+        if self._engine is None:
+            raise ValueError("a snapshot without an engine computes nothing.")
+        types = may_be_null(query.schema()).to_pyarrow()
+        return list(self._engine.fetch(query).cast(types).to_pylist())
+
+    def refuse_damaged(self, table: TableName, version: int) -> None:
+        """Raise `WarehouseError` unless a version is there with all its data files."""
+        try:
+            delta.refuse_damaged(self.folder(table), version)
+        except WarehouseError as error:
+            raise WarehouseError(f"{error} {self._advice}") from error
+
+    def lost_table(self) -> str | None:
+        """Return which table of the run, or of those that the next run compares with, lost files;
+        None if all can be read.
+        """
+        for table, version in sorted(self.run.needs):
+            try:
+                is_lost = bool(delta.missing_files(self.folder(table), version))
+            except WarehouseError:
+                is_lost = True
+            if is_lost:
+                return f"{table} lost files of version {version}"
+        return None
+
+
+@contextmanager
+def opened(target: Target, run: Run, session: Any = None) -> Iterator[Snapshot]:
+    """Yield a run's tables, read by an engine that leaves no trace; a warehouse on this machine
+    needs no session.
+    """
+    with (
+        TemporaryDirectory(prefix="streampro-read-") as scratch,
+        connect_reader(target, session, Path(scratch)) as engine,
+    ):
+        yield Snapshot(target.warehouse, run, engine)
 
 
 class Published:
@@ -39,24 +122,22 @@ class Published:
     def __init__(self, target: Target, run: Run) -> None:
         self.run = run
         self._is_open = True
-        self._versions = {TableName(*item.table.split(".")): item.version for item in run.tables}
         with ExitStack() as stack:
             scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-ask-"))
-            self._engine = stack.enter_context(DuckDBEngine(target, Path(scratch)))
-            self._engine.show(self._versions)
+            self._engine: SqlEngine = stack.enter_context(connect_sql(target, Path(scratch)))
+            self._engine.show({item.table: item.version for item in run.tables})
             self._resources = stack.pop_all()
 
     def table(self, name: str) -> ir.Table:
         """Return a table by its name, `layer.table`. Raises `ConfigError` if the run has none."""
         self._refuse_when_closed()
-        known = [str(table) for table in self._versions]
+        known = [item.table for item in self.run.tables]
         if name not in known:
             raise ConfigError(
                 f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
                 f"Its tables: {', '.join(known)}."
             )
-        layer, _, table = name.partition(".")
-        return self._engine.ibis.table(table, database=layer)
+        return self._engine.shown(TableName.of(name))
 
     def sql(self, query: str) -> pa.Table:
         """Return the result of a DuckDB query, in which tables are named `layer.table`.
@@ -97,7 +178,7 @@ def published(target: Target, run_id: int | None = None) -> Published:
     Raises `ConfigError` where nothing was published, for an unknown run and for a remote
     warehouse, `WarehouseError` for a run that was cleaned.
     """
-    if isinstance(target.warehouse, Remote):
+    if not place_of(target.warehouse).is_local:
         raise ConfigError(
             f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
         )
@@ -123,58 +204,6 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
         return tables.sql(query)
 
 
-def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
-    """Return the SQL that a full run computes a model with, which needs neither engine nor data.
-
-    `model` is `name` or `layer.name`, `engine` `duckdb` or `spark`. Tables are named `layer.table`,
-    the text of a source by the source; of a quarantine model it is the query whose rows are split
-    into accepted and rejected ones. Raises `ConfigError` for an unknown model or engine.
-    """
-    if engine not in COMPILERS:
-        raise ConfigError(f"there is no engine {engine!r}; {', '.join(COMPILERS)}.")
-    built = _model(pipeline, model)
-    rows = built(**{name: _input(pipeline, name) for name in built.inputs})
-    if built.quarantine:
-        rows = outcomes(built, rows, pipeline.source_of(built).secret)
-    return compiled_query(engine, rows)
-
-
-def _model(pipeline: Pipeline, name: str) -> Model:
-    for model in pipeline.models.values():
-        if name in (model.name, str(model.table)):
-            return model
-        if model.quarantine and name in (model.rejected.name, str(model.rejected)):
-            raise ConfigError(
-                f"{model.rejected} has no query of its own: it is split from that of "
-                f"{model.name!r}. Ask for {model.name}."
-            )
-    meant = did_you_mean(name.rpartition(".")[2], list(pipeline.models))
-    raise ConfigError(
-        f"pipeline {pipeline.name!r} has no model {name!r}. {meant}"
-        f"Models: {', '.join(pipeline.models)}."
-    )
-
-
-def _input(pipeline: Pipeline, name: str) -> ir.Table:
-    """Return an input as an engine gives it to a model: any column may be null."""
-    source, model = pipeline.sources.get(name), pipeline.models.get(name)
-    schema = source.schema if source else pipeline.models[name].spec.schema
-    return ibis.table(may_be_null(schema), name=name, database=model.table.layer if model else None)
-
-
-def read_tables(
-    run: Run, tables: Sequence[TableName], target: Target
-) -> dict[TableName, list[dict[str, Any]]]:
-    """Return the rows of small tables as a run pinned them. Raises `KeyError` for another table."""
-    versions = {item.table: item.version for item in run.tables}
-    found = {}
-    for table in tables:
-        folder = target.warehouse / table.layer / table.name
-        rows = delta.read(folder, versions[str(table)])
-        found[table] = [] if rows is None else rows.to_pylist()
-    return found
-
-
 def published_run(target: Target, run_id: int | None = None) -> Run:
     """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
     runs = ledger.runs(target.warehouse)
@@ -198,8 +227,9 @@ def readable_run(target: Target, run_id: int) -> Run:
     Raises `ConfigError` if there is no such run, `WarehouseError` for one that was cleaned.
     """
     found = published_run(target, run_id)
-    if lost := _lost(target, found):
-        others = (run for run in ledger.runs(target.warehouse) if not _lost(target, run))
+    if lost := Snapshot(target.warehouse, found).lost_table():
+        runs = ledger.runs(target.warehouse)
+        others = (run for run in runs if not Snapshot(target.warehouse, run).lost_table())
         oldest = next(others, None)
         advice = (
             f"the oldest that can be read is {oldest.run_id}."
@@ -210,25 +240,13 @@ def readable_run(target: Target, run_id: int) -> Run:
     return found
 
 
-def answers(target: Target, run: Run) -> dict[TableName, list[dict[str, Any]]] | None:
+def answers(target: Target, run: Run) -> Mapping[TableName, list[dict[str, Any]]] | None:
     """Return the rows of the answers as a run published them, None if the run was cleaned."""
-    if _lost(target, run):
+    snapshot = Snapshot(target.warehouse, run)
+    if snapshot.lost_table():
         return None
-    tables = (TableName(*item.table.split(".")) for item in run.tables)
-    return read_tables(run, [table for table in tables if table.layer == ANSWERS], target)
-
-
-def _lost(target: Target, run: Run) -> str | None:
-    """Return which table of a run cannot be read any more, None if all can."""
-    for table, version in sorted(run.needs):
-        folder = target.warehouse / table.layer / table.name
-        try:
-            is_lost = bool(delta.missing_files(folder, version))
-        except WarehouseError:
-            is_lost = True
-        if is_lost:
-            return f"{table} lost files of version {version}"
-    return None
+    tables = (table for table in snapshot.versions if table.layer == ANSWERS)
+    return {table: snapshot.small_table(table) for table in tables}
 
 
 def spark_session(target: Target, session: Any = None) -> Any:
@@ -237,14 +255,7 @@ def spark_session(target: Target, session: Any = None) -> Any:
     They show their newest versions. It is a new session in the application of `session`, or in one
     that is started for it; `stop()` ends that. Raises `ConfigError` without PySpark or Delta Lake.
     """
-    from streampro.engines.spark.session import (Session,)
-    from streampro.engines.spark.engine import (register,)
-    from streampro.engines.spark.files import (Files,)
+    from streampro.engines.spark.engine import registered
 
-    found = Session(target.spark, session).spark
-    files = Files(found)
     run = ledger.newest(target.warehouse)
-    for item in run.tables if run else ():
-        table = TableName(*item.table.split("."))
-        register(found, files, table, files.uri(target.warehouse / table.layer / table.name))
-    return found
+    return registered(target, session, [item.table for item in run.tables] if run else [])

@@ -22,6 +22,7 @@ from streampro.engines.registry import connect
 from streampro.engines.spark.files import Files
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
 from streampro.execution.runner import run
+from streampro.formats.files import find
 from streampro.modeling.source import Source
 from streampro.warehouse import ledger
 
@@ -292,7 +293,7 @@ def test_etags_of_an_object_store_are_found(tmp_path: Path, spark: Any) -> None:
     files.configuration.set("fs.file.impl", "Etagged")
     files.configuration.set("fs.file.impl.disable.cache", "true")
     raw = Remote(f"file://{write_raw(tmp_path / 'raw')}")
-    [stored], [local] = files.find(raw_sales, raw), Files(spark).find(raw_sales, raw)
+    [stored], [local] = (find(raw_sales, each.place(raw)) for each in (files, Files(spark)))
     assert (stored.path, stored.etag) == ("sales.jsonl", f"of {len(SALES)} bytes")
     assert (local.path, local.etag) == ("sales.jsonl", None)
 

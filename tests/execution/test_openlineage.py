@@ -13,7 +13,8 @@ from pipelines.shop import SHOP, write_raw
 import streampro
 from streampro import ConfigError, ContractError, EngineError, Target
 from streampro.config import OpenLineageSettings, Remote, load_target
-from streampro.execution.openlineage import place_of
+from streampro.execution.openlineage import dataset_name
+from streampro.storage.place import place_of
 from streampro.testing import Workbench
 
 TOO_MUCH = """\
@@ -293,4 +294,4 @@ def test_section_of_a_target_s_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_places_are_named_as_openlineage_names_them(
     place: Path | Remote, named: tuple[str, str]
 ) -> None:
-    assert place_of(place) == named
+    assert dataset_name(place_of(place)) == named

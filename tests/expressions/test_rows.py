@@ -57,7 +57,7 @@ def origin(engine: Workbench) -> Callable[..., dict[str, Contribution]]:
         kinds = {name: rows.schema()[name].copy(nullable=True) for name in selected[0]}
         schema = ibis.schema(kinds)
         chosen = engine.engine.load(pa.Table.from_pylist(selected, schema.to_pyarrow()), schema)
-        keep = engine.engine.keep
+        keep = engine.engine.cache
         return contributions(rows, inputs, chosen, columns or rows.columns, keep)
 
     return ask

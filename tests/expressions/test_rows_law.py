@@ -144,6 +144,6 @@ def test_selected_row_follows_from_the_rows_that_are_told(
         return
     row = results[place % len(results)]
     nullable = {name: kind.copy(nullable=True) for name, kind in rows.schema().items()}
-    found = contributions(rows, inputs, load([row], ibis.schema(nullable)), VALUES, engine.keep)
+    found = contributions(rows, inputs, load([row], ibis.schema(nullable)), VALUES, engine.cache)
     again = computed(**{name: load(told(name)) for name in given})
     assert row in engine.fetch(again).to_pylist()

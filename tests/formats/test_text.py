@@ -11,12 +11,17 @@ from hypothesis import given, settings, strategies as st
 
 from streampro.errors import SourceError
 from streampro.formats import text
-from streampro.formats.files import find, input_files
+from streampro.formats.files import find
 from streampro.formats.text import Text
 from streampro.modeling.source import Source
+from streampro.storage.place import Disk
 
 USERS = Source("users", ("users*.csv",), "csv", {"id": ("id",), "name": ("name",)})
 EVENTS = Source("events", ("*.jsonl", "more/*.jsonl"), "json_lines", {"a": ("a",)})
+
+
+def paths(source: Source, raw: Path) -> list[Path]:
+    return [raw / file.path for file in find(source, Disk(raw))]
 
 
 def read_csv(folder: Path, data: bytes) -> list[tuple[str | None, ...]]:
@@ -28,7 +33,7 @@ def read(folder: Path, data: bytes) -> Text:
     raw = folder / "raw"
     raw.mkdir(exist_ok=True)
     (raw / "users.csv").write_bytes(data)
-    return text.read(USERS, raw, find(USERS, raw), folder / "scratch" / "users")
+    return text.read(USERS, raw, paths(USERS, raw), folder / "scratch" / "users")
 
 
 def rows(found: Text) -> list[tuple[str | None, ...]]:
@@ -114,7 +119,7 @@ def test_every_file_is_read_in_order(tmp_path: Path) -> None:
     raw.mkdir()
     (raw / "users_b.csv").write_bytes(b"name,id\nb,2\n")
     (raw / "users_a.csv").write_bytes(b"id,name\n1,a\n")
-    found = text.read(USERS, raw, find(USERS, raw), tmp_path / "scratch" / "users")
+    found = text.read(USERS, raw, paths(USERS, raw), tmp_path / "scratch" / "users")
     assert rows(found) == [("1", "a", "1,a", "users_a.csv"), ("2", "b", "b,2", "users_b.csv")]
 
 
@@ -143,7 +148,7 @@ def test_plain_json_files_are_left_as_they_are(tmp_path: Path) -> None:
     (raw / "more").mkdir(parents=True)
     (raw / "a.jsonl").write_bytes(b"{}\n\n{}\n")
     (raw / "more" / "b.jsonl").write_bytes(b"\xef\xbb\xbf{}\n\xff\n")
-    found = text.read(EVENTS, raw, find(EVENTS, raw), tmp_path / "scratch" / "events")
+    found = text.read(EVENTS, raw, paths(EVENTS, raw), tmp_path / "scratch" / "events")
     assert found.plain == (raw / "a.jsonl",)
     assert rows(found) == [("{}", "more/b.jsonl"), ("\ufffd", "more/b.jsonl")]
     assert (found.lines, found.invalid_utf8) == (4, 1)
@@ -153,7 +158,7 @@ def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "b.jsonl").write_bytes(b"{}")
     (tmp_path / "a.jsonl").write_bytes(b"{}\n\n{}\n")
-    first, second = input_files(EVENTS, tmp_path)
+    first, second = find(EVENTS, Disk(tmp_path))
     assert (first.source, first.path, first.size) == ("events", "a.jsonl", 7)
     assert first.modified_ns == (tmp_path / "a.jsonl").stat().st_mtime_ns
     assert second.path == "more/b.jsonl"
@@ -162,13 +167,13 @@ def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
 def test_file_that_two_patterns_match_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     source = Source("events", ("*.jsonl", "a*"), "json_lines", {})
-    assert find(source, tmp_path) == [tmp_path / "a.jsonl"]
+    assert paths(source, tmp_path) == [tmp_path / "a.jsonl"]
 
 
 def test_missing_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "dir.jsonl").mkdir()
     with pytest.raises(SourceError) as caught:
-        find(EVENTS, tmp_path)
+        find(EVENTS, Disk(tmp_path))
     assert str(caught.value) == (
         f"{tmp_path} has no file *.jsonl or more/*.jsonl for source 'events'."
     )
@@ -176,7 +181,7 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
 
 def test_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist or is not a folder"):
-        find(EVENTS, tmp_path / "nowhere")
+        find(EVENTS, Disk(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(

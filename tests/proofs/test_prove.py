@@ -44,6 +44,7 @@ from streampro.modeling.source import Source
 from streampro.proofs.certificate import ComparedTable
 from streampro.proofs.compare import Comparison, Difference, Version
 from streampro.proofs.prove import prove
+from streampro.storage.place import Disk
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
 
@@ -67,7 +68,7 @@ def stored(*batches: list[dict[str, Any]], schema: pa.Schema) -> Version:
     folder = Path(tempfile.mkdtemp())
     for rows in batches:
         write_deltalake(folder, pa.Table.from_pylist(rows, schema), mode="append")
-    return Version(folder, len(batches) - 1)
+    return Version(Disk(folder), len(batches) - 1)
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.spec import spec_of
 from streampro.storage import delta
 from streampro.storage.delta import DataFile
+from streampro.storage.place import Disk
 
 SCHEMA = pa.schema({"number": pa.int64(), "name": pa.string()})
 Row = dict[str, Any]
@@ -64,7 +65,7 @@ def data_file(folder: Path, name: str, *numbers: int) -> DataFile:
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path)
     bounds = ({"number": min(numbers)}, {"number": max(numbers)}) if numbers else ({}, {})
     return DataFile(
-        path, path.name, path.stat().st_size, len(numbers), *bounds, {"number": 0, "name": 0}
+        Disk(path), path.name, path.stat().st_size, len(numbers), *bounds, {"number": 0, "name": 0}
     )
 
 
@@ -92,15 +93,15 @@ def published(duckdb_engine: DuckDBEngine, rows: list[Row], built: Model = THING
     staged = duckdb_engine.stage(built.table, table, built.contract)
     assert staged.rows == len(rows)
     duckdb_engine.publish([staged], 1)
-    return duckdb_engine.warehouse / built.table.layer / built.name
+    return duckdb_engine.warehouse.table(built.table).path
 
 
 def test_overwrite_makes_the_files_the_whole_content(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     first = [data_file(staging, "a", 1, 2), data_file(staging, "b", 3)]
-    assert delta.commit(folder, first, SCHEMA, "Numbers.", run=7) == 0
+    assert delta.commit(Disk(folder), first, SCHEMA, "Numbers.", run=7) == 0
     assert numbers(folder) == [1, 2, 3]
-    assert delta.commit(folder, [data_file(staging, "c", 4)], SCHEMA, "Numbers.", run=8) == 1
+    assert delta.commit(Disk(folder), [data_file(staging, "c", 4)], SCHEMA, "Numbers.", run=8) == 1
     assert numbers(folder) == [4]
     assert list(staging.iterdir()) == []
 
@@ -109,30 +110,30 @@ def test_old_versions_stay_readable(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     for number in range(3):
         files = [data_file(staging, f"f{number}", number)]
-        assert delta.commit(folder, files, SCHEMA, "", run=number) == number
+        assert delta.commit(Disk(folder), files, SCHEMA, "", run=number) == number
     assert [numbers(folder, version) for version in range(3)] == [[0], [1], [2]]
 
 
 def test_table_may_be_empty(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
-    assert delta.commit(folder, [], SCHEMA, "", run=1) == 0
+    assert delta.commit(Disk(folder), [], SCHEMA, "", run=1) == 0
     assert numbers(folder) == []
-    delta.commit(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=2)
-    assert delta.commit(folder, [], SCHEMA, "", run=3) == 2
+    delta.commit(Disk(folder), [data_file(staging, "a", 1)], SCHEMA, "", run=2)
+    assert delta.commit(Disk(folder), [], SCHEMA, "", run=3) == 2
     assert (numbers(folder), numbers(folder, 1)) == ([], [1])
 
 
 def test_schema_may_change_between_versions(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
-    delta.commit(folder, [data_file(staging, "a", 1)], SCHEMA, "", run=1)
+    delta.commit(Disk(folder), [data_file(staging, "a", 1)], SCHEMA, "", run=1)
     wider = SCHEMA.append(pa.field("more", pa.bool_()))
-    delta.commit(folder, [], wider, "", run=2)
+    delta.commit(Disk(folder), [], wider, "", run=2)
     assert [field.name for field in DeltaTable(str(folder)).schema().fields] == wider.names
 
 
 def test_commit_tells_run_and_table_its_description(tmp_path: Path) -> None:
     folder = tmp_path / "layer" / "table"
-    delta.commit(folder, [], SCHEMA, "Numbers.", run=7)
+    delta.commit(Disk(folder), [], SCHEMA, "Numbers.", run=7)
     assert DeltaTable(str(folder)).metadata().description == "Numbers."
     [newest] = DeltaTable(str(folder)).history(1)
     assert newest["streampro.run"] == "7"
@@ -141,7 +142,7 @@ def test_commit_tells_run_and_table_its_description(tmp_path: Path) -> None:
 def test_one_publication_is_one_log_entry(tmp_path: Path) -> None:
     folder, staging = tmp_path / "layer" / "table", tmp_path / "staging"
     for run in range(3):
-        delta.commit(folder, [data_file(staging, f"f{run}", 1)], SCHEMA, "", run=run)
+        delta.commit(Disk(folder), [data_file(staging, f"f{run}", 1)], SCHEMA, "", run=run)
     assert len(list((folder / "_delta_log").glob("*.json"))) == 3
 
 
@@ -291,11 +292,11 @@ def test_engine_reads_the_version_it_is_asked_for(duckdb_engine: DuckDBEngine) -
 
 def test_append_creates_and_grows_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
-    assert delta.read(folder) is None
+    assert delta.read(Disk(folder)) is None
     for number in (1, 2):
         row = {"number": number, "name": None}
-        delta.append(folder, pa.Table.from_pylist([row], SCHEMA))
-    found = delta.read(folder)
+        delta.append(Disk(folder), pa.Table.from_pylist([row], SCHEMA))
+    found = delta.read(Disk(folder))
     assert found is not None
     assert sorted(found["number"].to_pylist()) == [1, 2]
     protocol = DeltaTable(str(folder)).protocol()
@@ -304,29 +305,29 @@ def test_append_creates_and_grows_a_table(tmp_path: Path) -> None:
 
 def test_damaged_table_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
-    delta.append(folder, pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
+    delta.append(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
     next(folder.glob("*.parquet")).unlink()
     with pytest.raises(WarehouseError, match="the table cannot be read"):
-        delta.read(folder)
+        delta.read(Disk(folder))
     log = folder / "_delta_log" / f"{0:020}.json"
     log.write_text("no json")
     with pytest.raises(WarehouseError, match="the table cannot be read"):
-        delta.read(folder)
+        delta.read(Disk(folder))
     with pytest.raises(WarehouseError, match="the table cannot be written"):
-        delta.append(folder, pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
+        delta.append(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
 
 
 def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
     warehouse, staging = tmp_path, tmp_path / "_streampro" / "staging"
     folder = warehouse / "layer" / "table"
     for version, name in enumerate(("part-aaa-1", "part-bbb-1", "part-bbb-2")):
-        delta.commit(folder, [data_file(tmp_path / "x", name, version)], SCHEMA, "", run=1)
+        delta.commit(Disk(folder), [data_file(tmp_path / "x", name, version)], SCHEMA, "", run=1)
     data_file(folder, "part-bbb-3", 9)
     data_file(folder, "part-ccc-1", 9)
     data_file(warehouse / "layer" / "unborn", "part-bbb-4", 9)
     data_file(staging / "bbb" / "layer" / "table", "part-bbb-5", 9)
     data_file(staging / "ccc" / "layer" / "table", "part-ccc-2", 9)
-    delta.remove_leftovers(warehouse, staging / "bbb")
+    delta.remove_leftovers(Disk(warehouse), Disk(staging / "bbb"))
     assert [path.name for path in staging.iterdir()] == ["ccc"]
     assert list((warehouse / "layer" / "unborn").iterdir()) == []
     names = {path.stem for path in folder.glob("*.parquet")}
@@ -336,7 +337,7 @@ def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_left_over_is_nothing_to_do(tmp_path: Path) -> None:
-    delta.remove_leftovers(tmp_path, tmp_path / "_streampro" / "staging" / "bbb")
+    delta.remove_leftovers(Disk(tmp_path), Disk(tmp_path / "_streampro" / "staging" / "bbb"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from streampro.expressions.rows import Contribution, contributions
 from streampro.lineage.explain import explain
 from streampro.storage import delta
+from streampro.storage.place import Disk
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
 from streampro.warehouse.snapshot import sql
@@ -33,7 +34,7 @@ def tables(engine: Workbench, warehouse_of: Callable[[Path], Any]) -> dict[str, 
     found = {}
     for name, model in PIPELINE.models.items():
         rows = run.target.warehouse / model.table.layer / model.name
-        found[name] = engine.engine.load(delta.read(rows, 0), model.spec.schema)
+        found[name] = engine.engine.load(delta.read(Disk(rows), 0), model.spec.schema)
     return found
 
 
@@ -44,7 +45,7 @@ def test_rows_are_those_of_the_rows_that_they_come_from(name, engine, tables):
     selected = ASKED[name](tables[name])
     columns = [each for each in selected.columns if not each.startswith("all_")]
     key = model.spec.key or selected.columns
-    keep = engine.engine.keep
+    keep = engine.engine.cache
     found = contributions(model(**inputs), inputs, selected.select(*key), columns, keep)
     again = model(**{each: _parts(tables[each], found[each], engine) for each in inputs})
     stored = engine.rows(selected.select(*columns))
@@ -70,7 +71,7 @@ def test_column_is_followed_to_fewer_rows_than_the_whole_row(engine, tables):
 
     def behind(column: str) -> list[Any]:
         inputs = {"fact_user_session": facts}
-        found = contributions(model(**inputs), inputs, key, [column], engine.engine.keep)
+        found = contributions(model(**inputs), inputs, key, [column], engine.engine.cache)
         return engine.rows(found["fact_user_session"].rows.select("user_id", "session_id"))
 
     assert_rows_equal(behind("dropoff_rate"), engine.rows(group.select("user_id", "session_id")))
@@ -103,6 +104,6 @@ def _parts(rows: ir.Table, part: Contribution, engine: Workbench) -> ir.Table:
     """Return what enters or decides; all of a table that only decides as a whole."""
     if part.rows is None:
         return rows
-    return engine.engine.keep(
+    return engine.engine.cache(
         part.rows.union(part.deciding) if part.deciding is not None else part.rows
     )

@@ -7,10 +7,10 @@ import ibis
 import ibis.expr.datatypes as dt
 import pytest
 
-from streampro.warehouse import (changes,)
-from streampro.warehouse.changes import (Move,)
-from streampro.modeling.contract import (Contract, column)
+from streampro.modeling.contract import Contract, column
 from streampro.testing import Workbench
+from streampro.warehouse import changes
+from streampro.warehouse.changes import Move
 
 SCHEMA = {"k": "string", "n": "int64", "t": "string"}
 

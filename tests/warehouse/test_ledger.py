@@ -15,18 +15,19 @@ from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
-from streampro.warehouse import (ledger, snapshot,)
-from streampro.warehouse.changes import (Change, Move,)
 from streampro.config import Remote, Target
-from streampro.modeling.contract import (Contract, column)
-from streampro.formats.files import (InputFile,)
-from streampro.storage import (delta,)
 from streampro.errors import ConfigError, WarehouseError
-from streampro.warehouse.ledger import (Run,)
-from streampro.modeling.model import (Model, TableName,)
-from streampro.modeling.pipeline import (Pipeline,)
-from streampro.warehouse.retention import (Cleaned, clean, rollback,)
-from streampro.execution.runner import (run,)
+from streampro.execution.runner import run
+from streampro.formats.files import InputFile
+from streampro.modeling.contract import Contract, column
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.storage import delta
+from streampro.storage.place import Disk
+from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.retention import Cleaned, clean, rollback
 
 Rows = list[dict[str, Any]]
 
@@ -360,7 +361,7 @@ def test_kind_tells_how_much_was_computed(modes: list[Any], kind: str, target: T
 def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> None:
     done = run(SHOP, target)
     folder = target.warehouse / "_streampro" / "runs"
-    rows = delta.read(folder)
+    rows = delta.read(Disk(folder))
     assert rows is not None
     older = rows.drop_columns(["rolled_back_to"])
     write_deltalake(str(folder), older, mode="overwrite", schema_mode="overwrite")
@@ -374,7 +375,7 @@ def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> Non
 def test_ledger_that_knew_no_etag_is_read_and_goes_on(target: Target) -> None:
     done = run(SHOP, target)
     folder = target.warehouse / "_streampro" / "runs"
-    rows = delta.read(folder)
+    rows = delta.read(Disk(folder))
     assert rows is not None
     files = [[{**file, "etag": None} for file in each] for each in rows["inputs"].to_pylist()]
     older = pa.list_(pa.struct(list(rows["inputs"].type.value_type)[:4]))

@@ -6,9 +6,9 @@ import pytest
 
 import streampro
 from streampro.config import Target
+from streampro.engines.compiled import compiled
 from streampro.errors import ConfigError
-from streampro.warehouse.snapshot import (compiled,)
-from streampro.execution.runner import (run,)
+from streampro.execution.runner import run
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
 

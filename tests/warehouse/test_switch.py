@@ -8,10 +8,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pipelines.shop import SALES, SHOP, write_raw
 
-from streampro.warehouse import (ledger, snapshot,)
 from streampro.config import Target
-from streampro.engines.registry import (connect,)
-from streampro.execution.runner import (run,)
+from streampro.engines.registry import connect
+from streampro.execution.runner import run
+from streampro.warehouse import ledger, snapshot
 
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 RAW = [

@@ -15,16 +15,17 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
-from streampro.engines.protocol import Raw, Staged
-from streampro.engines.staging import Staging, publish
+from streampro.engines.protocol import Raw
+from streampro.engines.staging import Staging
 from streampro.errors import ConfigError, EngineError
 from streampro.formats import text
-from streampro.formats.files import InputFile, input_files
+from streampro.formats.files import InputFile
 from streampro.formats.json_lines import json_query, quoted
 from streampro.formats.lines import SEPARATOR
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
 from streampro.storage import delta, statistics
+from streampro.storage.place import Disk, Place, place_of
 from streampro.storage.statistics import DataFile
 
 _READ_LINES = (
@@ -37,17 +38,14 @@ _READ_LINES = (
 file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
 
 
-class DuckDBEngine(Staging):
+class DuckDBEngine(Staging[Place]):
     """Computes in one process."""
-
-    warehouse: Path
-    staging: Path
 
     name = "duckdb"
     packages: Mapping[str, str] = {"duckdb": duckdb.__version__}
 
-    def __init__(self, target: Target, scratch: Path | None = None) -> None:
-        super().__init__(Path(target.warehouse), scratch)
+    def __init__(self, target: Target, session: None = None, scratch: Path | None = None) -> None:
+        super().__init__(target, scratch)
         settings = target.duckdb
         config: dict[str, Any] = {
             "preserve_insertion_order": False,
@@ -55,7 +53,7 @@ class DuckDBEngine(Staging):
         }
         config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
         try:
-            self.staging.mkdir(parents=True, exist_ok=True)
+            self.staging.make()
             self.ibis = ibis.duckdb.connect(**config)
         except duckdb.Error as error:
             raise ConfigError(f"DuckDB refuses its settings: {error}") from error
@@ -68,9 +66,9 @@ class DuckDBEngine(Staging):
             )
         self.knows_delta = False
 
-    def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
-        """See `Engine.find`."""
-        return input_files(source, Path(raw))
+    def place(self, location: Location) -> Place:
+        """Return a location as this engine reaches it."""
+        return place_of(location)
 
     def read_raw(
         self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
@@ -80,7 +78,7 @@ class DuckDBEngine(Staging):
         self.counter += 1  # a new name each time: DuckDB caches files by path
         raw = Path(raw)
         paths = [raw / file.path for file in files]
-        found = text.read(source, raw, paths, self.staging / f"{source.name}-{self.counter}")
+        found = text.read(source, raw, paths, self.staging.path / f"{source.name}-{self.counter}")
         query = (
             _json_query(source, found, raw)
             if source.format == "json_lines"
@@ -90,19 +88,15 @@ class DuckDBEngine(Staging):
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
-        return self._view(self.scan(self.warehouse / table.layer / table.name, version))
+        return self._view(self.scan(self.warehouse.table(table), version))
 
-    def scan(self, folder: Path, version: int) -> str:
-        """Return the query that reads a version of a Delta table."""
+    def scan(self, folder: Place, version: int) -> str:
+        """See `SqlEngine.scan`."""
         if not self.knows_delta:
             with _errors("the DuckDB extension for Delta cannot be loaded"):
                 self.connection.execute(f"LOAD {quoted(_delta_extension())}")
             self.knows_delta = True
         return f"SELECT * FROM delta_scan({quoted(folder)}, version => {version})"
-
-    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
-        """See `Engine.publish`."""
-        return publish(self.warehouse, staged, run, onto)
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
@@ -117,15 +111,19 @@ class DuckDBEngine(Staging):
         return ibis.table(schema, name=name)
 
     def show(self, versions: Mapping[TableName, int]) -> None:
-        """Give published versions the names `layer.table`, for `query` and for Ibis."""
+        """See `SqlEngine.show`."""
         for table, version in versions.items():
-            scan = self.scan(self.warehouse / table.layer / table.name, version)
+            scan = self.scan(self.warehouse.table(table), version)
             with _errors(f"{table} cannot be read"):
                 self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.layer}"')
                 self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
 
+    def shown(self, table: TableName) -> ir.Table:
+        """See `SqlEngine.shown`."""
+        return self.ibis.table(table.name, database=table.layer)
+
     def query(self, sql: str) -> pa.Table:
-        """Return the result of a statement. Raises `ConfigError` for one that DuckDB refuses."""
+        """See `SqlEngine.query`. Raises `ConfigError` for one that DuckDB refuses."""
         try:
             return self.connection.execute(sql).to_arrow_table()
         except (duckdb.OperationalError, duckdb.InternalError) as error:
@@ -134,26 +132,20 @@ class DuckDBEngine(Staging):
             raise ConfigError(f"the query is wrong: {error}") from error
 
     def ask(self, query: str) -> pa.Table:
-        """Return the result of a user's query, which changes nothing here.
-
-        Raises `ConfigError` for one that DuckDB refuses, for several, and for what is no query.
-        """
+        """See `SqlEngine.ask`."""
         if not query.strip(" \t\r\n;"):
             raise ConfigError("the query is empty.")
         _refuse_all_but_a_query(query)
         return self.query(query)
 
-    def chosen(self, rows: ir.Table, condition: str) -> ir.Table:
-        """Return the rows of a table that was `read` which meet a condition, in DuckDB's SQL.
-
-        Raises `ConfigError` for a condition that DuckDB refuses, and for one that is no expression.
-        """
+    def where(self, rows: ir.Table, condition: str) -> ir.Table:
+        """See `SqlEngine.where`."""
         if not condition.strip():
             raise ConfigError("--where is empty.")
         try:
             with _errors("the query failed"):
                 duckdb.SQLExpression(condition)  # none closes the bracket below
-            return self.keep(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
+            return self.cache(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
         except EngineError as error:
             if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
                 [told, *_] = str(error.__cause__).splitlines()
@@ -191,9 +183,9 @@ class DuckDBEngine(Staging):
         return self._view(f"SELECT {', '.join(nulls)} WHERE false")
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
-        folder = Path(self._folder(table))
+        folder = self._folder(table)
         with _errors("the warehouse cannot be written"):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.make()
         pattern = f"part-{self.token}-{self.counter}-{{i}}"
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{table.name} cannot be computed"):
@@ -235,7 +227,7 @@ def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
     columns = {name.strip('"'): values for name, values in (statistics or {}).items()}
     columns = {name: values for name, values in columns.items() if name in schema}
     return DataFile(
-        path=Path(path),
+        path=Disk(Path(path)),
         name=Path(path).name,
         size=size,
         rows=rows,
@@ -270,11 +262,11 @@ def _delta_extension() -> Path:
     return next(folder.glob("*/delta.duckdb_extension"))
 
 
-def _parquet(paths: Sequence[Location | None]) -> str:
+def _parquet(paths: Sequence[object]) -> str:
     return f"read_parquet({_list([path for path in paths if path])}, hive_partitioning = false)"
 
 
-def _list(paths: Sequence[Location]) -> str:
+def _list(paths: Sequence[object]) -> str:
     return f"[{', '.join(map(quoted, paths))}]"
 
 

@@ -16,13 +16,13 @@ from streampro.config import Location, Remote, Target
 from streampro.engines.casts import physical_query
 from streampro.engines.protocol import Quarantined, Raw, Staged
 from streampro.engines.spark import readers
-from streampro.engines.spark.files import Files, escaped
+from streampro.engines.spark.files import Files, HadoopPlace, escaped
 from streampro.engines.spark.session import Session
-from streampro.engines.staging import Staging, publish
+from streampro.engines.staging import Staging
 from streampro.errors import EngineError, SourceError
 from streampro.expressions.nulls import may_be_null
 from streampro.formats.csv import read_records
-from streampro.formats.files import InputFile, input_files
+from streampro.formats.files import InputFile
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
@@ -36,7 +36,7 @@ _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""
 
 
-class SparkEngine(Staging):
+class SparkEngine(Staging[HadoopPlace]):
     """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
 
     What is staged is parquet, computed once and written by the workers; to publish it, its files
@@ -46,24 +46,26 @@ class SparkEngine(Staging):
     name = "spark"
 
     def __init__(self, target: Target, session: Any = None, scratch: Path | None = None) -> None:
-        super().__init__(target.warehouse, scratch)
         self.session = Session(target.spark, session)
         self.spark = self.session.spark
-        self.published: list[tuple[TableName, str]] = []
+        self.published: list[tuple[TableName, HadoopPlace]] = []
         try:
             self.ibis = ibis.pyspark.connect(self.spark)
             self.files = Files(self.spark)
             self.packages = versions(self.spark)
+            super().__init__(target, scratch)
         except BaseException:
             self.session.close()
             raise
 
+    def place(self, location: Location) -> HadoopPlace:
+        """Return a location as Spark reaches it."""
+        return self.files.place(location)
+
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """See `Engine.find`."""
         with _errors(f"source {source.name!r} cannot be read"):
-            if isinstance(raw, Remote):
-                return self.files.find(source, raw)
-            return input_files(source, raw)
+            return super().find(source, raw)
 
     def read_raw(
         self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
@@ -71,8 +73,9 @@ class SparkEngine(Staging):
         """See `Engine.read_raw`."""
         files = self.find(source, raw) if files is None else files
         with _errors(f"source {source.name!r} cannot be read"):
-            root = self.files.uri(raw)
-            places = [self.files.uri(raw / file.path) for file in files]
+            folder = self.place(raw)
+            root = folder.uri
+            places = [(folder / file.path).uri for file in files]
             if source.format == "csv":
                 return self._read_csv(source, files, places, root)
             lines = readers.lines(self.spark, places, root)
@@ -83,27 +86,26 @@ class SparkEngine(Staging):
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
         with _errors(f"{table} cannot be read"):
-            folder = self.files.uri(self.warehouse / table.layer / table.name)
+            folder = self.warehouse.table(table).uri
             rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
             return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
-        known_place(self.spark, self.files, table)
+        known_location(self.spark, table)
         return super().stage(table, rows, contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`."""
-        known_place(self.spark, self.files, model.table)
+        known_location(self.spark, model.table)
         return super().quarantine(model, outcomes)
 
     def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
         table = staged[0].table
         with _errors(f"{table} cannot be published"):
-            version = publish(self.warehouse, staged, run, onto, self.files.move)
-            folder = self.files.uri(self.warehouse / table.layer / table.name)
-            self.published.append((table, folder))
+            version = super().publish(staged, run, onto)
+            self.published.append((table, self.warehouse.table(table)))
         return version
 
     def fetch(self, rows: ir.Table) -> pa.Table:
@@ -126,11 +128,8 @@ class SparkEngine(Staging):
         """See `Engine.close`. Also lets the session's catalog know what was published."""
         try:
             for table, folder in self.published:
-                register(self.spark, self.files, table, folder)
-            if isinstance(self.warehouse, Path) and isinstance(self.staging, Path):
-                delta.remove_leftovers(self.warehouse, self.staging)
-            else:
-                self.files.remove(self.staging)
+                register(self.spark, table, folder)
+            delta.remove_leftovers(self.warehouse, self.staging)
         finally:
             self.session.close()
 
@@ -147,7 +146,7 @@ class SparkEngine(Staging):
         for file in files:
             if not file.size:  # Spark passes over it
                 next(read_records((), [*source.fields], file.path, source.secret), None)
-        folder = self.files.uri(self._folder(TableName("raw", source.name)))
+        folder = self._folder(TableName("raw", source.name)).uri
         readers.read_records(self.spark, source, places, root).write.parquet(folder)
         rows = self.spark.read.parquet(escaped(folder))
         [found] = rows.selectExpr(
@@ -161,10 +160,10 @@ class SparkEngine(Staging):
         with _errors(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
             writer = found.write.option("compression", "zstd")
-            (writer.partitionBy(by) if by else writer).parquet(self.files.uri(folder))
-            return [self._data_file(*written) for written in self.files.written(folder)]
+            (writer.partitionBy(by) if by else writer).parquet(folder.uri)
+            return [self._data_file(*written) for written in folder.written()]
 
-    def _data_file(self, path: Location, size: int, footer: pq.FileMetaData) -> DataFile:
+    def _data_file(self, path: HadoopPlace, size: int, footer: pq.FileMetaData) -> DataFile:
         self.counter += 1
         return DataFile(
             path=path,
@@ -181,7 +180,7 @@ class SparkEngine(Staging):
         columns = ", ".join(f"`{name}` {kinds.to_string(kind)}" for name, kind in schema.items())
         if not files:
             return self._table(self.spark.createDataFrame([], columns), schema)
-        paths = [escaped(self.files.uri(file.path)) for file in files]
+        paths = [escaped(file.path.uri) for file in files]
         return self._table(self.spark.read.schema(columns).parquet(*paths), schema)
 
     def _table(self, rows: Any, schema: ibis.Schema, name: str | None = None) -> ir.Table:
@@ -206,7 +205,7 @@ def versions(spark: Any) -> dict[str, str]:
     return {"spark": spark.version, "delta-spark": str(spark._jvm.io.delta.package.VERSION())}
 
 
-def known_place(spark: Any, files: Files, table: TableName) -> str | None:
+def known_location(spark: Any, table: TableName) -> str | None:
     """Return where the catalog's table of this name lies, "" if it is gone; None if it knows none.
 
     Raises `EngineError` for a table that is there, but not in a warehouse of StreamPro.
@@ -225,26 +224,36 @@ def known_place(spark: Any, files: Files, table: TableName) -> str | None:
             if "DELTA_PATH_DOES_NOT_EXIST" in str(error):
                 return ""
             raise
-        place = Remote(described.data_type if described else "")
-        if not place or not files.exists(Remote(place.rsplit("/", 2)[0]) / "_streampro"):
+        location = described.data_type if described else ""
+        warehouse = Files(spark).place(Remote(location.rsplit("/", 2)[0]))
+        if not location or not (warehouse / "_streampro").exists():
             raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
-        return place
+        return str(location)
 
 
-def register(spark: Any, files: Files, table: TableName, folder: str) -> None:
+def register(spark: Any, table: TableName, folder: HadoopPlace) -> None:
     """Let the session's catalog know the Delta table in a folder by its layer and name.
 
-    It takes the place of one in another warehouse; see `known_place` for any other.
+    It takes the place of one in another warehouse; see `known_location` for any other.
     """
     name = f"`{table.layer}`.`{table.name}`"
-    known = known_place(spark, files, table)
-    if known == folder:
+    known = known_location(spark, table)
+    if known == folder.uri:
         return
     with _errors(f"{table} is published, but not known to the catalog"):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
         if known is not None:
             spark.sql(f"DROP TABLE {name}")
-        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {readers.literal(folder)}")
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {readers.literal(folder.uri)}")
+
+
+def registered(target: Target, session: Any, tables: Sequence[TableName]) -> Any:
+    """Return a Spark session whose catalog knows some tables of a target's warehouse."""
+    spark = Session(target.spark, session).spark
+    warehouse = Files(spark).place(target.warehouse)
+    for table in tables:
+        register(spark, table, warehouse.table(table))
+    return spark
 
 
 def _canonical(schema: ibis.Schema) -> ibis.Schema:

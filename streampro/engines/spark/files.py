@@ -1,121 +1,150 @@
 """Files wherever Spark reads and writes them, through Hadoop's `FileSystem`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow.parquet as pq
 
-from streampro.config import Location, Remote
+from streampro.config import Location
 from streampro.errors import EngineError
-from streampro.formats.files import HIDDEN, InputFile, no_file
-from streampro.modeling.source import Source
+from streampro.storage.place import HIDDEN, FileStatus, Place, place_of
 
 _USUAL_FOOTER = 64 * 1024
 
 
 class Files:
-    """The file systems that a Spark session reaches."""
+    """The file systems that a Spark session reaches, through Hadoop."""
 
     def __init__(self, spark: Any) -> None:
         self.jvm = spark._jvm
         self.configuration = spark._jsc.hadoopConfiguration()
 
-    def uri(self, place: Location) -> str:
-        """Return a place in full, with its file system and no character replaced."""
-        path = self._path(place)
-        return str(self._system(path).makeQualified(path).toString())
+    def place(self, location: Location) -> "HadoopPlace":
+        """Return a location as Spark reaches it."""
+        return HadoopPlace(self, place_of(location))
 
-    def path(self, place: Location) -> str:
-        """Return a place within its file system, no character replaced."""
-        return str(self._path(place).toUri().getPath())
+    def path(self, text: str) -> Any:
+        """Return Hadoop's path of a text."""
+        return self.jvm.org.apache.hadoop.fs.Path(text)
 
-    def find(self, source: Source, raw: Remote) -> tuple[InputFile, ...]:
-        """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
-        root = self.path(raw).rstrip("/")
-        found = {
-            InputFile(
-                source.name,
-                status.getPath().toUri().getPath().removeprefix(f"{root}/"),
-                status.getLen(),
-                status.getModificationTime() * 1_000_000,
-                self._etag(status),
-            )
-            for pattern in source.files
-            for status in self._matching(raw, pattern)
-            if status.isFile() and not status.getPath().getName().startswith(HIDDEN)
-        }
-        if not found:
-            raise no_file(source, raw)
-        return tuple(sorted(found, key=lambda file: file.path))
+    def system(self, path: Any) -> Any:
+        """Return the file system of one of Hadoop's paths."""
+        return path.getFileSystem(self.configuration)
 
-    def exists(self, place: Location) -> bool:
-        """Tell whether there is a file or folder."""
-        path = self._path(place)
-        return bool(self._system(path).exists(path))
-
-    def written(self, folder: Location) -> Iterator[tuple[Location, int, pq.FileMetaData]]:
-        """Yield path, size and footer of the parquet files that Spark wrote below a folder."""
-        top = self._path(folder)
-        system = self._system(top)
-        found = system.listFiles(top, True)
-        while found.hasNext():
-            status = found.next()
-            path, size = status.getPath(), status.getLen()
-            if path.getName().endswith(".parquet"):
-                below = self._below(top, path)
-                yield folder / below, size, self._footer(system, path, size)
-
-    def move(self, source: Location, destination: Location) -> None:
-        """Move a file within a file system. Raises `EngineError` when that fails."""
-        old, new = self._path(source), self._path(destination)
-        system = self._system(new)
-        system.mkdirs(new.getParent())
-        if not system.rename(old, new):
-            raise EngineError(f"{source} cannot be moved to {destination}.")
-
-    def remove(self, folder: Location) -> None:
-        """Remove a folder with all it holds, if it is there."""
-        path = self._path(folder)
-        self._system(path).delete(path, True)
-
-    def _etag(self, status: Any) -> str | None:
+    def etag(self, status: Any) -> str | None:
         """Return how an object store names the content of a file, None where nothing does."""
         has_etag = self.jvm.java.lang.Class.forName("org.apache.hadoop.fs.EtagSource")
         return status.getEtag() if has_etag.isInstance(status) else None
 
-    def _below(self, folder: Any, path: Any) -> str:
-        start = str(folder.toUri().getPath()).rstrip("/") + "/"
-        return str(path.toUri().getPath()).removeprefix(start)
-
-    def _footer(self, system: Any, path: Any, size: int) -> pq.FileMetaData:
-        """Read the footer alone: its length stands in the four bytes before the last four."""
-        end = self._tail(system, path, size, min(size, _USUAL_FOOTER))
+    def footer(self, status: Any) -> pq.FileMetaData:
+        """Read the footer of a parquet file: its length stands in the four bytes before the last
+        four.
+        """
+        size = status.getLen()
+        end = self._tail(status, min(size, _USUAL_FOOTER))
         needed = int.from_bytes(end[-8:-4], "little") + 8
-        if needed > len(end):
-            end = self._tail(system, path, size, needed)
-        return pq.read_metadata(BytesIO(end))
+        return pq.read_metadata(BytesIO(end if needed <= len(end) else self._tail(status, needed)))
 
-    def _tail(self, system: Any, path: Any, size: int, length: int) -> bytes:
-        stream = system.open(path)
+    def _tail(self, status: Any, length: int) -> bytes:
+        stream = self.system(status.getPath()).open(status.getPath())
         try:
-            stream.seek(size - length)
+            stream.seek(status.getLen() - length)
             return bytes(self.jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
         finally:
             stream.close()
 
-    def _matching(self, folder: Location, pattern: str) -> list[Any]:
-        path = self._path(Remote(f"{escaped(self.uri(folder))}/{pattern}"))
-        return list(self._system(path).globStatus(path) or ())
 
-    def _system(self, path: Any) -> Any:
-        return path.getFileSystem(self.configuration)
+@dataclass(frozen=True)
+class HadoopPlace(Place):
+    """A place that Spark reaches: on a disk, or in whatever store its session knows."""
 
-    def _path(self, place: Location) -> Any:
-        full = f"file:{place.absolute()}" if isinstance(place, Path) else str(place)
-        return self.jvm.org.apache.hadoop.fs.Path(full)
+    reached_by: Files
+    place: Place
+
+    @property
+    def is_local(self) -> bool:  # type: ignore[override]  # known of a place when it is made
+        """Whether it is on a disk of this machine."""
+        return self.place.is_local
+
+    @property
+    def path(self) -> Path:
+        return self.place.path
+
+    @property
+    def uri(self) -> str:
+        """The location in full, with its file system and no character replaced."""
+        return str(self._system.makeQualified(self._path).toString())
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.reached_by, self.place / name)
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    def files(self, patterns: Iterable[str]) -> list[FileStatus]:
+        if self.is_local:
+            return self.place.files(patterns)
+        root = str(self._path.toUri().getPath()).rstrip("/")
+        found = {
+            FileStatus(
+                status.getPath().toUri().getPath().removeprefix(f"{root}/"),
+                status.getLen(),
+                status.getModificationTime() * 1_000_000,
+                self.reached_by.etag(status),
+            )
+            for pattern in patterns
+            for status in self._matching(pattern)
+            if status.isFile() and not status.getPath().getName().startswith(HIDDEN)
+        }
+        return sorted(found, key=lambda file: file.path)
+
+    def exists(self) -> bool:
+        return bool(self._system.exists(self._path))
+
+    def make(self) -> None:
+        self.place.make()
+
+    def move(self, destination: Self) -> None:
+        """See `Place.move`. Raises `EngineError` when that fails."""
+        new = destination._path
+        self._system.mkdirs(new.getParent())
+        if not self._system.rename(self._path, new):
+            raise EngineError(f"{self} cannot be moved to {destination}.")
+
+    def remove(self) -> None:
+        self._system.delete(self._path, True)
+
+    def lock(self) -> AbstractContextManager[None]:
+        return self.place.lock()
+
+    def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
+        """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
+        start = str(self._path.toUri().getPath()).rstrip("/") + "/"
+        found = self._system.listFiles(self._path, True)
+        while found.hasNext():
+            status = found.next()
+            path = str(status.getPath().toUri().getPath())
+            if path.endswith(".parquet"):
+                below = self / path.removeprefix(start)
+                yield below, status.getLen(), self.reached_by.footer(status)
+
+    @property
+    def _path(self) -> Any:
+        full = f"file:{self.path.absolute()}" if self.is_local else str(self)
+        return self.reached_by.path(full)
+
+    @property
+    def _system(self) -> Any:
+        return self.reached_by.system(self._path)
+
+    def _matching(self, pattern: str) -> list[Any]:
+        path = self.reached_by.path(f"{escaped(self.uri)}/{pattern}")
+        return list(self._system.globStatus(path) or ())
 
 
 def escaped(path: str) -> str:

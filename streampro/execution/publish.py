@@ -1,0 +1,103 @@
+"""What was staged becomes a published run, or the plan of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from streampro.config import Target
+from streampro.engines.protocol import Engine
+from streampro.execution.inputs import Inputs
+from streampro.execution.progress import Watcher
+from streampro.execution.stage import StagedModel
+from streampro.execution.state import State
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.warehouse import ledger
+from streampro.warehouse.ledger import Plan, PublishedTable, Run
+
+_PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
+
+
+@dataclass(frozen=True)
+class StagedRun:
+    """All that a run staged, audited and reconciled.
+
+    Attributes:
+        models: those that the run was asked for.
+        staged: what it made of each of them, in the same order.
+        seconds: how long each table took that was computed.
+    """
+
+    started_at: datetime
+    pipeline: Pipeline
+    target: Target
+    engine: Engine
+    state: State
+    inputs: Inputs
+    models: Sequence[Model]
+    staged: Sequence[StagedModel]
+    seconds: Mapping[TableName, float]
+
+
+def plan_of(run: StagedRun) -> Plan:
+    """Return what would be published."""
+    files = run.inputs.files.values()
+    return Plan(
+        new_files=tuple(file for each in files for file in each.new),
+        lost_files=tuple(lost for each in files for lost in each.lost),
+        books=tuple(each.books for each in run.staged if each.books),
+        warnings=tuple(warning for each in run.staged for warning in each.warnings),
+        changes=tuple(each.change for each in run.staged),
+        moves=tuple(move for each in run.staged for move in each.moves),
+    )
+
+
+def publish(run: StagedRun, watcher: Watcher) -> Run:
+    """Publish everything that was staged, then the run itself, and return it."""
+    last = run.state.last
+    number = last.run_id + 1 if last else 1
+    existing = {*run.pipeline.tables()}
+    tables = {
+        item.table: replace(item, seconds=None)
+        for item in (last.tables if last else ())
+        if item.table in existing
+    }
+    with watcher.step("publish", lambda: None):
+        for table, built in run.state.built.items():
+            if not built.is_as_before:
+                tables[table] = PublishedTable(
+                    table,
+                    run.engine.publish(built.parts, number, built.onto),
+                    built.rows,
+                    run.seconds.get(table, 0.0),
+                )
+    published = _ledger_row(run, number, tables)
+    ledger.append(run.target.warehouse, published)
+    return published
+
+
+def _ledger_row(run: StagedRun, number: int, tables: Mapping[TableName, PublishedTable]) -> Run:
+    last, models, plan = run.state.last, run.pipeline.models, plan_of(run)
+    code = {name: code for name, code in (last.code if last else {}).items() if name in models}
+    lineage = {table: of for table, of in (last.lineage if last else {}).items() if table in tables}
+    for model in run.models:
+        parents = (models[name].table for name in model.inputs if name in models)
+        lineage[model.table] = {parent: tables[parent].version for parent in parents}
+    return Run(
+        run_id=number,
+        started_at=run.started_at,
+        finished_at=datetime.now(UTC),
+        pipeline=run.pipeline.name,
+        target=run.target.name,
+        engine=run.engine.name,
+        packages={name: version(name) for name in _PACKAGES} | dict(run.engine.packages),
+        code=code | {model.name: run.state.hashes[model.name] for model in run.models},
+        inputs=run.inputs.ledger(),
+        books=plan.books,
+        tables=tuple(tables.values()),
+        warnings=plan.warnings,
+        lineage=lineage,
+        changes=plan.changes,
+        moves=plan.moves,
+    )

@@ -1,0 +1,214 @@
+"""A model at work: what it needs is computed, reconciled with its source, and audited."""
+
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ibis.expr.types as ir
+
+from streampro.engines.protocol import Engine, Quarantined, Staged
+from streampro.errors import PipelineError, WarehouseError
+from streampro.execution.audit import audited
+from streampro.execution.decide import RunMode
+from streampro.execution.inputs import Inputs
+from streampro.execution.reconcile import reconcile
+from streampro.execution.state import Built, ChangedRows, State
+from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import Books, outcomes
+from streampro.warehouse import changes
+from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.ledger import Warned
+
+
+@dataclass(frozen=True)
+class StagedModel:
+    """What a run made of a model; nothing of it is published.
+
+    Attributes:
+        tables: its table as the run leaves it, and that of its rejected lines; none where nothing
+            was computed.
+        books: of its source, where it reads one.
+    """
+
+    change: Change
+    tables: Mapping[TableName, Built] = field(default_factory=dict)
+    books: Books | None = None
+    warnings: tuple[Warned, ...] = ()
+    moves: tuple[Move, ...] = ()
+
+
+class Stage:
+    """Stages the models of one run, each after its inputs."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        engine: Engine,
+        state: State,
+        inputs: Inputs,
+        forced: Collection[str],
+    ) -> None:
+        self.pipeline = pipeline
+        self.engine = engine
+        self.state = state
+        self.inputs = inputs
+        self.forced = forced
+
+    def stage(self, model: Model, run_mode: RunMode) -> StagedModel:
+        """Compute what a model needs in its run mode.
+
+        Raises `ContractError` and `BooksError` for the data, `PipelineError` for rows of keys that
+        a keyed model must not make.
+        """
+        change = Change(model.table, run_mode.mode, run_mode.reason)
+        if run_mode.mode == "unchanged":
+            return StagedModel(change)
+        inputs = {
+            name: self.inputs.counted(name, run_mode.mode).table
+            if name in self.inputs.files
+            else self.state.input(name, model)
+            for name in model.inputs
+        }
+        if run_mode.mode == "full":
+            return self._all_rows(model, inputs, change)
+        if model.quarantine:
+            return self._new_lines(model, inputs, change)
+        return self._changed_keys(model, inputs, run_mode, change)
+
+    def _all_rows(self, model: Model, inputs: dict[str, ir.Table], change: Change) -> StagedModel:
+        """Compute the whole table; where the same rows come out, there is nothing to publish."""
+        books, tables = None, {}
+        if model.quarantine:
+            quarantined = self._quarantined(model, inputs)
+            staged = quarantined.accepted
+            source = self.pipeline.source_of(model).name
+            raw = self.inputs.counted(source, "full")
+            books = reconcile(source, raw, quarantined, staged.rows)
+            tables[model.rejected] = self._rejected(quarantined.rejected)
+        else:
+            staged = self.engine.stage(model.table, model(**inputs), model.contract)
+        warnings = self._audited(model, staged.data, inputs)
+        then = self.state.published(model.table)
+        built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
+        is_forced = model.name in self.forced
+        if then is not None and not is_forced and self._is_compared(model):
+            changed = self.state.difference(model, then, staged.data)
+            built = replace(built, changed=changed)
+            if changed is None and self.state.is_same_code(model):
+                built = replace(built, parts=(), onto=then)
+                change = replace(change, added=0, removed=0, changed=0)
+        moves: list[Move] = []
+        if then is not None and model.table.layer == ANSWERS:
+            with suppress(WarehouseError) if is_forced else nullcontext():
+                moves = self._moves(model, staged)
+        return StagedModel(change, {**tables, model.table: built}, books, warnings, tuple(moves))
+
+    def _new_lines(self, model: Model, inputs: dict[str, ir.Table], change: Change) -> StagedModel:
+        """Add the rows of new files that are not stored yet."""
+        by = _key_of(model)
+        quarantined = self._quarantined(model, inputs)
+        accepted, stored = quarantined.accepted.data, self.state.stored(model)
+        keys = self.engine.cache(changes.keys_of([accepted], by))
+        touched = self.engine.cache(stored.semi_join(keys, by))
+        fresh = self.engine.stage(model.table, changes.unknown(accepted, touched), model.contract)
+        repeated = self.state.count(changes.known(accepted, touched))
+        source = self.pipeline.source_of(model).name
+        raw = self.inputs.counted(source, "incremental")
+        books = reconcile(source, raw, quarantined, fresh.rows, repeated)
+        onto = self.state.version(model.rejected)
+        is_whole_row = {*model.spec.key} == {*model.spec.schema}
+        rejected = self._rejected(quarantined.rejected, onto)
+        warnings = self._audited(
+            model, fresh.data if is_whole_row else fresh.data.union(touched), inputs
+        )
+        built = Built(
+            stored.union(fresh.data),
+            (fresh,),
+            self.state.rows(model.table) + fresh.rows,
+            ChangedRows(fresh.data, by, touched.union(fresh.data)) if fresh.rows else None,
+            self.state.version(model.table),
+        )
+        late = self._lateness(model, fresh, stored)
+        change = replace(change, added=fresh.rows, removed=0, changed=0, **late)
+        return StagedModel(change, {model.rejected: rejected, model.table: built}, books, warnings)
+
+    def _changed_keys(
+        self, model: Model, inputs: dict[str, ir.Table], run_mode: RunMode, change: Change
+    ) -> StagedModel:
+        """Compute the rows of the keys whose inputs changed, and replace exactly these."""
+        by = _key_of(model)
+        changed = run_mode.changed_inputs
+        rows = [each.rows for each in changed.values() if each.rows is not None]
+        keys = self.engine.cache(changes.keys_of(rows, by))
+        near = {
+            name: each.now
+            for name, each in changed.items()
+            if len(changed) == 1 and each.by == by and each.now is not None
+        }
+        of_keys = {
+            name: table.semi_join(keys, by) if by in table.columns else table
+            for name, table in (inputs | near).items()
+        }
+        new = self.engine.stage(model.table, model(**of_keys), model.contract)
+        if strays := self.state.count(new.data.anti_join(keys, by)):
+            raise PipelineError(
+                f"model {model.name} is declared incremental by {by!r}, but of the rows of some "
+                f"values it makes {strays} rows of others. Nothing was published."
+            )
+        warnings = self._audited(model, new.data, inputs)
+        stored = self.state.stored(model)
+        rest = self.engine.stage(model.table, stored.anti_join(keys, by), model.contract)
+        before = self.engine.cache(stored.semi_join(keys, by))
+        [counts] = self.engine.fetch(changes.counts(before, new.data, model.spec.key)).to_pylist()
+        built = Built(
+            rest.data.union(new.data),
+            (rest, new),
+            rest.rows + new.rows,
+            ChangedRows(before.union(new.data), by, new.data),
+        )
+        change = replace(change, keys=self.state.count(keys), **changes.counted(counts))
+        return StagedModel(change, {model.table: built}, warnings=warnings)
+
+    def _quarantined(self, model: Model, inputs: dict[str, ir.Table]) -> Quarantined:
+        secret = self.pipeline.source_of(model).secret
+        return self.engine.quarantine(model, outcomes(model, model(**inputs), secret))
+
+    def _rejected(self, staged: Staged, onto: int | None = None) -> Built:
+        before = 0
+        if onto is not None:
+            self.state.refuse_damaged(staged.table, onto)
+            before = self.state.rows(staged.table)
+        return Built(staged.data, (staged,), before + staged.rows, None, onto)
+
+    def _audited(
+        self, model: Model, rows: ir.Table, inputs: Mapping[str, ir.Table]
+    ) -> tuple[Warned, ...]:
+        published = self.state.published(model.table)
+        return tuple(audited(self.engine, model, rows, inputs, published))
+
+    def _lateness(self, model: Model, fresh: Staged, stored: ir.Table) -> dict[str, Any]:
+        at = model.spec.event_time
+        if at is None or not fresh.rows:
+            return {}
+        [row] = self.engine.fetch(changes.lateness(fresh.data, stored, at)).to_pylist()
+        by_us = row["late_by_us"]
+        return {"late": row["late"], "late_by_s": by_us / 1e6 if by_us else None}
+
+    def _moves(self, model: Model, staged: Staged) -> list[Move]:
+        before = self.engine.fetch(self.state.published_rows(model)).to_pylist()
+        after = self.engine.fetch(staged.data).to_pylist()
+        return changes.moves(model.table, model.spec.key, before, after)
+
+    def _is_compared(self, model: Model) -> bool:
+        """Tell whether a table that was computed anew is compared with what it was: one that
+        others are built from, and that is not declared incremental, as large ones are.
+        """
+        readers = (m for m in self.pipeline.models.values() if model.name in m.inputs)
+        return not model.incremental_by and any(readers)
+
+
+def _key_of(model: Model) -> str:
+    assert model.incremental_by
+    return model.incremental_by

@@ -1,0 +1,176 @@
+"""Places: a folder or a file on a disk or in a store, whoever reaches it.
+
+`place_of` is the only one to ask whether a location is on this machine; all else asks the place.
+"""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Self
+
+from filelock import FileLock
+
+from streampro.config import Location, Remote, is_remote
+from streampro.errors import EngineError
+from streampro.modeling.model import TableName
+
+HIDDEN = ("_", ".")
+"""How names begin that Spark passes over, so that every engine does."""
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """A file below a place: its path from there, bytes, time of the last change, and its etag where
+    a store tells one.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    etag: str | None = None
+
+
+class Place(ABC):
+    """A folder or a file; its text is what messages show and Delta readers are told."""
+
+    is_local: bool
+    """Whether it is on a disk of this machine; then `path` is its path."""
+
+    @abstractmethod
+    def __truediv__(self, name: str) -> Self:
+        """Return what has this name in the folder."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the location."""
+
+    @property
+    def uri(self) -> str:
+        """What an engine is told."""
+        return str(self)
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The path on this machine. Raises `EngineError` where there is none."""
+
+    def table(self, table: TableName) -> Self:
+        """Return the folder of a table in a warehouse."""
+        return self / table.layer / table.name
+
+    @abstractmethod
+    def files(self, patterns: Iterable[str]) -> list[FileStatus]:
+        """Return the files below the folder that match a pattern, by path, hidden ones left out."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether there is a file or folder."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the folder, where folders are made."""
+
+    @abstractmethod
+    def move(self, destination: Self) -> None:
+        """Move the file to another place of the same disk or store."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove the folder with all that it holds, if it is there."""
+
+    @abstractmethod
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the lock file at this place. Raises `TimeoutError` while somebody else does."""
+
+
+@dataclass(frozen=True)
+class Disk(Place):
+    """A place on a disk of this machine."""
+
+    location: Path
+    is_local = True
+
+    @property
+    def path(self) -> Path:
+        return self.location
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.path / name)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def files(self, patterns: Iterable[str]) -> list[FileStatus]:
+        found = {path for pattern in patterns for path in self.path.glob(pattern)}
+        return [
+            FileStatus(path.relative_to(self.path).as_posix(), stat.st_size, stat.st_mtime_ns)
+            for path in sorted(found)
+            if path.is_file() and not path.name.startswith(HIDDEN)
+            for stat in (path.stat(),)
+        ]
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def make(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def move(self, destination: Self) -> None:
+        self.path.replace(destination.path)
+
+    def remove(self) -> None:
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        with FileLock(self.path, timeout=0):
+            yield
+
+
+@dataclass(frozen=True)
+class Store(Place):
+    """A place that only an engine reaches, but for Delta tables, which every Delta reader does."""
+
+    url: Remote
+    is_local = False
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.url / name)
+
+    def __str__(self) -> str:
+        return str(self.url)
+
+    @property
+    def path(self) -> NoReturn:
+        raise EngineError(f"{self} is not on this machine.")
+
+    def files(self, patterns: Iterable[str]) -> NoReturn:
+        raise self._out_of_reach()
+
+    def exists(self) -> NoReturn:
+        raise self._out_of_reach()
+
+    def make(self) -> None:
+        """Stores know no folders."""
+
+    def move(self, destination: Self) -> NoReturn:
+        raise self._out_of_reach()
+
+    def remove(self) -> NoReturn:
+        raise self._out_of_reach()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold nothing: that one run writes at a time is the scheduler's duty."""
+        return nullcontext()
+
+    def _out_of_reach(self) -> EngineError:
+        return EngineError(f"the files of {self} are reached by the engine of the run only.")
+
+
+def place_of(location: Location) -> Place:
+    """Return the place of a location: a disk of this machine or a store."""
+    return Store(Remote(location)) if is_remote(location) else Disk(Path(location))

@@ -1,0 +1,1 @@
+"""What was published: the ledger of runs, the tables of one run, what moved, what is kept."""
