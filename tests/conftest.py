@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 Scheme = Literal["light", "dark"]
+
+settings.register_profile("default", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark-conf"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

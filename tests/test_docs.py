@@ -12,13 +12,16 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 from markdown_it import MarkdownIt
+from warm_streampro import COMMAND
 
 from streampro.cli import cli
 from streampro.testing import engines_of
@@ -94,6 +97,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `streampro` that waits for no import, and for Spark but once."""
+    folder = tmp_path_factory.mktemp("commands")
+    command = folder / "streampro"
+    command.write_text(COMMAND.format(python=sys.executable, folder=folder))
+    command.chmod(0o755)
+    with ExitStack() as servers:
+        yield folder
+        for server in STARTED.pop(folder, {}).values():
+            servers.callback(server.wait)
+            server.terminate()
+
+
+STARTED: dict[Path, dict[str, subprocess.Popen[bytes]]] = {}
+
+
+def start(folder: Path, kind: str) -> None:
+    """Start what answers a command of `commands`, unless it is there."""
+    servers = STARTED.setdefault(folder, {})
+    if kind not in servers:
+        script = Path(__file__).with_name("warm_streampro.py")
+        arguments = [sys.executable, script, folder / kind, kind]
+        servers[kind] = subprocess.Popen(arguments, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    while not (folder / kind).exists():
+        assert servers[kind].poll() is None
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with what stands in a clone."""
@@ -105,8 +137,10 @@ def desk(tmp_path: Path) -> Path:
     return folder
 
 
-def test_page_tells_what_happens(page: Path, desk: Path) -> None:
+def test_page_tells_what_happens(page: Path, desk: Path, commands: Path) -> None:
     printed = None
+    for kind in ("fork", "stay") if needs_spark(page) else ("fork",):
+        start(commands, kind)
     for block in blocks_of(page):
         if block.mark:
             printed = None
@@ -119,10 +153,10 @@ def test_page_tells_what_happens(page: Path, desk: Path) -> None:
             compare(block, printed)
             printed = None
         else:
-            printed = execute(block, desk)
+            printed = execute(block, desk, commands)
 
 
-def execute(block: Block, desk: Path) -> str:
+def execute(block: Block, desk: Path, commands: Path) -> str:
     """Run a block where the one before it ended; return what a reader sees."""
     assert block.language in {"sh", "python"}, f"{block}: what is {block.language!r}?"
     script = EXITS.sub(r"if \1; then exit 99; else test $? = \2; fi", block.text)
@@ -131,7 +165,7 @@ def execute(block: Block, desk: Path) -> str:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     own |= {
         "COLUMNS": "110",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}",
+        "PATH": os.pathsep.join([str(commands), str(Path(sys.executable).parent), own["PATH"]]),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "STATE": str(desk.parent / "state"),

@@ -1,0 +1,106 @@
+"""The command `streampro` of a process that has imported it already, for tests that call it often.
+
+`warm_streampro.py SOCKET fork` answers each call in a fork of its own, as a new process would.
+`warm_streampro.py SOCKET stay` answers all calls itself, in one Spark session. `COMMAND` is the
+`streampro` that a test puts first on the PATH; it hands its arguments, environment and outputs on.
+"""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+COMMAND = """#!{python} -SE
+import json, os, socket, sys
+
+words = {{*sys.argv[1:], os.environ.get("STREAMPRO_TARGET")}}
+kind = "stay" if words & {{"spark-local", "prove"}} else "fork"
+call = {{"argv": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect(f"{folder}/{{kind}}")
+    socket.send_fds(server, [b"."], [1, 2])
+    server.sendall(json.dumps(call).encode())
+    server.shutdown(socket.SHUT_WR)
+    sys.exit(int(server.recv(9)))
+"""
+
+
+def serve(path: Path, *, forks: bool) -> None:
+    """Answer calls until the process that started this one goes away."""
+
+    import streampro.cli
+    import streampro.execution.runner  # noqa: F401  (what most commands import)
+
+    if not forks:
+        from streampro.config import SparkSettings
+        from streampro.engines.spark.session import Session
+
+        session = Session(SparkSettings(master="local[2]"))
+        assert session.is_ours
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        while True:
+            client, _ = server.accept()
+            with client:
+                client.sendall(str(answered(client, forks=forks)).encode())
+
+
+def answered(client: socket.socket, *, forks: bool) -> int:
+    """Do what a client asks for, and return the exit code."""
+    _, outputs, _, _ = socket.recv_fds(client, 1, 2)
+    text = b"".join(iter(lambda: client.recv(65536), b""))
+    try:
+        if not forks:
+            return called(json.loads(text), outputs)
+        if child := os.fork():
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(called(json.loads(text), outputs))
+    finally:
+        for output in outputs:
+            os.close(output)
+
+
+def called(call: dict[str, Any], outputs: list[int]) -> int:
+    """Run the command line as a new process would see it; afterwards all is as it was."""
+    from streampro.cli import main
+
+    known, path, environment = {*sys.modules}, [*sys.path], dict(os.environ)
+    own = [os.dup(number) for number in (1, 2)]
+    try:
+        replace_outputs(outputs)
+        os.chdir(call["folder"])
+        os.environ.clear()
+        os.environ.update(call["environment"])
+        sys.argv = ["streampro", *call["argv"]]
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    finally:
+        replace_outputs(own)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+        for name in {*sys.modules} - known:
+            if is_of(sys.modules[name], call["folder"]):
+                del sys.modules[name]
+
+
+def replace_outputs(outputs: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for number, output in zip((1, 2), outputs, strict=True):
+        os.dup2(output, number)
+
+
+def is_of(module: ModuleType, folder: str) -> bool:
+    """Whether a module was imported from a folder."""
+    return str(getattr(module, "__file__", None) or "").startswith(folder)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), forks=sys.argv[2] == "fork")
