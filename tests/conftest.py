@@ -12,6 +12,8 @@ from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 Scheme = Literal["light", "dark"]
+HEAVY = {"browser", "running", "desk"}
+"""Fixtures that start a browser, a cluster, or the commands of a page of the documentation."""
 
 settings.register_profile("default", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
@@ -19,13 +21,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark-conf"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a process run all tests of a folder that need Spark, so that they share a session, and
-    each file's other tests, as they share what is costly to make. A test may say its own group.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a process run all tests of a folder that need Spark, and each file's other tests, as they
+    share what is costly to make. A test may say its own group. What is marked `thorough` is for
+    that profile, unless `-m` asks for it.
     """
+    if settings.default is not settings.get_profile("thorough") and not config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         needs_spark = "spark" in {*getattr(item, "fixturenames", ()), parameters.get("engine")}
+        if needs_spark or HEAVY & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("slow")
         place = item.path.parent if needs_spark else item.path
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))

@@ -26,6 +26,8 @@ from streampro.formats.files import find
 from streampro.modeling.source import Source
 from streampro.warehouse import ledger
 
+pytestmark = pytest.mark.slow
+
 ODD = "a+b%20 c%[1]{x,y}#? ñ日'"
 REVENUE = [("a", "Oslo", 2, 15), ("b", "Rome", 1, 7)]
 CALLERS_OWN = {

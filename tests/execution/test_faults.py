@@ -18,6 +18,8 @@ from streampro.errors import EngineError
 from streampro.execution.runner import run
 from streampro.warehouse import ledger, snapshot
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 NEW = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n{"shop": "d"}\n'
@@ -29,6 +31,8 @@ STEPS = [
     ("after publish", 2),
     ("before ledger", 1),
 ]
+THOROUGH = pytest.mark.thorough
+"""A Java of its own for a step that is the same code on both engines."""
 STEPS_ON_SPARK = [("after move", 2), ("before ledger", 1)]
 AS_ROOT = ("unshare", "--map-root-user", "--mount")
 """In a name space of its own, so that what is mounted there is gone with the process."""
@@ -108,7 +112,11 @@ def killed(target: Target, point: str, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "point", "number"),
-    [("duckdb", *step) for step in STEPS] + [("spark", *step) for step in STEPS_ON_SPARK],
+    [
+        *(("duckdb", *step) for step in STEPS),
+        ("spark", *STEPS_ON_SPARK[0]),
+        pytest.param("spark", *STEPS_ON_SPARK[1], marks=THOROUGH),
+    ],
 )
 def test_incremental_run_that_is_killed_was_never_there(
     engine: Literal["duckdb", "spark"],

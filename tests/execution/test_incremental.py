@@ -660,7 +660,7 @@ def test_any_order_of_files_and_faults_gives_the_rows_of_a_full_run(
     run_state_machine_as_test(
         lambda: AnyOrder(engine, tmp_path),
         settings=settings(
-            max_examples=2 if is_slow else 4,
+            max_examples=max(1, settings().max_examples // (25 if is_slow else 8)),
             stateful_step_count=5 if is_slow else 8,
             deadline=None,
             suppress_health_check=[*HealthCheck],

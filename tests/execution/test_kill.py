@@ -17,6 +17,8 @@ from streampro.errors import ConfigError
 from streampro.execution.runner import run
 from streampro.warehouse import ledger, snapshot
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 MORE = SALES + '{"shop": "b", "day": "2024-05-09", "amount": "100"}\n{"shop": "z"}\n'

@@ -17,6 +17,8 @@ from filelock import FileLock
 
 import streampro
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "orchestration"
 

@@ -79,7 +79,7 @@ def test_exact_lines_are_those_of_a_naive_split(folder: Path, data: bytes) -> No
     assert list(exact_lines(written(folder, data))) == naive_lines(data)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=settings().max_examples * 3)
 @given(contents)
 @example(b"")
 @example(b"\n \n\r\n")

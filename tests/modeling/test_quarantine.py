@@ -7,7 +7,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from streampro.errors import BooksError
 from streampro.modeling.contract import Contract, column
@@ -174,7 +174,6 @@ some_lines = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(some_lines)
 def test_every_line_is_accepted_a_duplicate_or_rejected(lines: list[tuple[Any, ...]]) -> None:
     found = split(*lines)

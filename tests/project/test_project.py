@@ -15,6 +15,8 @@ from streampro.cli import cli
 from streampro.errors import ConfigError
 from streampro.project import create, requirement_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

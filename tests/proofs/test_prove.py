@@ -199,7 +199,6 @@ def digest_of(table: list[dict[str, Any]]) -> str:
 
 
 @settings(
-    max_examples=40,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

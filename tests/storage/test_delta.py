@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
@@ -265,7 +265,6 @@ things = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.lists(things, min_size=1, max_size=4))
 def test_statistics_hide_no_row(shared_engine: DuckDBEngine, rows: list[Row]) -> None:
     built = replace(THINGS, table=TableName("layer", f"things_{uuid4().hex}"))

@@ -10,6 +10,8 @@ from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION, Q3Dropoff, q3_
 from streampro.viewing.stats import excesses, remainders
 from streampro.viewing.synthetic import generate
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 250
 BAD = ("OS 0", "4.0")
 

@@ -24,9 +24,12 @@ USERS = "user_id,signup_date,subscription_tier,age_group,gender\nu1,2025-03-01,f
 VIDEOS = "video_id,title,genre,duration_seconds\nv1,A film,Drama,90\nv2,,News,x\n,,,\n"
 
 small = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=settings().max_examples // 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
-few = settings(small, max_examples=3)
+few = settings(small, max_examples=max(2, settings().max_examples // 15))
 
 
 def law(**drawn):
