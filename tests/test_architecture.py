@@ -30,9 +30,9 @@ LINES = 400
 
 FOLDERS = (
     ("errors", "config", "portable", "notebook", "pages"),
-    ("expressions",),
+    ("expressions", "formats"),
     ("modeling",),
-    ("formats", "storage"),
+    ("storage",),
     ("engines",),
     ("warehouse",),
     ("execution",),

@@ -7,6 +7,7 @@ from streampro.engines.protocol import Engine, Raw
 from streampro.errors import ConfigError, SourceError
 from streampro.execution.progress import Watcher
 from streampro.formats.files import InputFile
+from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.changes import Mode
@@ -63,7 +64,8 @@ class Inputs:
             source = self.pipeline.sources[name]
             with self.watcher.step(f"count {name}", lambda: None):
                 raw = self.engine.read_raw(source, self.folder, wanted)
-            if source.format == "json_lines" and not raw.lines and wanted == files.found:
+            is_empty = not raw.lines and wanted == files.found
+            if is_empty and not format_of(source).may_be_empty:
                 paths = ", ".join(file.path for file in wanted)
                 raise SourceError(
                     f"{self.folder}: the files of source {name!r} hold no line: {paths}. "

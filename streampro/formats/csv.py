@@ -1,31 +1,68 @@
 """CSV records by RFC 4180: the same code reads them on every engine."""
 
 import csv
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from io import TextIOWrapper
-from typing import BinaryIO, TextIO
+from io import StringIO, TextIOWrapper
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from streampro.errors import SourceError, did_you_mean
+from streampro.formats.format import LONGEST_LINE, Format, LocalText
 
-LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
+if TYPE_CHECKING:
+    from streampro.modeling.source import Source
+
 _BLANK = " \t\r\n"
 _MASK = "***"
 _LONE_CR = "\ud800"
 """Stands for a CR within a record; no decoded text holds this lone surrogate."""
 
 
-def overlong(line: str) -> SourceError:
-    """Return the error for a line beyond `LONGEST_LINE`; `line` says which."""
-    return SourceError(
-        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it; "
-        "nothing was published."
-    )
+class Csv(Format):
+    """CSV with a header row; a record may go over several lines."""
+
+    name = "csv"
+    may_be_empty = True  # the header alone is a table
+    grows = True
+
+    def secret_fields(self, source: "Source") -> tuple[str, ...]:
+        """See `Format.secret_fields`: columns have the names that the header gives them."""
+        return tuple(name for name in source.fields if name in source.secret)
+
+    def local_text(
+        self, source: "Source", raw: Path, paths: Sequence[Path], scratch: Path
+    ) -> LocalText:
+        """See `Format.local_text`: all records are rewritten, as they are split."""
+        from streampro.formats.rewrite import rewrite
+
+        records = (record for path in paths for record in _records_of(source, path, raw))
+        return rewrite(scratch, [*source.fields, "raw_line", "source_file"], records)
+
+    def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:
+        """See `Format.numbered`."""
+        with decoded(path.open("rb")) as lines:
+            for number, (text,), _ in numbered_records(lines, (), str(path), source.secret):
+                yield number, text
+
+    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+        """See `Format.deal`: the header and a growing share of the records; the last is a copy."""
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        records = list(csv.reader(StringIO(text, newline="")))
+        for number, place in enumerate(places[:-1], 1):
+            share = max(1, int(len(records) * (number / len(places))))
+            with place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                csv.writer(file).writerows(records[:share])
+        shutil.copy2(path, places[-1])
+
+
+CSV = Csv()
 
 
 def decoded(file: BinaryIO) -> TextIO:
-    """Return the lines of a file for `read_records`, bytes that are not UTF-8 still to be told."""
+    """Return the lines of a file for `read_records`, bytes that are not UTF-8 still escaped."""
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
 
 
@@ -61,6 +98,19 @@ def numbered_records(
             f"{place}, line {records.reader.line_num} cannot be read as CSV (RFC 4180): {error}. "
             "Nothing was published."
         ) from error
+
+
+def _records_of(source: "Source", path: Path, raw: Path) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield a row per record of a file, the source's fields, the raw line and the file; and
+    whether bytes of it were not UTF-8.
+    """
+    name = path.relative_to(raw).as_posix()
+    try:
+        with decoded(path.open("rb")) as lines:
+            for row, invalid in read_records(lines, [*source.fields], str(path), source.secret):
+                yield (*row, name), invalid
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
 
 
 class _Numbered:

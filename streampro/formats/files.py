@@ -1,11 +1,13 @@
 """The raw files of a source, as a run finds them."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streampro.errors import SourceError
-from streampro.modeling.source import Source
-from streampro.storage.place import Place
+
+if TYPE_CHECKING:
+    from streampro.modeling.source import Source
+    from streampro.storage.place import Place
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class InputFile:
         return (self.size, self.modified_ns) == (found.size, found.modified_ns)
 
 
-def find(source: Source, raw: Place) -> tuple[InputFile, ...]:
+def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     """Return the files of a source as they are now, in a fixed order, hidden ones left out.
 
     Raises `SourceError` if there are none.
@@ -50,8 +52,3 @@ def find(source: Source, raw: Place) -> tuple[InputFile, ...]:
     return tuple(
         InputFile(source.name, file.path, file.size, file.modified_ns, file.etag) for file in files
     )
-
-
-def relative(path: Path, raw: Path) -> str:
-    """Return the path of a file below the raw folder."""
-    return path.relative_to(raw).as_posix()

@@ -2,8 +2,14 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
+
+from streampro.formats.format import RAW_COLUMNS, Format, LocalText
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -21,6 +27,62 @@ _WITH_QUOTED_NUMBERS = (
     """chr(1), '"')"""
 )
 """The line with its numbers as text, exponents by a small e."""
+_GLOB_SIGNS = frozenset("*?[")
+"""An engine would take a path with one of them for a pattern, and read other files."""
+
+
+class JsonLines(Format):
+    """An object per line; a file whose name ends in .gz is packed."""
+
+    name = "json_lines"
+    own_columns = {"is_object": "boolean"}
+    may_be_empty = False
+    grows = False
+
+    def secret_fields(self, source: "Source") -> tuple[str, ...]:
+        """See `Format.secret_fields`. The case of keys does not matter, as where lines are
+        masked.
+        """
+        secret = {key.casefold() for key in source.secret}
+        paths = source.fields.items()
+        return tuple(name for name, path in paths if secret & {key.casefold() for key in path})
+
+    def local_text(
+        self, source: "Source", raw: Path, paths: Sequence[Path], scratch: Path
+    ) -> LocalText:
+        """See `Format.local_text`: the lines of the few files that are not plain are rewritten."""
+        from streampro.formats.lines import count_lines, exact_lines
+        from streampro.formats.rewrite import rewrite
+
+        with ThreadPoolExecutor() as pool:
+            counts = dict(zip(paths, pool.map(count_lines, paths), strict=True))
+        is_plain = {path: n.plain and not _GLOB_SIGNS & {*str(path)} for path, n in counts.items()}
+        plain = tuple(path for path in paths if is_plain[path])
+        odd = [path for path in paths if not is_plain[path]]
+        total = sum(count.lines for count in counts.values())
+        if not odd:
+            return LocalText(total, plain)
+        records = (
+            ((line, path.relative_to(raw).as_posix()), invalid)
+            for path in odd
+            for line, invalid in exact_lines(path)
+        )
+        return replace(rewrite(scratch, RAW_COLUMNS, records), lines=total, plain=plain)
+
+    def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:
+        """See `Format.numbered`."""
+        from streampro.formats.lines import numbered_lines
+
+        return ((number, text) for number, text, _ in numbered_lines(path))
+
+    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+        """See `Format.deal`."""
+        from streampro.formats.lines import deal_lines
+
+        deal_lines(path, places, dice)
+
+
+JSON_LINES = JsonLines()
 
 
 def json_query(source: "Source", lines: str) -> str:

@@ -1,29 +1,34 @@
-"""A census of local text files: every line counted in plain Python, before an engine reads them.
+"""Lines of local text files, counted in plain Python before an engine reads them.
 
-It is the independent side of the books, and it finds the few files that a fast line reader would
-read differently from the rules; those are rewritten by `exact_lines`.
+The count is the independent side of the books, and it finds the few files that a fast line reader
+would read differently from the rules; those are rewritten by `exact_lines`.
 """
 
 import codecs
 import gzip
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from streampro.errors import SourceError
-from streampro.formats.csv import LONGEST_LINE, overlong
+from streampro.formats.format import LONGEST_LINE, overlong
 
 LONGEST_PLAIN_LINE = 1024 * 1024
 SEPARATOR = "\x02"
-"""A byte that no plain file holds, so that a CSV reader can be told that it separates columns."""
+"""A byte that no plain file holds: what a CSV reader that reads whole lines takes for the
+separator of columns.
+"""
 
 _CHUNK = 256 * 1024
 _BLANK = b" \t\r\n"
+_REPEATED = 0.02
+"""Share of the lines that are dealt out twice."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
             if line.strip(_BLANK):
                 text = line.decode("utf-8", errors="replace")
                 yield number, text.removesuffix("\n").removesuffix("\r"), not _is_utf8(line)
+
+
+def deal_lines(path: Path, places: Sequence[Path], dice: Random) -> None:
+    """Write every line of a file to a random one of new files, some to two, the first line that is
+    not blank and all before it to the first of them.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(_open(place, "wb")) for place in places]
+        lines = stack.enter_context(_open(path, "rb"))
+        is_first = True
+        while line := lines.readline(LONGEST_LINE):
+            whole = line if line.endswith(b"\n") else line + b"\n"
+            for _ in range(2 if dice.random() < _REPEATED else 1):
+                files[0 if is_first else dice.randrange(len(files))].write(whole)
+            is_first = is_first and not line.strip()
 
 
 class _LineCounter:
@@ -150,8 +170,12 @@ def _is_utf8(line: bytes) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rb") as file:
-            yield cast(BinaryIO, file)
+        with _open(path, "rb") as file:
+            yield file
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
+
+
+def _open(path: Path, mode: str) -> BinaryIO:
+    opener = gzip.open if path.suffix == ".gz" else open
+    return cast(BinaryIO, opener(path, mode))

@@ -15,7 +15,7 @@ from streampro.engines.protocol import Raw, SqlEngine
 from streampro.errors import ConfigError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
-from streampro.formats import text
+from streampro.formats.locate import locate
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, Model, TableName
@@ -189,7 +189,7 @@ class Descent:
         wanted: dict[str, list[str]] = {}
         for row in rows:
             wanted.setdefault(row["source_file"], []).append(row[_DIGEST])
-        places = sorted(text.locate(source, self._folder, wanted))
+        places = sorted(locate(source, self._folder, wanted))
         kinds = ibis.schema({"place": "int64", "raw_line": "string"})
         numbered = [{"place": n, "raw_line": line} for n, (_, _, line) in enumerate(places)]
         loaded = self.engine.load(pa.Table.from_pylist(numbered, kinds.to_pyarrow()), kinds)

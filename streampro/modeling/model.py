@@ -9,8 +9,8 @@ import ibis
 import ibis.expr.types as ir
 from pydantic_core import core_schema
 
+from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.contract import Contract, Rejected
-from streampro.modeling.source import RAW_COLUMNS
 from streampro.modeling.spec import TableSpec, spec_of
 
 ANSWERS = "answers"

@@ -11,13 +11,13 @@ import ibis.expr.types as ir
 
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.hash import code_hash
+from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit, with_reasons
 from streampro.modeling.checks import differences, not_local, unportable
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 
-_READING_RULES = 1
 _Thing = TypeVar("_Thing", Source, Model)
 
 
@@ -127,7 +127,7 @@ class Pipeline:
         read = [self.sources.get(name, schemas[name]) for name in built.inputs]
         columns = spec_of(contract).columns
         return code_hash(
-            _READING_RULES,
+            self._reading_rules(built),
             with_reasons(contract, rows) if built.quarantine else rows,
             audit(contract, ibis.table(spec_of(contract).schema, name="rows"), {}),
             repr(spec_of(contract).schema),
@@ -136,6 +136,11 @@ class Pipeline:
             [(rule.name, rule.severity) for rule in spec_of(contract).rules],
             [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
         )
+
+    def _reading_rules(self, built: Model) -> int:
+        """Return a number that is raised with the revision of any format that a model reads."""
+        sources = (self.sources[name] for name in built.inputs if name in self.sources)
+        return 1 + sum(each.revision for each in {*map(format_of, sources)})
 
     def _ancestors(self, name: str) -> set[str]:
         direct = {item for item in self.models[name].inputs if item in self.models}

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import ibis
 
 from streampro.errors import PipelineError
-
-RAW_COLUMNS = ("raw_line", "source_file")
+from streampro.formats.registry import format_of, given_columns
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,13 @@ class Source:
 
     name: str
     files: tuple[str, ...]
-    format: Literal["json_lines", "csv"]
+    format: str
     fields: Mapping[str, tuple[str, ...]]
     secret: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if taken := {*self.fields} & {*RAW_COLUMNS, "is_object", "is_invalid_utf8"}:
+        format_of(self)
+        if taken := {*self.fields} & given_columns():
             raise PipelineError(
                 f"source {self.name!r} has a field {min(taken)!r}, a name that StreamPro gives."
             )
@@ -50,19 +49,9 @@ class Source:
     @property
     def schema(self) -> ibis.Schema:
         """Columns and types of the table that a transform receives."""
-        columns = dict.fromkeys((*self.fields, *RAW_COLUMNS), "string")
-        return ibis.schema(
-            columns | ({"is_object": "boolean"} if self.format == "json_lines" else {})
-        )
+        return ibis.schema(format_of(self).columns(self))
 
     @property
     def secret_fields(self) -> tuple[str, ...]:
-        """The fields that are read from a secret key or column, or from within one.
-
-        The case of JSON keys does not matter, as where they are masked.
-        """
-        if self.format == "csv":
-            return tuple(name for name in self.fields if name in self.secret)
-        secret = {key.casefold() for key in self.secret}
-        paths = self.fields.items()
-        return tuple(name for name, path in paths if secret & {key.casefold() for key in path})
+        """The fields that are read from a secret key or column, or from within one."""
+        return format_of(self).secret_fields(self)

@@ -15,27 +15,18 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
+from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
 from streampro.engines.staging import Staging
 from streampro.errors import ConfigError, EngineError
-from streampro.formats import text
 from streampro.formats.files import InputFile
-from streampro.formats.json_lines import json_query, quoted
-from streampro.formats.lines import SEPARATOR
+from streampro.formats.json_lines import quoted
+from streampro.formats.registry import reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
 from streampro.storage import delta, statistics
 from streampro.storage.place import Disk, Place, place_of
 from streampro.storage.statistics import DataFile
-
-_READ_LINES = (
-    "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
-    "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
-    "escape = '', null_padding = true, strict_mode = false) "
-    "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
-)
-"""`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
-file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
 
 
 class DuckDBEngine(Staging[Place]):
@@ -75,16 +66,12 @@ class DuckDBEngine(Staging[Place]):
     ) -> Raw:
         """See `Engine.read_raw`."""
         files = self.find(source, raw) if files is None else files
-        self.counter += 1  # a new name each time: DuckDB caches files by path
-        raw = Path(raw)
-        paths = [raw / file.path for file in files]
-        found = text.read(source, raw, paths, self.staging.path / f"{source.name}-{self.counter}")
-        query = (
-            _json_query(source, found, raw)
-            if source.format == "json_lines"
-            else f"SELECT * FROM {_parquet([found.rewritten])}"
-        )
-        return Raw(self._view(query), found.lines, found.invalid_utf8)
+        read = reader_of(source, READERS, self.name)
+        self.counter += 1
+        scratch = self.staging.path / f"{source.name}-{self.counter}"
+        folder = Path(raw)
+        reading = read(source, folder, [folder / file.path for file in files], scratch)
+        return Raw(self._view(reading.query), reading.lines, reading.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
@@ -177,7 +164,7 @@ class DuckDBEngine(Staging[Place]):
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         if files:
             columns = ", ".join(f'"{name}"' for name in schema)
-            return self._view(f"SELECT {columns} FROM {_parquet([file.path for file in files])}")
+            return self._view(f"SELECT {columns} FROM {parquet([file.path for file in files])}")
         types = self.ibis.compiler.type_mapper
         nulls = (f'NULL::{types.to_string(kind)} AS "{name}"' for name, kind in schema.items())
         return self._view(f"SELECT {', '.join(nulls)} WHERE false")
@@ -206,19 +193,6 @@ def _refuse_all_but_a_query(sql: str) -> None:
         raise ConfigError(f"the query is wrong: {error}") from error
     if len(asked) > 1 or any(each.type not in (kinds.SELECT, kinds.EXPLAIN) for each in asked):
         raise ConfigError("one query at a time, and nothing but a query: SELECT ..., FROM ...")
-
-
-def _json_query(source: Source, found: text.Text, raw: Path) -> str:
-    """Return the query that reads the text of JSON lines and parses it."""
-    parts = []
-    if found.plain:
-        lines = _READ_LINES.format(files=_list(found.plain), separator=quoted(SEPARATOR))
-        first = found.plain[0]
-        name = len(str(first)) - len(str(first.relative_to(raw))) + 1
-        parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
-    if found.rewritten:
-        parts.append(f"SELECT raw_line, source_file FROM {_parquet([found.rewritten])}")
-    return json_query(source, f"({' UNION ALL '.join(parts)})")
 
 
 def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
@@ -260,14 +234,6 @@ def _read_bound(text: str, kind: dt.DataType) -> Any:
 def _delta_extension() -> Path:
     folder = Path(duckdb_extension_delta.__file__).parent / "extensions"
     return next(folder.glob("*/delta.duckdb_extension"))
-
-
-def _parquet(paths: Sequence[object]) -> str:
-    return f"read_parquet({_list([path for path in paths if path])}, hive_partitioning = false)"
-
-
-def _list(paths: Sequence[object]) -> str:
-    return f"[{', '.join(map(quoted, paths))}]"
 
 
 @contextmanager

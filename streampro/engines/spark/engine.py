@@ -21,8 +21,8 @@ from streampro.engines.spark.session import Session
 from streampro.engines.staging import Staging
 from streampro.errors import EngineError, SourceError
 from streampro.expressions.nulls import may_be_null
-from streampro.formats.csv import read_records
 from streampro.formats.files import InputFile
+from streampro.formats.registry import reader_of
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
@@ -74,14 +74,12 @@ class SparkEngine(Staging[HadoopPlace]):
         files = self.find(source, raw) if files is None else files
         with _errors(f"source {source.name!r} cannot be read"):
             folder = self.place(raw)
-            root = folder.uri
-            places = [(folder / file.path).uri for file in files]
-            if source.format == "csv":
-                return self._read_csv(source, files, places, root)
-            lines = readers.lines(self.spark, places, root)
-            counted = readers.count(source, lines)
-            table = self._table(readers.parsed(source, lines), source.schema)
-            return Raw(table, counted.lines, counted.invalid_utf8)
+            read = reader_of(source, readers.READERS, self.name)
+            uris = [(folder / file.path).uri for file in files]
+            scratch = self._folder(TableName("raw", source.name)).uri
+            reading = read(self.spark, source, readers.RawFiles(files, uris, folder.uri, scratch))
+            table = self._table(reading.rows, source.schema)
+            return Raw(table, reading.lines, reading.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
@@ -138,22 +136,6 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _read_csv(
-        self, source: Source, files: Sequence[InputFile], places: list[str], root: str
-    ) -> Raw:
-        """Parse once into the staging folder, for the records are both counted and read."""
-        for file in files:
-            if not file.size:  # Spark passes over it
-                next(read_records((), [*source.fields], file.path, source.secret), None)
-        folder = self._folder(TableName("raw", source.name)).uri
-        readers.read_records(self.spark, source, places, root).write.parquet(folder)
-        rows = self.spark.read.parquet(escaped(folder))
-        [found] = rows.selectExpr(
-            "count(*) AS lines", "count_if(is_invalid_utf8) AS invalid"
-        ).collect()
-        table = self._table(rows.drop("is_invalid_utf8"), source.schema)
-        return Raw(table, found.lines, found.invalid)
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)

@@ -1,75 +1,105 @@
-"""Raw text on any file system that Spark reads, made strings by the reading rules."""
+"""Raw files on any file system that Spark reads, made strings, a reader per format."""
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streampro.engines.spark import workers
 from streampro.engines.spark.files import escaped
 from streampro.formats import json_lines
-from streampro.formats.csv import LONGEST_LINE, overlong
+from streampro.formats.csv import read_records
+from streampro.formats.files import InputFile
+from streampro.formats.format import LONGEST_LINE, overlong
 from streampro.modeling.source import Source
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What one pass over the lines of a source says of them."""
-
-    lines: int
-    invalid_utf8: int
-
-
-def lines(spark: Any, files: Sequence[str], root: str) -> Any:
-    """Return `value`, `raw_line` and `source_file` per line of text files that is not blank.
-
-    `root` is the folder below which files are named, with its file system.
+class RawFiles:
+    """The files of a source with the URI of each, the folder below which they are named, with its
+    file system, and a folder of their own in which a reader may write.
     """
-    text = spark.read.text([escaped(path) for path in files], lineSep="\n")
-    kept = text.where(r"value >= '!' OR trim(BOTH ' \t\r\n' FROM value) <> ''")
-    valid = kept.selectExpr(
-        "value", "make_valid_utf8(value) AS line", f"{_below(root)} AS source_file"
-    )
-    without_cr = r"if(endswith(line, '\r'), left(line, length(line) - 1), line)"
-    return valid.selectExpr("value", f"{without_cr} AS raw_line", "source_file")
+
+    files: Sequence[InputFile]
+    uris: Sequence[str]
+    root: str
+    scratch: str
 
 
-def count(source: Source, table: Any) -> Counted:
-    """Count lines in a pass of their own. Raises `SourceError` for a line over the limit."""
-    [found] = table.selectExpr(
+@dataclass(frozen=True)
+class Reading:
+    """A data frame with the columns of a source, and its records as a job has counted them."""
+
+    rows: Any
+    lines: int
+    invalid_utf8: int = 0
+
+
+Reader = Callable[[Any, Source, RawFiles], Reading]
+"""Takes a Spark session, a source and its files."""
+
+
+def read_json_lines(spark: Any, source: Source, raw: RawFiles) -> Reading:
+    """Count lines in a pass of their own, and let workers parse them in another.
+
+    Raises `SourceError` for a line over the limit.
+    """
+    lines = _lines(spark, raw)
+    [count] = lines.selectExpr(
         "count(*) AS lines",
         "count_if(NOT is_valid_utf8(value)) AS invalid",
         "max(octet_length(value)) AS longest",
         "max_by(source_file, octet_length(value)) AS file",
     ).collect()
-    if (found.longest or 0) > LONGEST_LINE:
-        raise overlong(f"{found.file}: a line of source {source.name!r}")
-    return Counted(found.lines, found.invalid)
-
-
-def parsed(source: Source, table: Any) -> Any:
-    """Return lines parsed into text: a string per field, `raw_line`, `source_file`, `is_object`.
-
-    Workers run the query that reads JSON on DuckDB.
-    """
-    query = json_lines.json_query(source, json_lines.LINES)
+    if (count.longest or 0) > LONGEST_LINE:
+        raise overlong(f"{count.file}: a line of source {source.name!r}")
+    query = json_lines.json_query(source, json_lines.LINES)  # the query that DuckDB runs
     read = functools.partial(workers.read_json_lines, query=query)
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in source.schema.items())
-    return table.select("raw_line", "source_file").mapInArrow(read, schema)
+    rows = lines.select("raw_line", "source_file").mapInArrow(read, _columns(source))
+    return Reading(rows, count.lines, count.invalid)
 
 
-def read_records(spark: Any, source: Source, files: Sequence[str], root: str) -> Any:
-    """Return CSV records: a string per field, `raw_line`, `source_file`, and `is_invalid_utf8`.
+def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
+    """Split files into records once, into the scratch folder, for they are both counted and read.
 
     Workers run the code that reads CSV on DuckDB; each file is read whole, by one of them.
     """
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in source.schema.items())
-    found = spark.read.format("binaryFile").load([escaped(path) for path in files])
-    named = found.selectExpr(f"{_below(root)} AS source_file", "content")
-    fields = [*source.fields]
-    read = functools.partial(workers.read_csv, columns=fields, secret=source.secret)
-    return named.mapInArrow(read, f"{schema}, is_invalid_utf8 boolean")
+    for file in raw.files:
+        if not file.size:  # Spark passes over it
+            next(read_records((), [*source.fields], file.path, source.secret), None)
+    whole = spark.read.format("binaryFile").load([escaped(uri) for uri in raw.uris])
+    named = whole.selectExpr(f"{_below(raw.root)} AS source_file", "content")
+    read = functools.partial(workers.read_csv, columns=[*source.fields], secret=source.secret)
+    records = named.mapInArrow(read, f"{_columns(source)}, is_invalid_utf8 boolean")
+    records.write.parquet(raw.scratch)
+    rows = spark.read.parquet(escaped(raw.scratch))
+    [count] = rows.selectExpr("count(*) AS lines", "count_if(is_invalid_utf8) AS invalid").collect()
+    return Reading(rows.drop("is_invalid_utf8"), count.lines, count.invalid)
+
+
+READERS: Mapping[str, Reader] = {"json_lines": read_json_lines, "csv": read_csv}
+"""How each format is read here."""
+
+
+def literal(value: str) -> str:
+    """Return the SQL of a text."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _lines(spark: Any, raw: RawFiles) -> Any:
+    """Return `value`, `raw_line` and `source_file` per line of text files that is not blank."""
+    text = spark.read.text([escaped(uri) for uri in raw.uris], lineSep="\n")
+    kept = text.where(r"value >= '!' OR trim(BOTH ' \t\r\n' FROM value) <> ''")
+    valid = kept.selectExpr(
+        "value", "make_valid_utf8(value) AS line", f"{_below(raw.root)} AS source_file"
+    )
+    without_cr = r"if(endswith(line, '\r'), left(line, length(line) - 1), line)"
+    return valid.selectExpr("value", f"{without_cr} AS raw_line", "source_file")
+
+
+def _columns(source: Source) -> str:
+    return ", ".join(f"`{name}` {kind}" for name, kind in source.schema.items())
 
 
 def _below(root: str) -> str:
@@ -81,8 +111,3 @@ def _below(root: str) -> str:
     start = system.end() if system else 0
     folder = f"{root[start:].rstrip('/')}/"
     return f"substr({path}, locate({literal(folder)}, {path}, {start + 1}) + {len(folder)})"
-
-
-def literal(value: str) -> str:
-    """Return the SQL of a text."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,7 +1,6 @@
-"""Text files become strings by the reading rules."""
+"""CSV files become strings by the reading rules."""
 
 import csv
-import gzip
 import io
 from pathlib import Path
 
@@ -10,14 +9,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from streampro.errors import SourceError
-from streampro.formats import text
+from streampro.formats.csv import CSV
 from streampro.formats.files import find
-from streampro.formats.text import Text
+from streampro.formats.format import LocalText
 from streampro.modeling.source import Source
 from streampro.storage.place import Disk
 
 USERS = Source("users", ("users*.csv",), "csv", {"id": ("id",), "name": ("name",)})
-EVENTS = Source("events", ("*.jsonl", "more/*.jsonl"), "json_lines", {"a": ("a",)})
 
 
 def paths(source: Source, raw: Path) -> list[Path]:
@@ -29,14 +27,14 @@ def read_csv(folder: Path, data: bytes) -> list[tuple[str | None, ...]]:
     return [row[:3] for row in rows(read(folder, data))]
 
 
-def read(folder: Path, data: bytes) -> Text:
+def read(folder: Path, data: bytes) -> LocalText:
     raw = folder / "raw"
     raw.mkdir(exist_ok=True)
     (raw / "users.csv").write_bytes(data)
-    return text.read(USERS, raw, paths(USERS, raw), folder / "scratch" / "users")
+    return CSV.local_text(USERS, raw, paths(USERS, raw), folder / "scratch" / "users")
 
 
-def rows(found: Text) -> list[tuple[str | None, ...]]:
+def rows(found: LocalText) -> list[tuple[str | None, ...]]:
     assert found.rewritten is not None
     return [tuple(row.values()) for row in pq.read_table(found.rewritten).to_pylist()]
 
@@ -119,7 +117,7 @@ def test_every_file_is_read_in_order(tmp_path: Path) -> None:
     raw.mkdir()
     (raw / "users_b.csv").write_bytes(b"name,id\nb,2\n")
     (raw / "users_a.csv").write_bytes(b"id,name\n1,a\n")
-    found = text.read(USERS, raw, paths(USERS, raw), tmp_path / "scratch" / "users")
+    found = CSV.local_text(USERS, raw, paths(USERS, raw), tmp_path / "scratch" / "users")
     assert rows(found) == [("1", "a", "1,a", "users_a.csv"), ("2", "b", "b,2", "users_b.csv")]
 
 
@@ -128,7 +126,7 @@ values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 records = st.lists(st.tuples(values, values), max_size=6)
 
 
-@settings(deadline=None)
+@settings()
 @given(records, st.sampled_from(["\n", "\r\n"]))
 def test_what_a_writer_wrote_is_read(
     tmp_path_factory: pytest.TempPathFactory, written: list[tuple[str, str]], end: str
@@ -141,82 +139,3 @@ def test_what_a_writer_wrote_is_read(
     assert [next(csv.reader([str(row[2])])) for row in rows(found) if "\n" not in str(row[2])] == [
         list(record) for record in written if "\n" not in "".join(record)
     ]
-
-
-def test_plain_json_files_are_left_as_they_are(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    (raw / "more").mkdir(parents=True)
-    (raw / "a.jsonl").write_bytes(b"{}\n\n{}\n")
-    (raw / "more" / "b.jsonl").write_bytes(b"\xef\xbb\xbf{}\n\xff\n")
-    found = text.read(EVENTS, raw, paths(EVENTS, raw), tmp_path / "scratch" / "events")
-    assert found.plain == (raw / "a.jsonl",)
-    assert rows(found) == [("{}", "more/b.jsonl"), ("\ufffd", "more/b.jsonl")]
-    assert (found.lines, found.invalid_utf8) == (4, 1)
-
-
-def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "b.jsonl").write_bytes(b"{}")
-    (tmp_path / "a.jsonl").write_bytes(b"{}\n\n{}\n")
-    first, second = find(EVENTS, Disk(tmp_path))
-    assert (first.source, first.path, first.size) == ("events", "a.jsonl", 7)
-    assert first.modified_ns == (tmp_path / "a.jsonl").stat().st_mtime_ns
-    assert second.path == "more/b.jsonl"
-
-
-def test_file_that_two_patterns_match_is_read_once(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
-    source = Source("events", ("*.jsonl", "a*"), "json_lines", {})
-    assert paths(source, tmp_path) == [tmp_path / "a.jsonl"]
-
-
-def test_missing_files_are_told(tmp_path: Path) -> None:
-    (tmp_path / "dir.jsonl").mkdir()
-    with pytest.raises(SourceError) as caught:
-        find(EVENTS, Disk(tmp_path))
-    assert str(caught.value) == (
-        f"{tmp_path} has no file *.jsonl or more/*.jsonl for source 'events'."
-    )
-
-
-def test_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="does not exist or is not a folder"):
-        find(EVENTS, Disk(tmp_path / "nowhere"))
-
-
-@pytest.mark.parametrize(
-    ("source", "name", "data", "expected"),
-    [
-        (
-            EVENTS,
-            "a.jsonl.gz",
-            gzip.compress(b'\xef\xbb\xbf\r\n\r\n{"a": "\xff"}\r\n \n{"a": 1}\n{"a": 1}', mtime=0),
-            {'{"a": "\ufffd"}': 3, '{"a": 1}': 5},
-        ),
-        (EVENTS, "a.jsonl", b'{"a": "1\r2"}\n{"a": 2}', {'{"a": "1\r2"}': 1, '{"a": 2}': 2}),
-        (
-            USERS,
-            "users.csv",
-            b'\n"id","name"\r\n\xff,"two\r\nlines"\r\n\r\nz,"""Q"""\r\ny,"a\n\nb",x\r\n"w",v',
-            {'\ufffd,"two\r\nlines"': 3, 'z,"""Q"""': 6, 'y,"a\n\nb"': 7, "w,v": 10},
-        ),
-        (
-            Source("users", ("users.csv",), "csv", {"id": ("id",)}, secret=("name",)),
-            "users.csv",
-            b"name,id\n\n'a',1\n",
-            {"***,1": 3},
-        ),
-    ],
-)
-def test_line_is_located_as_an_editor_counts(
-    source: Source, name: str, data: bytes, expected: dict[str, int], tmp_path: Path
-) -> None:
-    (tmp_path / name).write_bytes(data)
-    wanted = {name: [text.digest(each) for each in expected]}
-    found = list(text.locate(source, tmp_path, wanted))
-    assert found == [(name, number, each) for each, number in expected.items()]
-
-
-def test_line_that_is_not_there_is_not_located(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
-    assert list(text.locate(EVENTS, tmp_path, {"a.jsonl": [text.digest("x")]})) == []

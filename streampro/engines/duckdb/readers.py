@@ -1,0 +1,72 @@
+"""Raw files on a local disk as queries of DuckDB, a reader per format."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streampro.formats.format import LocalText
+from streampro.formats.json_lines import json_query, quoted
+from streampro.formats.lines import SEPARATOR
+from streampro.formats.registry import format_of
+from streampro.modeling.source import Source
+
+_READ_LINES = (
+    "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
+    "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
+    "escape = '', null_padding = true, strict_mode = false) "
+    "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
+)
+"""`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
+file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A query with the columns of a source, and its records as they were counted before."""
+
+    query: str
+    lines: int
+    invalid_utf8: int = 0
+
+
+Reader = Callable[[Source, Path, Sequence[Path], Path], Reading]
+"""Takes a source, the raw folder, files in it, and a place where a file of its own may lie: a new
+one each time, for DuckDB caches files by path."""
+
+
+def read_json_lines(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Read plain files by DuckDB's fastest reader of lines, and parse what all of them hold."""
+    text = format_of(source).local_text(source, raw, paths, scratch)
+    parts = []
+    if text.plain:
+        lines = _READ_LINES.format(files=listed(text.plain), separator=quoted(SEPARATOR))
+        first = text.plain[0]
+        name = len(str(first)) - len(str(first.relative_to(raw))) + 1
+        parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
+    if text.rewritten:
+        parts.append(f"SELECT raw_line, source_file FROM {parquet([text.rewritten])}")
+    return _reading(json_query(source, f"({' UNION ALL '.join(parts)})"), text)
+
+
+def read_rewritten(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Read a format whose records Python has split into columns."""
+    text = format_of(source).local_text(source, raw, paths, scratch)
+    return _reading(f"SELECT * FROM {parquet([text.rewritten])}", text)
+
+
+READERS: Mapping[str, Reader] = {"json_lines": read_json_lines, "csv": read_rewritten}
+"""How each format is read here."""
+
+
+def parquet(paths: Sequence[object]) -> str:
+    """Return the SQL of the rows of parquet files; None among them is left out."""
+    return f"read_parquet({listed([path for path in paths if path])}, hive_partitioning = false)"
+
+
+def listed(paths: Sequence[object]) -> str:
+    """Return the SQL of a list of paths."""
+    return f"[{', '.join(map(quoted, paths))}]"
+
+
+def _reading(query: str, text: LocalText) -> Reading:
+    return Reading(query, text.lines, text.invalid_utf8)

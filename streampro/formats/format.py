@@ -1,0 +1,101 @@
+"""What is known of a raw format, whatever the engine that reads it.
+
+A new format is a module beside this one with a `Format` of its own, its entry in
+`registry.FORMATS`, and a reader per engine: an entry in `READERS` of
+`engines/<engine>/readers.py`. Nothing else asks which format a source has.
+
+Spark's Python workers import these modules, and have neither ibis nor pydantic: at import time
+they need the standard library only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, ClassVar
+
+from streampro.errors import SourceError
+
+if TYPE_CHECKING:
+    from streampro.modeling.source import Source
+
+RAW_COLUMNS = ("raw_line", "source_file")
+"""Every record's text, and the file it stands in, relative to the raw folder."""
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of the longest line that is read; a longer one is an error, not a rejected line."""
+
+
+@dataclass(frozen=True)
+class LocalText:
+    """Files of a source on a local disk, counted in plain Python and ready for a fast reader.
+
+    `plain` are files that such a reader reads by the rules as they are; `rewritten` is a parquet
+    file with the records of all the others: their columns as text. `lines` counts what is not
+    blank, `invalid_utf8` in how many of them bytes were replaced by U+FFFD.
+    """
+
+    lines: int
+    plain: tuple[Path, ...] = ()
+    rewritten: Path | None = None
+    invalid_utf8: int = 0
+
+
+class Format(ABC):
+    """How raw files of one kind become rows.
+
+    Attributes:
+        name: what `Source.format` says.
+        revision: raise it with every change after which a file is read as other rows. It is part
+            of the code hash of the models that read such a source, so they are then built anew.
+            `tests/formats/test_format.py` fails for a change without it.
+        own_columns: names and types of columns that it adds to fields and raw columns.
+        may_be_empty: whether files of a source without one record are an answer, not a fault.
+        grows: whether records are added to a file of its kind by writing the file anew, and not
+            by a further file.
+    """
+
+    name: ClassVar[str]
+    revision: ClassVar[int] = 0
+    own_columns: ClassVar[Mapping[str, str]] = {}
+    may_be_empty: ClassVar[bool]
+    grows: ClassVar[bool]
+
+    def columns(self, source: "Source") -> dict[str, str]:
+        """Return names and types of the table that a transform receives."""
+        return dict.fromkeys((*source.fields, *RAW_COLUMNS), "string") | dict(self.own_columns)
+
+    @abstractmethod
+    def secret_fields(self, source: "Source") -> tuple[str, ...]:
+        """Return the fields whose values are those of a secret, or stand within one."""
+
+    @abstractmethod
+    def local_text(
+        self, source: "Source", raw: Path, paths: Sequence[Path], scratch: Path
+    ) -> LocalText:
+        """Count the records of files of a source, and rewrite into `scratch` what needs it.
+
+        Raises `SourceError` for a missing or unreadable file, column or an overlong line.
+        """
+
+    @abstractmethod
+    def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:
+        """Yield of every record the number of the line on which it begins, the first is 1, and
+        its `raw_line`.
+        """
+
+    @abstractmethod
+    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+        """Deal the records of a file out to new files, whose folders are there.
+
+        If the format `grows`, each holds more than the one before and the last one everything.
+        Else each record stands in a random one of them, some in two.
+        """
+
+
+def overlong(line: str) -> SourceError:
+    """Return the error for a line beyond `LONGEST_LINE`; `line` says which."""
+    return SourceError(
+        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it; "
+        "nothing was published."
+    )

@@ -1,0 +1,41 @@
+"""Which raw formats there are."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from streampro.errors import PipelineError, did_you_mean
+from streampro.formats.csv import CSV
+from streampro.formats.format import RAW_COLUMNS, Format
+from streampro.formats.json_lines import JSON_LINES
+
+if TYPE_CHECKING:
+    from streampro.modeling.source import Source
+
+FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV)}
+_Reader = TypeVar("_Reader")
+
+
+def format_of(source: "Source") -> Format:
+    """Return the format of a source. Raises `PipelineError` for an unknown one."""
+    if source.format not in FORMATS:
+        raise PipelineError(
+            f"source {source.name!r} has the unknown format {source.format!r}. "
+            f"{did_you_mean(source.format, [*FORMATS])}Formats: {', '.join(FORMATS)}."
+        )
+    return FORMATS[source.format]
+
+
+def reader_of(source: "Source", readers: Mapping[str, _Reader], engine: str) -> _Reader:
+    """Return an engine's reader of a source. Raises `PipelineError` if it has none."""
+    if source.format not in readers:
+        raise PipelineError(
+            f"source {source.name!r}: {engine} does not read {source.format!r}. "
+            f"It reads {', '.join(readers)}."
+        )
+    return readers[source.format]
+
+
+def given_columns() -> set[str]:
+    """Return the names of columns that StreamPro gives, so that no field may have them."""
+    own = {name for each in FORMATS.values() for name in each.own_columns}
+    return {*RAW_COLUMNS, "is_invalid_utf8"} | own
