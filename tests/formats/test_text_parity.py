@@ -140,7 +140,7 @@ def read(engines: list[Engine], tmp_path: Path) -> Callable[..., list[tuple[Any,
 def _row(source: Source, row: dict[str, Any]) -> Row:
     """Return a row as told by the rules: what is no object has no fields."""
     place = (row["source_file"], row["raw_line"])
-    if source.format == "json_lines" and not row["is_object"]:
+    if not row.get("is_object", True):
         return (*place, NOT_ONE_OBJECT)
     return (*place, *(row[name] for name in source.fields))
 
