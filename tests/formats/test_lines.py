@@ -47,12 +47,12 @@ def is_utf8(text: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("census")
+    return tmp_path_factory.mktemp("lines")
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
-    target = Target(name="test", warehouse=tmp_path_factory.mktemp("census_warehouse"))
+    target = Target(name="test", warehouse=tmp_path_factory.mktemp("warehouse"))
     with DuckDBEngine(target) as started:
         yield started
 
