@@ -18,7 +18,7 @@ EVENTS = Source("events", ("*.jsonl", "more/*.jsonl"), "json_lines", {"a": ("a",
         (
             EVENTS,
             "a.jsonl.gz",
-            gzip.compress(b'\xef\xbb\xbf\r\n\r\n{"a": "\xff"}\r\n \n{"a": 1}\n{"a": 1}'),
+            gzip.compress(b'\xef\xbb\xbf\r\n\r\n{"a": "\xff"}\r\n \n{"a": 1}\n{"a": 1}', mtime=0),
             {'{"a": "\ufffd"}': 3, '{"a": 1}': 5},
         ),
         (EVENTS, "a.jsonl", b'{"a": "1\r2"}\n{"a": 2}', {'{"a": "1\r2"}': 1, '{"a": 2}': 2}),
