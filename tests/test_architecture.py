@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import streampro
+from streampro import report
 
 PACKAGE = Path(__file__).parent.parent / "streampro"
 EXAMPLES = PACKAGE.parent / "examples"
@@ -22,6 +23,12 @@ VIEWING = PACKAGE / "viewing"
 MODELS = [
     VIEWING / f"{layer}.py" for layer in ("raw", "staging", "intermediate", "mart", "answers")
 ]
+SHOWN = sorted(
+    path
+    for path in VIEWING.rglob("*.py")
+    if path not in MODELS and "synthetic" not in path.relative_to(VIEWING).parts
+)
+"""The rest of the viewing pipeline, but for its made-up data."""
 ENGINES = {"duckdb", "duckdb_extension_delta", "pyspark", "delta", "deltalake"}
 PIPELINE_WORDS = re.compile(
     r"\b(user[_ ]?(id|session)s?|session_?ids?|videos?|genres?)\b", re.IGNORECASE
@@ -118,6 +125,16 @@ def test_models_need_nothing_but_expressions_and_public_names(path: Path) -> Non
     allowed |= {f"streampro.viewing.{model.stem}" for model in MODELS}
     for name, _ in imported(path):
         assert any(f"{name}.".startswith(f"{known}.") for known in allowed), name
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=name_of)
+def test_what_shows_the_answers_needs_public_names_only(path: Path) -> None:
+    own = [name for name, _ in imported(path) if f"{name}.".startswith("streampro.")]
+    known = ("streampro.portable", "streampro.viewing")
+    known += tuple(f"streampro.{each}" for each in streampro.__all__)
+    known += tuple(f"streampro.report.{each}" for each in report.__all__)
+    for name in own:
+        assert any(f"{name}.".startswith(f"{each}.") for each in known), name
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)

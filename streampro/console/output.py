@@ -58,7 +58,8 @@ def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool)
     if as_json:
         print_json({"run": run.to_json(), "answers": answers})
         return
-    from streampro.console.runs import show_answers, show_run
+    from streampro.console.answers import show_answers
+    from streampro.console.runs import show_run
 
     show_run(run)
     show_answers(answers, pipeline)
@@ -74,7 +75,8 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
     if as_json:
         print_json({"run": run.to_json(), "answers": answers})
         return
-    from streampro.console.runs import show_answers, show_past_run
+    from streampro.console.answers import show_answers
+    from streampro.console.runs import show_past_run
 
     show_past_run(run)
     if answers is None:

@@ -3,22 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any
 
 from rich.markup import escape
 
-from streampro.console.tables import Cells, show_table, stdout
-from streampro.modeling.pipeline import Pipeline
+from streampro.console.tables import show_table, stdout
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.ledger import Plan, Run, Warned
 from streampro.warehouse.retention import Cleaned
 
-_SILENT_FOR_S = 1.0
-_POLL_EVERY_S = 0.1
-_PIPED_WIDTH = 160
 _FILES = 20
 _MOVES = 20
 _COLUMNS = 4
@@ -33,8 +27,8 @@ def show_run(run: Run) -> None:
         item.table: item.rows for item in built if item.table.endswith("_rejected")
     }
     if not built:
-        told = "nothing that the tables are built from changed"
-        stdout().print(f"Run {run.run_id}: {told} ({seconds:.1f} s)", highlight=False)
+        reason = "nothing that the tables are built from changed"
+        stdout().print(f"Run {run.run_id}: {reason} ({seconds:.1f} s)", highlight=False)
         return
     show_table(
         f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
@@ -83,8 +77,8 @@ def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
 def show_plan(plan: Plan) -> None:
     """Print what a run would read, build and move."""
     files = [*(f"new: {file.path}" for file in plan.new_files), *plan.lost_files]
-    for told in files[:_FILES]:
-        stdout().print(escape(told))
+    for line in files[:_FILES]:
+        stdout().print(escape(line))
     if len(files) > _FILES:
         stdout().print(f"... and {len(files) - _FILES} more files")
     show_changes(plan.changes, plan.moves)
@@ -117,14 +111,14 @@ def show_moves(moves: Sequence[Move]) -> None:
     """Print the values of answers that move, a line per row of an answer."""
     rows: dict[tuple[str, str], list[str]] = {}
     for move in moves:
-        told = f"{move.column} {_short(move.before)} -> {_short(move.after)}"
-        rows.setdefault((move.table, move.row), []).append(told)
+        text = f"{move.column} {_short(move.before)} -> {_short(move.after)}"
+        rows.setdefault((move.table, move.row), []).append(text)
     if rows:
         show_table(
             "Answers that move",
             [
-                {"answer": table, "row": row, "moves": _few(told, _COLUMNS)}
-                for (table, row), told in [*rows.items()][:_MOVES]
+                {"answer": table, "row": row, "moves": _few(texts, _COLUMNS)}
+                for (table, row), texts in [*rows.items()][:_MOVES]
             ],
             f"{len(rows) - _MOVES:,} more rows: --json has them." if len(rows) > _MOVES else "",
         )
@@ -175,22 +169,7 @@ def show_past_run(run: Run) -> None:
     show_books(run.books, run.warnings)
 
 
-def show_answers(answers: Mapping[str, Cells], pipeline: Pipeline | None) -> None:
-    """Print rows of answers by name, as sentences where the pipeline has them for exactly these,
-    else as they are, in the order of their keys.
-    """
-    if pipeline and pipeline.summary and {*answers} == {model.name for model in pipeline.answers()}:
-        for question, sentence, rows in resolve_name(pipeline.summary)(answers):
-            show_table(question, rows, caption=sentence)
-        return
-    keys = {model.name: model.spec.key for model in pipeline.answers()} if pipeline else {}
-    for name, rows in answers.items():
-        key = keys.get(name, ())
-        ordered = sorted(rows, key=lambda row: [(row[k] is None, row[k]) for k in key])
-        show_table(name, [{n: _rounded(value) for n, value in row.items()} for row in ordered])
-
-
-def show_cleaned(found: Sequence[Cleaned]) -> None:
+def show_cleaned(tables: Sequence[Cleaned]) -> None:
     """Print what is removed, or would be, of each table."""
     show_table(
         "Data files that no kept run needs",
@@ -200,15 +179,17 @@ def show_cleaned(found: Sequence[Cleaned]) -> None:
                 "files": f"{len(each.files):,}",
                 "bytes": f"{each.size_bytes:,}",
             }
-            for each in found
+            for each in tables
         ],
     )
 
 
-def show_certificate(found: Certificate, out: Path) -> None:
+def show_certificate(certificate: Certificate, out: Path) -> None:
     """Print what a proof found of every table; `out` is where the certificate was written."""
-    left, right = (f"{side.target} ({side.engine})" for side in (found.left, found.right))
-    verdict = "equal" if found.equal else "different"
+    left, right = (
+        f"{side.target} ({side.engine})" for side in (certificate.left, certificate.right)
+    )
+    verdict = "equal" if certificate.equal else "different"
     show_table(
         f"{left} and {right}: {verdict}",
         [
@@ -220,14 +201,11 @@ def show_certificate(found: Certificate, out: Path) -> None:
                 "digest right": "the same" if item.left == item.right else item.right.digest,
                 "verdict": "equal" if item.equal else "different",
             }
-            for item in found.tables
+            for item in certificate.tables
         ],
-        caption=f"Inputs {found.inputs_sha256}, {len(found.inputs)} files. Certificate: {out}",
+        caption=f"Inputs {certificate.inputs_sha256}, {len(certificate.inputs)} files. "
+        f"Certificate: {out}",
     )
-
-
-def _rounded(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _short(value: str | None) -> str:
@@ -242,9 +220,9 @@ def _short(value: str | None) -> str:
         return value
 
 
-def _few(told: Sequence[str], number: int) -> str:
-    more = f", and {len(told) - number} more" if len(told) > number else ""
-    return ", ".join(told[:number]) + more
+def _few(texts: Sequence[str], number: int) -> str:
+    more = f", and {len(texts) - number} more" if len(texts) > number else ""
+    return ", ".join(texts[:number]) + more
 
 
 def _count(number: int | None) -> str:

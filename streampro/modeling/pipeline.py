@@ -29,10 +29,8 @@ class Pipeline:
     Args:
         name: shown in messages and kept in the history.
         modules: where sources and models are declared.
-        summary: `module:function`, imported only to print answers. The function takes the rows of
-            the models of layer `answers` by name and returns a question, a sentence and a list of
-            printable rows for each question.
-        report: `module:function`, imported only for the report: a `streampro.report.Questions`.
+        questions: `module:function`, imported only where answers are shown, on the console and in
+            the report: a `streampro.report.Questions`.
 
     Raises `PipelineError` for two things of one name, a parameter that is neither a model nor a
     source, a reference to an unknown column, and a cycle.
@@ -42,12 +40,10 @@ class Pipeline:
         self,
         name: str,
         modules: Iterable[ModuleType],
-        summary: str | None = None,
-        report: str | None = None,
+        questions: str | None = None,
     ) -> None:
         self.name = name
-        self.summary = summary
-        self.report = report
+        self.questions = questions
         declared = [thing for module in modules for thing in _declared_in(module)]
         self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])
         models = self._by_name([thing for thing in declared if isinstance(thing, Model)])
@@ -58,10 +54,10 @@ class Pipeline:
 
     def tables(self) -> list[TableName]:
         """Return every table that a run publishes, the rejected ones beside their models."""
-        found = []
+        tables = []
         for built in self.models.values():
-            found += [built.table, built.rejected] if built.quarantine else [built.table]
-        return found
+            tables += [built.table, built.rejected] if built.quarantine else [built.table]
+        return tables
 
     def source_of(self, model: Model) -> Source:
         """Return the source whose books a quarantine model keeps."""
@@ -84,8 +80,8 @@ class Pipeline:
     def problems(self) -> list[str]:
         """Return what is wrong between expressions and contracts, a sentence each."""
         models = [(self.models[name], rows) for name, rows in self.expressions.items()]
-        found = [each for built, rows in models for each in differences(built, rows)]
-        return found + [each for built, rows in models for each in not_local(built, rows)]
+        wrong = [each for built, rows in models for each in differences(built, rows)]
+        return wrong + [each for built, rows in models for each in not_local(built, rows)]
 
     def unportable(self) -> list[str]:
         """Return which operations of models and contract rules mean different things on different
@@ -159,16 +155,16 @@ class Pipeline:
         return built(**{name: ibis.table(schemas[name], name=name) for name in built.inputs})
 
     def _by_name(self, things: list[_Thing]) -> dict[str, _Thing]:
-        found: dict[str, _Thing] = {}
+        by_name: dict[str, _Thing] = {}
         for thing in things:
-            if thing.name in found and found[thing.name] is not thing:
+            if by_name.get(thing.name, thing) is not thing:
                 raise PipelineError(
                     f"pipeline {self.name!r} has two {type(thing).__name__.lower()}s named "
-                    f"{thing.name!r}: {_place(found[thing.name])} and {_place(thing)}. "
+                    f"{thing.name!r}: {_place(by_name[thing.name])} and {_place(thing)}. "
                     "Rename one."
                 )
-            found[thing.name] = thing
-        return found
+            by_name[thing.name] = thing
+        return by_name
 
     def _refuse_shared_names(self, models: Mapping[str, Model]) -> None:
         for name in models.keys() & self.sources.keys():

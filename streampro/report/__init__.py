@@ -1,22 +1,30 @@
 """The report of a run: one HTML file that needs neither network nor program but a browser.
 
-A pipeline brings its own questions by a function that `Pipeline(report="module:function")` names:
+A pipeline brings its own questions by a function that `Pipeline(questions="module:function")`
+names. The console prints title, answer and summary; the report shows the rest too:
 
 ```python
 from streampro.report import Answers, Ask, Column, Figure, Question, Table
 
-def questions(answers: Answers, ask: Ask) -> list[Question]:
-    rows = answers["sales_per_day"]
-    table = Table((Column("day"), Column("sales", "count")), rows)
-    chart = altair.Chart(altair.InlineData(values=rows)).mark_bar().encode(...)
-    return [Question("sales_per_day", "How much is sold?", "...", "...", (Figure(...),))]
+def questions(answers: Answers) -> list[Question]:
+    table = Table((Column("day"), Column("sales", "count")), answers["sales_per_day"])
+
+    def figures(ask: Ask) -> tuple[Figure, ...]:
+        import altair
+
+        chart = altair.Chart(altair.InlineData(values=table.rows)).mark_bar().encode(...)
+        return (Figure("Sales per day", table, chart),)
+
+    return [Question("sales_per_day", "How much is sold?", "...", "...", table, figures)]
 ```
 
-Without one the tables of the layer `answers` are shown as they are.
+Without one the tables of the layer `answers` are shown as they are. `write_report` is imported on
+first use, because the page draws with Altair, and the console must not wait for that.
 """
 
-from streampro.report.page import write_report
-from streampro.report.question import (
+from typing import TYPE_CHECKING, Any
+
+from streampro.modeling.question import (
     MOST_ROWS,
     Answers,
     Ask,
@@ -29,6 +37,9 @@ from streampro.report.question import (
     points_text,
     share_text,
 )
+
+if TYPE_CHECKING:
+    from streampro.report.page import write_report
 
 __all__ = [
     "MOST_ROWS",
@@ -44,3 +55,11 @@ __all__ = [
     "share_text",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "write_report":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from streampro.report.page import write_report
+
+    return write_report

@@ -14,8 +14,9 @@ from streampro.lineage import graph
 from streampro.modeling.model import ANSWERS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
+from streampro.modeling.question import Column, Figure, Kind, Question, Rows, Table
 from streampro.report import quality
-from streampro.report.question import Column, Figure, Kind, Question, Rows, Table, written
+from streampro.report.cells import written
 from streampro.report.run_tables import RunTables
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run
@@ -36,10 +37,19 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A question and its figures, made from the tables of the run."""
+
+    question: Question
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
 class Content:
     """All that the page shows.
 
     Attributes:
+        answered: a section per question.
         missing: models that the run lacks.
         other_code: models whose present code is not that of the run.
         samples: a group of lines per reject reason.
@@ -47,7 +57,7 @@ class Content:
     """
 
     run: Run
-    questions: Sequence[Question]
+    answered: Sequence[Section]
     missing: Sequence[str]
     other_code: Sequence[str]
     terms: Mapping[str, Sequence[Term]]
@@ -69,15 +79,17 @@ def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None
     runs = ledger.runs(target.warehouse)
     with opened(target, run, session) as snapshot:
         tables = RunTables(snapshot, pipeline)
-        questions = _questions(tables)
+        answered = [
+            Section(question, question.figures(tables.ask)) for question in _questions(tables)
+        ]
         samples = quality.samples(tables)
         spans = quality.freshness(tables)
         warned = quality.warnings(tables)
     books = quality.whole_books(runs, run, pipeline)
-    asked = {question.model for question in questions} & {*pipeline.models}
+    asked = {section.question.model for section in answered} & {*pipeline.models}
     return Content(
         run=run,
-        questions=questions,
+        answered=answered,
         missing=tables.missing,
         other_code=tables.other_code,
         terms={name: _terms(pipeline.models[name]) for name in asked},
@@ -105,8 +117,8 @@ def _questions(tables: RunTables) -> list[Question]:
     pipeline = tables.pipeline
     published = [item.table for item in tables.run.tables if item.table.layer == ANSWERS]
     rows = {table.name: tables.snapshot.small_table(table) for table in published}
-    if pipeline.report and tables.is_of_the_present:
-        return list(resolve_name(pipeline.report)(rows, tables.ask))
+    if pipeline.questions and tables.is_of_the_present:
+        return list(resolve_name(pipeline.questions)(rows))
     return [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]
 
 
@@ -124,12 +136,14 @@ def _plain(name: str, rows: Rows, model: Model | None) -> Question:
     ]
     key = [each for each in (model.spec.key if model else ()) if each in names]
     in_order = sorted(rows, key=lambda row: [(row[n] is None, row[n]) for n in key or names])
+    table = Table(tuple(columns), in_order)
     return Question(
         model=name,
         title=name,
         answer=f"{len(rows):,} rows." if len(rows) != 1 else "1 row.",
         definition=" ".join((model.contract.__doc__ or "").split()) if model else "",
-        figures=(Figure(name, Table(tuple(columns), in_order)),),
+        summary=table,
+        figures=lambda _: (Figure(name, table),),
     )
 
 
@@ -208,11 +222,11 @@ def _age(run: Run, newest: date | None) -> str | None:
 
 
 def _late_table(rows: Rows) -> Table:
-    told = [
+    written_rows = [
         dict(row) | {"latest by": None if row["latest by"] is None else _duration(row["latest by"])}
         for row in rows
     ]
-    return _table(told, "run", "finished", "table", "new rows", "late rows", "latest by")
+    return _table(written_rows, "run", "finished", "table", "new rows", "late rows", "latest by")
 
 
 def _duration(seconds: float) -> str:

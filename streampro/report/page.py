@@ -15,8 +15,8 @@ from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.modeling.pipeline import Pipeline
 from streampro.pages import environment
+from streampro.report.cells import sortable, written
 from streampro.report.content import Content, content_of
-from streampro.report.question import sortable, written
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import published_run, readable_run
 

@@ -63,13 +63,13 @@ def samples(tables: RunTables) -> list[dict[str, Any]]:
 
 def freshness(tables: RunTables) -> list[dict[str, Any]]:
     """Return the `event_span` of every model with an event time, with its `table`."""
-    found = []
+    spans = []
     for model in tables.pipeline.models.values():
         at = model.spec.event_time
         if at and tables.knows(model.name):
             [row] = tables.rows(event_span(tables.table(model.table), at))
-            found.append({"table": model.table} | row)
-    return found
+            spans.append({"table": model.table} | row)
+    return spans
 
 
 def warnings(tables: RunTables) -> list[Warned]:
@@ -97,8 +97,8 @@ def _warned(tables: RunTables, model: Model) -> Iterator[Warned]:
         return
     inputs = {name: tables.table(table) for name, table in parents.items()}
     counts = audit(model.contract, tables.table(model.table), inputs)
-    [found] = tables.rows(counts.select(*names))
-    yield from (Warned(model.table, name, found[name]) for name in names if found[name])
+    [broken] = tables.rows(counts.select(*names))
+    yield from (Warned(model.table, name, broken[name]) for name in names if broken[name])
 
 
 def ancestry(runs: Sequence[Run], run: Run) -> Iterator[Run]:
@@ -107,10 +107,10 @@ def ancestry(runs: Sequence[Run], run: Run) -> Iterator[Run]:
     The run before a rollback to run N is run N.
     """
     by_number = {each.run_id: each for each in runs}
-    found: Run | None = run
-    while found:
-        yield found
-        found = by_number.get(found.rolled_back_to or found.run_id - 1)
+    current: Run | None = run
+    while current:
+        yield current
+        current = by_number.get(current.rolled_back_to or current.run_id - 1)
 
 
 def whole_books(runs: Sequence[Run], run: Run, pipeline: Pipeline) -> list[Books]:

@@ -6,6 +6,5 @@ from streampro.viewing import answers, intermediate, mart, raw, staging
 PIPELINE = Pipeline(
     "viewing",
     [raw, staging, intermediate, mart, answers],
-    summary="streampro.viewing.summary:summarize",
-    report="streampro.viewing.report:questions",
+    questions="streampro.viewing.questions:questions",
 )

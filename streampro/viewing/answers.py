@@ -9,6 +9,8 @@ from streampro.portable import count_if, ratio
 
 OS, VERSION = "device_os", "app_version"
 OS_BY_VERSION = f"{OS} x {VERSION}"
+DIMENSIONS = {OS: (OS,), VERSION: (VERSION,), OS_BY_VERSION: (OS, VERSION)}
+"""What a row of `q3_dropoff` is a value of, and the columns that name the value."""
 
 
 class Q1Engagement(Contract):
@@ -64,7 +66,7 @@ class Q3Dropoff(Contract):
     For a user, n and d are their sessions and drop-offs in the row's group, N and D those of all.
     """
 
-    dimension: str = column("What the row is a value of.", isin=[OS, VERSION, OS_BY_VERSION])
+    dimension: str = column("What the row is a value of.", isin=[*DIMENSIONS])
     device_os: str = column("Operating system, null where unknown or not part.", nullable=True)
     app_version: str = column("Release, null where unknown or not part.", nullable=True)
     sessions: dt.Int64 = column("Sessions of the group.", unit="sessions", gt=0)
@@ -133,17 +135,14 @@ def q3_dropoff(fact_user_session: ir.Table) -> ir.Table:
         all_sum_dropoff_squared=(users.all_d * users.all_d).sum(),
         all_sum_sessions_dropoff=(users.all_n * users.all_d).sum(),
     )
-    groups = ibis.union(
-        _per_value(per_user, users, OS, app_version=ibis.null("string")),
-        _per_value(per_user, users, VERSION, device_os=ibis.null("string")),
-        _per_value(per_user, users, OS_BY_VERSION),
-    )
+    groups = ibis.union(*(_per_value(per_user, users, dimension) for dimension in DIMENSIONS))
     return groups.cross_join(totals).select(*Q3Dropoff.to_schema().columns)
 
 
-def _per_value(per_user: ir.Table, users: ir.Table, dimension: str, **absent: ir.Value) -> ir.Table:
-    """Return the counts and sums of one dimension; columns that are no part of it are `absent`."""
-    values = per_user.mutate(**absent)
+def _per_value(per_user: ir.Table, users: ir.Table, dimension: str) -> ir.Table:
+    """Return the counts and sums of one dimension; columns that are no part of it are null."""
+    absent = [name for name in (OS, VERSION) if name not in DIMENSIONS[dimension]]
+    values = per_user.mutate(**{name: ibis.null("string") for name in absent})
     in_group = values.group_by(OS, VERSION, "user_id").aggregate(n=values.n.sum(), d=values.d.sum())
     rows = in_group.join(users, "user_id")
     n, d, all_n, all_d = rows.n, rows.d, rows.all_n, rows.all_d

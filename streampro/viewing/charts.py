@@ -1,6 +1,6 @@
 """The charts of the report, from rows of numbers. Shares are drawn with their 95 % intervals.
 
-Colours are those of the page (`streampro.report.Figure`); nothing is told by colour alone.
+Colours are those of the page (`streampro.report.Figure`); nothing is shown by colour alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 
 import altair as alt
 
+from streampro.viewing.values import ABNORMAL
+
 Rows = Sequence[Mapping[str, Any]]
 ACCENT, SECOND, ALERT = "var(--accent)", "var(--accent-2)", "var(--alert)"
 INK, MUTED, CARD = "var(--ink)", "var(--muted)", "var(--card)"
-ABNORMAL = "▲"
-"""Stands before the name of an abnormal value."""
 _LINE = "\x1f"
 """Ends a line of an axis label."""
 _ROOM_FOR_EFFECT = 1.85

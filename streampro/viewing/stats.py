@@ -27,7 +27,7 @@ ones, and values that users keep or change (1,500 data sets of each kind; the te
 With a normal tail, without the lower bound and adjusted dimension by dimension, it is 3 to 69 %.
 
 **What is left**. A bad release on one system lifts the rate of the system and of the release too.
-`remainders` tells how much of their excess is left without the abnormal combinations.
+`remainders` says how much of their excess is left without the abnormal combinations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import binomtest, false_discovery_control, t
 
-from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION
+from streampro.viewing.answers import DIMENSIONS, OS, OS_BY_VERSION, VERSION
 
 CONFIDENCE = 0.95
 FALSE_DISCOVERY_RATE = 0.05
@@ -120,8 +120,8 @@ def excesses(rows: Rows) -> list[Excess]:
     tested = [i for i, side in enumerate(sides) if side.n >= FEWEST_SESSIONS and side.are_testable]
     p_values = t.sf([sides[i].score for i in tested], [sides[i].degrees_of_freedom for i in tested])
     adjusted = false_discovery_control(p_values) if tested else []
-    found = dict(zip(tested, map(float, adjusted), strict=True))
-    return [_judge(side, found.get(i)) for i, side in enumerate(sides)]
+    by_place = dict(zip(tested, map(float, adjusted), strict=True))
+    return [_judge(side, by_place.get(i)) for i, side in enumerate(sides)]
 
 
 def remainders(rows: Rows, judged: Sequence[Excess]) -> list[Remainder]:
@@ -225,8 +225,8 @@ class _Sides(NamedTuple):
         both = self.nd + self.ne + self.dm + self.me
         deviations = drops - 2 * p * both + p * p * (pairs + n + m)
         variance = p * (1 - p)
-        found = (deviations / variance - (n + m)) / pairs if pairs else 0.0
-        alike = min(max(found, 0.0), 1.0)
+        correlation = (deviations / variance - (n + m)) / pairs if pairs else 0.0
+        alike = min(max(correlation, 0.0), 1.0)
         same_user = self.nn / n**2 + self.mm / m**2 - 2 * self.nm / (n * m)
         return variance * ((1 - alike) * (1 / n + 1 / m) + alike * same_user)
 
@@ -243,12 +243,12 @@ def _judge(sides: _Sides, p_value: float | None) -> Excess:
 
 
 def _holds(row: Mapping[str, Any], combination: Mapping[str, Any]) -> bool:
-    """Tell whether a combination is one of the OS or version that a row stands for."""
-    name = row["dimension"]
-    return bool(row[name] == combination[name])
+    """Return whether a combination is one of the OS or version that a row stands for."""
+    return all(row[name] == combination[name] for name in DIMENSIONS[row["dimension"]])
 
 
 def _remainder(row: Mapping[str, Any], difference: float | None, bad: Rows) -> Remainder:
+    [column] = DIMENSIONS[row["dimension"]]
     own = [each for each in bad if _holds(row, each)]
     others = [each for each in bad if not _holds(row, each)]
     n, d = _counts_without(row["sessions"], row["dropoff_sessions"], own)
@@ -259,7 +259,7 @@ def _remainder(row: Mapping[str, Any], difference: float | None, bad: Rows) -> R
     )
     return Remainder(
         dimension=row["dimension"],
-        value=row[row["dimension"]],
+        value=row[column],
         combinations=tuple((each[OS], each[VERSION]) for each in own),
         difference=difference,
         sessions_left=n,

@@ -3,7 +3,9 @@
 import pytest
 
 from examples.orders import PIPELINE
-from streampro.console.runs import show_answers, show_moves
+from streampro.console.answers import show_answers, show_question
+from streampro.console.runs import show_moves
+from streampro.report import Column, Question, Table
 from streampro.warehouse.changes import Move
 
 
@@ -27,7 +29,7 @@ def test_moves_shorten_fractions_but_no_amount(
     assert told in capsys.readouterr().out
 
 
-def test_answers_without_a_summary_are_shown_in_the_order_of_their_keys(
+def test_answers_without_questions_are_shown_in_the_order_of_their_keys(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     segments = {None: 0.5, "retail": 2 / 3, "": 1.0, "public": None}
@@ -40,3 +42,19 @@ def test_answers_without_a_summary_are_shown_in_the_order_of_their_keys(
         ["retail", "0.666667"],
         ["0.5"],
     ]
+
+
+def test_a_question_is_printed_with_its_summary_by_kind_of_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = ("text", "count", "number", "share", "interval", "points", "p_value", "mark")
+    values = ("Oslo", 1234, 0.5, 0.126, (0.1, 0.25), -0.0311, 0.00005, "odd")
+    rows = [dict(zip(kinds, values, strict=True)), dict.fromkeys(kinds)]
+    table = Table(tuple(Column(kind, kind) for kind in kinds), rows)
+    question = Question("q", "Is it?", "Yes.", "", table, lambda _: (), summary_note="But.")
+    show_question(question)
+    title, _, _, _, full, empty, _, caption = capsys.readouterr().out.splitlines()
+    assert title.strip() == "Is it?"
+    assert " ".join(full.split()) == "Oslo 1,234 0.5 12.6% 10.0% to 25.0% -3.1 5e-05 odd"
+    assert empty.split() == ["-"] * 7
+    assert caption.strip() == "Yes. But."

@@ -16,10 +16,10 @@ from streampro.execution.runner import run
 from streampro.modeling.contract import Rejected
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
-from streampro.report import write_report
+from streampro.report import p_value_text, points_text, write_report
+from streampro.report.cells import sortable, written
 from streampro.report.content import content_of
 from streampro.report.quality import ancestry, late_rows, rejected_samples, whole_books
-from streampro.report.question import p_value_text, points_text, sortable, written
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run, Warned
@@ -54,9 +54,9 @@ def books(target: Target, run_id: int) -> list[Books]:
 class TestWithoutQuestionsOfItsOwn:
     def test_answers_are_tables_as_their_contract_says(self, target: Target) -> None:
         found = content_of(ANSWERING, target, run(ANSWERING, target))
-        [question] = found.questions
-        [figure] = question.figures
-        assert question.definition == "One row per city, null where it is unknown."
+        [section] = found.answered
+        [figure] = section.figures
+        assert section.question.definition == "One row per city, null where it is unknown."
         assert [(c.name, c.kind, c.meaning) for c in figure.table.columns] == [
             ("city", "text", "City."),
             ("shops", "number", "Shops."),
@@ -249,7 +249,7 @@ def test_every_engine_has_the_same_page(engine: Workbench, target: Target) -> No
     done = engine.run(ANSWERING, target)
     own = target.model_copy(update={"engine": engine.name})
     found = content_of(ANSWERING, own, done)
-    assert [row["city"] for row in found.questions[0].figures[0].table.rows] == ["Oslo", "Rome"]
+    assert [row["city"] for row in found.answered[0].figures[0].table.rows] == ["Oslo", "Rome"]
     assert [(group["reason"], group["lines"]) for group in found.samples] == [("no day", 2)]
 
 
@@ -259,7 +259,7 @@ def test_a_remote_warehouse_is_read_by_its_engine(tmp_path: Path, spark: Any) ->
     target = Target(name="test", engine="spark", **places)
     done = run(ANSWERING, target, session=spark)
     found = content_of(ANSWERING, target, done, spark)
-    assert sorted(row["city"] for row in found.questions[0].figures[0].table.rows) == [
+    assert sorted(row["city"] for row in found.answered[0].figures[0].table.rows) == [
         "Oslo",
         "Rome",
     ]

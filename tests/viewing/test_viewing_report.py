@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from streampro.report import write_report
-from streampro.report.question import MOST_ROWS
+from streampro.report import MOST_ROWS, write_report
+from streampro.report.content import Section
 from streampro.viewing import PIPELINE
 from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION
 from streampro.viewing.mart import fact_user_session
-from streampro.viewing.report import OVER, questions, watch_curve
+from streampro.viewing.questions import questions
+from streampro.viewing.questions.engagement import watch_curve
+from streampro.viewing.questions.retention import OVER
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 VIDEOS = "video_id,title,genre,duration_seconds\n"
@@ -155,7 +157,7 @@ def asked(retention=(), dropoffs=()):
     curve = dict.fromkeys(("users", *(f"reached_{s}s" for s in (5, 10, 30, 60, 120))), 0)
     q1 = [{"users": 0, "reached_users": 0, "reached_rate": None}]
     answers = {"q1_engagement": q1, "q2_retention": retention, "q3_dropoff": dropoffs}
-    return questions(answers, lambda _: [curve])
+    return [Section(each, each.figures(lambda _: [curve])) for each in questions(answers)]
 
 
 def drawn(figure):
@@ -180,7 +182,7 @@ def test_sentence_names_the_genres_that_chart_and_table_begin_with():
     for given in (q2, q2[::-1]):
         retention = asked(given)[1]
         [figure] = retention.figures
-        assert retention.answer.startswith("Big and Tiny lead: 100.0% of their 501 users")
+        assert retention.question.answer.startswith("Big and Tiny lead: 100.0% of their 501 users")
         assert [row["genre"] for row in figure.table.rows] == ["Big", "Tiny"]
         assert [row["name"] for row in drawn(figure) if row["series"] == OVER] == ["Big", "Tiny"]
 

@@ -1,8 +1,13 @@
+"""What the three questions say in sentences and in their summaries."""
+
+import subprocess
+import sys
 from itertools import permutations
 
 import pytest
 
-from streampro.viewing.summary import named, summarize
+from streampro.viewing.questions import questions
+from streampro.viewing.values import named
 
 NOBODY = {"users": 0, "reached_users": 0, "reached_rate": None}
 BOTH = "device_os x app_version"
@@ -37,16 +42,17 @@ def genre(name, users, observable=0, retained=0):
 
 def retention(*rows):
     answers = {"q1_engagement": [NOBODY], "q2_retention": list(rows), "q3_dropoff": []}
-    _, sentence, table = summarize(answers)[1]
-    return sentence, [cells["first genre"] for cells in table]
+    found = questions(answers)[1]
+    return found.answer, [row["first genre"] for row in found.summary.rows]
 
 
 @pytest.fixture
 def dropoff():
     def tell(*rows):
         answers = {"q1_engagement": [NOBODY], "q2_retention": [], "q3_dropoff": list(rows)}
-        _, sentence, table = summarize(answers)[2]
-        return sentence, {cells["value"]: cells[""] for cells in table}
+        found = questions(answers)[2]
+        sentence = f"{found.answer} {found.summary_note}".strip()
+        return sentence, {row["value"]: row[""] or "" for row in found.summary.rows}
 
     return tell
 
@@ -185,3 +191,15 @@ def test_a_value_called_unknown_is_not_the_unknown_one(dropoff):
 def test_names_of_different_values_differ():
     values = [None, "unknown", '"unknown"', '""unknown""', "", '"', '""', "Unknown", "x", '"x"']
     assert len({named(value) for value in values}) == len(values)
+
+
+def test_are_answered_without_a_drawing_library():
+    """The console prints them after every run; charts are the report's."""
+    code = (
+        "import sys; from streampro.viewing.questions import questions; "
+        "print(questions({'q1_engagement': [{'users': 0, 'reached_users': 0}], "
+        "'q2_retention': [], 'q3_dropoff': []})[0].answer, "
+        "[name for name in ('altair', 'vl_convert') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Nobody has a session yet. []\n"

@@ -1,12 +1,16 @@
-"""What a report says: questions with their answers, figures and tables."""
+"""A question with its answer, figures and tables: what console, report and notebook render.
+
+Pure data: figures are made where a page shows them, so printing an answer loads no drawing library.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import altair as alt
 import ibis.expr.types as ir
+
+if TYPE_CHECKING:
+    import altair as alt
 
 Rows = Sequence[Mapping[str, Any]]
 Answers = Mapping[str, Rows]
@@ -63,7 +67,7 @@ class Figure:
 
     title: str
     table: Table
-    chart: alt.Chart | alt.LayerChart | None = None
+    chart: "alt.Chart | alt.LayerChart | None" = None
     description: str = ""
     note: str = ""
     least_width: int = 0
@@ -73,45 +77,32 @@ class Figure:
 class Question:
     """A question and all that a reader needs to believe its answer.
 
+    The console prints title, answer and summary; the report shows all but the summary.
+
     Attributes:
         model: the answer's model; its contract defines every column.
         title: the question.
         answer: one sentence.
         definition: what is counted, for somebody who knows nothing of it.
-        figures: the numbers.
-        notes: further sentences on the answer.
+        summary: the numbers in a few rows.
+        figures: returns the numbers and their pictures; called by the report only. It may ask for
+            rows of other models than the answers. Import the drawing library inside it.
+        notes: further sentences on the answer, in the report.
+        summary_note: further sentences on the answer, below the summary.
     """
 
     model: str
     title: str
     answer: str
     definition: str
-    figures: tuple[Figure, ...]
+    summary: Table
+    figures: Callable[[Ask], tuple[Figure, ...]]
     notes: tuple[str, ...] = ()
+    summary_note: str = ""
 
 
-Questions = Callable[[Answers, Ask], list[Question]]
-"""What `Pipeline(report=...)` names."""
-
-
-def written(value: Any, kind: Kind) -> str:
-    """Return a value as the page writes it."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return _WRITTEN.get(kind, str)(value)
-
-
-def sortable(value: Any, kind: Kind) -> str:
-    """Return the text by which a column sorts: a number's digits, empty for null."""
-    if value is None:
-        return ""
-    if kind == "interval":
-        return repr(value[0])
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+Questions = Callable[[Answers], list[Question]]
+"""What `Pipeline(questions=...)` names."""
 
 
 def share_text(share: float | None) -> str:
@@ -129,17 +120,3 @@ def p_value_text(p_value: float | None) -> str:
     if p_value is None:
         return NOTHING
     return f"< {_SMALLEST_P_VALUE}" if p_value < _SMALLEST_P_VALUE else f"{p_value:.2g}"
-
-
-def _interval_text(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {interval[1]:.1%}"
-
-
-_WRITTEN: Mapping[str, Callable[[Any], str]] = {
-    "count": lambda value: f"{value:,}",
-    "number": lambda value: f"{value:,.6g}" if isinstance(value, float) else f"{value:,}",
-    "share": share_text,
-    "interval": _interval_text,
-    "points": lambda value: f"{100 * value:+z.1f}",
-    "p_value": p_value_text,
-}
