@@ -6,15 +6,9 @@ import ibis.expr.types as ir
 
 from streampro import Contract, Instant, column, model, rule
 from streampro.portable import bounded_sum, earliest
+from streampro.viewing.staging import Events
 
-_OF_EARLIEST_EVENT = (
-    "account_id",
-    "device",
-    "device_os",
-    "app_version",
-    "network_type",
-    "country",
-)
+_KEY = ["user_id", "session_id"]
 
 
 class UserSessions(Contract):
@@ -56,12 +50,20 @@ class UserSessions(Contract):
     session_number: dt.Int64 = column("1, 2, ... per user by (session_start_ts, session_id).", ge=1)
 
     class Config:
-        unique = ["user_id", "session_id"]
+        unique = _KEY
 
     @rule("warn")
     def session_ends_after_it_starts(cls, sessions: ir.Table) -> ir.BooleanValue:
         """Clocks of devices differ, so this may happen; it is worth a look where it is frequent."""
         return sessions.session_start_ts <= sessions.session_end_ts
+
+
+_OF_EARLIEST_EVENT = [
+    name
+    for name in UserSessions.to_schema().columns
+    if name in Events.to_schema().columns and name not in _KEY
+]
+"""Columns of a session that bear the name of an event's: the value of its earliest event."""
 
 
 @model(contract=UserSessions, incremental_by="user_id")
@@ -72,7 +74,7 @@ def user_sessions(events: ir.Table, users: ir.Table, videos: ir.Table) -> ir.Tab
     smallest value.
     """
     name, at = events.event_name, events.event_ts
-    sessions = events.group_by("user_id", "session_id").aggregate(
+    sessions = events.group_by(*_KEY).aggregate(
         session_start_ts=ibis.coalesce(at.min(where=name == "session_start"), at.min()),
         session_end_ts=ibis.coalesce(at.max(where=name == "session_end"), at.max()),
         event_count=events.count(),

@@ -4,7 +4,7 @@ loaded: events carry `device` and `device_os`, the only device facts that a ques
 
 from streampro import Source
 
-_EVENT_FIELDS = (
+EVENT_FIELDS = (
     "timestamp",
     "account_id",
     "user_id",
@@ -18,12 +18,15 @@ _EVENT_FIELDS = (
     "network_type",
     "country",
 )
+"""Flat fields of an event line. A new one that a session carries has three places: here its name,
+in `staging.Event` what it means, in `intermediate.UserSessions` what it is of a session.
+"""
 
 raw_events = Source(
     name="raw_events",
     files=("events*.jsonl", "events*.jsonl.gz", "events/events*.jsonl", "events/events*.jsonl.gz"),
     format="json_lines",
-    fields={name: (name,) for name in _EVENT_FIELDS}
+    fields={name: (name,) for name in EVENT_FIELDS}
     | {"nested_network_type": ("network", "type"), "nested_country": ("network", "country")},
     secret=("ip",),
 )

@@ -6,21 +6,11 @@ import ibis.expr.types as ir
 
 from streampro import REJECT_COLUMNS, UNREADABLE, Contract, Instant, column, model, one_row_per_key
 from streampro.portable import strip, to_date, to_integer, to_utc
-
-_TEXT = (
-    "account_id",
-    "user_id",
-    "video_id",
-    "session_id",
-    "event_name",
-    "device",
-    "device_os",
-    "app_version",
-)
+from streampro.viewing.raw import EVENT_FIELDS
 
 
-class Events(Contract):
-    """One row per distinct event: rows equal in all columns are one row."""
+class Event(Contract):
+    """What is known of an event."""
 
     event_ts: Instant = column("When the event happened.", unit="UTC", event_time=True)
     account_id: str = column("Account, null if not given.", nullable=True)
@@ -40,21 +30,12 @@ class Events(Contract):
     network_type: str = column("Kind of network, null if not given.", nullable=True)
     country: str = column("Country, null if not given.", nullable=True)
 
+
+class Events(Event):
+    """One row per distinct event: rows equal in all columns are one row."""
+
     class Config:
-        unique = [
-            "event_ts",
-            "account_id",
-            "user_id",
-            "video_id",
-            "session_id",
-            "event_name",
-            "value",
-            "device",
-            "device_os",
-            "app_version",
-            "network_type",
-            "country",
-        ]
+        unique = [*Event.to_schema().columns]
 
 
 class Users(Contract):
@@ -87,13 +68,13 @@ class Videos(Contract):
 @model(contract=Events, incremental_by="user_id", quarantine=True)
 def events(raw_events: ir.Table) -> ir.Table:
     """One row per line. Flat fields win over nested ones; the first reason that applies counts."""
-    text = raw_events.mutate(
-        **{name: strip(raw_events[name]) for name in (*_TEXT, "timestamp", "value")},
-        network_type=ibis.coalesce(
-            strip(raw_events.network_type), strip(raw_events.nested_network_type)
-        ),
-        country=ibis.coalesce(strip(raw_events.country), strip(raw_events.nested_country)),
-    )
+    flat = {name: strip(raw_events[name]) for name in EVENT_FIELDS}
+    nested = {
+        "network_type": strip(raw_events.nested_network_type),
+        "country": strip(raw_events.nested_country),
+    }
+    either = {name: ibis.coalesce(flat[name], value) for name, value in nested.items()}
+    text = raw_events.mutate(**flat | either)
     typed = text.mutate(event_ts=to_utc(text.timestamp), value=to_integer(text.value))
     reason = ibis.cases(
         (~typed.is_object, "not_a_json_object"),
@@ -126,6 +107,6 @@ def videos(raw_videos: ir.Table) -> ir.Table:
 
 
 def _typed(text: ir.Table, **value: ir.Value) -> ir.Table:
-    """Replace a text by its value and tell where there was a text that could not be read."""
+    """Replace a text by its value and mark rows where there was a text that could not be read."""
     [(name, read)] = value.items()
     return text.mutate(**value, **{UNREADABLE: text[name].notnull() & read.isnull()})
