@@ -27,27 +27,29 @@ _EVERY_ROW_DECIDES = (
 )
 
 
-def show_explanation(found: Explanation) -> None:
+def show_explanation(explanation: Explanation) -> None:
     """Print where rows of a table come from."""
-    asked = f"{found.table}.{found.column}" if found.column else found.table
-    where = f" where {found.where}" if found.where is not None else ""
-    click.echo(f"{asked}{where}, run {found.run_id}\n")
-    click.echo("\n".join(found.definition) + "\n")
-    _show_rows(found)
-    _show_meanings(found.columns)
+    asked = f"{explanation.table}.{explanation.column}" if explanation.column else explanation.table
+    where = f" where {explanation.where}" if explanation.where is not None else ""
+    click.echo(f"{asked}{where}, run {explanation.run_id}\n")
+    click.echo("\n".join(explanation.definition) + "\n")
+    _show_rows(explanation)
+    _show_meanings(explanation.columns)
     click.echo("How it is computed\n")
-    click.echo("\n".join(_cut(f"    {line}") for line in found.expression.splitlines()) + "\n")
-    _show_lineage(found)
-    _show_steps(found.steps)
-    _show_lines(found)
-    for note in found.notes:
+    click.echo(
+        "\n".join(_cut(f"    {line}") for line in explanation.expression.splitlines()) + "\n"
+    )
+    _show_lineage(explanation)
+    _show_steps(explanation.steps)
+    _show_lines(explanation)
+    for note in explanation.notes:
         click.echo(note, err=True)
 
 
-def _show_rows(found: Explanation) -> None:
-    selected, shown = found.steps[0].rows, len(found.rows)
+def _show_rows(explanation: Explanation) -> None:
+    selected, shown = explanation.steps[0].rows, len(explanation.rows)
     title = f"{number_of(selected, 'row')}" + (f", the first {shown}" if selected > shown else "")
-    rows: Sequence[Mapping[str, Any]] = found.rows
+    rows: Sequence[Mapping[str, Any]] = explanation.rows
     if rows and len(rows[0]) > _WIDE:
         rows = [
             {"column": name} | {f"row {place}": row[name] for place, row in enumerate(rows, 1)}
@@ -71,49 +73,55 @@ def _show_meanings(columns: Sequence[Meaning]) -> None:
     )
 
 
-def _show_lineage(found: Explanation) -> None:
-    if found.column:
+def _show_lineage(explanation: Explanation) -> None:
+    if explanation.column:
         rows = [
             {
                 "column": name,
-                "comes from": _few([_told(each) for each in origins if each.how != "decides"]),
-                "decided by": _few([_told(each) for each in origins if each.how == "decides"]),
+                "comes from": _few(
+                    [_origin_text(each) for each in origins if each.how != "decides"]
+                ),
+                "decided by": _few(
+                    [_origin_text(each) for each in origins if each.how == "decides"]
+                ),
             }
-            for name, origins in found.lineage.items()
+            for name, origins in explanation.lineage.items()
         ]
     else:
         rows = [
             {
                 "column": each.column,
-                "comes from": _origins(found.lineage[f"{found.name}.{each.column}"]),
-                "raw fields": _few([*_fields(f"{found.name}.{each.column}", found)]),
+                "comes from": _origins(explanation.lineage[f"{explanation.name}.{each.column}"]),
+                "raw fields": _few([*_fields(f"{explanation.name}.{each.column}", explanation)]),
             }
-            for each in found.columns
+            for each in explanation.columns
         ]
     show_table("Where it comes from", rows)
 
 
 def _origins(origins: Sequence[Origin]) -> str:
     """Return what a value comes from, or what decides it where that is all."""
-    values = [_told(each) for each in origins if each.how != "decides"]
-    return _few(values) if values else f"decided by {_few([_told(each) for each in origins])}"
+    values = [_origin_text(each) for each in origins if each.how != "decides"]
+    return (
+        _few(values) if values else f"decided by {_few([_origin_text(each) for each in origins])}"
+    )
 
 
-def _fields(name: str, found: Explanation) -> Iterator[str]:
+def _fields(name: str, explanation: Explanation) -> Iterator[str]:
     """Yield the fields of sources that the values of a column come from."""
     seen, todo = {name}, [name]
     while todo:
-        for each in found.lineage[todo.pop(0)]:
+        for each in explanation.lineage[todo.pop(0)]:
             origin = str(each.column)
             if each.how != "decides" and origin not in seen:
                 seen.add(origin)
-                if origin in found.lineage:
+                if origin in explanation.lineage:
                     todo.append(origin)
                 elif each.column.column != ROWS:
                     yield origin
 
 
-def _told(origin: Origin) -> str:
+def _origin_text(origin: Origin) -> str:
     if origin.column.column == ROWS:
         return f"rows of {origin.column.table}"
     return f"{origin.column}" + (" (copied)" if origin.how == "copied" else "")
@@ -135,7 +143,7 @@ def _show_steps(steps: Sequence[Step]) -> None:
                 "rows": f"{each.rows:,}",
                 "of": f"{each.total:,}",
                 "duplicates among them": f"{each.duplicates:,}" if each.duplicates else "",
-                "also decide": _say(each),
+                "also decide": _deciding_text(each),
             }
             for each in steps
         ],
@@ -143,7 +151,7 @@ def _show_steps(steps: Sequence[Step]) -> None:
     )
 
 
-def _say(step: Step) -> str:
+def _deciding_text(step: Step) -> str:
     more = [f"{step.deciding:,} more"] if step.deciding else []
     return " and ".join([*more, *(["every row"] if step.decides_as_a_whole else [])])
 
@@ -152,9 +160,9 @@ def _cut(line: str) -> str:
     return line if len(line) <= _LONG else f"{line[: _LONG - 4]} ..."
 
 
-def _show_lines(found: Explanation) -> None:
-    sources = dict.fromkeys(line.source for line in found.lines)
+def _show_lines(explanation: Explanation) -> None:
+    sources = dict.fromkeys(line.source for line in explanation.lines)
     for source in sources:
         click.echo(f"\nRaw lines of {source}, for example")
-        for line in (each for each in found.lines if each.source == source):
+        for line in (each for each in explanation.lines if each.source == source):
             click.echo(f"\n  {line.file}:{line.number}\n    {line.text}")

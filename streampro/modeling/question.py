@@ -5,9 +5,12 @@ Pure data: figures are made where a page shows them, so printing an answer loads
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.types as ir
+
+from streampro.notebook import html_table
 
 if TYPE_CHECKING:
     import altair as alt
@@ -49,6 +52,14 @@ class Table:
         """The rows that the page holds."""
         return self.rows[:MOST_ROWS]
 
+    @property
+    def texts(self) -> list[dict[str, str]]:
+        """The rows as console and notebook print them; the page writes values its own way."""
+        return [
+            {each.name: _text(row[each.name], each.kind) for each in self.columns}
+            for row in self.rows
+        ]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -77,7 +88,7 @@ class Figure:
 class Question:
     """A question and all that a reader needs to believe its answer.
 
-    The console prints title, answer and summary; the report shows all but the summary.
+    Console and notebook print title, answer and summary; the report shows all but the summary.
 
     Attributes:
         model: the answer's model; its contract defines every column.
@@ -100,6 +111,14 @@ class Question:
     notes: tuple[str, ...] = ()
     summary_note: str = ""
 
+    @property
+    def caption(self) -> str:
+        """All sentences that stand below the summary."""
+        return f"{self.answer} {self.summary_note}".strip()
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(self.title, self.summary.texts)}<p>{escape(self.caption)}</p>"
+
 
 Questions = Callable[[Answers], list[Question]]
 """What `Pipeline(questions=...)` names."""
@@ -120,3 +139,19 @@ def p_value_text(p_value: float | None) -> str:
     if p_value is None:
         return NOTHING
     return f"< {_SMALLEST_P_VALUE}" if p_value < _SMALLEST_P_VALUE else f"{p_value:.2g}"
+
+
+def _text(value: Any, kind: Kind) -> str:
+    if value is None:
+        return "" if kind == "mark" else "-"
+    return _TEXTS.get(kind, str)(value)
+
+
+_TEXTS: Mapping[str, Callable[[Any], str]] = {
+    "count": lambda value: f"{value:,}",
+    "number": lambda value: f"{value:,.6g}" if isinstance(value, float) else f"{value:,}",
+    "share": lambda value: f"{value:.1%}",
+    "interval": lambda ends: f"{ends[0]:.1%} to {ends[1]:.1%}",
+    "points": lambda value: f"{100 * value:+z.1f}",
+    "p_value": lambda value: f"{value:.2g}",
+}

@@ -43,7 +43,7 @@ def genre(name, users, observable=0, retained=0):
 def retention(*rows):
     answers = {"q1_engagement": [NOBODY], "q2_retention": list(rows), "q3_dropoff": []}
     found = questions(answers)[1]
-    return found.answer, [row["first genre"] for row in found.summary.rows]
+    return found.caption, [row["first genre"] for row in found.summary.texts]
 
 
 @pytest.fixture
@@ -51,8 +51,7 @@ def dropoff():
     def tell(*rows):
         answers = {"q1_engagement": [NOBODY], "q2_retention": [], "q3_dropoff": list(rows)}
         found = questions(answers)[2]
-        sentence = f"{found.answer} {found.summary_note}".strip()
-        return sentence, {row["value"]: row[""] or "" for row in found.summary.rows}
+        return found.caption, {row["value"]: row[""] for row in found.summary.texts}
 
     return tell
 
