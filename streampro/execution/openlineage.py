@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from streampro.config import OpenLineageSettings, Target
 from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
-from streampro.expressions.columns import ROWS, Column
+from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.contract import Rejected
 from streampro.modeling.lineage import Lineage
@@ -187,8 +187,8 @@ class _Teller:
 
     def _column_lineage(self, table: TableName, columns: Sequence[str]) -> DatasetFacet:
         """Return what each column is made from, and what decides which rows there are."""
-        rows = self._fields(Column(table.name, ROWS))
-        fields = {name: self._fields(Column(table.name, name)) for name in columns}
+        rows = self._fields(ColumnRef(table.name, ROWS))
+        fields = {name: self._fields(ColumnRef(table.name, name)) for name in columns}
         return column_lineage_dataset.ColumnLineageDatasetFacet(
             {
                 name: column_lineage_dataset.Fields([each for each in found if each not in rows])
@@ -197,7 +197,7 @@ class _Teller:
             rows,
         )
 
-    def _fields(self, column: Column) -> list[column_lineage_dataset.InputField]:
+    def _fields(self, column: ColumnRef) -> list[column_lineage_dataset.InputField]:
         return [
             column_lineage_dataset.InputField(
                 *self._place(origin.column.table), origin.column.column, [_HOW[origin.how]]

@@ -16,7 +16,7 @@ ROWS = "*"
 """Stands as a column for the rows of a table, whatever their values: what `count()` counts."""
 
 
-class Column(NamedTuple):
+class ColumnRef(NamedTuple):
     """A column of a model, of its `<name>_rejected` table, or a field of a source, by its name
     without layer, as transforms take it.
     """
@@ -28,7 +28,7 @@ class Column(NamedTuple):
         return f"{self.table}.{self.column}"
 
 
-Origins = Mapping[Column, How]
+Origins = Mapping[ColumnRef, How]
 """What something comes from, and in which way; of several the last of `_WEAKEST_FIRST`."""
 
 
@@ -86,9 +86,9 @@ def _rows(node: ops.Relation, of: Mapping[Node, Any]) -> Rows:
     match node:
         case ops.UnboundTable():
             own: dict[str, Origins] = {
-                name: {Column(node.name, name): "copied"} for name in node.schema
+                name: {ColumnRef(node.name, name): "copied"} for name in node.schema
             }
-            return Rows(own, {Column(node.name, ROWS): "decides"}, {})
+            return Rows(own, {ColumnRef(node.name, ROWS): "decides"}, {})
         case ops.InMemoryTable():
             return Rows({name: {} for name in node.schema}, {}, {})
         case ops.JoinChain():
@@ -290,7 +290,7 @@ def _nodes(argument: Any) -> Iterator[Node]:
 
 def merged(parts: Iterable[Origins]) -> Origins:
     """Return the lineage of what comes from all of these."""
-    found: dict[Column, How] = {}
+    found: dict[ColumnRef, How] = {}
     for part in parts:
         for column, how in part.items():
             found[column] = max(found.get(column, how), how, key=_WEAKEST_FIRST.index)

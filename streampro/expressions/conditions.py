@@ -14,8 +14,8 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-Keep = Callable[[ir.Table], ir.Table]
-"""Computes rows once and returns them, as `Engine.keep` does."""
+Cache = Callable[[ir.Table], ir.Table]
+"""Computes rows once and returns them, as `Engine.cache` does."""
 
 _OWN = "streampro"
 """How the names of columns begin that are added for a while."""
@@ -37,7 +37,7 @@ Condition: TypeAlias = Match | ops.Value
 Mapped: TypeAlias = Mapping[ops.Node, ops.Node]
 
 
-def match(rows: ir.Table, values: Sequence[ops.Value], keep: Keep) -> Match:
+def match(rows: ir.Table, values: Sequence[ops.Value], cache: Cache) -> Match:
     """Return the condition that a row has the values of one of `rows`, whose columns these are.
 
     Without values any row meets it if there are `rows` at all.
@@ -45,7 +45,7 @@ def match(rows: ir.Table, values: Sequence[ops.Value], keep: Keep) -> Match:
     if not values:
         values = [ops.Literal(1, dtype="int64")]
         rows = rows.select(**{_OWN: ibis.literal(1, "int64")})
-    return Match(tuple(values), keep(rows.distinct()).op())
+    return Match(tuple(values), cache(rows.distinct()).op())
 
 
 def fields_of(values: Iterable[ops.Node]) -> set[ops.Field]:

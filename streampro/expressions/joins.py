@@ -9,8 +9,8 @@ import ibis.expr.types as ir
 
 from streampro.errors import PipelineError
 from streampro.expressions.conditions import (
+    Cache,
     Condition,
-    Keep,
     fields_of,
     is_rowwise,
     match,
@@ -36,11 +36,11 @@ class Join:
         conditions: Sequence[Condition],
         used: Sequence[ops.Value],
         counts: bool,
-        keep: Keep,
+        cache: Cache,
     ) -> None:
         self.chain = chain
         self.conditions = tuple(conditions)
-        self.keep = keep
+        self.cache = cache
         self.how = {chain.first: "first"} | {link.table: link.how for link in chain.rest}
         if unknown := {*self.how.values()} - {"first", *_JOINS}:
             raise PipelineError(
@@ -76,7 +76,7 @@ class Join:
         place = self._place(side)
         there = self._joined.filter(self._joined[_column(place, _THERE)])
         rows = there.select(**{n: there[_column(place, n)] for n in names}) if names else there
-        return (match(rows, [side.parent.fields[name] for name in names], self.keep),)
+        return (match(rows, [side.parent.fields[name] for name in names], self.cache),)
 
     def _entering(self, counts: bool) -> set[ops.Relation]:
         """Return the sides whose rows enter: the first, those of which a column is used, and
@@ -150,7 +150,7 @@ class Join:
             field: ops.Field(plain, _column(self._place(field.rel), field.name))
             for field in fields_of(v for c in self.conditions for v in values_of(c))
         }
-        return self.keep(where(plain, [replaced(each, columns) for each in self.conditions]))
+        return self.cache(where(plain, [replaced(each, columns) for each in self.conditions]))
 
     def _narrowed(self, side: ops.Relation) -> ops.Relation:
         """Return a side with a column that is never null, without rows that cannot be selected."""

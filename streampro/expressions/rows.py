@@ -21,8 +21,8 @@ from ibis.common.exceptions import IbisError
 
 from streampro.errors import PipelineError
 from streampro.expressions.conditions import (
+    Cache,
     Condition,
-    Keep,
     Match,
     fields_of,
     is_rowwise,
@@ -70,7 +70,7 @@ def contributions(
     inputs: Mapping[str, ir.Table],
     selected: ir.Table,
     columns: Iterable[str],
-    keep: Keep,
+    cache: Cache,
 ) -> dict[str, Contribution]:
     """Return per input what it gave to some columns of the selected rows of an expression.
 
@@ -79,14 +79,14 @@ def contributions(
         inputs: what it is an expression of.
         selected: tells its rows by some of its columns, such as the key, nulls equal.
         columns: the columns of `rows` whose origin is asked.
-        keep: computes rows once.
+        cache: computes rows once.
 
     Raises `PipelineError` for an operation that is not known, or whose rows cannot be told.
     """
     relation = rows.op()
     try:
-        chosen = match(selected, [ops.Field(relation, name) for name in selected.columns], keep)
-        walk = _Walk({table.op(): name for name, table in inputs.items()}, keep)
+        chosen = match(selected, [ops.Field(relation, name) for name in selected.columns], cache)
+        walk = _Walk({table.op(): name for name, table in inputs.items()}, cache)
         walk.follow(relation, _Asked((chosen,), frozenset(columns)))
         return {name: walk.found(table.op()) for name, table in inputs.items()}
     except IbisError as error:
@@ -99,9 +99,9 @@ def contributions(
 class _Walk:
     """Goes down the tree and notes what is asked of each input."""
 
-    def __init__(self, inputs: Mapping[ops.Relation, str], keep: Keep) -> None:
+    def __init__(self, inputs: Mapping[ops.Relation, str], cache: Cache) -> None:
         self.inputs = inputs
-        self.keep = keep
+        self.cache = cache
         self.asked: dict[ops.Relation, list[_Asked]] = {relation: [] for relation in inputs}
         self.whole: set[ops.Relation] = set()
 
@@ -163,7 +163,7 @@ class _Walk:
         if len(of_groups) < len(asked.conditions):
             rows = ir.Table(narrowed(relation, asked.conditions))
             rows = rows.select(*relation.groups) if groups else rows
-            of_groups.append(match(rows, [*groups], self.keep))
+            of_groups.append(match(rows, [*groups], self.cache))
         metrics = [relation.metrics[name] for name in asked.columns if name in relation.metrics]
         self._below(
             relation.parent,
@@ -198,7 +198,7 @@ class _Walk:
             return
         conditions = _moved(asked, relation, relation.values)
         used = [relation.values[name] for name in asked.columns]
-        join = Join(relation, conditions, used, asked.counts, self.keep)
+        join = Join(relation, conditions, used, asked.counts, self.cache)
         for side in relation.tables:
             if join.is_named_only(side):
                 self._name_whole(side.parent)
@@ -238,7 +238,7 @@ class _Walk:
             keys = {f"key_{place}": value for place, value in enumerate(partition)}
             again = renamed(parent, chosen.op())
             parts = {name: moved(value, again).to_expr() for name, value in keys.items()}
-            shared = match(chosen.select(**parts) if parts else chosen, partition, self.keep)
+            shared = match(chosen.select(**parts) if parts else chosen, partition, self.cache)
             self.follow(parent, _Asked((shared,), columns, enters=False))
 
     def _match(
@@ -247,7 +247,7 @@ class _Walk:
         """Return the condition on a side that a row is a selected row of the relation."""
         rows = ir.Table(narrowed(relation, conditions))
         fields = [ops.Field(side, name) for name in relation.schema]
-        return match(rows, fields, self.keep)
+        return match(rows, fields, self.cache)
 
     def _name_subquery(self, query: ops.Subquery) -> None:
         if isinstance(query, ops.ExistsSubquery):

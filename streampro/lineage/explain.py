@@ -12,8 +12,8 @@ import ibis.expr.types as ir
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
-from streampro.expressions.columns import ROWS, Column
-from streampro.lineage.trace import Descent, Line, Step
+from streampro.expressions.columns import ROWS, ColumnRef
+from streampro.lineage.trace import Line, RowTrace, Step
 from streampro.modeling.contract import Contract
 from streampro.modeling.lineage import Lineage, Origin
 from streampro.modeling.model import Model, TableName
@@ -118,7 +118,7 @@ def explain(
     columns = [column] if column else [*lineage.tables[table.name].columns]
     run = published_run(target) if run_id is None else readable_run(target, run_id)
     with TemporaryDirectory() as scratch, connect_sql(target, Path(scratch)) as engine:
-        followed = Descent(pipeline, target, run, engine, limit)
+        followed = RowTrace(pipeline, target, run, engine, limit)
         rows = followed.from_table(table, column, where)
         return Explanation(
             table=table,
@@ -199,7 +199,7 @@ def _lineage(
 ) -> dict[str, tuple[Origin, ...]]:
     """Return what columns come from, and what of these the values come from, down to fields."""
     found: dict[str, tuple[Origin, ...]] = {}
-    todo = [Column(table.name, column) for column in columns]
+    todo = [ColumnRef(table.name, column) for column in columns]
     while todo:
         column = todo.pop(0)
         name = str(column)

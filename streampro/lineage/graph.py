@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 from unicodedata import east_asian_width
 
-from streampro.expressions.columns import ROWS, Column
+from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.lineage.drawing import Drawing, Size, draw
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import ANSWERS, Model
@@ -135,7 +135,7 @@ def html(pipeline: Pipeline, column: str | None = None) -> str:
     )
 
 
-def decides(lineage: Lineage, column: Column) -> dict[str, list[str]]:
+def decides(lineage: Lineage, column: ColumnRef) -> dict[str, list[str]]:
     """Return per table, the nearest first, the columns that take no part in the values of a column
     but decide which rows there are, or whose values are taken, on all the way from the sources.
     """
@@ -183,16 +183,16 @@ def _model(model: Model) -> Box:
     return Box(model.name, layer, model.table, False, layer == ANSWERS, rejected)
 
 
-def _column(lineage: Lineage, column: Column) -> Box:
+def _column(lineage: Lineage, column: ColumnRef) -> Box:
     name = "rows" if column.column == ROWS else column.column
     is_source = column.table in lineage.pipeline.sources
     return Box(name, lineage.shown_table(column.table), lineage.shown(column), is_source)
 
 
-def _values(lineage: Lineage, column: Column) -> dict[Column, list[Column]]:
+def _values(lineage: Lineage, column: ColumnRef) -> dict[ColumnRef, list[ColumnRef]]:
     """Return a column and all that its values are made from, each with its own direct inputs."""
     upstream = lineage.upstream(column)
-    found: dict[Column, list[Column]] = {}
+    found: dict[ColumnRef, list[ColumnRef]] = {}
     todo = [column]
     while todo:
         each = todo.pop(0)
@@ -211,7 +211,7 @@ def _tables_as_text(graph: Graph) -> Iterator[str]:
         yield f"{box.full_name:{width}}  {made_from}{rejects}"
 
 
-def _branches(lineage: Lineage, column: Column, told: set[Column]) -> Iterator[str]:
+def _branches(lineage: Lineage, column: ColumnRef, told: set[ColumnRef]) -> Iterator[str]:
     """Yield a line per origin of a column's values, and below it those of the origin, once."""
     origins = [each for each in lineage.origins(column) if each.how != "decides"]
     for number, origin in enumerate(origins, 1):
@@ -228,13 +228,13 @@ def _columns_of_tables(lineage: Lineage) -> dict[str, list[dict[str, Any]]]:
     """Return per table a row per column: its name, and what it comes from by how."""
     return {
         lineage.shown_table(table): [
-            {"name": name} | _by_how(lineage, Column(table, name)) for name in rows.columns
+            {"name": name} | _by_how(lineage, ColumnRef(table, name)) for name in rows.columns
         ]
         for table, rows in lineage.tables.items()
     }
 
 
-def _by_how(lineage: Lineage, column: Column) -> dict[str, list[str]]:
+def _by_how(lineage: Lineage, column: ColumnRef) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"copied": [], "computed": [], "decides": []}
     for origin in lineage.origins(column):
         found[origin.how].append(lineage.shown(origin.column))

@@ -16,11 +16,10 @@ from streampro.errors import ConfigError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
 from streampro.formats.locate import locate
-from streampro.modeling.audit import with_reasons
 from streampro.modeling.contract import Contract, Rejected
-from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, Model, TableName
+from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.quarantine import masked
+from streampro.modeling.quarantine import fates, masked
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
@@ -63,7 +62,7 @@ class Line:
     text: str
 
 
-class Descent:
+class RowTrace:
     """Goes from selected rows of a table down to raw lines, model by model."""
 
     def __init__(
@@ -244,14 +243,11 @@ class Descent:
         rows = model(**inputs)
         if not model.quarantine:
             return rows
-        rows = with_reasons(model.contract, rows)
-        reason = rows.reject_reason
+        of = fates(model, rows)
         if self._is_accepted(table):
-            kept = rows.filter(reason.isnull() | (reason == DUPLICATE))
-            return kept.select(*model.spec.schema)
-        line = masked(rows.raw_line, self.pipeline.source_of(model).secret)
-        kept = rows.filter(reason.notnull() & (reason != DUPLICATE))
-        return kept.mutate(raw_line=line).select(*REJECT_COLUMNS)
+            return of.rows.filter(of.accepted | of.duplicate).select(*model.spec.schema)
+        line = masked(of.rows.raw_line, self.pipeline.source_of(model).secret)
+        return of.rows.filter(of.rejected).mutate(raw_line=line).select(*REJECT_COLUMNS)
 
     def _merged(self, rows: ir.Table, parts: Sequence[Contribution]) -> tuple[ir.Table | None, int]:
         """Return the rows that enter any table built from them, and how many more decide."""

@@ -8,8 +8,9 @@ import ibis.expr.types as ir
 from streampro.expressions.locality import operations_across_rows
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.portability import findings
-from streampro.modeling.audit import audit, with_reasons
+from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
+from streampro.modeling.quarantine import fates
 
 
 def differences(built: Model, expression: ir.Table) -> list[str]:
@@ -63,5 +64,5 @@ def unportable(built: Model, expression: ir.Table) -> Iterator[str]:
     rows = ibis.table(built.spec.schema, name=built.name)
     computed = [expression, audit(built.contract, rows, {})]
     if built.quarantine:
-        computed.append(with_reasons(built.contract, expression))
+        computed.append(fates(built, expression).rows)
     yield from (f"{built.table}: {finding}" for each in computed for finding in findings(each))

@@ -6,11 +6,20 @@ from functools import cached_property
 import ibis.expr.types as ir
 
 from streampro.errors import ConfigError, did_you_mean
-from streampro.expressions.columns import ROWS, Column, How, Origins, Rows, merged, rows_of, through
-from streampro.modeling.audit import with_reasons
+from streampro.expressions.columns import (
+    ROWS,
+    ColumnRef,
+    How,
+    Origins,
+    Rows,
+    merged,
+    rows_of,
+    through,
+)
 from streampro.modeling.contract import Rejected
-from streampro.modeling.model import DUPLICATE, Model
+from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import fates
 from streampro.modeling.spec import spec_of
 
 
@@ -26,7 +35,7 @@ class Origin:
       aggregate, conditions of a case, and all columns of rows that are made distinct.
     """
 
-    column: Column
+    column: ColumnRef
     how: How
 
 
@@ -39,7 +48,7 @@ class Lineage:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
 
-    def origins(self, column: Column) -> tuple[Origin, ...]:
+    def origins(self, column: ColumnRef) -> tuple[Origin, ...]:
         """Return what a column is made from in the inputs of its model, none for a source's field.
 
         Of `ROWS` as column it is what decides which rows there are.
@@ -56,11 +65,11 @@ class Lineage:
             if origin.column != ROWS or how != "decides" or origin.table not in named
         )
 
-    def upstream(self, column: Column) -> dict[Column, tuple[Origin, ...]]:
+    def upstream(self, column: ColumnRef) -> dict[ColumnRef, tuple[Origin, ...]]:
         """Return the origins of a column, of these, and so on down to the fields of sources, each
         column after those it is met in.
         """
-        found: dict[Column, tuple[Origin, ...]] = {}
+        found: dict[ColumnRef, tuple[Origin, ...]] = {}
         todo = [column]
         while todo:
             each = todo.pop(0)
@@ -69,11 +78,11 @@ class Lineage:
                 todo += [origin.column for origin in found[each]]
         return found
 
-    def fields(self, column: Column) -> tuple[Origin, ...]:
+    def fields(self, column: ColumnRef) -> tuple[Origin, ...]:
         """Return the fields of sources that a column comes from over all tables between."""
         return tuple(Origin(field, how) for field, how in self._fields(column, {}).items())
 
-    def column(self, text: str) -> Column:
+    def column(self, text: str) -> ColumnRef:
         """Return the column that `table.column` or `layer.table.column` names.
 
         Raises `ConfigError` if there is none.
@@ -89,7 +98,7 @@ class Lineage:
                 f"{table} has no column {name!r}. {did_you_mean(name, known)}"
                 f"Its columns: {', '.join(known)}."
             )
-        return Column(found, name)
+        return ColumnRef(found, name)
 
     def table(self, text: str) -> str:
         """Return the name of the table or source that `table` or `layer.table` names.
@@ -103,7 +112,7 @@ class Lineage:
             )
         return self._names[text]
 
-    def shown(self, column: Column) -> str:
+    def shown(self, column: ColumnRef) -> str:
         """Return a column with the layer of its table, as `layer.table.column`."""
         return f"{self.shown_table(column.table)}.{column.column}"
 
@@ -140,7 +149,7 @@ class Lineage:
         source = self.pipeline.sources.get(table)
         return tuple(source.schema) if source else self.tables[table].columns
 
-    def _fields(self, column: Column, known: dict[Column, Origins]) -> Origins:
+    def _fields(self, column: ColumnRef, known: dict[ColumnRef, Origins]) -> Origins:
         if column not in known:
             known[column] = (
                 {column: "copied"}
@@ -155,8 +164,6 @@ class Lineage:
 
 def _split(model: Model, rows: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Return what a quarantine model's tables store, split as `modeling.quarantine` does."""
-    rows = with_reasons(model.contract, rows)
-    reason = rows.reject_reason
-    accepted = rows.filter(reason.isnull()).select(*model.spec.schema).distinct()
-    rejected = rows.filter(reason != DUPLICATE).select(*spec_of(Rejected).schema)
-    return accepted, rejected
+    of = fates(model, rows)
+    accepted = of.rows.filter(of.accepted).select(*model.spec.schema).distinct()
+    return accepted, of.rows.filter(of.rejected).select(*spec_of(Rejected).schema)

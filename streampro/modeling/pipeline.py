@@ -12,9 +12,10 @@ import ibis.expr.types as ir
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.hash import code_hash
 from streampro.formats.registry import format_of
-from streampro.modeling.audit import audit, with_reasons
+from streampro.modeling.audit import audit
 from streampro.modeling.checks import differences, not_local, unportable
 from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.quarantine import fates
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 
@@ -124,7 +125,7 @@ class Pipeline:
         columns = spec_of(contract).columns
         return code_hash(
             self._reading_rules(built),
-            with_reasons(contract, rows) if built.quarantine else rows,
+            fates(built, rows).rows if built.quarantine else rows,
             audit(contract, ibis.table(spec_of(contract).schema, name="rows"), {}),
             repr(spec_of(contract).schema),
             [(name, spec.description, spec.metadata) for name, spec in columns.items()],

@@ -69,6 +69,39 @@ def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
     return ranked.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, *kept)
 
 
+@dataclass(frozen=True)
+class Fates:
+    """What becomes of the lines that a quarantine model reads: each is accepted, a duplicate or
+    rejected. The run, the lineage and explanations all read it from here.
+
+    Attributes:
+        rows: what the model returns, with a reason too where a row breaks a rule of severity
+            `quarantine`.
+    """
+
+    rows: ir.Table
+
+    @property
+    def accepted(self) -> ir.BooleanValue:
+        """True for lines whose row is stored, if it is not stored yet."""
+        return self.rows.reject_reason.isnull()
+
+    @property
+    def duplicate(self) -> ir.BooleanValue:
+        """True for lines that the model says repeat another."""
+        return self.rows.reject_reason == DUPLICATE
+
+    @property
+    def rejected(self) -> ir.BooleanValue:
+        """True for lines that are kept in the table of rejected lines."""
+        return self.rows.reject_reason.notnull() & (self.rows.reject_reason != DUPLICATE)
+
+
+def fates(model: Model, rows: ir.Table) -> Fates:
+    """Return the fates of lines, of which `rows` is what a quarantine model returns."""
+    return Fates(with_reasons(model.contract, rows))
+
+
 def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
     """Return the text of lines without the values of secret keys."""
     for key in secret:
@@ -84,7 +117,7 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     because every further column to group by costs time; `copies`, the lines with this outcome;
     `unreadable`, those of them in which a value could not be read.
     """
-    rows = with_reasons(model.contract, rows)
+    rows = fates(model, rows).rows
     text = masked(rows.raw_line, secret)
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")

@@ -1,6 +1,6 @@
 """Where a secret of a source would be stored, told from the lineage, before any data is read."""
 
-from streampro.expressions.columns import Column, How
+from streampro.expressions.columns import ColumnRef, How
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.pipeline import Pipeline
 
@@ -15,28 +15,28 @@ def leaks(pipeline: Pipeline) -> list[str]:
     reason to reject a line, does not hold it.
     """
     sources = [source for source in pipeline.sources.values() if source.secret]
-    secret = {Column(each.name, field) for each in sources for field in each.secret_fields}
-    texts = {Column(source.name, _RAW_LINE) for source in sources}
+    secret = {ColumnRef(each.name, field) for each in sources for field in each.secret_fields}
+    texts = {ColumnRef(source.name, _RAW_LINE) for source in sources}
     if not sources:
         return []
     lineage = Lineage(pipeline)
     found = []
     for table, rows in lineage.tables.items():
-        for column in (Column(table, name) for name in rows.columns):
+        for column in (ColumnRef(table, name) for name in rows.columns):
             for origin, path in _values(lineage, column).items():
                 if origin in secret or (origin in texts and not _is_masked(lineage, column, path)):
                     found.append(_told(lineage, column, origin, path))
     return found
 
 
-_Path = tuple[tuple[Column, How], ...]
+_Path = tuple[tuple[ColumnRef, How], ...]
 """The columns on the way from a field to a column, and how each comes from the one before."""
 
 
-def _values(lineage: Lineage, column: Column) -> dict[Column, _Path]:
+def _values(lineage: Lineage, column: ColumnRef) -> dict[ColumnRef, _Path]:
     """Return every column that the values of a column come from, with the shortest way."""
-    found: dict[Column, _Path] = {}
-    todo: list[tuple[Column, _Path]] = [(column, ())]
+    found: dict[ColumnRef, _Path] = {}
+    todo: list[tuple[ColumnRef, _Path]] = [(column, ())]
     while todo:
         each, path = todo.pop(0)
         for origin in lineage.origins(each):
@@ -46,15 +46,15 @@ def _values(lineage: Lineage, column: Column) -> dict[Column, _Path]:
     return found
 
 
-def _is_masked(lineage: Lineage, column: Column, path: _Path) -> bool:
+def _is_masked(lineage: Lineage, column: ColumnRef, path: _Path) -> bool:
     """Tell whether it is the text of rejected lines, handed on from the source as it is."""
     rejected = {m.rejected.name for m in lineage.pipeline.models.values() if m.quarantine}
-    return column in {Column(name, _RAW_LINE) for name in rejected} and path == (
+    return column in {ColumnRef(name, _RAW_LINE) for name in rejected} and path == (
         (column, "copied"),
     )
 
 
-def _told(lineage: Lineage, column: Column, origin: Column, path: _Path) -> str:
+def _told(lineage: Lineage, column: ColumnRef, origin: ColumnRef, path: _Path) -> str:
     steps = (f"{lineage.shown(each)} ({how})" for each, how in path)
     what = lineage.shown(origin)
     if origin.column == _RAW_LINE:

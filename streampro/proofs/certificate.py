@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from streampro.errors import ParityError
 from streampro.modeling.quarantine import Books
-from streampro.proofs.compare import Cells, Column, Digest
+from streampro.proofs.compare import Cells, Digest, StoredColumn
 from streampro.warehouse.ledger import Run, Warned
 
 _COUNTS = ("lines", "accepted", "duplicates", "rejected")
@@ -61,7 +61,11 @@ class DifferingRow:
 
     @classmethod
     def of(
-        cls, columns: Sequence[Column], key: Sequence[str], left: Cells | None, right: Cells | None
+        cls,
+        columns: Sequence[StoredColumn],
+        key: Sequence[str],
+        left: Cells | None,
+        right: Cells | None,
     ) -> Self:
         """Return the difference of a row from its partner, None where there is no partner."""
         names = [column.name for column in columns]

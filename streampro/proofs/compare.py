@@ -44,7 +44,7 @@ Pair = tuple[Cells | None, Cells | None]
 
 
 @dataclass(frozen=True)
-class Column:
+class StoredColumn:
     """A column as the Delta log declares it."""
 
     name: str
@@ -94,7 +94,7 @@ class Comparison:
             self.engine = stack.enter_context(connect_sql(target, Path(scratch)))
             self.resources = stack.pop_all()
 
-    def columns(self, table: Version) -> tuple[Column, ...]:
+    def columns(self, table: Version) -> tuple[StoredColumn, ...]:
         """Return the columns of a table. Raises `WarehouseError` when it cannot be read."""
         return tuple(map(_column, delta.columns(table.folder, table.version)))
 
@@ -146,7 +146,7 @@ class Comparison:
         self.resources.close()
 
     def _pairs_by_key(
-        self, left: Version, right: Version, columns: Sequence[Column], few: int
+        self, left: Version, right: Version, columns: Sequence[StoredColumn], few: int
     ) -> Iterator[Pair]:
         """Yield pairs of one key, then rows whose key the other side lacks, as their MD5 falls."""
         pairs = self._ask(
@@ -161,7 +161,7 @@ class Comparison:
             yield lefts.get(pair["one"]), rights.get(pair["other"])
 
     def _cells(
-        self, table: Version, columns: Sequence[Column], row_ids: Sequence[str | None]
+        self, table: Version, columns: Sequence[StoredColumn], row_ids: Sequence[str | None]
     ) -> dict[str | None, Cells]:
         wanted = ", ".join(f"CAST('{row_id or 0}' AS UHUGEINT)" for row_id in row_ids)
         rows = self._ask(
@@ -171,7 +171,7 @@ class Comparison:
         return {row["row_id"]: tuple(row["cells"]) for row in rows}
 
     def _pairs_by_order(
-        self, left: Version, right: Version, columns: Sequence[Column], few: int
+        self, left: Version, right: Version, columns: Sequence[StoredColumn], few: int
     ) -> Iterator[Pair]:
         """Yield the smallest rows of each side, side by side."""
         names = [f"value_{number}" for number in range(len(columns))]
@@ -187,7 +187,7 @@ class Comparison:
             sides.append(list(dict.fromkeys(tuple(row["cells"]) for row in rows)))
         yield from zip_longest(*sides)
 
-    def _rows(self, table: Version, columns: Sequence[Column], *beside: str) -> str:
+    def _rows(self, table: Version, columns: Sequence[StoredColumn], *beside: str) -> str:
         """Return the subquery of a table's row numbers, and of what else is asked."""
         selected = ", ".join([f"{_identity(columns)} AS row_id", *beside])
         return f"(SELECT {selected} FROM ({self._scan(table)}))"
@@ -200,9 +200,9 @@ class Comparison:
         return rows
 
 
-def _column(field: dict[str, Any]) -> Column:
+def _column(field: dict[str, Any]) -> StoredColumn:
     kind = field["type"]
-    return Column(
+    return StoredColumn(
         name=field["name"],
         type=kind if isinstance(kind, str) else json.dumps(kind, sort_keys=True),
         nullable=field["nullable"],
@@ -210,31 +210,31 @@ def _column(field: dict[str, Any]) -> Column:
     )
 
 
-def _row_text(columns: Sequence[Column]) -> str:
+def _row_text(columns: Sequence[StoredColumn]) -> str:
     texts = [_cell_text(column) for column in columns]
     cells = [f"coalesce(strlen({text}) || ':' || {text}, 'N')" for text in texts]
     return f"concat({', '.join([_schema_text(columns), *cells])})"
 
 
-def _schema_text(columns: Sequence[Column]) -> str:
+def _schema_text(columns: Sequence[StoredColumn]) -> str:
     declared = json.dumps([[column.name, column.type] for column in columns], ensure_ascii=False)
     return f"'{hashlib.sha256(declared.encode()).hexdigest()[:8]}'"
 
 
-def _cell_text(column: Column) -> str:
+def _cell_text(column: StoredColumn) -> str:
     """Return the expression for a cell's text, null for null. Nested values are told as JSON."""
     nested = column.type.startswith("{")
     form = "CAST(to_json({}) AS VARCHAR)" if nested else "CAST({} AS VARCHAR)"
     return _FORMS.get(column.type, form).format(_name(column))
 
 
-def _identity(columns: Sequence[Column]) -> str:
+def _identity(columns: Sequence[StoredColumn]) -> str:
     return f"md5_number({_row_text(columns)})"
 
 
-def _cells(columns: Sequence[Column]) -> str:
+def _cells(columns: Sequence[StoredColumn]) -> str:
     return f"[{', '.join(map(_cell_text, columns))}] AS cells"
 
 
-def _name(column: Column) -> str:
+def _name(column: StoredColumn) -> str:
     return '"' + column.name.replace('"', '""') + '"'

@@ -28,7 +28,7 @@ from streampro.proofs.certificate import (
     ledger_differences,
     side_of,
 )
-from streampro.proofs.compare import DIGEST, Column, Comparison, Version
+from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
 from streampro.storage.place import place_of
 from streampro.warehouse.ledger import Run
 
@@ -169,7 +169,9 @@ def _table(
     return ComparedTable(name, *digests, False, schema, found.only_left, found.only_right, rows)
 
 
-def _differing_columns(left: Sequence[Column], right: Sequence[Column]) -> tuple[str, ...]:
+def _differing_columns(
+    left: Sequence[StoredColumn], right: Sequence[StoredColumn]
+) -> tuple[str, ...]:
     names = [[column.name for column in side] for side in (left, right)]
     if names[0] != names[1]:
         one, other = (", ".join(side) for side in names)

@@ -1,4 +1,4 @@
-"""Column lineage of whole pipelines, and the law that makes it exact."""
+"""ColumnRef lineage of whole pipelines, and the law that makes it exact."""
 
 import itertools
 import random
@@ -16,7 +16,7 @@ import pytest
 from pipelines.shop import SHOP
 
 from streampro.errors import ConfigError
-from streampro.expressions.columns import ROWS, Column
+from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.modeling.lineage import Lineage, Origin
 from streampro.viewing import PIPELINE
 
@@ -150,19 +150,19 @@ def test_upstream_ends_at_the_fields_of_sources() -> None:
         "raw_sales.day",
         "raw_sales.amount",
     ]
-    assert found[Column("shops", "city")] == (
-        Origin(Column("raw_shops", "city"), "copied"),
-        Origin(Column("raw_shops", "shop"), "decides"),
+    assert found[ColumnRef("shops", "city")] == (
+        Origin(ColumnRef("raw_shops", "city"), "copied"),
+        Origin(ColumnRef("raw_shops", "shop"), "decides"),
     )
-    assert found[Column("raw_shops", "city")] == ()
+    assert found[ColumnRef("raw_shops", "city")] == ()
 
 
 def test_counted_rows_are_those_that_the_table_has() -> None:
     lineage = Lineage(SHOP)
-    assert Origin(Column("sales", ROWS), "computed") in lineage.origins(
+    assert Origin(ColumnRef("sales", ROWS), "computed") in lineage.origins(
         lineage.column("revenue.sales")
     )
-    decides = [str(each.column) for each in lineage.origins(Column("sales", ROWS))]
+    decides = [str(each.column) for each in lineage.origins(ColumnRef("sales", ROWS))]
     assert sorted(decides) == ["raw_sales.amount", "raw_sales.day", "raw_sales.shop"]
 
 
@@ -247,7 +247,7 @@ class Bench:
         rows = self.duckdb.execute(self.sql).fetchall()
         return {name: sorted(repr(row[i]) for row in rows) for i, name in enumerate(self.columns)}
 
-    def changes(self) -> Iterator[tuple[Column, str]]:
+    def changes(self) -> Iterator[tuple[ColumnRef, str]]:
         """Change one value of one input column after the other; yield it with every column of the
         result that then has other values.
         """
@@ -258,7 +258,7 @@ class Bench:
                     self.load(table, self.with_one_other(table, name, kind))
                     after = self.result()
                     yield from (
-                        (Column(table, name), column)
+                        (ColumnRef(table, name), column)
                         for column in self.columns
                         if after[column] != before[column]
                     )
@@ -278,10 +278,10 @@ def test_a_changed_value_changes_the_columns_that_name_it_and_no_other(table: st
     named = {
         (origin.column, column): origin.how
         for column in expression.columns
-        for origin in VIEWING.origins(Column(table, column))
+        for origin in VIEWING.origins(ColumnRef(table, column))
     }
     parts = {pair for pair, how in named.items() if how != "decides" and pair[0].column != ROWS}
-    seen: set[tuple[Column, str]] = set()
+    seen: set[tuple[ColumnRef, str]] = set()
     for seed in range(ROUNDS):
         seen |= set(Bench(expression, seed).changes())
         assert seen <= named.keys()
