@@ -113,10 +113,10 @@ def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:
     left, right = _counted(found, columns), _counted(wanted, columns)
     if left == right:
         return
-    told = [f"{len(found)} rows, expected {len(wanted)}."]
+    lines = [f"{len(found)} rows, expected {len(wanted)}."]
     for what, rows in (("missing", right - left), ("unexpected", left - right)):
-        told += [f"{what}: {row}" for row in [*rows.elements()][:_SHOWN]]
-    pytest.fail("\n".join(told))
+        lines += [f"{what}: {row}" for row in [*rows.elements()][:_SHOWN]]
+    pytest.fail("\n".join(lines))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

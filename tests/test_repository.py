@@ -107,3 +107,19 @@ def test_editors_break_lines_where_ruff_does() -> None:
     assert settings.getboolean("preamble", "root")
     assert settings.getint("*.py", "max_line_length") == PROJECT["tool"]["ruff"]["line-length"]
     assert settings["Makefile*"]["indent_style"] == "tab"
+
+
+def test_contributors_find_what_they_look_for() -> None:
+    """Every file of the table is there, and has the names that stand behind it."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!what|---)(.+?) \| (.+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) >= 12
+    for what, where in rows:
+        words = re.findall(r"`([^`]+)`", where)
+        files = [word for word in words if word.endswith(".py")]
+        assert files, what
+        for file in files:
+            behind = re.match(r"`: ((?:`\w+`(?:, | and )?)+)", where.partition(f"`{file}")[2])
+            names = re.findall(r"`(\w+)`", behind[1]) if behind else []
+            code = (ROOT / file).read_text(encoding="utf-8")
+            assert [name for name in names if not re.search(rf"\b{name}\b", code)] == [], what

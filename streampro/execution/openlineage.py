@@ -67,7 +67,7 @@ _HOW = {
 }
 
 
-def told(
+def reported(
     work: Callable[[], Run],
     settings: OpenLineageSettings,
     pipeline: Pipeline,
@@ -168,9 +168,9 @@ class _Teller:
     def _output(self, model: Model, table: TableName, run: Run | None) -> OutputDataset:
         contract = Rejected if table == model.rejected else model.contract
         columns = spec_of(contract).columns
-        told = {name: spec.description or "" for name, spec in columns.items()}
+        descriptions = {name: spec.description or "" for name, spec in columns.items()}
         types = may_be_null(spec_of(contract).schema)
-        facets: dict[str, DatasetFacet] = {"schema": _schema(types, told)}
+        facets: dict[str, DatasetFacet] = {"schema": _schema(types, descriptions)}
         published = run.table(table) if run else None
         if run is None or published is None:
             return OutputDataset(*self._place(table.name), facets=facets)
@@ -230,10 +230,12 @@ def _rows_written(model: Model, table: PublishedTable, run: Run) -> int | None:
     return sum(account.rejected for account in run.books if account.source in model.inputs)
 
 
-def _schema(types: Mapping[str, object], told: Mapping[str, str] | None = None) -> DatasetFacet:
+def _schema(
+    types: Mapping[str, object], descriptions: Mapping[str, str] | None = None
+) -> DatasetFacet:
     field = schema_dataset.SchemaDatasetFacetFields
     return schema_dataset.SchemaDatasetFacet(
-        [field(name, str(kind), (told or {}).get(name)) for name, kind in types.items()]
+        [field(name, str(kind), (descriptions or {}).get(name)) for name, kind in types.items()]
     )
 
 

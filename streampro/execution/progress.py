@@ -1,4 +1,4 @@
-"""Whom a run tells what it is at."""
+"""Progress of a run, as whoever watches it is shown."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

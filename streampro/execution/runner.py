@@ -76,9 +76,9 @@ def run(
 
     if target.openlineage is None:
         return work()
-    from streampro.execution.openlineage import told
+    from streampro.execution.openlineage import reported
 
-    return told(work, target.openlineage, pipeline, target, models)
+    return reported(work, target.openlineage, pipeline, target, models)
 
 
 def plan(

@@ -13,5 +13,5 @@ def code_hash(reading_rules: int, rows: ir.Table, audit: ir.Table, *declared: ob
     SQL tells of an expression what its `repr` leaves out, such as where nulls are sorted.
     """
     queries = (ibis.to_sql(each, dialect="duckdb") for each in (rows, audit))
-    told = (reading_rules, *queries, *declared)
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    hashed = (reading_rules, *queries, *declared)
+    return hashlib.sha256(repr(hashed).encode()).hexdigest()[:16]

@@ -211,16 +211,16 @@ def _tables_as_text(graph: Graph) -> Iterator[str]:
         yield f"{box.full_name:{width}}  {made_from}{rejects}"
 
 
-def _branches(lineage: Lineage, column: ColumnRef, told: set[ColumnRef]) -> Iterator[str]:
+def _branches(lineage: Lineage, column: ColumnRef, seen: set[ColumnRef]) -> Iterator[str]:
     """Yield a line per origin of a column's values, and below it those of the origin, once."""
     origins = [each for each in lineage.origins(column) if each.how != "decides"]
     for number, origin in enumerate(origins, 1):
         is_last = number == len(origins)
-        is_told = origin.column in told
-        again = " (see above)" if is_told and lineage.origins(origin.column) else ""
+        is_seen = origin.column in seen
+        again = " (see above)" if is_seen and lineage.origins(origin.column) else ""
         yield f"{'└─' if is_last else '├─'} {origin.how} from {lineage.shown(origin.column)}{again}"
-        told.add(origin.column)
-        for line in () if is_told else _branches(lineage, origin.column, told):
+        seen.add(origin.column)
+        for line in () if is_seen else _branches(lineage, origin.column, seen):
             yield f"{'   ' if is_last else '│  '}{line}"
 
 

@@ -162,8 +162,8 @@ class RowTrace:
         """Note how many lines of a source there are, and some of them."""
         if part.rows is None:
             return
-        told = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
-        lines = self.engine.cache(told)
+        digests = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
+        lines = self.engine.cache(digests)
         count, duplicates = self._count(lines), None
         if self.models[table].quarantine and self._is_accepted(table):
             duplicates = count - self._count(selected)

@@ -38,12 +38,12 @@ class Books:
 
     def check(self) -> None:
         """Raise `BooksError` unless every line is accounted for once."""
-        told = self.accepted + self.duplicates + self.rejected
-        if self.lines != told or sum(self.reasons.values()) != self.rejected:
+        total = self.accepted + self.duplicates + self.rejected
+        if self.lines != total or sum(self.reasons.values()) != self.rejected:
             raise BooksError(
                 f"the books of {self.source} do not balance: {self.lines} lines, but "
                 f"{self.accepted} accepted + {self.duplicates} duplicates + {self.rejected} "
-                f"rejected = {told}. Nothing was published. If a file grew while it was read, "
+                f"rejected = {total}. Nothing was published. If a file grew while it was read, "
                 "run again."
             )
 

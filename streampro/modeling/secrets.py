@@ -25,7 +25,7 @@ def leaks(pipeline: Pipeline) -> list[str]:
         for column in (ColumnRef(table, name) for name in rows.columns):
             for origin, path in _values(lineage, column).items():
                 if origin in secret or (origin in texts and not _is_masked(lineage, column, path)):
-                    found.append(_told(lineage, column, origin, path))
+                    found.append(_sentence(lineage, column, origin, path))
     return found
 
 
@@ -54,7 +54,7 @@ def _is_masked(lineage: Lineage, column: ColumnRef, path: _Path) -> bool:
     )
 
 
-def _told(lineage: Lineage, column: ColumnRef, origin: ColumnRef, path: _Path) -> str:
+def _sentence(lineage: Lineage, column: ColumnRef, origin: ColumnRef, path: _Path) -> str:
     steps = (f"{lineage.shown(each)} ({how})" for each, how in path)
     what = lineage.shown(origin)
     if origin.column == _RAW_LINE:

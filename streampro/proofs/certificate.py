@@ -104,12 +104,12 @@ class ComparedTable:
     rows: tuple[DifferingRow, ...] = ()
 
     def __str__(self) -> str:
-        told = list(self.schema)
+        parts = list(self.schema)
         if self.only_left is None:
-            told.append("rows are not compared, because the columns differ")
+            parts.append("rows are not compared, because the columns differ")
         elif self.only_left or self.only_right:
-            told.append(f"rows only on the left {self.only_left}, on the right {self.only_right}")
-        return "\n".join([f"{self.table}: {'; '.join(told)}", *(f"  {row}" for row in self.rows)])
+            parts.append(f"rows only on the left {self.only_left}, on the right {self.only_right}")
+        return "\n".join([f"{self.table}: {'; '.join(parts)}", *(f"  {row}" for row in self.rows)])
 
 
 @dataclass(frozen=True)

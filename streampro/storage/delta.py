@@ -24,6 +24,8 @@ from streampro.modeling.spec import TableSpec
 from streampro.storage.place import Place
 from streampro.storage.statistics import DataFile
 
+COMPRESSION = "zstd"
+"""Of the data files of every engine."""
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5
 _KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false"}

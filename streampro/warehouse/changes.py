@@ -89,9 +89,9 @@ def lateness(rows: ir.Table, stored: ir.Table, event_time: str) -> ir.Table:
     by_us = (
         newest.delta(at, unit="day") * _DAY_US if is_date else newest.delta(at, unit="microsecond")
     )
-    told = rows.mutate(is_late=at < newest, by_us=by_us)
-    return told.aggregate(
-        late=count_if(told.is_late), late_by_us=told.by_us.max(where=told.is_late)
+    marked = rows.mutate(is_late=at < newest, by_us=by_us)
+    return marked.aggregate(
+        late=count_if(marked.is_late), late_by_us=marked.by_us.max(where=marked.is_late)
     )
 
 
@@ -135,12 +135,12 @@ def moves(
     after: Iterable[Mapping[str, Any]],
 ) -> list[Move]:
     """Return every value that differs between two states of a small table, sorted by row."""
-    old, new = ({_told(row, key): row for row in rows} for rows in (before, after))
+    old, new = ({_row_name(row, key): row for row in rows} for rows in (before, after))
     nothing: Mapping[str, Any] = {}
     return [
-        Move(table, told, column, _text(one.get(column)), _text(other.get(column)))
-        for told in sorted({*old, *new})
-        for one, other in [(old.get(told, nothing), new.get(told, nothing))]
+        Move(table, name, column, _text(one.get(column)), _text(other.get(column)))
+        for name in sorted({*old, *new})
+        for one, other in [(old.get(name, nothing), new.get(name, nothing))]
         for column in dict.fromkeys([*one, *other])
         if column not in key and one.get(column) != other.get(column)
     ]
@@ -150,7 +150,7 @@ def _same(left: ir.Table, right: ir.Table, columns: Iterable[str]) -> list[ir.Bo
     return [left[name].identical_to(right[name]) for name in columns]
 
 
-def _told(row: Mapping[str, Any], key: Sequence[str]) -> str:
+def _row_name(row: Mapping[str, Any], key: Sequence[str]) -> str:
     return ", ".join(f"{name}={row[name]}" for name in key)
 
 

@@ -71,11 +71,11 @@ class Plan:
 
     def __repr__(self) -> str:
         modes = Counter(change.mode for change in self.changes)
-        told = [number_of(len(self.new_files), "new file")]
-        told += [f"{tables} {mode}" for mode, tables in modes.items()]
+        parts = [number_of(len(self.new_files), "new file")]
+        parts += [f"{tables} {mode}" for mode, tables in modes.items()]
         if self.moves:
-            told.append(f"{number_of(len(self.moves), 'value')} of answers would move")
-        return f"<Plan: {', '.join(told)}>"
+            parts.append(f"{number_of(len(self.moves), 'value')} of answers would move")
+        return f"<Plan: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:
         shown = ("table", "mode", "reason", "added", "removed", "changed")

@@ -135,8 +135,8 @@ class DuckDBEngine(Staging[Place]):
             return self.cache(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
         except EngineError as error:
             if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
-                [told, *_] = str(error.__cause__).splitlines()
-                raise ConfigError(f"--where {condition!r}: {told}") from error
+                [reason, *_] = str(error.__cause__).splitlines()
+                raise ConfigError(f"--where {condition!r}: {reason}") from error
             raise
 
     def progress(self) -> float:
@@ -178,7 +178,7 @@ class DuckDBEngine(Staging[Place]):
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
                 f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
-                f"(FORMAT parquet, COMPRESSION zstd, RETURN_STATS, {layout}, "
+                f"(FORMAT parquet, COMPRESSION {delta.COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
         return [_data_file(row, rows.schema()) for row in written]

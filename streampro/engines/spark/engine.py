@@ -29,7 +29,7 @@ from streampro.modeling.source import Source
 from streampro.storage import delta, statistics
 from streampro.storage.statistics import DataFile
 
-_TOLD = re.compile(r"streampro\.errors\.SourceError: (.*)")
+_REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
@@ -141,7 +141,7 @@ class SparkEngine(Staging[HadoopPlace]):
         folder = self._folder(table)
         with _errors(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
-            writer = found.write.option("compression", "zstd")
+            writer = found.write.option("compression", delta.COMPRESSION)
             (writer.partitionBy(by) if by else writer).parquet(folder.uri)
             return [self._data_file(*written) for written in folder.written()]
 
@@ -255,8 +255,8 @@ def _errors(what: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
-        if told := _TOLD.search(str(error)):
-            raise SourceError(told[1]) from error
+        if reported := _REPORTED.search(str(error)):
+            raise SourceError(reported[1]) from error
         kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
         raise kind(f"{what}: {_cause(error)}") from error
 

@@ -216,10 +216,12 @@ def find_java() -> None:
 
 def _major_version(java: str | Path) -> int:
     try:
-        told = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=True)
+        printed = subprocess.run(
+            [str(java), "-version"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return 0
-    found = re.search(r'version "(\d+)', told.stderr)
+    found = re.search(r'version "(\d+)', printed.stderr)
     return int(found[1]) if found else 0
 
 
