@@ -16,10 +16,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from streampro.engines.registry import ENGINES
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from streampro.warehouse.ledger import Plan, Run
 
 Row = Mapping[str, Any]
-ENGINES = ("duckdb", "spark")
 _SHOWN = 5
 _WIDE = Context(prec=76)
 """Has more digits than a column; Python's own rounds to 28."""
@@ -147,7 +147,7 @@ def engines_of(config: pytest.Config) -> list[str]:
     """Return the engines of a test run. Raises `UsageError` for an unknown one."""
     asked = config.getoption("--engines")
     if asked is None:
-        return [name for name in ENGINES if name != "spark" or find_spec("pyspark")]
+        return [name for name, entry in ENGINES.items() if entry.is_installed]
     names = [name.strip() for name in asked.split(",")]
     if unknown := [name for name in names if name not in ENGINES]:
         raise pytest.UsageError(f"--engines: no engine {', '.join(unknown)}; {', '.join(ENGINES)}")

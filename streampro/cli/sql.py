@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from streampro.cli.options import load, open_target, options
 from streampro.console.output import print_rows
+from streampro.engines.registry import ENGINES
 
 
 @click.command()
@@ -23,7 +24,7 @@ from streampro.console.output import print_rows
 @click.option("--compiled", "model", metavar="MODEL", help="Print the SQL that computes a model.")
 @click.option(
     "--engine",
-    type=click.Choice(["duckdb", "spark"]),
+    type=click.Choice([*ENGINES]),
     help="With --compiled: whose SQL; default: that of the target.",
 )
 @options("warehouse", "pipeline")

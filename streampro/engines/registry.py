@@ -9,13 +9,12 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 
-from streampro.config import Target
 from streampro.errors import ConfigError
-from streampro.storage.place import place_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from streampro.config import Target
     from streampro.engines.protocol import Engine, SqlEngine
 
 
@@ -61,7 +60,7 @@ ENGINES: dict[str, Entry] = {
 """By the name that targets, messages and the ledger have."""
 
 
-def connect(target: Target, session: Any = None, scratch: Path | None = None) -> "Engine":
+def connect(target: "Target", session: Any = None, scratch: Path | None = None) -> "Engine":
     """Return the engine of a target; `session` is a Spark session to work in instead of a new one.
 
     What is staged goes to `scratch` instead of the warehouse, if it is given: then the engine
@@ -76,14 +75,16 @@ def connect(target: Target, session: Any = None, scratch: Path | None = None) ->
     return engine
 
 
-def connect_sql(target: Target, scratch: Path) -> "SqlEngine":
+def connect_sql(target: "Target", scratch: Path) -> "SqlEngine":
     """Return the first engine that answers SQL over published tables, whoever wrote them."""
     name = next(name for name, entry in ENGINES.items() if entry.answers_sql)
     return cast("SqlEngine", connect(target.model_copy(update={"engine": name}), None, scratch))
 
 
-def connect_reader(target: Target, session: Any, scratch: Path) -> "Engine":
+def connect_reader(target: "Target", session: Any, scratch: Path) -> "Engine":
     """Return an engine that reads a warehouse: a local one needs no session, whoever wrote it."""
+    from streampro.storage.place import place_of
+
     if place_of(target.warehouse).is_local:
         return connect_sql(target, scratch)
     return connect(target, session, scratch)

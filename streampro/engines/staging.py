@@ -95,7 +95,7 @@ class Staging(ABC, Generic[P]):
 
     def _folder(self, table: TableName) -> P:
         self.counter += 1
-        return self.staging / table.layer / f"{table.name}-{self.counter}"
+        return self.staging.table(TableName(table.layer, f"{table.name}-{self.counter}"))
 
     def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)

@@ -1,7 +1,7 @@
 """What may not stand in a model because engines read it differently, and what to write instead.
 
-The differences are those of DuckDB 1.5.5 and Spark 4.0.5 under Ibis 12. `tests/test_lint.py`
-shows each of them on both and fails when upstream mends one: then its line goes.
+The differences are those of DuckDB 1.5.5 and Spark 4.0.5 under Ibis 12. `test_portability.py` shows
+each of them on both and fails when upstream mends one: then its line goes.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The law of provenance, of random expressions: what is computed of only the rows that are told,
+"""The law of row lineage, of random expressions: what is computed of only the rows that are told,
 and of a table as a whole where it decides so, has the selected row again.
 """
 

@@ -1,4 +1,4 @@
-"""The law of provenance: what is computed of the rows that enter or decide is the same row."""
+"""The law of row lineage: what is computed of the rows that enter or decide is the same row."""
 
 from collections.abc import Callable
 from pathlib import Path
