@@ -1,4 +1,4 @@
-"""ColumnRef lineage of whole pipelines, and the law that makes it exact."""
+"""Column lineage of whole pipelines, and the law that makes it exact."""
 
 import itertools
 import random
