@@ -107,7 +107,7 @@ def digest_of_rows(name: str, folder: Path) -> str:
             raw = folder / "raw" / str(number)
             raw.mkdir()
             (raw / file).write_bytes(data)
-            source = Source(f"source_{number}", ("*",), name, **options)  # type: ignore[arg-type]
+            source = Source(f"source_{number}", ("*",), name, **options)  # type: ignore[arg-type]  # any keyword
             try:
                 read = engine.read_raw(source, raw)
                 rows = sorted(map(repr, engine.fetch(read.table).to_pylist()))
@@ -173,7 +173,7 @@ def tabs(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     monkeypatch.setitem(FORMATS, "tabs", Tabs())
     raw = ModuleType("made_up.raw")
     fields = {"shop": ("0",), "day": ("1",), "amount": ("2",)}
-    raw.sales = Source("raw_sales", ("sales*",), "tabs", fields)  # type: ignore[attr-defined]
+    raw.sales = Source("raw_sales", ("sales*",), "tabs", fields)  # type: ignore[attr-defined]  # a module made here
     raw.shops = Source(  # type: ignore[attr-defined]
         "raw_shops", ("shops*",), "tabs", {"shop": ("0",), "city": ("1",)}
     )
