@@ -22,7 +22,9 @@ def takes_decimals(node: Any) -> bool:
 
 def mixes_with_floats(node: Any) -> bool:
     """Say whether an operation takes both decimals and floats; a literal such as 0.5 is exact."""
-    floats = [each for each in _values(node) if each.dtype.is_floating() and not _is_exact(each)]
+    floats = [
+        each for each in _values(node) if each.dtype.is_floating() and not is_exact_literal(each)
+    ]
     return takes_decimals(node) and bool(floats)
 
 
@@ -58,7 +60,7 @@ def _is_sized(value: Any) -> bool:
     return bool(value.dtype.is_decimal())
 
 
-def _is_exact(value: Any) -> bool:
+def is_exact_literal(value: Any) -> bool:
     """Say whether a value is a literal that engines read as a decimal: 0.5, but not 1e-07."""
     return isinstance(value, ops.Literal) and str(value.value).strip("-").replace(".", "").isdigit()
 
@@ -68,7 +70,7 @@ def _digits(value: Any) -> int:
     if value.dtype.is_integer() and not isinstance(value, ops.Literal):
         return _DIGITS_OF_BYTES[value.dtype.nbytes]
     if not value.dtype.is_decimal():
-        return _digits_of_literal(value) if _is_exact(value) else 0
+        return _digits_of_literal(value) if is_exact_literal(value) else 0
     if isinstance(value, ops.Multiply):
         return min(_digits(value.left) + _digits(value.right), MOST_DIGITS)
     return value.dtype.precision or MOST_DIGITS
@@ -85,4 +87,4 @@ def _scale(value: Any) -> int:
         return _scale(value.left) + _scale(value.right)
     if value.dtype.is_decimal():
         return MOST_DIGITS if value.dtype.scale is None else value.dtype.scale
-    return len(str(value.value).partition(".")[2]) if _is_exact(value) else 0
+    return len(str(value.value).partition(".")[2]) if is_exact_literal(value) else 0

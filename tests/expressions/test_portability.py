@@ -16,6 +16,8 @@ import pytest
 from pipelines.shop import SHOP
 
 from streampro import portable
+from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
+from streampro.engines.spark.compiler import compiler_of as spark_compiler
 from streampro.expressions import portability
 from streampro.expressions.portability import findings
 from streampro.modeling.audit import audit
@@ -28,6 +30,7 @@ Columns = dict[str, tuple[str, list[Any]]]
 @pytest.fixture(scope="session")
 def on_spark(spark: Any) -> Callable[[ir.Table, pa.Table], list[Any]]:
     backend = ibis.pyspark.connect(spark)
+    backend.compiler = spark_compiler()
 
     def run(expression: ir.Table, rows: pa.Table) -> list[Any]:
         spark.createDataFrame(rows).createOrReplaceTempView("rows")
@@ -39,6 +42,7 @@ def on_spark(spark: Any) -> Callable[[ir.Table, pa.Table], list[Any]]:
 @pytest.fixture(scope="session")
 def on_duckdb() -> Callable[[ir.Table, pa.Table], list[Any]]:
     backend = ibis.duckdb.connect()
+    backend.compiler = duckdb_compiler()
 
     def run(expression: ir.Table, rows: pa.Table) -> list[Any]:
         backend.create_table("rows", rows, overwrite=True)
@@ -1020,6 +1024,20 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (floats(4.0, -1.0, None), lambda t: ibis.cases((t.x >= 0, t.x.sqrt()))),
     (floats(4.0, -1.0, None), lambda t: t.x.max() - t.x.min()),
     (floats(4.0, -1.5, None), lambda t: t.x.median() + t.x.quantile(0.25)),
+    *[
+        (ints(0, 1, 7, -11, 10**17 + 1, None), of)
+        for of in (
+            lambda t: t.x / 60.0,
+            lambda t: 100.0 * t.x / 7,
+            lambda t: (t.x + 0.5) / 3,
+            lambda t: t.x * 0.001 * 0.001 * 0.001 * 0.001 * 0.001,
+            lambda t: t.x * 3.141592653589793 * 3.141592653589793 * 3.141592653589793,
+            lambda t: ibis.cases((t.x > 1, 0.1), else_=1.0) / 3,
+            lambda t: (t.x * 0.5).median(),
+            lambda t: portable.ratio(t.x * 0.1, t.x),
+            lambda t: (t.x * 1e300 > -1e-300) & (t.x * -0.5 < 1e22),
+        )
+    ],
     (decimals("1.25", "-2.50"), lambda t: t.x.floor().cast("int64")),
     (decimals("1.25", "-2.50"), lambda t: t.x.sum().cast("string")),
     (decimals("1.25", "-2.50"), lambda t: t.x.cast("float64") / 3),

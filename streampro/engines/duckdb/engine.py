@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
+from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
 from streampro.engines.staging import Staging
@@ -46,6 +47,7 @@ class DuckDBEngine(Staging[Place]):
         try:
             self.staging.make()
             self.ibis = ibis.duckdb.connect(**config)
+            self.ibis.compiler = compiler_of()
         except duckdb.Error as error:
             raise ConfigError(f"DuckDB refuses its settings: {error}") from error
         except OSError as error:

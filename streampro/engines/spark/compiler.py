@@ -2,8 +2,10 @@
 
 import ibis
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
-from ibis.backends.sql.compilers.pyspark import compiler
+from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
+
+from streampro.engines.compiler import Agreeing, literals_beside_decimals
 
 
 class _Options(Config):  # type: ignore[misc]  # Ibis has no types here
@@ -12,8 +14,15 @@ class _Options(Config):  # type: ignore[misc]  # Ibis has no types here
     treat_nan_as_null: bool = False
 
 
+class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no types here
+    """Ibis's, but for what engines would read differently."""
+
+    __slots__ = ()
+    rewrites = (*PySparkCompiler.rewrites, literals_beside_decimals)
+
+
 def compiler_of() -> SQLGlotCompiler:
     """Return what makes Spark's SQL of an expression."""
     if ibis.options.pyspark is None:
         ibis.options.pyspark = _Options()
-    return compiler
+    return Compiler()

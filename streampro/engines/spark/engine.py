@@ -16,6 +16,7 @@ from streampro.config import Location, Remote, Target
 from streampro.engines.casts import physical_query
 from streampro.engines.protocol import Quarantined, Raw, Staged
 from streampro.engines.spark import readers
+from streampro.engines.spark.compiler import compiler_of
 from streampro.engines.spark.files import Files, HadoopPlace, escaped
 from streampro.engines.spark.session import Session
 from streampro.engines.staging import Staging
@@ -51,6 +52,7 @@ class SparkEngine(Staging[HadoopPlace]):
         self.published: list[tuple[TableName, HadoopPlace]] = []
         try:
             self.ibis = ibis.pyspark.connect(self.spark)
+            self.ibis.compiler = compiler_of()
             self.files = Files(self.spark)
             self.packages = versions(self.spark)
             super().__init__(target, scratch)
