@@ -20,6 +20,9 @@ from streampro.expressions.conditions import fields_of, is_rowwise, spelled_out
 Columns = frozenset[ops.Field]
 Declared = Mapping[str, Collection[Collection[str]]]
 """The keys of inputs by the name of their table."""
+Lines = Collection[str]
+"""The names of inputs whose rows are read from lines: line and file say all columns."""
+_LINE = ("raw_line", "source_file")
 
 _MOST_KEYS = 12
 _MOST_WAYS = 3
@@ -99,11 +102,13 @@ def known(unique: Iterable[Columns], depends: Iterable[tuple[Columns, Columns]] 
     return Keys(tuple(kept[:_MOST_KEYS]), found.depends)
 
 
-def keys_in(expression: ir.Table, declared: Declared) -> KeysIn:
+def keys_in(expression: ir.Table, declared: Declared, lines: Lines = ()) -> KeysIn:
     """Return the keys of all relations in an expression, each told by its own columns."""
 
     def visit(node: Node, of: dict[Node, Any], **_: Any) -> Keys | None:
-        return _keys(node, of, declared) if isinstance(node, ops.Relation) else None
+        if isinstance(node, ops.UnboundTable | ops.DatabaseTable):
+            return _of_table(node, declared, lines)
+        return _keys(node, of) if isinstance(node, ops.Relation) else None
 
     found: KeysIn = expression.op().map(visit)
     return found
@@ -143,16 +148,19 @@ def is_of_its_row(value: ops.Value) -> bool:
     return is_rowwise(value) and not value.find((ops.Impure, ops.Subquery), filter=ops.Value)
 
 
-def _keys(node: Any, of: KeysIn, declared: Declared) -> Keys:
+def _of_table(node: ops.PhysicalTable, declared: Declared, lines: Lines) -> Keys:
+    given = [key for key in declared.get(node.name, ()) if {*key} <= {*node.schema}]
+    line = [(_columns(node, _LINE), _columns(node, node.schema))] if node.name in lines else []
+    return known([_columns(node, key) for key in given], line)
+
+
+def _keys(node: Any, of: KeysIn) -> Keys:
     """Return the keys of a relation; `of` has those of all that it is made of."""
     node, written = spelled_out(node), node
     if isinstance(node, _KEEPS_ROWS):
         is_one_row = isinstance(node, ops.Limit) and node.n in (0, 1)
         return _ONE_ROW if is_one_row else of[node.parent].named_by(node)
     match node:
-        case ops.UnboundTable() | ops.DatabaseTable():
-            given = [key for key in declared.get(node.name, ()) if {*key} <= {*node.schema}]
-            return known(_columns(node, key) for key in given)
         case ops.DummyTable():
             return Keys() if _multiplies(node.values) else _ONE_ROW
         case ops.Project():
@@ -214,17 +222,13 @@ def _numbered(column: ops.Field, value: ops.Value) -> Iterator[Columns]:
 def _ensured(tests: Iterable[ops.Value]) -> Iterator[tuple[Columns, Columns]]:
     """Yield the dependencies of all rows for which conditions are true."""
     for test in _conjuncts(tests):
-        yield from _ensured_by(test)
-
-
-def _ensured_by(test: ops.Value) -> Iterator[tuple[Columns, Columns]]:
-    match test:
-        case ops.Field():
-            yield frozenset(), frozenset({test})
-        case ops.Not(arg=ops.Field() as column) | ops.IsNull(arg=ops.Field() as column):
-            yield frozenset(), frozenset({column})
-        case ops.Equals() | ops.IdenticalTo() if _are_alike(test.left, test.right):
-            yield from _equal(test.left, test.right)
+        match test:
+            case ops.Field():
+                yield frozenset(), frozenset({test})
+            case ops.Not(arg=ops.Field() as column) | ops.IsNull(arg=ops.Field() as column):
+                yield frozenset(), frozenset({column})
+            case ops.Equals() | ops.IdenticalTo() if _are_alike(test.left, test.right):
+                yield from _equal(test.left, test.right)
 
 
 def _equal(left: ops.Value, right: ops.Value) -> Iterator[tuple[Columns, Columns]]:

@@ -114,8 +114,6 @@ Strftime | format | Spark reads letters and some directives differently |
     %Y %m %d %H %M %S %f between plain signs, and + for other text
 Literal IntervalFromInteger | quarter | Spark stops at quarters, or gives null |
     ibis.interval(months=3)
-WindowFunction | unordered | without order_by its rows stand in any order | a total order
-Limit | cut | without an order that is total the rows that stay are any rows | a total order
 JoinLink | join | Spark has no asof and no positional join | a join on keys
 Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data
@@ -156,8 +154,8 @@ _Condition = Callable[[_Place], bool]
 def findings(expression: ir.Table) -> list[str]:
     """Return a sentence per operation that engines read differently: what, why, what instead.
 
-    What depends on the rows is beyond it: whether an order is total, a number is too large,
-    or a computed start of `substr` is negative.
+    What depends on the rows is beyond it: whether a number is too large, or a computed start of
+    `substr` is negative. Whether an order is total `order.ties` tells.
     """
     found = {
         f"{_name(place.node)}: {why}. Use {instead}."
@@ -296,22 +294,6 @@ def _is_collected_in_any_order(place: _Place) -> bool:
     return not is_plain or not (in_window_order or isinstance(parent, ops.ArraySort))
 
 
-def _is_cut_anywhere(limit: Any) -> bool:
-    """Say no for a limit right above an order, unless groups of an aggregate can tie in it."""
-    below = limit.parent
-    while isinstance(below, ops.Project):
-        below = below.parent
-    if not isinstance(below, ops.Sort):
-        return True
-    keys = {key.arg.name for key in below.keys}
-    return isinstance(below.parent, ops.Aggregate) and not keys >= set(below.parent.groups)
-
-
-def _needs_order(window: Any) -> bool:
-    needs = isinstance(window.func, ops.RowNumber | ops.Lag | ops.Lead)
-    return not window.order_by and bool(needs or window.start or window.end)
-
-
 def _may_hold_null(extreme: Any) -> bool:
     """Say of a minimum or maximum of structs whether a field may be null in a row that counts."""
     struct = extreme.arg
@@ -358,8 +340,6 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "local": _is_origin_of_local_time,
     "format": lambda node: not _COMMON_STRFTIME.fullmatch(_text(node.format_str)),
     "quarter": lambda node: node.dtype.is_interval() and node.dtype.unit.name == "QUARTER",
-    "unordered": _needs_order,
-    "cut": _is_cut_anywhere,
     "join": lambda node: node.how in ("asof", "positional"),
 }
 _OF_PLACE: dict[str, _Condition] = {

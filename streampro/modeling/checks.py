@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import ibis
 import ibis.expr.types as ir
 
+from streampro.expressions.keys import Declared, Lines
 from streampro.expressions.locality import operations_across_rows
 from streampro.expressions.nulls import origin_of_null
+from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
 from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
@@ -59,10 +61,15 @@ def not_local(built: Model, expression: ir.Table) -> list[str]:
     ]
 
 
-def unportable(built: Model, expression: ir.Table) -> Iterator[str]:
-    """Yield the operations of a model and its rules that engines read differently."""
+def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines) -> Iterator[str]:
+    """Yield the operations of a model and its rules that engines read differently, and what may
+    leave rows tied that differ, given the keys of its inputs and which are read from lines.
+    """
     rows = ibis.table(built.spec.schema, name=built.name)
     computed = [expression, audit(built.contract, rows, {})]
     if built.quarantine:
         computed.append(fates(built, expression).rows)
-    yield from (f"{built.table}: {finding}" for each in computed for finding in findings(each))
+    for each in computed:
+        yield from (
+            f"{built.table}: {said}" for said in (*findings(each), *ties(each, keys, lines))
+        )

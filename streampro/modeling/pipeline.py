@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.hash import code_hash
+from streampro.expressions.keys import Declared, keys_of
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
 from streampro.modeling.checks import differences, not_local, unportable
@@ -86,10 +87,13 @@ class Pipeline:
 
     def unportable(self) -> list[str]:
         """Return which operations of models and contract rules mean different things on different
-        engines, a sentence each.
+        engines, and which orders may leave rows tied, a sentence each.
         """
+        keys = self._keys()
+        lines = [name for name, source in self.sources.items() if not source.secret]
         models = [(self.models[name], rows) for name, rows in self.expressions.items()]
-        return [*dict.fromkeys(each for built, rows in models for each in unportable(built, rows))]
+        found = (each for built, rows in models for each in unportable(built, rows, keys, lines))
+        return [*dict.fromkeys(found)]
 
     def select(self, selector: str | None) -> list[Model]:
         """Return the models of a selector, in building order.
@@ -117,6 +121,18 @@ class Pipeline:
             chosen |= self._ancestors(names[asked]) if part.startswith("+") else set()
             chosen |= self._descendants(names[asked]) if part.endswith("+") else set()
         return [built for name, built in self.models.items() if name in chosen]
+
+    def _keys(self) -> Declared:
+        """Return the keys of every model's table: what its contract says, which every run checks,
+        and what follows from its expression.
+        """
+        keys: dict[str, list[tuple[str, ...]]] = {}
+        for name, rows in self.expressions.items():
+            built = self.models[name]
+            declared = [built.spec.key] if built.spec.key else []
+            derived = [] if built.quarantine else keys_of(rows, keys)
+            keys[name] = [*declared, *derived]
+        return keys
 
     def _code_hash(self, built: Model) -> str:
         contract, rows = built.contract, self.expressions[built.name]
