@@ -1,16 +1,29 @@
 """What the compilers of all engines write otherwise than Ibis does, so that engines agree."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import sqlglot.expressions as sge
-from ibis.backends.sql.compilers.base import SQLGlotCompiler
+from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals
 
+_BYTES_OF_INT64 = 8
+_MOST_LETTERS = 2**31 - 2
+_OPERATORS = (
+    ops.Between,
+    ops.Binary,
+    ops.InSubquery,
+    ops.InValues,
+    ops.IsNull,
+    ops.NotNull,
+    ops.RegexSearch,
+    ops.StringSQLLike,
+)
 _TAKES_EITHER = (
     ops.Between,
     ops.Binary,
@@ -52,15 +65,220 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     SIMPLE_OPS: dict[type[ops.Node], str] = {}
     """None of its own: else Ibis would put those of its compilers before the methods below."""
 
+    def visit_node(self, op: Any, **given: Any) -> Any:
+        """Put operators below operators in brackets: engines bind them in different orders."""
+        if isinstance(op, _OPERATORS):
+            given = {name: _closed(sql) for name, sql in given.items()}
+        return super().visit_node(op, **given)
+
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
         """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float."""
         if dtype.is_floating() and abs(value) < float("inf"):
             return _double(float(value))
+        if dtype.is_interval() and dtype.unit.name == "QUARTER":
+            return sge.Interval(this=sge.convert(str(3 * value)), unit=sge.Var(this="MONTH"))
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_DecimalLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
         """Write `0.5`, which both engines read as a decimal."""
         return sge.convert(value)
+
+    def visit_Add(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Add(op, **self._both_wide(op, left, right))
+
+    def visit_Subtract(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Subtract(op, **self._both_wide(op, left, right))
+
+    def visit_Multiply(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Multiply(op, **self._both_wide(op, left, right))
+
+    def visit_Modulus(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Modulus(op, **self._both_wide(op, left, right))
+
+    def visit_BitwiseAnd(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_BitwiseAnd(op, **self._both_wide(op, left, right))
+
+    def visit_BitwiseOr(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_BitwiseOr(op, **self._both_wide(op, left, right))
+
+    def visit_BitwiseXor(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_BitwiseXor(op, **self._both_wide(op, left, right))
+
+    def visit_BitwiseLeftShift(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_BitwiseLeftShift(op, **self._both_wide(op, left, right))
+
+    def visit_BitwiseRightShift(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_BitwiseRightShift(op, **self._both_wide(op, left, right))
+
+    def visit_Negate(self, op: Any, *, arg: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Negate(op, arg=self._wide(op.arg, arg))
+
+    def visit_Abs(self, op: Any, *, arg: Any) -> Any:
+        """Compute in 64 bits."""
+        return super().visit_Abs(op, arg=self._wide(op.arg, arg))
+
+    def visit_Sign(self, op: Any, *, arg: Any) -> Any:
+        """Return a number of the type that it is of."""
+        return self.cast(super().visit_Sign(op, arg=arg), op.dtype)
+
+    def visit_BitwiseNot(self, op: Any, *, arg: Any) -> Any:
+        """Compute in 64 bits, in brackets: DuckDB takes `~a - b` for `~(a - b)`."""
+        return sge.paren(sge.BitwiseNot(this=sge.paren(self._wide(op.arg, arg))))
+
+    def visit_FloorDivide(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Divide integers as integers, rounded down: a float between would lose digits."""
+        if not (op.left.dtype.is_integer() and op.right.dtype.is_integer()):
+            return super().visit_FloorDivide(op, left=left, right=right)
+        left, right = sge.paren(self._wide(op.left, left)), sge.paren(self._wide(op.right, right))
+        rest = sge.paren(sge.Mod(this=left, expression=right))
+        signs_differ = sge.paren(rest < 0).neq(sge.paren(right < 0))
+        above = self.if_(rest.neq(0).and_(signs_differ), 1, 0)
+        return sge.paren(sge.IntDiv(this=left, expression=right) - above)
+
+    def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
+        """Count a negative start from the end, at most to the first letter; take nothing where a
+        length is negative.
+        """
+        first = self._place(op.start, start, arg)
+        taken = () if length is None else (self._from_0(op.length, length),)
+        return self.f.substring(arg, first + 1, *taken)
+
+    def visit_StringSlice(self, op: Any, *, arg: Any, start: Any, end: Any) -> Any:
+        """Cut a text as Python does."""
+        first = sge.convert(0) if start is None else self._place(op.start, start, arg)
+        if end is None:
+            return self.f.substring(arg, first + 1)
+        number = self.f.greatest(self._place(op.end, end, arg) - first, 0)
+        return self.f.substring(arg, first + 1, number)
+
+    def visit_StrRight(self, op: Any, *, arg: Any, nchars: Any) -> Any:
+        """Take nothing where the number of letters is negative."""
+        return super().visit_StrRight(op, arg=arg, nchars=self._from_0(op.nchars, nchars))
+
+    def visit_Repeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Repeat nothing where the number of times is negative."""
+        return super().visit_Repeat(op, arg=arg, times=self._from_0(op.times, times))
+
+    def visit_LPad(self, op: Any, *, arg: Any, length: Any, pad: Any) -> Any:
+        """Put a letter before a text as often as it is shorter; null where a length is null."""
+        return self._padded(op, arg, length, pad, lambda padding: (padding, arg))
+
+    def visit_RPad(self, op: Any, *, arg: Any, length: Any, pad: Any) -> Any:
+        """Put a letter after a text as often as it is shorter; null where a length is null."""
+        return self._padded(op, arg, length, pad, lambda padding: (arg, padding))
+
+    def visit_Least(self, op: Any, *, arg: Any) -> Any:
+        """Return a single value itself, of which Spark takes no least."""
+        return self.f.least(*arg) if len(arg) > 1 else arg[0]
+
+    def visit_Greatest(self, op: Any, *, arg: Any) -> Any:
+        """Return a single value itself, of which Spark takes no greatest."""
+        return self.f.greatest(*arg) if len(arg) > 1 else arg[0]
+
+    def visit_Xor(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Compare both: DuckDB has no XOR."""
+        return sge.NEQ(this=left, expression=right)
+
+    def visit_InSubquery(self, op: Any, *, rel: Any, needle: Any) -> Any:
+        """Say false where it is not known, as Spark does of what is no filter."""
+        return self.f.coalesce(super().visit_InSubquery(op, rel=rel, needle=needle), FALSE)
+
+    def visit_DateAdd(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return a date, which DuckDB makes an instant."""
+        return self.cast(super().visit_DateAdd(op, left=left, right=right), dt.date)
+
+    def visit_DateSub(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return a date, which DuckDB makes an instant."""
+        return self.cast(super().visit_DateSub(op, left=left, right=right), dt.date)
+
+    def visit_Sum(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Stop where a sum leaves int64: DuckDB would go on in 128 bits."""
+        total = bare(super().visit_Sum(op, arg=arg, where=where))
+        return self.cast(total, dt.int64) if op.dtype.is_integer() else total
+
+    def visit_Mean(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Divide the exact sum of integers by their number: Spark would add floats."""
+        if not (op.arg.dtype.is_integer() or op.arg.dtype.is_boolean()):
+            return super().visit_Mean(op, arg=arg, where=where)
+        number = self.cast(arg, dt.int64)
+        total = self.cast(bare(self.agg.sum(number, where=where)), dt.int64)
+        return self.cast(total, dt.float64) / self._unless_0(
+            bare(self.agg.count(number, where=where))
+        )
+
+    def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:
+        """Put the window at the aggregates themselves where more is computed from them."""
+        over = super().visit_WindowFunction
+        if "bare" in func.meta or not any("bare" in each.meta for each in func.walk()):
+            return over(op, func=func, **window)
+        return func.transform(
+            lambda each: over(op, func=each, **window) if "bare" in each.meta else each
+        )
+
+    def _place(self, value: Any, sql: Any, text: Any) -> Any:
+        """Return the place of a letter; a negative one counts from the end."""
+        if isinstance(value, ops.Literal) and value.value >= 0:
+            return sql
+        from_end = self.f.greatest(self.f.length(text) + sql, 0)
+        place = self.if_(sql >= 0, self._from_0(value, sql), from_end)
+        return from_end if isinstance(value, ops.Literal) else self.cast(place, dt.int32)
+
+    def _padded(
+        self, op: Any, arg: Any, length: Any, pad: Any, parts: Callable[[Any], tuple[Any, Any]]
+    ) -> Any:
+        missing = self._from_0(op.length, length) - self.cast(self.f.length(arg), dt.int32)
+        padding = self.f.repeat(pad, missing)
+        if len(str(op.pad.value)) > 1:
+            padding = self.f.substring(padding, 1, missing)
+        first, last = parts(padding)
+        longer = self.if_(missing > 0, sge.DPipe(this=first, expression=last), arg)
+        is_given = isinstance(op.length, ops.Literal)
+        return longer if is_given else self.if_(length.is_(NULL), NULL, longer)
+
+    def _both_wide(self, op: Any, left: Any, right: Any) -> dict[str, Any]:
+        sides = {"left": (op.left, left), "right": (op.right, right)}
+        are_literals = isinstance(op.left, ops.Literal) and isinstance(op.right, ops.Literal)
+        return {
+            name: self._wide(value, sql)
+            if are_literals or not isinstance(value, ops.Literal)
+            else sql
+            for name, (value, sql) in sides.items()
+        }
+
+    def _wide(self, value: Any, sql: Any) -> Any:
+        """Cast an integer of less than 64 bits, in which an engine would compute."""
+        is_narrow = value.dtype.is_signed_integer() and value.dtype.nbytes < _BYTES_OF_INT64
+        return self.cast(sql, dt.int64) if is_narrow else sql
+
+    def _from_0(self, value: Any, sql: Any) -> Any:
+        """Return a number of letters, which Spark takes in 32 bits."""
+        if isinstance(value, ops.Literal):
+            return sge.convert(max(value.value or 0, 0))
+        return self.cast(self.f.least(self.f.greatest(sql, 0), _MOST_LETTERS), dt.int32)
+
+    def _unless_0(self, sql: Any) -> Any:
+        return self.f.nullif(sql, 0)
+
+
+def bare(aggregate: Any) -> Any:
+    """Mark an aggregate from which more is computed, so that a window finds it."""
+    aggregate.meta["bare"] = True
+    return aggregate
+
+
+def _closed(sql: Any) -> Any:
+    is_operator = isinstance(sql, sge.Binary | sge.Unary | sge.Between | sge.In)
+    return sge.paren(sql) if is_operator and not isinstance(sql, sge.Dot | sge.Paren) else sql
 
 
 def _double(value: float) -> sge.Expression:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import ibis.expr.datatypes as dt
-from ibis.backends.sql.compilers.base import SQLGlotCompiler
+import ibis.expr.operations as ops
+import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from streampro.engines.compiler import Agreeing, literals_beside_decimals
@@ -15,10 +17,32 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
     __slots__ = ()
     rewrites = (*DuckDBCompiler.rewrites, literals_beside_decimals)
 
+    def visit_node(self, op: Any, **given: Any) -> Any:
+        """Put in brackets of what a part is taken: SQLGlot refuses the part of a cast to an
+        instant, as other engines have other time zones.
+        """
+        if isinstance(op, ops.ExtractTemporalField):
+            given["arg"] = sge.paren(given["arg"])
+        return super().visit_node(op, **given)
+
     def visit_ApproxQuantile(self, op: Any, *, quantile: Any, **given: Any) -> Any:
         """Take the quantile as FLOAT: DuckDB takes no DOUBLE."""
         kind = dt.Array(dt.float32) if op.quantile.dtype.is_array() else dt.float32
         return super().visit_ApproxQuantile(op, quantile=self.cast(quantile, kind), **given)
+
+    def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
+        """Join nulls to an empty text, as Spark does."""
+        joined = super().visit_ArrayStringJoin(op, arg=arg, sep=sep)
+        return self.if_(arg.is_(NULL), NULL, self.f.coalesce(joined, sge.convert("")))
+
+    def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Count days as hours, of which DuckDB takes 64 bits, and months in 32."""
+        if unit.name in ("DAY", "WEEK"):
+            return self.f.to_hours(sge.paren(arg) * (24 if unit.name == "DAY" else 168))
+        if unit.name == "QUARTER":
+            return self.f.to_months(self.cast(sge.paren(arg) * 3, dt.int32))
+        is_fixed = unit.name not in ("YEAR", "MONTH")
+        return self.f[f"to_{unit.plural}"](arg if is_fixed else self.cast(arg, dt.int32))
 
     visit_ApproxMultiQuantile = visit_ApproxQuantile
 

@@ -1,11 +1,27 @@
 """Spark's SQL of an expression, made without an engine; PySpark need not be installed."""
 
+from typing import Any
+
 import ibis
-from ibis.backends.sql.compilers.base import SQLGlotCompiler
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import sqlglot as sg
+import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
-from streampro.engines.compiler import Agreeing, literals_beside_decimals
+from streampro.engines.compiler import Agreeing, bare, literals_beside_decimals
+
+_FIRST_BEYOND_INT64 = sge.Literal.number("9.223372036854775808e18")
+
+_UNITS = {
+    "QUARTER": ("3", "MONTH"),
+    "WEEK": ("7", "DAY"),
+    "MILLISECOND": ("0.001", "SECOND"),
+    "MICROSECOND": ("0.000001", "SECOND"),
+}
+"""How many of which unit of Spark one of Ibis is, where it is not its own."""
 
 
 class _Options(Config):  # type: ignore[misc]  # Ibis has no types here
@@ -18,7 +34,67 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     """Ibis's, but for what engines would read differently."""
 
     __slots__ = ()
+    LOWERED_OPS = {ops.StringSlice: None}
     rewrites = (*PySparkCompiler.rewrites, literals_beside_decimals)
+
+    def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:
+        """Hand on NaN, which Ibis makes null on this engine only."""
+        return sg.column(self._gen_valid_name(name), table=rel.alias_or_name, quoted=self.quoted)
+
+    def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
+        """Say no of NaN, as DuckDB does."""
+        return arg.is_(NULL)
+
+    def visit_NotNull(self, op: Any, *, arg: Any) -> Any:
+        """Say yes of NaN, as DuckDB does."""
+        return arg.is_(sg.not_(NULL))
+
+    def visit_IsNan(self, op: Any, *, arg: Any) -> Any:
+        """Say null of null, as DuckDB does."""
+        return self.if_(arg.is_(NULL), NULL, super().visit_IsNan(op, arg=arg))
+
+    def visit_IsInf(self, op: Any, *, arg: Any) -> Any:
+        """Compare with both infinities, written as this engine reads them."""
+        return sge.paren(arg.eq(self.POS_INF).or_(arg.eq(self.NEG_INF)))
+
+    def visit_Floor(self, op: Any, *, arg: Any) -> Any:
+        """Stop beyond int64, where Spark would give its largest or smallest number."""
+        return self._within_int64(op, arg, super().visit_Floor(op, arg=arg))
+
+    def visit_Ceil(self, op: Any, *, arg: Any) -> Any:
+        """Stop beyond int64, where Spark would give its largest or smallest number."""
+        return self._within_int64(op, arg, super().visit_Ceil(op, arg=arg))
+
+    def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Count 0 rows where there are none, also with a condition."""
+        counted = sge.Star() if where is None else self.if_(where, 1, NULL)
+        return self.f.count(counted)
+
+    def visit_Median(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Return the quantile of one half, also with a condition."""
+        return self.visit_Quantile(op, arg=arg, quantile=sge.convert(0.5), where=where)
+
+    def visit_ArrayCollect(self, op: Any, **given: Any) -> Any:
+        """Collect null from nothing, as DuckDB does."""
+        collected = bare(super().visit_ArrayCollect(op, **given))
+        return self.if_(self.f.size(collected) > 0, collected, NULL)
+
+    def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
+        """Join nothing to an empty text, as DuckDB does."""
+        return self.if_(arg.is_(NULL), NULL, self.f.array_join(arg, sep))
+
+    def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Multiply an interval of one: read from a text, a number of seconds has 32 bits."""
+        number, name = _UNITS.get(unit.name, ("1", unit.name))
+        return sge.Interval(this=sge.convert(number), unit=sge.Var(this=name)) * sge.paren(arg)
+
+    def _within_int64(self, op: Any, arg: Any, whole: Any) -> Any:
+        if not op.arg.dtype.is_floating():
+            return whole
+        is_outside = sge.paren(arg >= _FIRST_BEYOND_INT64).or_(
+            arg < sge.Neg(this=_FIRST_BEYOND_INT64)
+        )
+        return self.if_(is_outside, self.cast(arg, dt.int64), whole)
 
 
 def compiler_of() -> SQLGlotCompiler:

@@ -1,0 +1,293 @@
+"""What may stand in a model: operations, the types they may take, and why engines then agree.
+
+The list is what has been compared, row for row, on DuckDB 1.5.5 and Spark 4.0.5 with the compilers
+of `engines/`; `tests/fuzz` draws its expressions from it. What is not in it is refused, and so is
+what `portability.py` knows to differ.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+from streampro.expressions.decimals import is_exact_literal, takes_decimals
+
+_TABLE = r"""
+Field Alias SortKey Argument | whatever
+Literal | any
+And Or Xor | boolean boolean
+Not | boolean
+IsNull NotNull | any
+IsNan IsInf | float | null of null, on Spark too
+Add Subtract Multiply | integer integer; float float; integer float; float integer
+    | integers are widened to 64 bits first
+Add Subtract Multiply | decimal decimal; decimal integer; integer decimal
+    | a float literal beside a decimal is a decimal
+Divide | number number
+Modulus | integer integer; float float; integer float; float integer
+    | integers are widened to 64 bits first
+FloorDivide | integer integer | rounded down exactly, not by way of a float
+Power | integer =integer
+Negate Abs | number | integers are widened to 64 bits first
+Sign | integer; float
+Ceil Floor | number | beyond int64 it stops on Spark too
+Round | number =integer?
+Sqrt | number
+Pi |
+Clip | integer integer? integer?; float float? float?; decimal decimal? decimal?
+Least Greatest | integer*; float*; decimal*; text*; date*; instant*; boolean*
+BitwiseAnd BitwiseOr BitwiseXor | integer integer | integers are widened to 64 bits first
+BitwiseNot | integer | integers are widened to 64 bits first
+BitwiseLeftShift BitwiseRightShift | integer =integer | integers are widened to 64 bits first
+Equals NotEquals Less LessEqual Greater GreaterEqual IdenticalTo | SAME
+Between | number number number; text text text; date date date; instant instant instant
+InValues | number number*; text text*; boolean boolean*; date date*; instant instant*
+InSubquery | plain | false, not null, where it is not known
+ExistsSubquery ScalarSubquery |
+IfElse | boolean ALIKE
+Coalesce | MANY
+NullIf | SAME
+SearchedCase SimpleCase | CASES
+Cast TryCast | boolean>integer; boolean>text; integer>integer; integer>float; integer>decimal;
+    integer>text; float>float; float>integer; decimal>decimal; decimal>float; decimal>integer;
+    decimal>text; text>text; text>integer; text>float; text>decimal; text>date; text>instant;
+    date>date; date>text; instant>instant; instant>date; date>instant; boolean>boolean
+Cast | null>any; list>list; struct>struct
+StringConcat | text*
+StringLength StringAscii | text
+StringContains StartsWith EndsWith | text text
+StringFind | text text null? null?
+Substring | text integer integer? | a negative start counts from the end
+StringSlice | text integer? integer? | as Python does
+StrRight | text integer | a negative number of letters is 0
+Repeat | text integer
+LPad RPad | text integer =text
+StringReplace | text =text =text
+Translate | text =text =text
+StringSQLLike | text =text
+StringSplit | text =text
+RegexSearch RegexSplit | text =text
+RegexExtract | text =text =integer
+RegexReplace | text =text =text
+HexDigest | text
+ExtractYear ExtractMonth ExtractDay ExtractQuarter ExtractDayOfYear ExtractWeekOfYear | when
+DayOfWeekIndex DayOfWeekName | when
+ExtractHour ExtractMinute | instant
+DateFromYMD | integer integer integer
+Date | when
+DateTruncate | date
+TimestampTruncate | instant
+Strftime | when =text
+DateAdd DateSub | date interval | a date again, on DuckDB too
+TimestampAdd TimestampSub | instant interval | seconds are counted in 64 bits on Spark too
+IntervalFromInteger | integer
+DateDelta | =text date date
+TimestampDelta | =text instant instant
+Count CountDistinct | plain
+CountStar | | rows without a group count 0 on Spark too
+Sum | integer | int64 or a stop on DuckDB too
+Sum | boolean; decimal
+Mean | integer; boolean | the sum, exact, divided by the count
+Min Max | plain
+Min Max | struct
+All Any | boolean
+Median | integer; float
+Quantile | integer =float; float =float
+MultiQuantile | integer =list; float =list
+ArrayCollect | plain | null, not an empty list, where there is nothing to collect
+RowNumber MinRank DenseRank PercentRank CumeDist |
+NTile | =integer
+Lag Lead | SHIFTED
+WindowFunction | any any*
+WindowBoundary | =integer
+Array | integer*; text*; float*; boolean*; date*; instant*; decimal*
+ArrayLength | list
+ArrayIndex | list integer
+ArraySort | list
+ArrayDistinct | list
+ArrayStringJoin | list =text
+Unnest | list
+StructColumn | any*
+StructField | struct
+"""
+
+_LEAVES = (ops.Argument, ops.Field, ops.Literal)
+_BESIDE: tuple[tuple[type[ops.Value], tuple[str, ...]], ...] = (
+    (ops.Reduction, ("where", "order_by")),
+    (ops.WindowFunction, ("start", "end")),
+    (ops.FuzzySearch, ("escape",)),
+)
+"""Arguments that only filter, order or delimit what an operation takes."""
+_BAR = re.compile(r"(?<=\s)\|(?=\s|$)")
+_PLAIN = ("boolean", "integer", "float", "decimal", "text", "date", "instant")
+_ANY = (*_PLAIN, "interval", "list", "struct", "null")
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "number": ("integer", "float", "decimal"),
+    "when": ("date", "instant"),
+    "plain": _PLAIN,
+    "any": _ANY,
+    "whatever": (*_ANY, "other"),
+}
+_ALIKE = ("number", "text", "boolean", "date", "instant", "list", "struct")
+_MACROS = {
+    "SAME": "; ".join(f"{each} {each}" for each in _ALIKE[:5]),
+    "ALIKE": "; ".join(f"{each}|null {each}|null" for each in _ALIKE),
+    "MANY": "; ".join(f"{each}|null*" for each in _ALIKE),
+    "SHIFTED": "; ".join(f"{each} =integer? {each}?" for each in _ALIKE[:5]),
+    "CASES": "; ".join(f"plain* {each}|null*" for each in _ALIKE),
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What may stand in one place of an operation.
+
+    Attributes:
+        families: of its type, as `family_of` calls them.
+        is_literal: whether it must be written into the code.
+        times: `""` for once, `?` for at most once, `*` for any number.
+    """
+
+    families: tuple[str, ...]
+    is_literal: bool
+    times: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list: an operation and arguments with which it is equal on every engine.
+
+    Attributes:
+        operation: the class of Ibis.
+        arguments: what it takes, in the order of the class.
+        result: families that a cast may lead to, None for what is no cast.
+        rewritten: what the compilers write otherwise than Ibis, empty where engines agree anyway.
+    """
+
+    operation: type[ops.Value]
+    arguments: tuple[Argument, ...]
+    result: tuple[str, ...] | None
+    rewritten: str
+
+    def takes(self, node: Any) -> bool:
+        """Whether an operation has arguments of these types."""
+        families = self.result or ()
+        is_result = self.result is None or family_of(node.dtype) in families
+        return is_result and bool(self._pattern.fullmatch(_spelled(node)))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("".join(map(_pattern_of, self.arguments)))
+
+
+def family_of(kind: dt.DataType) -> str:
+    """Return what a type is to the list: `integer`, `float`, `decimal`, `text`, `instant` and so
+    on; `other` for types that no operation is compared with.
+    """
+    return next((name for name, has in _FAMILIES.items() if has(kind)), "other")
+
+
+def is_allowed(node: ops.Value) -> bool:
+    """Tell whether an operation stands in the list with such arguments."""
+    return any(entry.takes(node) for entry in ALLOWED.get(type(node), ()))
+
+
+def described(node: ops.Value) -> str:
+    """Return an operation and the families of its arguments, as a message shows them."""
+    kinds = [family_of(each.dtype) for each in arguments_of(node)]
+    to = f" to {family_of(node.dtype)}" if isinstance(node, ops.Cast | ops.TryCast) else ""
+    return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__
+
+
+def arguments_of(node: ops.Value) -> list[ops.Value]:
+    """Return the values that an operation takes, without what only filters or orders them."""
+    return [each for each in _arguments(node) if each is not None]
+
+
+def _arguments(node: ops.Value) -> list[ops.Value | None]:
+    """Return the same with None for what is not given."""
+    names = zip(node.__argnames__, node.__args__, strict=True)
+    beside = next((skipped for kind, skipped in _BESIDE if isinstance(node, kind)), ())
+    return [each for name, arg in names if name not in beside for each in _values(arg)]
+
+
+def _values(argument: Any) -> Iterator[ops.Value | None]:
+    if argument is None or isinstance(argument, ops.Value):
+        yield argument
+    elif isinstance(argument, tuple):
+        for each in argument:
+            yield from _values(each)
+
+
+def _spelled(node: ops.Value) -> str:
+    operands = [node] if isinstance(node, _LEAVES) else _arguments(node)
+    has_decimals = takes_decimals(node)
+
+    def spelled(each: ops.Value | None) -> str:
+        if each is None:
+            return "-,"
+        mark = "=" if isinstance(each, ops.Literal) else ""
+        is_exact = has_decimals and each.dtype.is_floating() and is_exact_literal(each)
+        return f"{mark}{'decimal' if is_exact else family_of(each.dtype)},"
+
+    return "".join(map(spelled, operands))
+
+
+def _pattern_of(argument: Argument) -> str:
+    mark = "=" if argument.is_literal else "=?"
+    absent = "|-," if argument.times == "?" else ""
+    times = argument.times.replace("?", "")
+    return f"(?:{mark}(?:{'|'.join(argument.families)}),{absent}){times}"
+
+
+def _argument(text: str) -> Argument:
+    name, times = (text[:-1], text[-1]) if text[-1] in "?*" else (text, "")
+    families = [each for part in name.strip("=").split("|") for each in _GROUPS.get(part, (part,))]
+    return Argument(tuple(families), name.startswith("="), times)
+
+
+def _entries() -> Iterator[Entry]:
+    text = _TABLE
+    for name, spelled in _MACROS.items():
+        text = text.replace(name, spelled)
+    for line in text.replace("\n    ", " ").strip().splitlines():
+        names, takes, *rest = (part.strip() for part in _BAR.split(line))
+        for signature in takes.split(";"):
+            given, _, result = signature.strip().partition(">")
+            yield from (
+                Entry(
+                    getattr(ops, name),
+                    tuple(map(_argument, given.split())),
+                    _argument(result).families if result else None,
+                    " ".join(rest),
+                )
+                for name in names.split()
+            )
+
+
+def _by_operation(entries: Iterable[Entry]) -> dict[type[ops.Value], tuple[Entry, ...]]:
+    found: dict[type[ops.Value], tuple[Entry, ...]] = {}
+    for entry in entries:
+        found[entry.operation] = (*found.get(entry.operation, ()), entry)
+    return found
+
+
+_FAMILIES: Mapping[str, Callable[[Any], bool]] = {
+    "boolean": lambda kind: kind.is_boolean(),
+    "integer": lambda kind: kind.is_signed_integer(),
+    "float": lambda kind: kind.is_float64(),
+    "decimal": lambda kind: kind.is_decimal(),
+    "text": lambda kind: kind.is_string(),
+    "date": lambda kind: kind.is_date(),
+    "instant": lambda kind: kind.is_timestamp() and kind.timezone == "UTC",
+    "interval": lambda kind: kind.is_interval(),
+    "list": lambda kind: kind.is_array(),
+    "struct": lambda kind: kind.is_struct(),
+    "null": lambda kind: kind.is_null(),
+}
+ALLOWED = _by_operation(_entries())
+"""The list, by operation."""

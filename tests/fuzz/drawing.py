@@ -1,0 +1,309 @@
+"""Expressions of random operations, drawn by Hypothesis from the list of what may be written."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from itertools import product
+from typing import Any
+
+import hypothesis.strategies as st
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+
+from streampro.expressions.allowed import ALLOWED, Argument, Entry, family_of
+
+COLUMNS: dict[str, str] = {
+    "b": "boolean",
+    "n": "int64",
+    "m": "int64",
+    "k": "int32",
+    "x": "float64",
+    "y": "float64",
+    "p": "decimal(12, 2)",
+    "q": "decimal(18, 4)",
+    "s": "string",
+    "w": "string",
+    "d": "date",
+    "at": "timestamp('UTC', 6)",
+    "due": "timestamp('UTC', 6)",
+    "ns": "array<int64>",
+    "ws": "array<string>",
+}
+"""Of the nasty table, beside the key `i`."""
+TYPES: dict[str, dt.DataType] = {
+    "boolean": dt.boolean,
+    "integer": dt.int64,
+    "float": dt.float64,
+    "decimal": dt.Decimal(12, 2),
+    "text": dt.string,
+    "date": dt.date,
+    "instant": dt.Timestamp("UTC", 6),
+}
+LITERALS: dict[str, list[Any]] = {
+    "boolean": [True, False],
+    "integer": [0, 1, 2, 3, 7, 60, -1, 1000],
+    "float": [0.0, 0.5, 1.0, 60.0, 0.1, -2.5, 0.001, 1e10],
+    "decimal": [Decimal("0.05"), Decimal("1.00"), Decimal("-3.50")],
+    "text": ["", "a", "ab", "é", "Z", " "],
+    "date": [date(2024, 2, 29), date(2023, 12, 31), date(1970, 1, 1)],
+    "instant": [datetime(2024, 2, 29, 23, 59, 59, 999999, UTC), datetime(1970, 1, 1, tzinfo=UTC)],
+    "null": [None],
+}
+_PATTERNS = ["[0-9]+", "^a", r"[a-z]\z", "(a)(b)?", "[^a]", "a|b", "(?s).", r"\A[0-9]+\z"]
+_UNITS = ["Y", "Q", "M", "W", "D"]
+OPTIONS: dict[tuple[str, str], list[Any]] = {
+    ("*", "how"): ["sample", "pop"],
+    ("*", "include_null"): [False],
+    ("*", "distinct"): [False, True],
+    ("*", "order_by"): [()],
+    ("*", "escape"): [None],
+    ("DateTruncate", "unit"): _UNITS,
+    ("TimestampTruncate", "unit"): [*_UNITS, "h", "m", "s", "ms", "us"],
+    ("IntervalFromInteger", "unit"): ["Y", "M", "W", "D", "h", "m", "s", "ms", "us"],
+    ("HexDigest", "how"): ["md5", "sha256"],
+}
+"""What stands in the arguments of an operation that are no values."""
+WORDS: dict[tuple[str, str], list[Any]] = {
+    ("*", "pattern"): _PATTERNS,
+    ("StringReplace", "pattern"): ["a", "é", " ", ""],
+    ("StringSQLLike", "pattern"): ["a%", "%é_", "_", ""],
+    ("RegexReplace", "replacement"): ["", "-", "é"],
+    ("*", "delimiter"): [",", " ", "a", "ab"],
+    ("*", "pad"): ["0", " ", "é"],
+    ("Strftime", "format_str"): ["%Y-%m-%d", "%Y%m%d %H:%M:%S.%f", "%d.%m.%Y"],
+    ("DateDelta", "part"): ["day", "week", "month"],
+    ("TimestampDelta", "part"): ["microsecond", "day", "week", "second"],
+    ("*", "quantile"): [0.0, 0.1, 0.25, 0.5, 0.9, 1.0],
+    ("*", "sep"): [",", ""],
+    ("*", "digits"): [0, 1, 2, -1],
+    ("*", "times"): [0, 1, 3, -1],
+    ("*", "length"): [0, 1, 5, -1],
+    ("*", "buckets"): [1, 2, 3],
+    ("*", "offset"): [0, 1, 2],
+    ("*", "index"): [0, 1, 2],
+    ("*", "from_str"): ["abc", "é"],
+    ("*", "to_str"): ["xyz", "e"],
+    ("RegexExtract", "index"): [0, 1, 2],
+    ("Power", "right"): [0, 1, 2, 3],
+    ("BitwiseLeftShift", "right"): [0, 1, 5],
+    ("BitwiseRightShift", "right"): [0, 1, 5, 63, 64],
+}
+"""Literals that mean something in an argument."""
+SMALL = {("Repeat", 1), ("LPad", 1), ("RPad", 1)}
+"""Arguments that are drawn as literals only, for texts would fill the memory."""
+_STRUCTURE = {
+    *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
+    *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest"),
+}
+"""Operations that are drawn in ways of their own, or stand in relations."""
+
+
+def is_across_rows(operation: type) -> bool:
+    return issubclass(operation, ops.Reduction | ops.Analytic)
+
+
+@cache
+def producers(family: str, kind: str) -> tuple[tuple[Entry, tuple[Argument, ...]], ...]:
+    """Return the entries whose result is of a family, of `values`, `aggregates` or `analytics`."""
+    of = {"aggregates": ops.Reduction, "analytics": ops.Analytic}
+    return tuple(
+        (entry, entry.arguments)
+        for entries in ALLOWED.values()
+        for entry in entries
+        if entry.operation.__name__ not in _STRUCTURE
+        and (
+            not is_across_rows(entry.operation)
+            if kind == "values"
+            else issubclass(entry.operation, of[kind])
+        )
+        and family in _results(entry)
+    )
+
+
+@cache
+def _results(entry: Entry) -> set[str]:
+    """Return the families of what an entry makes of plain columns."""
+    row = ibis.table({"i": "int64"} | COLUMNS, name="rows").op()
+    of = {family_of(row.schema[name]): ops.Field(row, name) for name in row.schema}
+    made = set()
+    for families in product(*(_drawable(argument) for argument in entry.arguments)):
+        arguments = [
+            of[family]
+            if family in of and not argument.is_literal
+            else literal_of(entry, at, family)
+            for at, (argument, family) in enumerate(zip(entry.arguments, families, strict=True))
+        ]
+        for node in _built(entry, [[each] for each in arguments], None):
+            made.add(family_of(node.dtype))
+    return made
+
+
+def _drawable(argument: Argument) -> list[str]:
+    return [each for each in argument.families if each in {*TYPES, "list", "null", "interval"}]
+
+
+def literal_of(entry: Entry, at: int, family: str, choose: Callable[..., Any] | None = None) -> Any:
+    """Return a literal for an argument of an entry."""
+    names = _value_names(entry.operation)
+    name = names[min(at, len(names) - 1)] if names else ""
+    operation = entry.operation.__name__
+    given = WORDS.get((operation, name)) or WORDS.get(("*", name))
+    fits = [each for each in given or () if family_of(ibis.literal(each).type()) == family]
+    choices = fits or LITERALS.get(family) or [None]
+    value = choose(choices) if choose else choices[0]
+    if family == "interval":
+        return ops.Literal(3, dt.Interval("D"))
+    if family == "list":
+        return ops.Literal((0.25, 0.5), dt.Array(dt.float64))
+    kind = dt.null if family == "null" else TYPES[family]
+    return ops.Literal(value, kind)
+
+
+def _value_names(operation: type) -> list[str]:
+    skipped = {"where", "order_by"} if issubclass(operation, ops.Reduction) else set()
+    options = {name for kind, name in OPTIONS if kind in ("*", operation.__name__)}
+    return [name for name in operation.__signature__.parameters if name not in skipped | options]
+
+
+def _built(*given: Any) -> list[ops.Value]:
+    """Return the operation of an entry with these arguments, nothing if Ibis refuses them."""
+    try:
+        made = list(_attempted(*given))
+        return [each for each in made if each.dtype]
+    except Exception:
+        return []
+
+
+def _attempted(
+    entry: Entry, parts: list[list[Any]], choose: Callable[..., Any] | None, where: Any = None
+) -> Iterator[ops.Value]:
+    operation = entry.operation
+    name = operation.__name__
+    given: dict[str, Any] = {}
+    for option in operation.__signature__.parameters:
+        if choices := OPTIONS.get((name, option)) or OPTIONS.get(("*", option)):
+            given[option] = choose(choices) if choose else choices[0]
+    if issubclass(operation, ops.Reduction):
+        given["where"] = where
+    names = [each for each in _value_names(operation) if each not in given]
+    flat = [part for each in parts for part in each]
+    if name in ("Cast", "TryCast"):
+        families = entry.result or ()
+        wanted = [TYPES[each] for each in families if each in TYPES]
+        yield operation(flat[0], (choose or (lambda them: them[0]))(wanted))
+    elif name in ("SearchedCase", "SimpleCase"):
+        yield _case(name, parts)
+    elif name == "StructColumn":
+        yield ops.StructColumn([f"f{n}" for n in range(len(flat))], flat)
+    elif len(names) == 1 and any(argument.times == "*" for argument in entry.arguments):
+        yield operation(tuple(flat))
+    elif any(argument.times == "*" for argument in entry.arguments):
+        yield operation(parts[0][0], tuple(parts[1]))
+    else:
+        values = [part[0] if part else None for part in parts]
+        yield operation(**dict(zip(names, values, strict=False)), **given)
+
+
+def _case(name: str, parts: list[list[Any]]) -> ops.Value:
+    tests, results = parts
+    if name == "SearchedCase":
+        number = min(len(tests), len(results) - 1)
+        return ops.SearchedCase(tests[:number], results[:number], results[-1])
+    number = min(len(tests) - 1, len(results) - 1)
+    return ops.SimpleCase(tests[0], tests[1 : number + 1], results[:number], results[-1])
+
+
+@st.composite
+def value(draw: Any, relation: ops.Relation, family: str, depth: int) -> ops.Value:
+    """Draw a value of a row, of a family, out of so many operations above each other."""
+    made = draw(_operation(relation, family, depth, "values")) if depth else None
+    return made if made is not None else draw(leaf(relation, family))
+
+
+@st.composite
+def leaf(draw: Any, relation: ops.Relation, family: str) -> ops.Value:
+    names = [name for name, kind in relation.schema.items() if family_of(kind) == family]
+    if names and draw(st.integers(0, 3)):
+        return ops.Field(relation, draw(st.sampled_from(names)))
+    if family in TYPES:
+        return ops.Literal(draw(st.sampled_from(LITERALS[family])), TYPES[family])
+    if family == "interval":
+        return ops.Literal(
+            draw(st.sampled_from([1, 3, 72])), dt.Interval(draw(st.sampled_from("DhM")))
+        )
+    if family == "struct":
+        return ops.StructColumn(["f0"], [draw(leaf(relation, "integer"))])
+    return ops.Field(relation, names[0]) if names else ops.Literal(None, dt.null)
+
+
+@st.composite
+def _operation(
+    draw: Any, relation: ops.Relation, family: str, depth: int, kind: str
+) -> ops.Value | None:
+    choices = producers(family, kind)
+    if not choices:
+        return None
+    entry, arguments = draw(st.sampled_from(choices))
+    parts = [draw(_part(relation, entry, at, each, depth - 1)) for at, each in enumerate(arguments)]
+    where = None
+    if kind == "aggregates" and draw(st.booleans()):
+        where = draw(value(relation, "boolean", min(depth - 1, 1)))
+    made = _built(entry, parts, lambda them: draw(st.sampled_from(them)), where)
+    return made[0] if made and family_of(made[0].dtype) == family else None
+
+
+@st.composite
+def _part(
+    draw: Any, relation: ops.Relation, entry: Entry, at: int, argument: Argument, depth: int
+) -> list[ops.Value]:
+    """Draw what stands in one argument; alternatives of many are of one family."""
+    least, most = {"": (1, 1), "?": (0, 1), "*": (1, 3)}[argument.times]
+    family = draw(st.sampled_from(_drawable(argument)))
+    number = draw(st.integers(least, most))
+
+    def one() -> ops.Value:
+        is_small = (entry.operation.__name__, at) in SMALL
+        if argument.is_literal or family == "null" or is_small:
+            return literal_of(entry, at, family, lambda them: draw(st.sampled_from(them)))
+        return draw(value(relation, family, draw(st.integers(0, depth)) if depth > 0 else 0))
+
+    return [one() for _ in range(number)]
+
+
+FAMILIES = (*TYPES, "list")
+
+
+@st.composite
+def row_value(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
+    """Draw a value that follows from a row alone."""
+    family = draw(st.sampled_from(FAMILIES))
+    made = draw(_operation(relation, family, draw(st.integers(1, depth)), "values"))
+    return (made if made is not None else draw(leaf(relation, family))).to_expr()
+
+
+@st.composite
+def aggregate(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
+    """Draw an aggregate, or a value computed from two of them."""
+    family = draw(st.sampled_from(FAMILIES))
+    made = draw(_operation(relation, family, draw(st.integers(1, depth)), "aggregates"))
+    return (made if made is not None else ops.CountStar(relation)).to_expr()
+
+
+@st.composite
+def window(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
+    """Draw a function over a window whose order is total by the key `i`."""
+    kind = draw(st.sampled_from(["aggregates", "analytics"]))
+    family = draw(st.sampled_from(FAMILIES))
+    made = draw(_operation(relation, family, draw(st.integers(1, depth)), kind))
+    function = (made if made is not None else ops.RowNumber()).to_expr()
+    rows = relation.to_expr()
+    keys = draw(st.sampled_from(["i", "n i", "at i", "s i"])).split()
+    is_whole = kind == "aggregates" and draw(st.booleans())
+    by = draw(st.sampled_from(["", "b", "k"]))
+    return function.over(
+        group_by=[rows[by]] if by else None,
+        order_by=None if is_whole else [rows[key] for key in keys],
+    )

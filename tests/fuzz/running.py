@@ -1,0 +1,181 @@
+"""Expressions on a table of nasty values, computed by both engines and compared bit for bit."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from fuzz.drawing import COLUMNS
+
+from streampro.engines.casts import physical_query
+from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
+from streampro.engines.spark.compiler import compiler_of as spark_compiler
+
+STOPS = "the query stops"
+_INSTANTS = [
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2024, 2, 29, 23, 59, 59, 999999, UTC),
+    datetime(2024, 3, 1, tzinfo=UTC),
+    datetime(2024, 12, 30, 0, 0, 0, 1, UTC),
+    datetime(2021, 1, 3, 12, 30, 15, 500000, UTC),
+    datetime(2199, 12, 31, 23, 0, tzinfo=UTC),
+    datetime(2023, 3, 26, 1, 30, tzinfo=UTC),
+    None,
+]
+_TEXTS = [
+    *[
+        "",
+        "a",
+        "ab",
+        "abab",
+        "Z",
+        "é",
+        "e\u0301",
+        "ß",
+        "İ",
+        "ΑΣ",
+        "\U0001f600",
+        "\u2028",
+        " a ",
+        "\t",
+    ],
+    *["12", "-7", "+5", "007", "1.5", "1e3", "2024-02-29", "2023-02-29", "2024-02-29T10:00:00Z"],
+    *["true", "null", "a,b,,c", "a b", "a_b", "a%b", "\\", "'", '"', "{}", "\x01", "\xa0x", None],
+]
+_VALUES: dict[str, Sequence[Any]] = {
+    "b": [True, False, None],
+    "n": [0, 1, -1, 2, 3, -7, 10, 60, 999, -1000, 12345, None],
+    "m": [1, 2, -2, 3, 7, 0, None],
+    "k": [0, 1, -1, 2, 127, -128, 30000, None],
+    "x": [0.0, 1.0, -1.0, 0.1, 0.5, -2.5, 1e-7, 3.3333333333333335, 1e6, -12345.678, None],
+    "y": [1.0, 0.3, -0.7, 2.0, 1e3, None],
+    "p": [Decimal(each) for each in ("0.00", "0.05", "-1.25", "9999.99", "1.00")] + [None],
+    "q": [Decimal(each) for each in ("0.0000", "0.0001", "-3.3333", "12345.6789")] + [None],
+    "s": _TEXTS,
+    "w": ["a", "b", "", "é", "Z", None],
+    "d": [date(1970, 1, 1), date(2024, 2, 29), date(2023, 12, 31), date(2021, 1, 3), None],
+    "at": _INSTANTS,
+    "due": [each and each + timedelta(hours=71) for each in _INSTANTS[::-1]],
+    "ns": [[], [1], [3, 1, 2], [1, 1], None],
+    "ws": [[], ["a"], ["b", "a", "é"], ["", "a,b"], None],
+}
+ROWS = 97
+"""A prime, so that columns that repeat their values meet in many ways."""
+EXTREMES: Mapping[str, Sequence[Any]] = {
+    "n": [2**63 - 1, -(2**63), 2**53 + 1, -(2**53) - 1, 0, None],
+    "m": [2**62, -1, 1, 2**31, None],
+    "k": [2**31 - 1, -(2**31), None],
+    "x": [1e308, -1e308, 5e-324, 2.0**63, -(2.0**63), math.nan, math.inf, -math.inf, -0.0, None],
+    "y": [math.nan, -0.0, 0.0, 1e-300, None],
+    "p": [Decimal("9999999999.99"), Decimal("-9999999999.99"), None],
+    "q": [Decimal("99999999999999.9999"), Decimal("-0.0001"), None],
+}
+
+
+def nasty(changed: Mapping[str, Sequence[Any]] | None = None) -> pa.Table:
+    """Return the nasty table; with other values in some columns if they are given."""
+    values = {**_VALUES, **(changed or {})}
+    arrays = {"i": pa.array(range(ROWS), pa.int64())}
+    for step, (name, kind) in enumerate(COLUMNS.items()):
+        cycle = itertools.islice(itertools.cycle(values[name]), step, step + ROWS)
+        arrays[name] = pa.array(cycle, ibis.dtype(kind).to_pyarrow())
+    return pa.table(arrays)
+
+
+def unbound() -> ir.Table:
+    return ibis.table({"i": "int64"} | COLUMNS, name="rows")
+
+
+class Engines:
+    """Both engines with a nasty table."""
+
+    def __init__(self, spark: Any, rows: pa.Table) -> None:
+        self.spark = spark
+        self.duckdb = ibis.duckdb.connect()
+        self.duckdb.create_table("rows", rows)
+        frame = spark.createDataFrame(rows)
+        spark.createDataFrame(frame.rdd, frame.schema).coalesce(2).cache().createOrReplaceTempView(
+            "rows"
+        )
+
+    def on_duckdb(self, query: ir.Table) -> pa.Table:
+        return self.duckdb.con.sql(physical_query(duckdb_compiler(), query)).to_arrow_table()
+
+    def on_spark(self, query: ir.Table) -> pa.Table:
+        return self.spark.sql(physical_query(spark_compiler(), query)).toArrow()
+
+    def differing(
+        self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]
+    ) -> Iterator[str]:
+        """Yield the names of the values that differ, or stop on one engine only."""
+        stop = {
+            name
+            for name, each in values.items()
+            if self._attempt(self.on_duckdb, build(**{name: each})) == STOPS
+        }
+        for name in stop:
+            if self._attempt(self.on_spark, build(**{name: values[name]})) != STOPS:
+                yield name
+        yield from self._different(build, {name: values[name] for name in values.keys() - stop})
+
+    def _different(
+        self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]
+    ) -> Iterator[str]:
+        """Yield the same of values that do not stop on DuckDB; what stops is halved."""
+        if not values:
+            return
+        query = build(**values)
+        one, other = (self._attempt(run, query) for run in self.runs)
+        if other != STOPS:
+            yield from (name for name in values if one[name] != other[name])
+        elif len(values) > 1:
+            names = list(values)
+            for part in (names[: len(names) // 2], names[len(names) // 2 :]):
+                yield from self._different(build, {name: values[name] for name in part})
+        else:
+            yield from values
+
+    @property
+    def runs(self) -> tuple[Callable[[ir.Table], pa.Table], ...]:
+        return self.on_duckdb, self.on_spark
+
+    def _attempt(self, run: Any, query: ir.Table) -> dict[str, list[Any]] | str:
+        try:
+            found = run(query)
+        except Exception:
+            return STOPS
+        order = [name for name in ("i", "g") if name in found.column_names]
+        rows = found.sort_by([(name, "ascending") for name in order]) if order else found
+        return {name: _plain(rows[name]) for name in rows.column_names}
+
+    def told(self, query: ir.Table, name: str) -> list[tuple[Any, Any]]:
+        """Return the rows of a column that differ: what is computed on each engine."""
+        one, other = (self._attempt(run, query) for run in self.runs)
+        if STOPS in (one, other):
+            return [(one if one == STOPS else "rows", other if other == STOPS else "rows")]
+        return [pair for pair in zip(one[name], other[name], strict=False) if pair[0] != pair[1]]
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    """Return values; days and microseconds as numbers, as Python's calendar is shorter."""
+    if pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
+    elif pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return [_bits(each) for each in column.to_pylist()]
+
+
+def _bits(value: Any) -> Any:
+    """Return a value such that what differs in any bit is not equal; NaN is null once stored."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else (value + 0.0).hex()
+    if isinstance(value, list):
+        return [_bits(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _bits(each) for name, each in value.items()}
+    return (type(value).__name__, str(value)) if value is not None else None
