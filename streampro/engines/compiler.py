@@ -5,6 +5,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.rewrites import p
@@ -145,6 +146,14 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         above = self.if_(rest.neq(0).and_(signs_differ), 1, 0)
         return sge.paren(sge.IntDiv(this=left, expression=right) - above)
 
+    def visit_Floor(self, op: Any, *, arg: Any) -> Any:
+        """Return an integer itself: DuckDB would take it for a float."""
+        return arg if op.arg.dtype.is_integer() else super().visit_Floor(op, arg=arg)
+
+    def visit_Ceil(self, op: Any, *, arg: Any) -> Any:
+        """Return an integer itself: DuckDB would take it for a float."""
+        return arg if op.arg.dtype.is_integer() else super().visit_Ceil(op, arg=arg)
+
     def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
         """Count a negative start from the end, at most to the first letter; take nothing where a
         length is negative.
@@ -214,6 +223,34 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         total = self.cast(bare(self.agg.sum(number, where=where)), dt.int64)
         return self.cast(total, dt.float64) / self._unless_0(
             bare(self.agg.count(number, where=where))
+        )
+
+    def visit_Quantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
+        """Interpolate between two of the sorted values: `lower + (upper - lower) * fraction`.
+
+        Engines interpolate by different formulas, whose last digits differ.
+        """
+        number = self.cast(arg, dt.float64)
+        is_given = arg.is_(sg.not_(NULL))
+        there = is_given if where is None else sg.and_(where, is_given)
+        values = self.f.array_sort(bare(self.agg.array_agg(number, where=there)))
+        size = self.f.array_size(values)
+        place = sge.paren(self.cast(quantile, dt.float64) * sge.paren(size - 1))
+        whole = self.cast(self.f.floor(place), dt.int32)
+        lower = self._element(values, whole + 1)
+        upper = self._element(values, self.f.least(whole + 2, size))
+        between = lower + sge.paren(upper - lower) * sge.paren(place - whole)
+        return self.if_(size > 0, self.if_(lower.eq(upper), lower, between), NULL)
+
+    def visit_Median(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Return the quantile of one half."""
+        return self.visit_Quantile(op, arg=arg, quantile=sge.convert(0.5), where=where)
+
+    def visit_MultiQuantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
+        """Return a list of quantiles."""
+        each = (sge.convert(q) for q in op.quantile.value)
+        return self.f.array(
+            *(self.visit_Quantile(op, arg=arg, quantile=q, where=where) for q in each)
         )
 
     def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:

@@ -35,6 +35,11 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         joined = super().visit_ArrayStringJoin(op, arg=arg, sep=sep)
         return self.if_(arg.is_(NULL), NULL, self.f.coalesce(joined, sge.convert("")))
 
+    def visit_Sign(self, op: Any, *, arg: Any) -> Any:
+        """Return NaN of NaN, as Spark does."""
+        sign = super().visit_Sign(op, arg=arg)
+        return self.if_(self.f.isnan(arg), arg, sign) if op.arg.dtype.is_floating() else sign
+
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
         """Count days as hours, of which DuckDB takes 64 bits, and months in 32."""
         if unit.name in ("DAY", "WEEK"):
@@ -45,6 +50,9 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         return self.f[f"to_{unit.plural}"](arg if is_fixed else self.cast(arg, dt.int32))
 
     visit_ApproxMultiQuantile = visit_ApproxQuantile
+
+    def _element(self, values: Any, number: Any) -> Any:
+        return self.f.list_extract(values, number)
 
 
 def compiler_of() -> SQLGlotCompiler:

@@ -70,10 +70,6 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         counted = sge.Star() if where is None else self.if_(where, 1, NULL)
         return self.f.count(counted)
 
-    def visit_Median(self, op: Any, *, arg: Any, where: Any) -> Any:
-        """Return the quantile of one half, also with a condition."""
-        return self.visit_Quantile(op, arg=arg, quantile=sge.convert(0.5), where=where)
-
     def visit_ArrayCollect(self, op: Any, **given: Any) -> Any:
         """Collect null from nothing, as DuckDB does."""
         collected = bare(super().visit_ArrayCollect(op, **given))
@@ -87,6 +83,9 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         """Multiply an interval of one: read from a text, a number of seconds has 32 bits."""
         number, name = _UNITS.get(unit.name, ("1", unit.name))
         return sge.Interval(this=sge.convert(number), unit=sge.Var(this=name)) * sge.paren(arg)
+
+    def _element(self, values: Any, number: Any) -> Any:
+        return self.f.element_at(values, number)
 
     def _within_int64(self, op: Any, arg: Any, whole: Any) -> Any:
         if not op.arg.dtype.is_floating():
