@@ -230,6 +230,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
         Engines interpolate by different formulas, whose last digits differ.
         """
+        if not (op.arg.dtype.is_integer() or op.arg.dtype.is_floating()):
+            return super().visit_Quantile(op, arg=arg, quantile=quantile, where=where)
         number = self.cast(arg, dt.float64)
         is_given = arg.is_(sg.not_(NULL))
         there = is_given if where is None else sg.and_(where, is_given)
@@ -248,6 +250,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_MultiQuantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
         """Return a list of quantiles."""
+        if not (op.arg.dtype.is_integer() or op.arg.dtype.is_floating()):
+            return super().visit_MultiQuantile(op, arg=arg, quantile=quantile, where=where)
         each = (sge.convert(q) for q in op.quantile.value)
         return self.f.array(
             *(self.visit_Quantile(op, arg=arg, quantile=q, where=where) for q in each)
