@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev browser run test test-fast thorough check lint types format reference docs notebook lock cluster-up cluster-down bench clean
+.PHONY: help install dev browser run test test-fast thorough fuzz check lint types format reference docs notebook lock cluster-up cluster-down bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test-fast: dev  ## run the tests that start neither Spark nor a browser, cluster
 
 thorough: dev  ## run all tests with many examples each, and those that repeat others
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --dist loadgroup
+
+fuzz: dev  ## compare N random expressions on both engines (N=20000 SEED=0)
+	@FUZZ=$(or $(N),20000) FUZZ_SEED=$(or $(SEED),0) $(BIN)/pytest -q tests/fuzz
 
 check: lint types test  ## what CI runs: format, lint, types, tests
 

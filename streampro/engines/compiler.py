@@ -39,6 +39,14 @@ _TAKES_EITHER = (
 )
 
 
+@replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def subtractions_as_additions(_: Any) -> Any:
+    """Add the negative number instead, which stops where there is none: DuckDB would go on."""
+    if not isinstance(_.right, ops.IntervalFromInteger):
+        return _
+    return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
+
+
 class DecimalLiteral(ops.Literal):  # type: ignore[misc]  # Ibis has no types here
     """A literal such as 0.5 beside a decimal. Its type stays the float that Ibis believes."""
 
@@ -53,6 +61,9 @@ def literals_beside_decimals(_: Any) -> Any:
     if not (isinstance(_, _TAKES_EITHER) and takes_decimals(_)):
         return _
     return type(_)(*(_as_decimal(arg) for arg in _.__args__))
+
+
+REWRITES = (subtractions_as_additions, literals_beside_decimals)
 
 
 class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here

@@ -18,8 +18,7 @@ from pipelines.shop import SHOP
 from streampro import portable
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
-from streampro.expressions import portability
-from streampro.expressions.portability import findings
+from streampro.expressions.portability import findings, refused
 from streampro.modeling.audit import audit
 from streampro.viewing import PIPELINE
 
@@ -672,14 +671,14 @@ def test_every_line_of_the_table_has_a_case() -> None:
     }
     silent = [
         why
-        for _, _, why, _ in portability._RULES
+        for _, _, why, _ in refused._RULES
         if not any(f"{why}. Use" in sentence for sentence in said)
     ]
     assert silent == []
 
 
 def test_what_one_engine_lacks_is_listed() -> None:
-    [listed] = [kinds for kinds, _, why, _ in portability._RULES if why == "only DuckDB has it"]
+    [listed] = [kinds for kinds, _, why, _ in refused._RULES if why == "only DuckDB has it"]
     lacking = {
         kind
         for kind in vars(ops).values()

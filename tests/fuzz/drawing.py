@@ -13,7 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.expressions.allowed import ALLOWED, Argument, Entry, family_of
+from streampro.expressions.portability.allowed import ALLOWED, Argument, Entry, family_of
 
 COLUMNS: dict[str, str] = {
     "b": "boolean",
@@ -298,12 +298,12 @@ def window(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
     kind = draw(st.sampled_from(["aggregates", "analytics"]))
     family = draw(st.sampled_from(FAMILIES))
     made = draw(_operation(relation, family, draw(st.integers(1, depth)), kind))
-    function = (made if made is not None else ops.RowNumber()).to_expr()
-    rows = relation.to_expr()
+    function = made if made is not None else ops.RowNumber()
     keys = draw(st.sampled_from(["i", "n i", "at i", "s i"])).split()
     is_whole = kind == "aggregates" and draw(st.booleans())
     by = draw(st.sampled_from(["", "b", "k"]))
-    return function.over(
-        group_by=[rows[by]] if by else None,
-        order_by=None if is_whole else [rows[key] for key in keys],
-    )
+    return ops.WindowFunction(
+        function,
+        group_by=[ops.Field(relation, by)] if by else [],
+        order_by=[] if is_whole else [ops.SortKey(ops.Field(relation, key)) for key in keys],
+    ).to_expr()

@@ -8,14 +8,14 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
-from streampro.engines.compiler import Agreeing, literals_beside_decimals
+from streampro.engines.compiler import REWRITES, Agreeing
 
 
 class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types here
     """Ibis's, but for what engines would read differently."""
 
     __slots__ = ()
-    rewrites = (*DuckDBCompiler.rewrites, literals_beside_decimals)
+    rewrites = (*DuckDBCompiler.rewrites, *REWRITES)
 
     def visit_node(self, op: Any, **given: Any) -> Any:
         """Put in brackets of what a part is taken: SQLGlot refuses the part of a cast to an

@@ -11,7 +11,7 @@ from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
-from streampro.engines.compiler import Agreeing, bare, literals_beside_decimals
+from streampro.engines.compiler import REWRITES, Agreeing, bare
 
 _FIRST_BEYOND_INT64 = sge.Literal.number("9.223372036854775808e18")
 
@@ -35,7 +35,7 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
 
     __slots__ = ()
     LOWERED_OPS = {ops.StringSlice: None}
-    rewrites = (*PySparkCompiler.rewrites, literals_beside_decimals)
+    rewrites = (*PySparkCompiler.rewrites, *REWRITES)
 
     def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:
         """Hand on NaN, which Ibis makes null on this engine only."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.expressions.allowed import described, is_allowed
 from streampro.expressions.decimals import (
     has_no_size,
     is_inexact_float,
@@ -19,6 +18,7 @@ from streampro.expressions.decimals import (
     mixes_with_floats,
     takes_decimals,
 )
+from streampro.expressions.portability.allowed import described, is_allowed
 
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)

@@ -2,7 +2,7 @@
 
 The list is what has been compared, row for row, on DuckDB 1.5.5 and Spark 4.0.5 with the compilers
 of `engines/`; `tests/fuzz` draws its expressions from it. What is not in it is refused, and so is
-what `portability.py` knows to differ.
+what `refused.py` knows to differ.
 """
 
 import re
