@@ -80,7 +80,7 @@ class Workbench:
         from streampro.expressions.nulls import may_be_null
 
         types = may_be_null(table.schema()).to_pyarrow()
-        return list(self.engine.fetch(table).cast(types).to_pylist())
+        return list(self.engine.fetch(table).cast(types).to_pylist(maps_as_pydicts="strict"))
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
         """Run a pipeline as a target says, but on the engine under test; options as of `run`."""
@@ -184,9 +184,13 @@ def _counted(rows: list[dict[str, Any]], columns: Sequence[str]) -> Counter[str]
 
 
 def _comparable(value: Any) -> Any:
-    """Return a decimal without closing zeros and an instant in UTC: how they are written is no
-    difference.
+    """Return a decimal without closing zeros and an instant in UTC, also inside of a list or a
+    struct: how they are written is no difference.
     """
+    if isinstance(value, dict):
+        return {name: _comparable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [*map(_comparable, value)]
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC)
     return value.normalize(_WIDE) if isinstance(value, Decimal) else value

@@ -22,7 +22,7 @@ def print_rows(table: Any, form: str) -> None:
     if form == "csv":
         from pyarrow import csv
 
-        csv.write_csv(table, sys.stdout.buffer)
+        csv.write_csv(_with_texts(table), sys.stdout.buffer)
     elif form == "parquet":
         if sys.stdout.isatty():
             raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
@@ -30,11 +30,11 @@ def print_rows(table: Any, form: str) -> None:
 
         parquet.write_table(table, sys.stdout.buffer)
     elif form == "json":
-        print_json(table.to_pylist())
+        print_json(table.to_pylist(maps_as_pydicts="strict"))
     else:
         from streampro.console.tables import show_table
 
-        show_table("", table.slice(0, _TABLE_ROWS).to_pylist())
+        show_table("", table.slice(0, _TABLE_ROWS).to_pylist(maps_as_pydicts="strict"))
         if len(table) > _TABLE_ROWS:
             click.echo(
                 f"{_TABLE_ROWS} of {len(table):,} rows are shown; --format csv has them all.",
@@ -44,7 +44,9 @@ def print_rows(table: Any, form: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print JSON; instants and days as ISO 8601."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))
+    from streampro.modeling.question import json_value
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=json_value))
 
 
 def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
@@ -87,5 +89,15 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
     show_answers(answers, pipeline if is_same else None)
 
 
-def _json_value(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _with_texts(table: Any) -> Any:
+    """Return an Arrow table with the text of lists, structs and maps, which CSV has not."""
+    import pyarrow as pa
+
+    from streampro.modeling.question import parts_text
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            values = table.column(place).to_pylist(maps_as_pydicts="strict")
+            texts = [None if value is None else parts_text(value) for value in values]
+            table = table.set_column(place, field.name, pa.array(texts, pa.string()))
+    return table

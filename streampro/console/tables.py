@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from streampro.modeling.question import parts_text
+
 _PIPED_WIDTH = 160
 
 Cells = Sequence[Mapping[str, Any]]
@@ -44,7 +46,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
-    return str(value)
+    return parts_text(value) if isinstance(value, list | dict) else str(value)
 
 
 def _is_numeric(value: Any) -> bool:

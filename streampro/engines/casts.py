@@ -1,22 +1,27 @@
-"""Physical types: what an engine computes wider or narrower is stored as its Ibis type says."""
+"""What is stored: what an engine computes wider or narrower is stored as its Ibis type says, and
+NaN as null.
+"""
 
 import ibis.expr.types as ir
 import sqlglot as sg
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
+
+from streampro.expressions.types import as_stored
 
 
 def physical_query(compiler: SQLGlotCompiler, rows: ir.Table, *, pretty: bool = False) -> str:
     """Return the query of an expression, every column cast to the type that Ibis says it has.
 
     The cast is for what Ibis leaves out because it believes the type: a sum of integers is HUGEINT
-    on DuckDB, which parquet has not, and a row number is INT on Spark.
+    on DuckDB, which parquet has not, and a row number is INT on Spark. See also `as_stored`.
     """
+    schema, rows = rows.schema(), as_stored(rows)
     names = {
         name: sg.to_identifier(name, quoted=True).sql(compiler.dialect) for name in rows.columns
     }
     casts = [
         f"CAST({names[name]} AS {compiler.type_mapper.to_string(kind)}) AS {names[name]}"
-        for name, kind in rows.schema().items()
+        for name, kind in schema.items()
     ]
     query = compiler.to_sqlglot(rows).sql(
         dialect=compiler.dialect, pretty=pretty, unsupported_level=sg.ErrorLevel.RAISE

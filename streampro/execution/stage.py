@@ -197,8 +197,10 @@ class Stage:
         return {"late": row["late"], "late_by_s": by_us / 1e6 if by_us else None}
 
     def _moves(self, model: Model, staged: Staged) -> list[Move]:
-        before = self.engine.fetch(self.state.published_rows(model)).to_pylist()
-        after = self.engine.fetch(staged.data).to_pylist()
+        states = self.state.published_rows(model), staged.data
+        before, after = (
+            self.engine.fetch(rows).to_pylist(maps_as_pydicts="strict") for rows in states
+        )
         return changes.moves(model.table, model.spec.key, before, after)
 
     def _is_compared(self, model: Model) -> bool:

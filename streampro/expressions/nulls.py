@@ -4,6 +4,8 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.expressions.types import nullable
+
 _KEEPS_NULL = (ops.Alias, ops.Cast)
 _HAS_NO_ROW_AT_THE_EDGE = (ops.Lag, ops.Lead)
 _FILLS_LEFT = ("right", "outer")
@@ -11,8 +13,8 @@ _FILLS_RIGHT = ("left", "outer", "asof")
 
 
 def may_be_null(schema: ibis.Schema) -> ibis.Schema:
-    """Return a schema in which any column may be null, to compare or to tell types alone."""
-    return ibis.schema({name: kind.copy(nullable=True) for name, kind in schema.items()})
+    """Return a schema in which all may be null, to compare or to tell types alone."""
+    return ibis.schema({name: nullable(kind) for name, kind in schema.items()})
 
 
 def origin_of_null(table: ir.Table, column: str) -> str | None:

@@ -99,7 +99,7 @@ class RowTrace:
         key = [name for name in spec_of(contract).key if name not in names] if column else []
         order = spec_of(contract).key or spec_of(contract).schema.names
         shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
-        first = tuple(self.engine.fetch(shown).to_pylist())
+        first = tuple(self.engine.fetch(shown).to_pylist(maps_as_pydicts="strict"))
         count = self._count(selected)
         self.steps.append(Step(table, count, self._total(table)))
         if count:

@@ -10,6 +10,7 @@ from streampro.expressions.locality import operations_across_rows
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
+from streampro.expressions.types import nullable
 from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import fates
@@ -30,7 +31,7 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
             f"{', '.join(expected)}."
         )
     for name in (name for name in expected if name in actual):
-        returned, declared = (schema[name].copy(nullable=True) for schema in (actual, expected))
+        returned, declared = (nullable(schema[name]) for schema in (actual, expected))
         must_exist = not expected[name].nullable and not built.quarantine
         if returned != declared:
             found.append(f"{built.table}.{name} is {returned}; its contract says {declared}.")

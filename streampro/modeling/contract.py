@@ -16,6 +16,12 @@ from typing import Annotated, Any, Literal
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pa
+from pandera.dtypes import immutable
+from pandera.engines import ibis_engine
+from pandera.typing import AnnotationInfo
+
+from streampro.errors import PipelineError
+from streampro.expressions.types import refusal, type_of
 
 Severity = Literal["fail", "quarantine", "warn"]
 Instant = Annotated[dt.Timestamp, "UTC", 6, True]
@@ -49,12 +55,21 @@ class Contract(pa.DataFrameModel):
 
     The docstring says what a row is (the grain); `Config.unique` lists the columns of the key. The
     expression of a model must return exactly these columns, in this order. Types are `str`,
-    `bool`, `Instant` and those of `ibis.expr.datatypes`.
+    `bool`, `Instant` and those of `ibis.expr.datatypes`, of which some have parts:
+    `Annotated[dt.Decimal, 18, 2]`, `list[str]`, `dict[str, dt.Int64]`,
+    `Annotated[dt.Struct, {"x": dt.Int64, "y": str}]`. A type that engines do not store alike is
+    refused.
     """
 
     class Config:
         strict = True
         ordered = True
+
+    @classmethod
+    def _collect_fields(cls) -> Any:
+        """Let pandera know of types that it has no class for."""
+        fields = super()._collect_fields()
+        return {name: (_typed(cls, name, info), field) for name, (info, field) in fields.items()}
 
 
 class Rejected(Contract):
@@ -102,6 +117,22 @@ def column(
         raise_warning=severity == "warn",
         **checks,
     )
+
+
+def _typed(contract: type, name: str, info: AnnotationInfo) -> AnnotationInfo:
+    """Return an annotation of which pandera asks no more: a class of its own for the type."""
+    try:
+        kind = type_of(info.arg if info.is_field else info.raw_annotation)
+        why = refusal(kind)
+    except TypeError as error:
+        why = f"{error}: write one such as str, dt.Int64 or list[str]"
+    if why:
+        raise PipelineError(f"contract {contract.__name__}: column {name!r}: {why}.")
+    typed = AnnotationInfo(
+        immutable(type(str(kind), (ibis_engine.DataType,), {"type": kind.copy(nullable=True)}))
+    )
+    typed.is_optional_field = info.is_optional_field
+    return typed
 
 
 def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any]], Any]:

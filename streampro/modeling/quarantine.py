@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import ibis
 import ibis.expr.types as ir
 
-from streampro.errors import BooksError
+from streampro.errors import BooksError, PipelineError
+from streampro.expressions.types import as_declared, as_stored, comparable
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
 from streampro.portable import count_if, mask_json_value
@@ -55,9 +56,16 @@ def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
     `repeated_key`; equal rows are duplicates, of which the one with the smallest raw line and file
     stands for all. Rows without a key are `missing_<key>`. `rows` are the contract's columns,
     `raw_line`, `source_file`, and `is_unreadable` where the model tells it.
+
+    Raises `PipelineError` for columns of lists, structs or maps, which engines sort differently.
     """
     kept = [name for name in (UNREADABLE,) if name in rows.columns]
     columns = [name for name in rows.columns if name not in (*REJECT_COLUMNS, UNREADABLE)]
+    if nested := [name for name in columns if rows[name].type().is_nested()]:
+        raise PipelineError(
+            f"one_row_per_key: which row is smallest is not told by {', '.join(nested)}, because "
+            "engines sort lists, structs and maps differently. Make them in a model built from it."
+        )
     ordered = ibis.window(group_by=key, order_by=columns)
     copies = ibis.window(group_by=columns, order_by=["raw_line", "source_file"])
     ranked = rows.mutate(rank=ibis.dense_rank().over(ordered), copy=ibis.row_number().over(copies))
@@ -98,8 +106,10 @@ class Fates:
 
 
 def fates(model: Model, rows: ir.Table) -> Fates:
-    """Return the fates of lines, of which `rows` is what a quarantine model returns."""
-    return Fates(with_reasons(model.contract, rows))
+    """Return the fates of lines, of which `rows` is what a quarantine model returns. Lines are
+    judged, and repeat each other, by what is stored of them.
+    """
+    return Fates(with_reasons(model.contract, as_stored(rows)))
 
 
 def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
@@ -122,11 +132,14 @@ def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
     keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))
-    columns = list(model.spec.columns)
-    grouped = keyed.group_by(*columns, "rejection")
-    if UNREADABLE not in rows.columns:
-        return grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))
-    return grouped.aggregate(copies=keyed.count(), unreadable=count_if(keyed[UNREADABLE]))
+    columns = model.spec.schema.items()
+    grouped = keyed.group_by(*(comparable(keyed[name]) for name, _ in columns), "rejection")
+    if UNREADABLE in rows.columns:
+        found = grouped.aggregate(copies=keyed.count(), unreadable=count_if(keyed[UNREADABLE]))
+    else:
+        found = grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))
+    maps = [as_declared(found[name], kind) for name, kind in columns if kind.is_map()]
+    return found.mutate(*maps) if maps else found
 
 
 def rejected_lines(outcomes: ir.Table) -> ir.Table:

@@ -3,6 +3,7 @@
 Pure data: figures are made where a page shows them, so printing an answer loads no drawing library.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -122,6 +123,16 @@ class Question:
 
 Questions = Callable[[Answers], list[Question]]
 """What `Pipeline(questions=...)` names."""
+
+
+def parts_text(value: list[Any] | dict[str, Any]) -> str:
+    """Return a list, a struct or a map as JSON; instants and days as ISO 8601."""
+    return json.dumps(value, ensure_ascii=False, default=json_value)
+
+
+def json_value(value: Any) -> Any:
+    """Return what JSON has for a value that it does not know: its text."""
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def share_text(share: float | None) -> str:

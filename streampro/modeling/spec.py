@@ -100,18 +100,26 @@ class TableSpec:
 
 @cache
 def spec_of(contract: type[Contract]) -> TableSpec:
-    """Return what a contract says of its table."""
+    """Return what a contract says of its table.
+
+    Raises `PipelineError` for a column whose type engines do not store alike, and for a key of
+    lists, structs or maps.
+    """
     schema = contract.to_schema()
     unique = schema.unique or ()
-    return TableSpec(
-        contract,
-        schema.description,
-        {
-            name: ColumnSpec(each.dtype.type, each.nullable, each.description, each.metadata)
-            for name, each in schema.columns.items()
-        },
-        (unique,) if isinstance(unique, str) else tuple(unique),
-    )
+    key = (unique,) if isinstance(unique, str) else tuple(unique)
+    columns = {
+        name: ColumnSpec(each.dtype.type, each.nullable, each.description, each.metadata)
+        for name, each in schema.columns.items()
+    }
+    for name in key:
+        if name in columns and columns[name].type.is_nested():
+            raise PipelineError(
+                f"contract {contract.__name__}: column {name!r} of the key is "
+                f"{columns[name].type}. A key has columns without parts: write one with what tells "
+                "the rows apart, such as a field of it or its text."
+            )
+    return TableSpec(contract, schema.description, columns, key)
 
 
 def _rules(contract: type[Contract]) -> list[Rule]:

@@ -135,7 +135,8 @@ def _plain(name: str, rows: Rows, model: Model | None) -> Question:
         for each in names
     ]
     key = [each for each in (model.spec.key if model else ()) if each in names]
-    in_order = sorted(rows, key=lambda row: [(row[n] is None, row[n]) for n in key or names])
+    plain = [n for n in names if not any(isinstance(row[n], list | dict) for row in rows)]
+    in_order = sorted(rows, key=lambda row: [(row[n] is None, row[n]) for n in key or plain])
     table = Table(tuple(columns), in_order)
     return Question(
         model=name,

@@ -86,8 +86,10 @@ def nulls(footer: pq.FileMetaData) -> dict[str, int]:
 
 
 def _chunks(footer: pq.FileMetaData) -> dict[str, list[pq.ColumnChunkMetaData]]:
+    """Return the chunks of each column that has no parts: of others the log has no bounds."""
     groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
-    names = {i: footer.schema.column(i).path for i in range(footer.num_columns)}
+    leaves = (footer.schema.column(i) for i in range(footer.num_columns))
+    names = {i: leaf.name for i, leaf in enumerate(leaves) if leaf.name == leaf.path}
     return {name: [group.column(i) for group in groups] for i, name in names.items()}
 
 

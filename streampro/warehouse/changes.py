@@ -8,7 +8,9 @@ import ibis
 import ibis.expr.types as ir
 import ibis.selectors as s
 
+from streampro.expressions.types import comparable
 from streampro.modeling.model import TableName
+from streampro.modeling.question import parts_text
 from streampro.portable import count_if
 
 Mode = Literal["full", "incremental", "unchanged"]
@@ -60,7 +62,10 @@ class Move:
 
 
 def difference(before: ir.Table, after: ir.Table) -> ir.Table:
-    """Return the rows that one table holds more often than the other."""
+    """Return the rows that one table holds more often than the other, as `comparable` has them."""
+    before, after = (
+        rows.select(*(comparable(rows[name]) for name in rows.columns)) for rows in (before, after)
+    )
     return before.difference(after, distinct=False).union(after.difference(before, distinct=False))
 
 
@@ -103,7 +108,7 @@ def counts(before: ir.Table, after: ir.Table, key: Sequence[str]) -> ir.Table:
     is_old, is_new = both[_REMOVED].notnull(), both[_ADDED].notnull()
     is_kept = is_old & is_new
     differs = {
-        name: ~both[name].identical_to(both[_AFTER.format(name=name)])
+        name: ~_is_same(both[name], both[_AFTER.format(name=name)])
         for name in before.columns
         if name not in key
     }
@@ -147,7 +152,11 @@ def moves(
 
 
 def _same(left: ir.Table, right: ir.Table, columns: Iterable[str]) -> list[ir.BooleanValue]:
-    return [left[name].identical_to(right[name]) for name in columns]
+    return [_is_same(left[name], right[name]) for name in columns]
+
+
+def _is_same(one: ir.Value, other: ir.Value) -> ir.BooleanValue:
+    return comparable(one).identical_to(comparable(other))
 
 
 def _row_name(row: Mapping[str, Any], key: Sequence[str]) -> str:
@@ -155,4 +164,6 @@ def _row_name(row: Mapping[str, Any], key: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, list | dict):
+        return parts_text(value)
     return None if value is None else str(value)

@@ -65,14 +65,15 @@ class Snapshot:
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name."""
         rows = delta.read(self.folder(table), self.versions[table])
-        return [] if rows is None else rows.to_pylist()
+        return [] if rows is None else rows.to_pylist(maps_as_pydicts="strict")
 
     def rows(self, query: ir.Table) -> list[dict[str, Any]]:
         """Return the few rows of an expression, values of the types that the expression says."""
         if self._engine is None:
             raise ValueError("a snapshot without an engine computes nothing.")
         types = may_be_null(query.schema()).to_pyarrow()
-        return list(self._engine.fetch(query).cast(types).to_pylist())
+        found = self._engine.fetch(query).cast(types)
+        return list(found.to_pylist(maps_as_pydicts="strict"))
 
     def refuse_damaged(self, table: TableName, version: int) -> None:
         """Raise `WarehouseError` unless a version is there with all its data files."""

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
-from streampro.errors import BooksError
+from streampro.errors import BooksError, PipelineError
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import DUPLICATE, Model, TableName
-from streampro.modeling.quarantine import Books, outcomes, rejected_lines, tally
+from streampro.modeling.quarantine import Books, one_row_per_key, outcomes, rejected_lines, tally
 
 CON = ibis.duckdb.connect()
 COLUMNS = pa.schema(
@@ -216,3 +216,10 @@ def test_unbalanced_books_are_refused_with_their_numbers(books: Books) -> None:
         f"the books of lines do not balance: {books.lines} lines, but 5 accepted + 2 duplicates + "
         "3 rejected = 10"
     )
+
+
+def test_columns_with_parts_do_not_tell_which_row_is_smallest() -> None:
+    columns = {"key": "string", "tags": "array<string>", "raw_line": "string"}
+    rows = ibis.table(columns | {"source_file": "string"}, name="rows")
+    with pytest.raises(PipelineError, match="is not told by tags, because engines sort lists"):
+        one_row_per_key(rows, "key")

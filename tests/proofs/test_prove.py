@@ -20,6 +20,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from hypothesis import HealthCheck, example, given, settings, strategies as st
+from pipelines.kinds import KINDS, LATER, LINES, write_raw as write_parts
 from pipelines.shop import (
     SHOP,
     mart as shop_mart,
@@ -524,6 +525,19 @@ def test_dirty_events_give_the_same_tables(other: str, dirty: Path) -> None:
     found = prove(PIPELINE, Target(name="local", raw=dirty), right)
     assert {item.table for item in found.tables} == {str(table) for table in PIPELINE.tables()}
     assert all(item.left.rows for item in found.tables)
+
+
+@pytest.mark.usefixtures("spark")
+def test_columns_of_every_type_are_proven_equal(tmp_path: Path) -> None:
+    raw = write_parts(tmp_path / "parts", first=LINES, later=LATER)
+    found = prove(KINDS, Target(name="local", raw=raw), _configured(SPARK, raw))
+    assert {item.table: item.left.rows for item in found.tables} == {
+        "staging.parts": 6,
+        "staging.parts_rejected": 1,
+        "mart.deliveries": 5,
+        "mart.labels": 9,
+        "answers.days": 3,
+    }
 
 
 @pytest.mark.usefixtures("spark")

@@ -22,6 +22,7 @@ from streampro.engines.spark.session import Session
 from streampro.engines.staging import Staging
 from streampro.errors import EngineError, SourceError
 from streampro.expressions.nulls import may_be_null
+from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
 from streampro.formats.registry import reader_of
 from streampro.modeling.contract import Contract
@@ -33,6 +34,8 @@ from streampro.storage.statistics import DataFile
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
+_LIKE_OTHERS = {"spark.sql.mapKeyDedupPolicy": "EXCEPTION"}
+"""A key that a map has twice stops every engine; Ibis would have Spark take the last."""
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""
 
@@ -51,7 +54,7 @@ class SparkEngine(Staging[HadoopPlace]):
         self.spark = self.session.spark
         self.published: list[tuple[TableName, HadoopPlace]] = []
         try:
-            self.ibis = ibis.pyspark.connect(self.spark)
+            self.ibis = ibis.pyspark.connect(self.spark, **_LIKE_OTHERS)
             self.ibis.compiler = compiler_of()
             self.files = Files(self.spark)
             self.packages = versions(self.spark)
@@ -242,10 +245,11 @@ def registered(target: Target, session: Any, tables: Sequence[TableName]) -> Any
 
 def _canonical(schema: ibis.Schema) -> ibis.Schema:
     """Return the schema with instants of the one type that pipelines know."""
-    instant = dt.Timestamp("UTC", 6)
-    return ibis.schema(
-        {name: instant if kind.is_timestamp() else kind for name, kind in schema.items()}
-    )
+
+    def canonical(kind: dt.DataType) -> dt.DataType:
+        return dt.Timestamp("UTC", 6) if kind.is_timestamp() else kind
+
+    return ibis.schema({name: changed(kind, canonical) for name, kind in schema.items()})
 
 
 @contextmanager
