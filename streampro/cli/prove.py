@@ -30,13 +30,24 @@ if TYPE_CHECKING:
     help="Keep both warehouses here, as left and right; default: temporary ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
+@click.option("--select", metavar="MODELS", help="What to prove: name, +name, name+, several by ,")
 @OPTIONS["raw"]
 @OPTIONS["pipeline"]
 @OPTIONS["debug"]
 def prove(
-    left: str, right: str, out: Path, warehouse: Path | None, as_json: bool, **options: Any
+    left: str,
+    right: str,
+    out: Path,
+    warehouse: Path | None,
+    as_json: bool,
+    select: str | None,
+    **options: Any,
 ) -> None:
-    """Run two targets on the same bytes and compare every row of every table."""
+    """Run two targets on the same bytes and compare every row of every table.
+
+    With --select both sides build the selected models and what these are built from, and the
+    tables of the selected ones are compared.
+    """
     from streampro.console.progress import ProgressBars
     from streampro.console.runs import show_certificate
     from streampro.errors import ParityError
@@ -52,7 +63,9 @@ def prove(
     other = open_target(right, **options)
     bars = ProgressBars()
     try:
-        found = prove.prove(pipeline, one, other, out=out, warehouse=warehouse, watcher=bars)
+        found = prove.prove(
+            pipeline, one, other, select=select, out=out, warehouse=warehouse, watcher=bars
+        )
     except ParityError as error:
         show(error.certificate)
         raise

@@ -54,10 +54,12 @@ class Pipeline:
         self._refuse_unknown_references(models)
         self.models = {name: models[name] for name in self._order(models)}
 
-    def tables(self) -> list[TableName]:
-        """Return every table that a run publishes, the rejected ones beside their models."""
+    def tables(self, select: str | None = None) -> list[TableName]:
+        """Return every table that a run publishes, the rejected ones beside their models; with
+        `select` those of the selected models.
+        """
         tables = []
-        for built in self.models.values():
+        for built in self.select(select):
             tables += [built.table, built.rejected] if built.quarantine else [built.table]
         return tables
 

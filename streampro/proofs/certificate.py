@@ -117,6 +117,8 @@ class Certificate:
     """What a proof found. All but the times is the same in every proof of the same state.
 
     Attributes:
+        selected: the models whose tables were compared; what they are built from was built, not
+            compared.
         compared_with: versions of what read and compared the tables of both sides.
         inputs_sha256: of the text that `sha256sum` prints for `inputs`, in their order.
         digest: how the digests of the tables were computed.
@@ -125,6 +127,7 @@ class Certificate:
 
     equal: bool
     pipeline: str
+    selected: tuple[str, ...]
     started_at: datetime
     finished_at: datetime
     compared_with: Mapping[str, str]

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +43,7 @@ def prove(
     left: Target,
     right: Target,
     *,
+    select: str | None = None,
     out: Path | None = None,
     warehouse: Path | None = None,
     watcher: Watcher | None = None,
@@ -55,6 +57,8 @@ def prove(
         pipeline: what both sides build.
         left: one target.
         right: the other; it must have the same raw folder, on this machine.
+        select: models to prove, as of `run`; both sides build them and all that they are built
+            from, and only tables of the selected models are compared. Default: all.
         out: a JSON file for the certificate, written whether the sides are equal or not; an older
             one there is removed first.
         warehouse: a folder in which the warehouses of both sides are kept, as `left` and `right`;
@@ -62,14 +66,17 @@ def prove(
         watcher: as of `run`.
 
     Raises `ParityError` for any difference, `SourceError` when a raw file changed in between,
-    `ConfigError` for targets that read different folders, and what `run` raises on either side.
+    `ConfigError` for targets that read different folders, `PipelineError` for an unknown model in
+    `select`, and what `run` raises on either side.
     """
     raw = _raw_folder(left, right)
+    built = _selector_with_inputs(pipeline, select)
     if out:
         _write(out, "")
         out.unlink()
     with _scratch(warehouse) as scratch:
-        certificate = _certificate(pipeline, left, right, raw, scratch, watcher or Unwatched())
+        proof = _Proof(pipeline, select, built, raw, scratch, watcher or Unwatched())
+        certificate = proof.certificate(left, right)
     if out:
         _write(out, json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n")
     certificate.check()
@@ -83,10 +90,13 @@ def compared_tables(
     scratch: Path,
     comparison: Comparison,
     watcher: Watcher,
+    select: str | None = None,
 ) -> Iterator[ComparedTable]:
-    """Yield every table of a pipeline in two runs, whose warehouses are `left` and `right`."""
+    """Yield every table of a pipeline, or of selected models, in two runs, whose warehouses are
+    `left` and `right`.
+    """
     keys = {model.table: model.spec.key for model in pipeline.models.values()}
-    for table in pipeline.tables():
+    for table in pipeline.tables(select):
         left, right = (
             _version(table, one, scratch / "left"),
             _version(table, other, scratch / "right"),
@@ -95,41 +105,70 @@ def compared_tables(
             yield _table(str(table), left, right, keys.get(table, ()), comparison)
 
 
-def _certificate(
-    pipeline: Pipeline, left: Target, right: Target, raw: Path, scratch: Path, watcher: Watcher
-) -> Certificate:
-    started_at = datetime.now(UTC)
-    inputs = _fingerprint(pipeline, raw, watcher)
-    one = _run(pipeline, left, scratch / "left", watcher)
-    other = _run(pipeline, right, scratch / "right", watcher)
-    _refuse_changes(raw, inputs, _fingerprint(pipeline, raw, watcher))
-    with Comparison(left) as comparison:
-        tables = tuple(compared_tables(pipeline, one, other, scratch, comparison, watcher))
-    ledger = ledger_differences(one, other)
-    return Certificate(
-        equal=not ledger and all(table.equal for table in tables),
-        pipeline=pipeline.name,
-        started_at=started_at,
-        finished_at=datetime.now(UTC),
-        compared_with={package: version(package) for package in _COMPARED_WITH},
-        machine=f"Python {platform.python_version()} on {platform.platform()}",
-        left=side_of(one),
-        right=side_of(other),
-        inputs_sha256=_total(inputs),
-        inputs=inputs,
-        digest=DIGEST,
-        tables=tables,
-        ledger=ledger,
-    )
+@dataclass(frozen=True)
+class _Proof:
+    """What is proven: models of a pipeline, from the files of a raw folder.
 
+    Attributes:
+        select: the models whose tables are compared.
+        built: those and all that they are built from.
+    """
 
-def _run(pipeline: Pipeline, target: Target, warehouse: Path, watcher: Watcher) -> Run:
-    side = warehouse.name
-    here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
-    try:
-        return run(pipeline, here, full_refresh=True, watcher=_SideWatcher(watcher, side))
-    except StreamProError as error:
-        raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
+    pipeline: Pipeline
+    select: str | None
+    built: str | None
+    raw: Path
+    scratch: Path
+    watcher: Watcher
+
+    def certificate(self, left: Target, right: Target) -> Certificate:
+        """Run both sides, compare their tables, and return what was found."""
+        started_at = datetime.now(UTC)
+        inputs = self._fingerprint()
+        one, other = self._run(left, "left"), self._run(right, "right")
+        _refuse_changes(self.raw, inputs, self._fingerprint())
+        with Comparison(left) as comparison:
+            tables = tuple(
+                compared_tables(
+                    self.pipeline, one, other, self.scratch, comparison, self.watcher, self.select
+                )
+            )
+        ledger = ledger_differences(one, other)
+        return Certificate(
+            equal=not ledger and all(table.equal for table in tables),
+            pipeline=self.pipeline.name,
+            selected=tuple(str(model.table) for model in self.pipeline.select(self.select)),
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            compared_with={package: version(package) for package in _COMPARED_WITH},
+            machine=f"Python {platform.python_version()} on {platform.platform()}",
+            left=side_of(one),
+            right=side_of(other),
+            inputs_sha256=_total(inputs),
+            inputs=inputs,
+            digest=DIGEST,
+            tables=tables,
+            ledger=ledger,
+        )
+
+    def _run(self, target: Target, side: str) -> Run:
+        warehouse = self.scratch / side
+        here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
+        watcher = _SideWatcher(self.watcher, side)
+        try:
+            return run(self.pipeline, here, select=self.built, full_refresh=True, watcher=watcher)
+        except StreamProError as error:
+            raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
+
+    def _fingerprint(self) -> tuple[FileFingerprint, ...]:
+        read = {name for model in self.pipeline.select(self.built) for name in model.inputs}
+        with self.watcher.step("fingerprint the raw files", lambda: None):
+            return tuple(
+                _file_fingerprint(name, self.raw / file.path, self.raw)
+                for name, source in self.pipeline.sources.items()
+                if name in read
+                for file in find(source, place_of(self.raw))
+            )
 
 
 class _SideWatcher:
@@ -188,6 +227,13 @@ def _differing_columns(
     )
 
 
+def _selector_with_inputs(pipeline: Pipeline, select: str | None) -> str | None:
+    """Return what selects the same models and all that they are built from."""
+    if select is None:
+        return None
+    return " ".join(f"+{model.name}" for model in pipeline.select(select))
+
+
 def _raw_folder(left: Target, right: Target) -> Path:
     for target in (left, right):
         if target.raw is None or not place_of(target.raw).is_local:
@@ -201,17 +247,6 @@ def _raw_folder(left: Target, right: Target) -> Path:
             "a proof needs the same bytes: give --raw DIR."
         )
     return Path(str(left.raw))
-
-
-def _fingerprint(pipeline: Pipeline, raw: Path, watcher: Watcher) -> tuple[FileFingerprint, ...]:
-    read = {name for model in pipeline.models.values() for name in model.inputs}
-    with watcher.step("fingerprint the raw files", lambda: None):
-        return tuple(
-            _file_fingerprint(name, raw / file.path, raw)
-            for name, source in pipeline.sources.items()
-            if name in read
-            for file in find(source, place_of(raw))
-        )
 
 
 def _file_fingerprint(source: str, path: Path, raw: Path) -> FileFingerprint:

@@ -35,7 +35,13 @@ from streampro.config import DuckDBSettings, Location, Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.engines.registry import connect
-from streampro.errors import ConfigError, ContractError, ParityError, SourceError
+from streampro.errors import (
+    ConfigError,
+    ContractError,
+    ParityError,
+    PipelineError,
+    SourceError,
+)
 from streampro.execution import runner
 from streampro.formats.files import InputFile
 from streampro.modeling.contract import Contract, column
@@ -353,6 +359,61 @@ def test_certificate_is_the_same_every_time_but_for_the_times(left: Target, righ
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize(
+    ("select", "built", "compared", "sources"),
+    [
+        ("shops", {"shops"}, ["staging.shops"], ["raw_shops"]),
+        (
+            "staging.sales",
+            {"sales"},
+            ["staging.sales", "staging.sales_rejected"],
+            ["raw_sales"],
+        ),
+        ("revenue", {"sales", "shops", "revenue"}, ["mart.revenue"], ["raw_sales", "raw_shops"]),
+        (
+            "shops+",
+            {"sales", "shops", "revenue"},
+            ["staging.shops", "mart.revenue"],
+            ["raw_sales", "raw_shops"],
+        ),
+    ],
+)
+def test_selected_models_are_proven_from_what_they_are_built_from(
+    select: str,
+    built: set[str],
+    compared: list[str],
+    sources: list[str],
+    left: Target,
+    right: Target,
+    unlike: Changes,
+) -> None:
+    found = prove(SHOP, left, right, select=select)
+    assert [item.table for item in found.tables] == compared
+    assert [*found.selected] == [name for name in compared if not name.endswith("_rejected")]
+    assert {*found.left.code} == {*found.right.code} == built
+    assert [file.source for file in found.inputs] == sources
+    assert found.to_json()["selected"] == found.selected
+
+
+def test_difference_in_a_model_that_is_not_selected_is_not_asked_for(
+    left: Target, right: Target, unlike: Changes
+) -> None:
+    unlike.stage = lambda _, rows, contract: (maximum_for_sum(rows), contract)
+    assert prove(SHOP, left, right, select="sales shops").equal
+    with pytest.raises(ParityError, match="differ in 1 of 1 tables"):
+        prove(SHOP, left, right, select="revenue")
+
+
+def test_unknown_model_is_refused_before_anything_runs(
+    left: Target, right: Target, unlike: Changes, tmp_path: Path
+) -> None:
+    out = tmp_path / "parity.json"
+    out.write_text("of yesterday")
+    with pytest.raises(PipelineError, match=r"has no model 'shop'\. Did you mean 'shops'"):
+        prove(SHOP, left, right, select="shop", out=out)
+    assert out.read_text() == "of yesterday"
+
+
 def test_operation_that_one_engine_computes_otherwise_is_named_by_table_and_cell(
     left: Target, right: Target, unlike: Changes, tmp_path: Path
 ) -> None:
@@ -604,6 +665,14 @@ def test_command_exits_1_and_names_table_and_cell(
     assert "mart.revenue" in err
     assert 'shop="a": amount is "15" on the left, "10" on the right' in err
     assert json.loads((tmp_path / "other.json").read_text())["equal"] is False
+
+
+def test_command_proves_selected_models(
+    command: Callable[..., Any], unlike: Changes, tmp_path: Path
+) -> None:
+    code, out, _ = command("--select", "shops")
+    assert (code, "mart.revenue" in out, "staging.shops" in out) == (0, False, True)
+    assert json.loads((tmp_path / "parity.json").read_text())["selected"] == ["staging.shops"]
 
 
 def test_command_prints_the_certificate_as_json(

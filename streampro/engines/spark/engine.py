@@ -95,20 +95,23 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
-        known_location(self.spark, table)
+        self._refuse_another(table)
         return super().stage(table, rows, contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`."""
-        known_location(self.spark, model.table)
+        self._refuse_another(model.table)
         return super().quarantine(model, outcomes)
 
     def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
-        """See `Engine.publish`. When the engine is closed, the catalog comes to know the table."""
+        """See `Engine.publish`. When the engine is closed, a catalog that stays comes to know the
+        table.
+        """
         table = staged[0].table
         with _errors(f"{table} cannot be published"):
             version = super().publish(staged, run, onto)
-            self.published.append((table, self.warehouse.table(table)))
+            if self.session.catalog_stays:
+                self.published.append((table, self.warehouse.table(table)))
         return version
 
     def fetch(self, rows: ir.Table) -> pa.Table:
@@ -141,6 +144,11 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_another(self, table: TableName) -> None:
+        """Raise `EngineError` where a catalog that stays has another table of this name."""
+        if self.session.catalog_stays:
+            known_location(self.spark, table)
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)

@@ -71,6 +71,12 @@ class Session:
             self.close()
             raise
 
+    @property
+    def catalog_stays(self) -> bool:
+        """Whether anyone can ask the session's catalog after `close`."""
+        kept_in = self.spark.conf.get("spark.sql.catalogImplementation", "in-memory")
+        return not self.is_ours or kept_in != "in-memory"
+
     def close(self) -> None:
         """Stop the application if it was started here."""
         if self.is_ours:
