@@ -6,16 +6,17 @@ import ibis.expr.types as ir
 import sqlglot as sg
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
 
+from streampro.expressions.decimals import exact
 from streampro.expressions.types import as_stored
 
 
 def physical_query(compiler: SQLGlotCompiler, rows: ir.Table, *, pretty: bool = False) -> str:
-    """Return the query of an expression, every column cast to the type that Ibis says it has.
+    """Return the query of an expression, every column cast to the type that it has.
 
     The cast is for what Ibis leaves out because it believes the type: a sum of integers is HUGEINT
     on DuckDB, which parquet has not, and a row number is INT on Spark. See also `as_stored`.
     """
-    schema, rows = rows.schema(), as_stored(rows)
+    schema, rows = exact(rows).schema(), as_stored(rows)
     names = {
         name: sg.to_identifier(name, quoted=True).sql(compiler.dialect) for name in rows.columns
     }

@@ -5,13 +5,14 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import ibis.expr.types as ir
 import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
-from streampro.expressions.decimals import is_exact_literal, takes_decimals
+from streampro.expressions.decimals import exact
 
 _BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
@@ -25,18 +26,6 @@ _OPERATORS = (
     ops.RegexSearch,
     ops.StringSQLLike,
 )
-_TAKES_EITHER = (
-    ops.Between,
-    ops.Binary,
-    ops.Coalesce,
-    ops.Greatest,
-    ops.IfElse,
-    ops.InValues,
-    ops.Least,
-    ops.NullIf,
-    ops.SearchedCase,
-    ops.SimpleCase,
-)
 
 
 @replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
@@ -47,23 +36,7 @@ def subtractions_as_additions(_: Any) -> Any:
     return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
 
 
-class DecimalLiteral(ops.Literal):  # type: ignore[misc]  # Ibis has no types here
-    """A literal such as 0.5 beside a decimal. Its type stays the float that Ibis believes."""
-
-
-@replace(p.Value)  # type: ignore[untyped-decorator]  # Ibis has no types here
-def literals_beside_decimals(_: Any) -> Any:
-    """Make a literal such as 0.5 a decimal where it meets one: only there it is no float.
-
-    It matches all values, so it stands after the rewrites of Ibis, of which the first that matches
-    is applied.
-    """
-    if not (isinstance(_, _TAKES_EITHER) and takes_decimals(_)):
-        return _
-    return type(_)(*(_as_decimal(arg) for arg in _.__args__))
-
-
-REWRITES = (subtractions_as_additions, literals_beside_decimals)
+REWRITES = (subtractions_as_additions,)
 
 
 class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -91,9 +64,14 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             return sge.Interval(this=sge.convert(str(3 * value)), unit=sge.Var(this="MONTH"))
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
-    def visit_DecimalLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
-        """Write `0.5`, which both engines read as a decimal."""
-        return sge.convert(value)
+    def to_sqlglot(self, expr: ir.Expr, **given: Any) -> Any:
+        """Write the expression with the true types of decimals."""
+        return super().to_sqlglot(exact(expr.as_table()), **given)
+
+    def visit_Exact(self, op: Any, *, operation: str, left: Any, right: Any, dtype: Any) -> Any:
+        """Write the arithmetic of decimals and cast its result to its own type."""
+        write = getattr(self, f"visit_{operation}")
+        return self.cast(write(op, left=left, right=right), dtype)
 
     def visit_Add(self, op: Any, *, left: Any, right: Any) -> Any:
         """Compute in 64 bits."""
@@ -337,11 +315,3 @@ def _double(value: float) -> sge.Expression:
     digits = repr(abs(value))
     number = sge.Literal.number(digits if "e" in digits else f"{digits}e0")
     return sge.Neg(this=number) if str(value).startswith("-") else number
-
-
-def _as_decimal(argument: Any) -> Any:
-    if isinstance(argument, tuple):
-        return tuple(map(_as_decimal, argument))
-    if not (is_exact_literal(argument) and argument.dtype.is_floating()):
-        return argument
-    return DecimalLiteral(argument.value, argument.dtype)

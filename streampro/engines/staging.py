@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.protocol import Quarantined, Staged
+from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile, find
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
@@ -64,7 +65,7 @@ class Staging(ABC, Generic[P]):
 
     def cache(self, rows: ir.Table) -> ir.Table:
         """See `Engine.cache`."""
-        return self._scan(self._write(rows, TableName("cached", "rows")), rows.schema())
+        return self._scan(self._write(rows, TableName("cached", "rows")), exact(rows).schema())
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one query parses, de-duplicates, counts and splits.
@@ -74,7 +75,7 @@ class Staging(ABC, Generic[P]):
         parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
         files = self._write(parted, model.table, by="is_rejected")
         accepted = [file for file in files if "is_rejected=false" in str(file.path)]
-        staged = self._scan(files, outcomes.schema())
+        staged = self._scan(files, exact(outcomes).schema())
         return Quarantined(
             accepted=self._staged(model.table, accepted, model.contract),
             rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),

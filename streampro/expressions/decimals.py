@@ -1,63 +1,114 @@
-"""Whether an operation on decimals is exact on every engine, read off the expression."""
+"""Decimals with all digits that they truly have, where Ibis gives a product those of one factor.
 
+`exact` is what engines compute and tables store. An operation on decimals is exact, or stops where
+a result has more than 38 digits; the few that could be rounded are told by the predicates below.
+"""
+
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import ibis.expr.rules as rlz
+import ibis.expr.types as ir
+from ibis.common.annotations import attribute
+
+from streampro.portable import ratio
 
 MOST_DIGITS = 38
 """Of a decimal, on every engine."""
+_MOST_DIGITS_OF_TERMS = 37
+"""Spark gives a sum one digit more than its terms, and rounds it where these are beyond 38."""
 _DIGITS_OF_INT64, _DIGITS_OF_A_FLOAT = 18, 15
-"""All integers of so many digits fit."""
-_DIGITS_OF_BYTES = {1: 3, 2: 5, 4: 10, 8: 19}
-"""DuckDB multiplies an integer of so many bytes as a decimal of so many digits."""
+"""All integers of so many digits fit. DuckDB computes decimals up to 18 digits in int64."""
 _MOST_DIGITS_BEHIND_THE_POINT = 6
 """Spark keeps so many in a product that is cut to 38 digits."""
+_ARITHMETIC = (ops.Add, ops.Subtract, ops.Multiply, ops.Modulus)
+_OF_ONE_TYPE: dict[type[ops.Node] | tuple[type[ops.Node], ...], list[tuple[str, ...]]] = {
+    ops.Comparison: [("left", "right")],
+    ops.Between: [("arg", "lower_bound", "upper_bound")],
+    ops.InValues: [("value", "options")],
+    ops.NullIf: [("arg", "null_if_expr")],
+    ops.Clip: [("arg", "lower", "upper")],
+    (ops.Coalesce, ops.Greatest, ops.Least): [("arg",)],
+    ops.IfElse: [("true_expr", "false_null_expr")],
+    ops.SearchedCase: [("results", "default")],
+    ops.SimpleCase: [("base", "cases"), ("results", "default")],
+}
+"""The arguments of an operation that are compared, or of which it returns one."""
+
+
+class Exact(ops.Value):  # type: ignore[misc]  # Ibis has no types here
+    """Arithmetic on two decimals that are wide enough, and the type that the result has."""
+
+    operation: str
+    left: ops.Value
+    right: ops.Value
+    dtype: dt.DataType
+
+    @attribute  # type: ignore[untyped-decorator]
+    def shape(self) -> Any:
+        return rlz.highest_precedence_shape([self.left, self.right])
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation}({self.left.name}, {self.right.name})"
+
+
+def exact(rows: ir.Table) -> ir.Table:
+    """Return the same rows, every decimal of which has its true type.
+
+    A product has the digits of both factors, a sum or difference one more than its terms, up to
+    38; what is compared or chosen has a type that holds each; a mean is a float64, that of
+    `portable.ratio`. A literal such as 0.5 beside a decimal is one.
+    """
+    return exact_node(rows.op()).to_expr()
+
+
+@lru_cache(maxsize=1024)
+def exact_node(node: Any) -> Any:
+    """Return an operation as `exact` has it."""
+    return node.replace(_exact)
+
+
+def true_type(value: Any) -> dt.DataType:
+    """Return the type of a value; Ibis knows only what may be a decimal."""
+    return exact_node(value).dtype if value.dtype.is_decimal() else value.dtype
 
 
 def takes_decimals(node: Any) -> bool:
     """Say whether any argument of an operation is a decimal."""
-    return any(value.dtype.is_decimal() for value in _values(node))
+    return any(true_type(value).is_decimal() for value in _values(node))
 
 
 def mixes_with_floats(node: Any) -> bool:
     """Say whether an operation takes both decimals and floats; a literal such as 0.5 is exact."""
     floats = [
-        each for each in _values(node) if each.dtype.is_floating() and not is_exact_literal(each)
+        each
+        for each in _values(node)
+        if true_type(each).is_floating() and not is_exact_literal(each)
     ]
-    return takes_decimals(node) and bool(floats)
+    return bool(floats) and takes_decimals(node)
 
 
 def is_inexact_product(product: Any) -> bool:
-    """Say whether a product of decimals may need more digits than an engine gives it."""
-    left, right = sides = (product.left, product.right)
-    digits = [_digits(side) for side in sides]
-    if not (takes_decimals(product) and all(digits)):
+    """Say whether a product of decimals may be rounded for want of digits."""
+    if not takes_decimals(product):
         return False
-    if max(digits) <= _DIGITS_OF_INT64:
-        return sum(digits) > _DIGITS_OF_INT64
-    is_of_columns = _is_sized(left) and _is_sized(right)
-    is_rounded = is_of_columns or _scale(product) > _MOST_DIGITS_BEHIND_THE_POINT
-    return sum(digits) >= MOST_DIGITS and is_rounded
+    factors = [_decimal(exact_node(side)) for side in _values(product)]
+    sized = [factor for factor in factors if factor is not None]
+    digits, scale = (sum(getattr(each, of) for each in sized) for of in ("precision", "scale"))
+    is_rounded = digits >= MOST_DIGITS and scale > _MOST_DIGITS_BEHIND_THE_POINT
+    return len(sized) == len(factors) and is_rounded
 
 
 def is_inexact_float(cast: Any) -> bool:
     """Say whether a decimal is cast to a float that may not be able to hold its digits."""
-    is_decimal = cast.arg.dtype.is_decimal()
-    return bool(is_decimal and cast.to.is_floating() and _digits(cast.arg) > _DIGITS_OF_A_FLOAT)
-
-
-def has_no_size(node: Any) -> bool:
-    """Say whether a value is a decimal without precision, as literals are by default."""
-    return bool(node.dtype.is_decimal()) and node.dtype.precision is None
-
-
-def _values(node: Any) -> list[Any]:
-    return [child for child in node.__children__ if isinstance(child, ops.Value)]
-
-
-def _is_sized(value: Any) -> bool:
-    return bool(value.dtype.is_decimal())
+    number = true_type(cast.arg)
+    digits = number.precision or MOST_DIGITS if number.is_decimal() else 0
+    return bool(cast.to.is_floating() and digits > _DIGITS_OF_A_FLOAT)
 
 
 def is_exact_literal(value: Any) -> bool:
@@ -65,26 +116,173 @@ def is_exact_literal(value: Any) -> bool:
     return isinstance(value, ops.Literal) and str(value.value).strip("-").replace(".", "").isdigit()
 
 
-def _digits(value: Any) -> int:
-    """Return the digits that a factor may have, 0 where it adds none; Ibis errs about products."""
-    if value.dtype.is_integer() and not isinstance(value, ops.Literal):
-        return _DIGITS_OF_BYTES[value.dtype.nbytes]
-    if not value.dtype.is_decimal():
-        return _digits_of_literal(value) if is_exact_literal(value) else 0
-    if isinstance(value, ops.Multiply):
-        return min(_digits(value.left) + _digits(value.right), MOST_DIGITS)
-    return value.dtype.precision or MOST_DIGITS
+def _values(node: Any) -> list[Any]:
+    return [child for child in node.__children__ if isinstance(child, ops.Value)]
 
 
-def _digits_of_literal(literal: Any) -> int:
-    number = Decimal(str(literal.value))
-    return 0 if abs(number) <= 1 and number == int(number) else len(number.as_tuple().digits)
+def _exact(node: Any, changed: dict[str, Any] | None) -> Any:
+    given = changed or dict(zip(node.__argnames__, node.__args__, strict=True))
+    for kinds, rewrite in _REWRITES.items():
+        if isinstance(node, kinds):
+            return rewrite(node, given)
+    return node.__recreate__(given) if changed else node
 
 
-def _scale(value: Any) -> int:
-    """Return the digits behind the point that a factor or a product may have."""
-    if isinstance(value, ops.Multiply):
-        return _scale(value.left) + _scale(value.right)
-    if value.dtype.is_decimal():
-        return MOST_DIGITS if value.dtype.scale is None else value.dtype.scale
-    return len(str(value.value).partition(".")[2]) if is_exact_literal(value) else 0
+def _arithmetic(node: Any, given: dict[str, Any]) -> Any:
+    left, right = map(_decimal, (given["left"], given["right"]))
+    if left is None or right is None or not _any_decimal((given["left"], given["right"])):
+        return _recreated(node, given)
+    terms, result = _digits_of(node, left, right)
+    sides = [_cast(given[side], kind) for side, kind in zip(("left", "right"), terms, strict=True)]
+    return Exact(type(node).__name__, *sides, result)
+
+
+def _digits_of(
+    node: Any, left: dt.Decimal, right: dt.Decimal
+) -> tuple[tuple[dt.Decimal, dt.Decimal], dt.Decimal]:
+    """Return the types in which operands are taken, and that of the result."""
+    if isinstance(node, ops.Multiply):
+        result = _sized(left.precision + right.precision, left.scale + right.scale)
+        is_small = max(left.precision, right.precision) <= _DIGITS_OF_INT64
+        if is_small and result.precision > _DIGITS_OF_INT64:  # where DuckDB stops otherwise
+            left = _sized(_DIGITS_OF_INT64 + 1, left.scale)
+        return (left, right), result
+    common = _common([left, right])
+    if isinstance(node, ops.Modulus):
+        return (common, common), common
+    whole = max(left.precision - left.scale, right.precision - right.scale)
+    result = _sized(whole + common.scale + 1, common.scale)
+    term = _sized(min(result.precision, _MOST_DIGITS_OF_TERMS), common.scale)
+    return (term, term), result
+
+
+def _of_one_type(node: Any, given: dict[str, Any]) -> Any:
+    groups = next(groups for kinds, groups in _OF_ONE_TYPE.items() if isinstance(node, kinds))
+    for group in groups:
+        values = [each for name in group for each in _each(given[name])]
+        kinds = [_decimal(value) for value in values if not value.dtype.is_null()]
+        if _any_decimal(values) and None not in kinds:
+            common = _common(kinds)
+            given = given | {name: _cast(given[name], common) for name in group}
+    return _recreated(node, given)
+
+
+def _literal(node: Any, given: dict[str, Any]) -> Any:
+    size = _decimal(node)
+    return node if size is None or not node.dtype.is_decimal() else _cast(node, size)
+
+
+def _mean(node: Any, given: dict[str, Any]) -> Any:
+    if not given["arg"].dtype.is_decimal():
+        return _recreated(node, given)
+    total, count = ops.Sum(**given), ops.Count(**given)
+    return ratio(total.to_expr(), count.to_expr()).op()
+
+
+def _window(node: Any, given: dict[str, Any]) -> Any:
+    """Return the ratio of two sums over a window for a mean over it."""
+    if isinstance(given["func"], ops.Analytic | ops.Reduction):
+        return _recreated(node, given)
+
+    def over(value: Any, changed: dict[str, Any] | None) -> Any:
+        value = value.__recreate__(changed) if changed else value
+        if isinstance(value, ops.Reduction):
+            return ops.WindowFunction(**(given | {"func": value}))
+        return value
+
+    return given["func"].replace(over, filter=ops.Value)
+
+
+def _round(node: Any, given: dict[str, Any]) -> Any:
+    """Return a decimal itself that has no more digits than it is rounded to."""
+    digits, kind = getattr(given["digits"], "value", None), given["arg"].dtype
+    is_whole = kind.is_decimal() and digits is not None and digits >= (kind.scale or 0)
+    return given["arg"] if is_whole else _recreated(node, given)
+
+
+def _set(node: Any, given: dict[str, Any]) -> Any:
+    """Return a union, or other operation, of two tables whose decimals have one type."""
+    left, right = given["left"], given["right"]
+    kinds = {
+        name: _common([left.schema[name], right.schema[name]])
+        for name, kind in left.schema.items()
+        if kind.is_decimal() and kind != right.schema[name]
+    }
+    return node.__recreate__(given | {"left": _sides(left, kinds), "right": _sides(right, kinds)})
+
+
+def _sides(rows: Any, kinds: dict[str, dt.Decimal]) -> Any:
+    fields = {name: ops.Field(rows, name) for name in rows.schema}
+    sized = {name: _cast(fields[name], kind) for name, kind in kinds.items()}
+    return ops.Project(rows, fields | sized) if kinds else rows
+
+
+_REWRITES: dict[Any, Callable[[Any, dict[str, Any]], Any]] = {
+    _ARITHMETIC: _arithmetic,
+    tuple(
+        kind for kinds in _OF_ONE_TYPE for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
+    ): _of_one_type,
+    ops.Literal: _literal,
+    ops.Mean: _mean,
+    ops.WindowFunction: _window,
+    ops.Round: _round,
+    ops.Set: _set,
+}
+
+
+def _recreated(node: Any, given: dict[str, Any]) -> Any:
+    return node if tuple(given.values()) == node.__args__ else node.__recreate__(given)
+
+
+def _decimal(value: Any) -> dt.Decimal | None:
+    """Return the smallest decimal type that holds all values, None for floats and other types."""
+    kind = value.dtype
+    if isinstance(value, ops.Literal) and (kind.is_numeric()):
+        return _decimal_of_literal(value)
+    if kind.is_decimal():
+        return None if kind.precision is None else kind
+    if kind.is_integer():
+        return _sized(len(str(2 ** (8 * kind.nbytes - kind.is_signed_integer()))), 0)
+    return None
+
+
+def _decimal_of_literal(literal: Any) -> dt.Decimal | None:
+    kind = literal.dtype
+    if kind.is_decimal() and kind.precision is not None:
+        return kind
+    if not is_exact_literal(literal):
+        return None
+    _, digits, exponent = Decimal(str(literal.value)).normalize().as_tuple()
+    scale = max(0, -int(exponent))
+    return _sized(max(len(digits) + max(0, int(exponent)), scale, 1), scale)
+
+
+def _common(kinds: Iterable[Any]) -> dt.Decimal:
+    kinds = [*kinds]
+    scale = max(kind.scale for kind in kinds)
+    return _sized(max(kind.precision - kind.scale for kind in kinds) + scale, scale)
+
+
+def _sized(precision: int, scale: int) -> dt.Decimal:
+    scale = min(scale, MOST_DIGITS)
+    return dt.Decimal(max(min(precision, MOST_DIGITS), scale), scale)
+
+
+def _cast(value: Any, kind: dt.Decimal) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_cast(each, kind) for each in value)
+    if value is None or value.dtype.is_null() or value.dtype.copy(nullable=True) == kind:
+        return value
+    if isinstance(value, ops.Literal) and value.value is not None:
+        return ops.Literal(Decimal(str(value.value)), kind)
+    return ops.Cast(value, kind)
+
+
+def _each(given: Any) -> tuple[Any, ...]:
+    if isinstance(given, tuple):
+        return given
+    return () if given is None else (given,)
+
+
+def _any_decimal(values: Iterable[Any]) -> bool:
+    return any(value.dtype.is_decimal() for value in values)

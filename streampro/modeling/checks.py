@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import ibis
 import ibis.expr.types as ir
 
+from streampro.expressions.decimals import exact
 from streampro.expressions.keys import Declared, Lines
 from streampro.expressions.locality import operations_across_rows
 from streampro.expressions.nulls import origin_of_null
@@ -18,7 +19,7 @@ from streampro.modeling.quarantine import fates
 
 def differences(built: Model, expression: ir.Table) -> list[str]:
     """Compare the columns of an expression with those of its contract, in sentences."""
-    actual = expression.drop(*({UNREADABLE} & {*expression.columns})).schema()
+    actual = exact(expression.drop(*({UNREADABLE} & {*expression.columns}))).schema()
     expected = built.schema
     found = []
     if missing := [name for name in expected if name not in actual]:

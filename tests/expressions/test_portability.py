@@ -16,44 +16,12 @@ import pytest
 from pipelines.shop import SHOP
 
 from streampro import portable
-from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
-from streampro.engines.spark.compiler import compiler_of as spark_compiler
 from streampro.expressions.portability import findings, refused
 from streampro.modeling.audit import audit
 from streampro.viewing import PIPELINE
 
 STOPS = "the query stops"
 Columns = dict[str, tuple[str, list[Any]]]
-
-
-@pytest.fixture(scope="session")
-def on_spark(spark: Any) -> Callable[[ir.Table, pa.Table], list[Any]]:
-    backend = ibis.pyspark.connect(spark)
-    backend.compiler = spark_compiler()
-
-    def run(expression: ir.Table, rows: pa.Table) -> list[Any]:
-        spark.createDataFrame(rows).createOrReplaceTempView("rows")
-        return plain(spark.sql(str(backend.compile(expression))).toArrow())
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def on_duckdb() -> Callable[[ir.Table, pa.Table], list[Any]]:
-    backend = ibis.duckdb.connect()
-    backend.compiler = duckdb_compiler()
-
-    def run(expression: ir.Table, rows: pa.Table) -> list[Any]:
-        backend.create_table("rows", rows, overwrite=True)
-        return plain(backend.con.sql(str(backend.compile(expression))).to_arrow_table())
-
-    return run
-
-
-def plain(found: pa.Table) -> list[Any]:
-    """Return the values of `v`, or the rows, in the order of `i` where they are numbered."""
-    rows = sorted(found.to_pylist(), key=lambda row: row.get("i", 0))
-    return [row.get("v", row) for row in rows]
 
 
 def attempt(run: Callable[..., list[Any]], expression: ir.Table, rows: pa.Table) -> list[Any] | str:
@@ -303,37 +271,15 @@ REFUSED = [
         [9007199254740994.0],
     ),
     Refused(
-        "without a type",
-        {"x": ("decimal(10, 4)", [decimal.Decimal("1.1051")])},
-        lambda t: t.x == decimal.Decimal("1.1051"),
-        [False],
-        [True],
-    ),
-    Refused(
-        "beyond 18 digits",
-        money("9999999999.00"),
-        lambda t: t.x * t.x > 0,
-        STOPS,
-        [True],
-    ),
-    Refused(
-        "beyond 18 digits",
+        "more than 37 digits",
         {
             "x": ("decimal(38, 6)", [decimal.Decimal("1.01")]),
             "y": ("decimal(18, 6)", [decimal.Decimal("0.000001")]),
         },
         lambda t: (t.x * t.y).cast("string"),
         ["0.000001010000"],
-        ["0.000001"],
+        ["0.000001000000"],
     ),
-    *[
-        Refused("beyond 18 digits", LARGE, of, STOPS, [True])
-        for of in (
-            lambda t: t.x * 1.19 > 0,
-            lambda t: 100 * t.x > 0,
-            lambda t: t.x.cast("decimal(17, 2)") * 10 * 10 > 0,
-        )
-    ],
     Refused(
         "divides decimals",
         money("9999999999999999.99"),
@@ -389,13 +335,6 @@ REFUSED = [
     Refused("order of rows", floats(1.0, 1e16, -1e16), lambda t: t.x.sum(), [0.0], [1.0], "order"),
     Refused(
         "order of rows", floats(1.0, 1e16, -1e16), lambda t: t.x.mean(), [0.0], [1 / 3], "order"
-    ),
-    Refused(
-        "a decimal",
-        decimals("0.10", "0.20", "0.20"),
-        lambda t: t.x.mean(),
-        [1 / 6],
-        [decimal.Decimal("0.166667")],
     ),
     Refused(
         "last digits", ints(5, 5, 1), lambda t: t.x.var(), [5.333333333333334], [5.333333333333333]
@@ -1061,16 +1000,6 @@ def test_sum_beyond_int64_stops(engine: str, request: pytest.FixtureRequest) -> 
     )
     assert findings(query) == []
     assert attempt(request.getfixturevalue(f"on_{engine}"), query, rows) == STOPS
-
-
-@pytest.mark.parametrize("engine", ["duckdb", "spark"])
-def test_advised_product_of_a_large_amount_is_exact(
-    engine: str, request: pytest.FixtureRequest
-) -> None:
-    query, rows = rows_of(LARGE, lambda t: t.x.cast("decimal(19, 2)") * 1.19)
-    assert findings(query) == []
-    run = request.getfixturevalue(f"on_{engine}")
-    assert run(query, rows) == [decimal.Decimal("146913578924691.3473")]
 
 
 @pytest.mark.parametrize("pattern", ["[0-9]+", r"^[0-9]+", r"[0-9]+\z", "^[0-9]+$"])

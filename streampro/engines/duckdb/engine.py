@@ -20,6 +20,7 @@ from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
 from streampro.engines.staging import Staging
 from streampro.errors import ConfigError, EngineError
+from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json_lines import quoted
 from streampro.formats.registry import reader_of
@@ -90,7 +91,7 @@ class DuckDBEngine(Staging[Place]):
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
         with _errors("the query failed"):
-            return self.ibis.to_pyarrow(rows)
+            return self.ibis.to_pyarrow(exact(rows))
 
     def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
         """See `Engine.load`."""

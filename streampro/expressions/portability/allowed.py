@@ -14,7 +14,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from streampro.expressions.decimals import is_exact_literal, takes_decimals
+from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
 
 _TABLE = r"""
 Field Alias SortKey Argument | whatever
@@ -25,7 +25,7 @@ IsNull NotNull | any
 IsNan IsInf | float | null of null, on Spark too
 Add Subtract Multiply | integer integer; float float; integer float; float integer
     | integers are widened to 64 bits first
-Add Subtract Multiply | decimal decimal; decimal integer; integer decimal
+Add Subtract Multiply Modulus | decimal decimal; decimal integer; integer decimal
     | a float literal beside a decimal is a decimal
 Divide | number number
 Modulus | integer integer; float float; integer float; float integer
@@ -91,6 +91,7 @@ Count CountDistinct | plain
 CountStar | | rows without a group count 0 on Spark too
 Sum | integer | int64 or a stop on DuckDB too
 Sum | boolean; decimal
+Mean | decimal | as portable.ratio divides
 Mean | integer; boolean | the sum, exact, divided by the count
 Min Max | plain
 Min Max | struct
@@ -176,7 +177,7 @@ class Entry:
     def takes(self, node: Any) -> bool:
         """Whether an operation has arguments of these types."""
         families = self.result or ()
-        is_result = self.result is None or family_of(node.dtype) in families
+        is_result = self.result is None or family_of(node.to) in families
         return is_result and bool(self._pattern.fullmatch(_spelled(node)))
 
     @cached_property
@@ -198,7 +199,7 @@ def is_allowed(node: ops.Value) -> bool:
 
 def described(node: ops.Value) -> str:
     """Return an operation and the families of its arguments, as a message shows them."""
-    kinds = [family_of(each.dtype) for each in arguments_of(node)]
+    kinds = [family_of(true_type(each)) for each in arguments_of(node)]
     to = f" to {family_of(node.dtype)}" if isinstance(node, ops.Cast | ops.TryCast) else ""
     return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__
 
@@ -232,7 +233,7 @@ def _spelled(node: ops.Value) -> str:
             return "-,"
         mark = "=" if isinstance(each, ops.Literal) else ""
         is_exact = has_decimals and each.dtype.is_floating() and is_exact_literal(each)
-        return f"{mark}{'decimal' if is_exact else family_of(each.dtype)},"
+        return f"{mark}{'decimal' if is_exact else family_of(true_type(each))},"
 
     return "".join(map(spelled, operands))
 

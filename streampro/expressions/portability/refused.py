@@ -12,11 +12,11 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.expressions.decimals import (
-    has_no_size,
     is_inexact_float,
     is_inexact_product,
     mixes_with_floats,
     takes_decimals,
+    true_type,
 )
 from streampro.expressions.portability.allowed import described, is_allowed
 
@@ -52,11 +52,9 @@ Round | fraction | 1.005 is 1.0 on DuckDB, 1.01 on Spark | decimals, or round() 
 Add Subtract Multiply Comparison InValues Between NullIf Coalesce Least Greatest IfElse SimpleCase
     SearchedCase | mixed | a decimal that meets a float becomes one, its last digit differs |
     decimals only, or portable.ratio
-Literal | decimal | a decimal without a type is cut to 3 digits on DuckDB |
-    ibis.literal(Decimal('0.5'), 'decimal(2, 1)')
 BitwiseRightShift | shift | beyond 63 places Spark begins anew | a shift of at most 63 places
-Multiply | digits | DuckDB stops beyond 18 digits, Spark rounds beyond 38 |
-    x.cast('decimal(19, 2)') * y for a y of up to 18 digits, 2 of them behind the point
+Multiply | digits | Spark rounds a product of more than 37 digits, more than 6 of them behind the
+    point | x.cast('decimal(19, 2)') * y for a y of up to 18 digits
 Cast TryCast | floating>string | 1e20 is '1e+20' on DuckDB, '1.0E20' on Spark | a decimal
 Cast TryCast | timestamp>string | DuckDB appends '+00' | strftime('%Y-%m-%d %H:%M:%S')
 Cast TryCast | timestamp>numeric | DuckDB refuses it | instant.delta(epoch, unit='microsecond')
@@ -72,7 +70,6 @@ Power | power | the last digit differs | x * x
 Sqrt | sqrt | DuckDB stops at negative numbers, Spark gives NaN | ibis.cases((x >= 0, x.sqrt()))
 BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes on | x * 2**n
 Sum Mean | floating | a sum of floats depends on the order of rows | integers or decimals
-Mean | decimals | DuckDB gives a float, Spark a decimal | portable.ratio(x.sum(), x.count())
 Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
 Median Quantile MultiQuantile | not_numeric | Spark stops at text and times, DuckDB rounds decimals
     | integers
@@ -212,7 +209,7 @@ def _text(node: Any) -> str:
 def _casts(source: str, target: str) -> _Condition:
     """Say of a cast whether it goes from one family of types to the other."""
     return lambda place: bool(
-        getattr(place.node.arg.dtype, f"is_{source}")()
+        getattr(true_type(place.node.arg), f"is_{source}")()
         and getattr(place.node.to, f"is_{target}")()
         and not isinstance(place.node.arg, ops.Floor | ops.Ceil | ops.Round)
     )
@@ -318,15 +315,14 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "control": lambda node: bool(set(str(node.value)) & set("\0\a\v\f")),
     "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
     "zero": lambda node: not _is_never_zero(node.right),
-    "decimal": has_no_size,
     "decimals": takes_decimals,
     "mixed": mixes_with_floats,
     "digits": is_inexact_product,
-    "fraction": lambda node: node.arg.dtype.is_floating() and _literal(node.digits) != 0,
+    "fraction": lambda node: true_type(node.arg).is_floating() and _literal(node.digits) != 0,
     "wide": is_inexact_float,
     "shift": lambda node: _literal(node.right, -1) not in range(64),
     "power": lambda node: not (node.left.dtype.is_integer() and _literal(node.right) in range(64)),
-    "floating": lambda node: node.arg.dtype.is_floating(),
+    "floating": lambda node: true_type(node.arg).is_floating(),
     "not_numeric": lambda node: not node.arg.dtype.is_numeric() or node.arg.dtype.is_decimal(),
     "struct": _may_hold_null,
     "structs": lambda node: node.left.dtype.is_struct(),
