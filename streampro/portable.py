@@ -108,7 +108,7 @@ def bounded_sum(numbers: ir.IntegerColumn, where: ir.BooleanValue) -> ir.Integer
     return ibis.ifelse(high > _LARGEST_HIGH_HALF, LARGEST_INT64, total)
 
 
-def ratio(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:
+def ratio(part: ir.NumericValue | float, whole: ir.NumericValue | float) -> ir.FloatingValue:
     """Return `part / whole` as float64; null where `whole` is 0. Decimals are read as the nearest
     float first.
     """
@@ -142,10 +142,11 @@ def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     return text.re_replace(f"(?s){masked}|{start}{letters}{end}", mask)
 
 
-def _undivided(number: ir.NumericValue) -> ir.NumericValue:
+def _undivided(number: ir.NumericValue | float) -> ir.NumericValue:
     """Return a decimal as the float64 next to it, by way of its text: engines cast large ones
     differently. Other numbers are returned as they are.
     """
+    number = number if isinstance(number, ir.Value) else ibis.literal(number)
     if not number.type().is_decimal():
         return number
     text = number.cast("string")

@@ -1374,6 +1374,15 @@ def test_ratio_of_decimals_is_accepted_and_agrees(
     assert on_duckdb(query, rows) == on_spark(query, rows) == [1 / 3, float(large), None, -0.0]
 
 
+def test_ratio_takes_a_plain_number(
+    on_duckdb: Callable[..., Any], on_spark: Callable[..., Any]
+) -> None:
+    columns = money("1.00", "-7.35")
+    query, rows = rows_of(columns, lambda t: portable.ratio(t.x, 7) + portable.ratio(1, t.x))
+    assert findings(query) == []
+    assert on_duckdb(query, rows) == on_spark(query, rows) == [1 / 7 + 1, -7.35 / 7 + 1 / -7.35]
+
+
 @pytest.mark.parametrize("value", ["x" * 20_000, "\\n" * 20_000, "'" * 20_000])
 def test_masking_a_long_value_does_not_overflow_the_stack_of_java(spark: Any, value: str) -> None:
     """Asked of Java itself: in a query the overflow would end the session."""
