@@ -51,8 +51,8 @@ def run_mode_of(model: Model, state: State, inputs: Inputs, forced: Collection[s
     for name, each in changed.items():
         if each.rows is None:
             return RunMode("full", f"{name} was rebuilt")
-        if model.incremental_by not in each.rows.columns:
-            return RunMode("full", f"{name} changed and has no {model.incremental_by}")
+        if (key := model.key_of(name)) not in each.rows.columns:
+            return RunMode("full", f"{name} changed and has no {key}")
     return RunMode("incremental", reason, changed)
 
 

@@ -140,15 +140,19 @@ class Stage:
         """Compute the rows of the keys whose inputs changed, and replace exactly these."""
         by = _key_of(model)
         changed = run_mode.changed_inputs
-        rows = [each.rows for each in changed.values() if each.rows is not None]
+        rows = [
+            each.rows.select(**{by: model.key_of(name)})
+            for name, each in changed.items()
+            if each.rows is not None
+        ]
         keys = self.engine.cache(changes.keys_of(rows, by))
         near = {
             name: each.now
             for name, each in changed.items()
-            if len(changed) == 1 and each.by == by and each.now is not None
+            if len(changed) == 1 and each.by == model.key_of(name) and each.now is not None
         }
         of_keys = {
-            name: table.semi_join(keys, by) if by in table.columns else table
+            name: _of_keys(table, model.key_of(name), keys, by)
             for name, table in (inputs | near).items()
         }
         new = self.engine.stage(model.table, model(**of_keys), model.contract)
@@ -209,6 +213,11 @@ class Stage:
         """
         readers = (m for m in self.pipeline.models.values() if model.name in m.inputs)
         return not model.incremental_by and any(readers)
+
+
+def _of_keys(rows: ir.Table, column: str, keys: ir.Table, by: str) -> ir.Table:
+    """Return the rows of some keys; all of them where they have none."""
+    return rows.semi_join(keys, [(column, by)]) if column in rows.columns else rows
 
 
 def _key_of(model: Model) -> str:

@@ -107,9 +107,12 @@ class State:
         a key could belong to any.
         """
         parents = (self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models)
-        by = str(model.incremental_by)
-        schemas = {parent.name: parent.spec.schema for parent in parents}
-        return [f"{n}.{by}" for n, kinds in schemas.items() if by in kinds and kinds[by].nullable]
+        keys = [(parent, model.key_of(parent.name)) for parent in parents]
+        return [
+            f"{parent.name}.{key}"
+            for parent, key in keys
+            if key in parent.spec.schema and parent.spec.schema[key].nullable
+        ]
 
     def published_rows(self, model: Model) -> ir.Table:
         """Return what the last run published of a model, with the columns it then had."""

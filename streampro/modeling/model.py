@@ -1,8 +1,8 @@
 """A table of a pipeline: its name, the function that computes it, its contract."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import ibis
@@ -63,6 +63,7 @@ class Model:
     inputs: tuple[str, ...]
     incremental_by: str | None = None
     quarantine: bool = False
+    key_in: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         return self.transform(*args, **inputs)
@@ -77,6 +78,10 @@ class Model:
         """The table that receives what a quarantine model rejects."""
         return TableName(self.table.layer, f"{self.table.name}_rejected")
 
+    def key_of(self, name: str) -> str:
+        """Return the column of an input that holds the values which the model is incremental by."""
+        return self.key_in.get(name, str(self.incremental_by))
+
     @property
     def spec(self) -> TableSpec:
         """What the contract says of the table."""
@@ -90,7 +95,10 @@ class Model:
 
 
 def model(
-    contract: type[Contract], incremental_by: str | None = None, quarantine: bool = False
+    contract: type[Contract],
+    incremental_by: str | None = None,
+    quarantine: bool = False,
+    key_in: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., ir.Table]], Model]:
     """Make a model of a function: its name is the table, its parameters are the lineage,
     its module is the layer.
@@ -100,6 +108,8 @@ def model(
         incremental_by: column by whose values the rows can be recomputed independently.
         quarantine: the result also has `reject_reason`, `raw_line` and `source_file`; rows with a
             reason go to the table `<name>_rejected`, equal rows without one are stored once.
+        key_in: the column of an input that holds the values of `incremental_by`, by the name of
+            the input, where it is called otherwise there: `{"lineitem": "l_orderkey"}`.
     """
 
     def declare(transform: Callable[..., ir.Table]) -> Model:
@@ -111,6 +121,7 @@ def model(
             inputs=tuple(inspect.signature(transform).parameters),
             incremental_by=incremental_by,
             quarantine=quarantine,
+            key_in=key_in or {},
         )
 
     return declare

@@ -150,6 +150,7 @@ class Pipeline:
             spec_of(contract).key,
             [(rule.name, rule.severity) for rule in spec_of(contract).rules],
             [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
+            *([dict(built.key_in)] if built.key_in else []),
         )
 
     def _reading_rules(self, built: Model) -> int:
@@ -224,6 +225,8 @@ class Pipeline:
                 raise PipelineError(
                     f"model {built.name} is incremental by {by!r}, which may be null."
                 )
+            for name, key in built.key_in.items():
+                _refuse_unknown_key(built, name, key, models)
         for built in (built for built in models.values() if built.quarantine):
             sources = [item for item in built.inputs if item in self.sources]
             if len(sources) != 1:
@@ -257,6 +260,25 @@ class Pipeline:
             raise PipelineError(
                 f"pipeline {self.name!r} has a cycle: {' -> '.join(error.args[1])}."
             ) from error
+
+
+def _refuse_unknown_key(built: Model, name: str, key: str, models: Mapping[str, Model]) -> None:
+    by, inputs = built.incremental_by, [each for each in built.inputs if each in models]
+    start = f"model {built.name} has the key_in {{{name!r}: {key!r}}}, but"
+    if by is None or built.quarantine:
+        raise PipelineError(f"{start} only models with incremental_by that read tables have keys.")
+    if name not in inputs:
+        raise PipelineError(
+            f"{start} {name!r} is no model that it takes. {did_you_mean(name, inputs)}".strip()
+        )
+    columns = models[name].spec.schema
+    if key not in columns:
+        raise PipelineError(
+            f"{start} {name} has no such column. {did_you_mean(key, [*columns])}".strip()
+        )
+    there, here = (kind.copy(nullable=True) for kind in (columns[key], built.spec.schema[by]))
+    if there != here:
+        raise PipelineError(f"{start} {name}.{key} is {there} and {built.name}.{by} {here}.")
 
 
 def _declared_in(module: ModuleType) -> Iterator[Source | Model]:

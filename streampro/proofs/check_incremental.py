@@ -99,7 +99,7 @@ def _try_half(engine: Engine, pipeline: Pipeline, model: Model, snapshot: Snapsh
     assert by
     inputs = {name: _read(snapshot, pipeline.models[name]) for name in model.inputs}
     halves = (
-        model(**{name: _half(rows, by, is_first) for name, rows in inputs.items()})
+        model(**{name: _half(rows, model.key_of(name), is_first) for name, rows in inputs.items()})
         for is_first in (True, False)
     )
     one, other = (engine.stage(model.table, rows, model.contract).data for rows in halves)
