@@ -77,9 +77,10 @@ class Workbench:
 
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         """Return the rows of an expression, values of the types that the expression says."""
+        from streampro.expressions.decimals import exact
         from streampro.expressions.nulls import may_be_null
 
-        types = may_be_null(table.schema()).to_pyarrow()
+        types = may_be_null(exact(table).schema()).to_pyarrow()
         return list(self.engine.fetch(table).cast(types).to_pylist(maps_as_pydicts="strict"))
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":

@@ -64,12 +64,12 @@ def exact(rows: ir.Table) -> ir.Table:
     38; what is compared or chosen has a type that holds each; a mean is a float64, that of
     `portable.ratio`. A literal such as 0.5 beside a decimal is one.
     """
-    return exact_node(rows.op()).to_expr()
+    return rows.op().replace(_exact).to_expr()
 
 
 @lru_cache(maxsize=1024)
 def exact_node(node: Any) -> Any:
-    """Return an operation as `exact` has it."""
+    """Return a value as `exact` has it."""
     return node.replace(_exact)
 
 

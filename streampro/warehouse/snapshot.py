@@ -13,6 +13,7 @@ from streampro.config import Location, Target
 from streampro.engines.protocol import Engine, SqlEngine
 from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import ConfigError, WarehouseError, did_you_mean
+from streampro.expressions.decimals import exact
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
@@ -71,7 +72,7 @@ class Snapshot:
         """Return the few rows of an expression, values of the types that the expression says."""
         if self._engine is None:
             raise ValueError("a snapshot without an engine computes nothing.")
-        types = may_be_null(query.schema()).to_pyarrow()
+        types = may_be_null(exact(query).schema()).to_pyarrow()
         found = self._engine.fetch(query).cast(types)
         return list(found.to_pylist(maps_as_pydicts="strict"))
 

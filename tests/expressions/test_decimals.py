@@ -11,6 +11,7 @@ import pytest
 
 from streampro.expressions.decimals import exact
 from streampro.expressions.portability import findings
+from streampro.testing import Workbench, assert_rows_equal
 
 D = Decimal
 LARGE = [D("9999999999999.99"), D("-9999999999999.99"), D("0.01"), D(0), None]
@@ -262,3 +263,20 @@ def test_types_stay_when_they_are_exact(name: str) -> None:
     table, _ = table_of(CASES[name])
     once = exact(table.select(v=CASES[name].of(table.x, table.y)))
     assert exact(once).equals(once)
+
+
+def test_engines_store_and_fetch_all_digits(engine: Workbench) -> None:
+    kind = pa.decimal128(15, 2)
+    amounts = engine.engine.load(
+        pa.table({"x": pa.array([D("0.05"), D("9999999999999.99")], kind)}),
+        ibis.schema({"x": "decimal(15, 2)"}),
+    )
+    expected = [{"v": D("0.0025")}, {"v": D("99999999999999800000000000.0001")}]
+    squares = amounts.select(v=amounts.x * amounts.x)
+    assert_rows_equal(engine.rows(squares), expected)
+    stored = engine.engine.cache(squares)
+    assert str(stored.schema()["v"]) == "decimal(30, 4)"
+    assert_rows_equal(engine.rows(stored), expected)
+    assert_rows_equal(
+        engine.rows(stored.aggregate(v=stored.v.mean(where=stored.v < 1))), [{"v": 0.0025}]
+    )
