@@ -15,6 +15,7 @@ from streampro.config import DuckDBSettings, OpenLineageSettings, SparkSettings,
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.spec import spec_of
 from streampro.viewing import PIPELINE
+from tools.law import what_you_may_write
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- written by `make reference` -->"
@@ -136,10 +137,15 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def main() -> int:
     """Write the pages, or return 1 with `--check` if one of them is another."""
-    pages = {"Commands": commands, "Tables": tables, "Configuration": configuration}
+    pages = {
+        "Commands": commands,
+        "Tables": tables,
+        "Configuration": configuration,
+        "What you may write": what_you_may_write,
+    }
     stale = []
     for title, content in pages.items():
-        path = FOLDER / f"{title.lower()}.md"
+        path = FOLDER / f"{title.lower().replace(' ', '-')}.md"
         wanted = f"# {title}\n\n{NOTE}\n\n{content().rstrip()}\n"
         if path.is_file() and path.read_text(encoding="utf-8") == wanted:
             continue

@@ -610,14 +610,14 @@ def test_every_line_of_the_table_has_a_case() -> None:
     }
     silent = [
         why
-        for _, _, why, _ in refused._RULES
+        for why in (rule.why for rule in refused.REFUSED)
         if not any(f"{why}. Use" in sentence for sentence in said)
     ]
     assert silent == []
 
 
 def test_what_one_engine_lacks_is_listed() -> None:
-    [listed] = [kinds for kinds, _, why, _ in refused._RULES if why == "only DuckDB has it"]
+    [listed] = [r.operations for r in refused.REFUSED if r.why == "only DuckDB has it"]
     lacking = {
         kind
         for kind in vars(ops).values()

@@ -124,6 +124,23 @@ _BESIDE: tuple[tuple[type[ops.Value], tuple[str, ...]], ...] = (
 )
 """Arguments that only filter, order or delimit what an operation takes."""
 _BAR = re.compile(r"(?<=\s)\|(?=\s|$)")
+RELATIONS = (
+    ops.Aggregate,
+    ops.Distinct,
+    ops.DropColumns,
+    ops.DropNull,
+    ops.FillNull,
+    ops.Filter,
+    ops.JoinChain,
+    ops.Limit,
+    ops.PhysicalTable,
+    ops.Project,
+    ops.Reference,
+    ops.Set,
+    ops.Sort,
+    ops.TableUnnest,
+)
+"""Operations on tables that mean the same; `order.py` judges orders and limits."""
 _PLAIN = ("boolean", "integer", "float", "decimal", "text", "date", "instant")
 _ANY = (*_PLAIN, "interval", "list", "struct", "null")
 _GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -192,13 +209,17 @@ def family_of(kind: dt.DataType) -> str:
     return next((name for name, has in _FAMILIES.items() if has(kind)), "other")
 
 
-def is_allowed(node: ops.Value) -> bool:
+def is_allowed(node: ops.Node) -> bool:
     """Tell whether an operation stands in the list with such arguments."""
-    return any(entry.takes(node) for entry in ALLOWED.get(type(node), ()))
+    return isinstance(node, RELATIONS) or any(
+        entry.takes(node) for entry in ALLOWED.get(type(node), ())
+    )
 
 
-def described(node: ops.Value) -> str:
+def described(node: ops.Node) -> str:
     """Return an operation and the families of its arguments, as a message shows them."""
+    if not isinstance(node, ops.Value):
+        return type(node).__name__
     kinds = [family_of(true_type(each)) for each in arguments_of(node)]
     to = f" to {family_of(node.dtype)}" if isinstance(node, ops.Cast | ops.TryCast) else ""
     return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__

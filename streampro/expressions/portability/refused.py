@@ -140,6 +140,16 @@ class _Place(NamedTuple):
 _Condition = Callable[[_Place], bool]
 
 
+class Refusal(NamedTuple):
+    """Operations that engines read differently, or do where the condition is true."""
+
+    operations: tuple[type, ...]
+    is_wrong: _Condition
+    why: str
+    instead: str
+    is_always: bool
+
+
 def findings(expression: ir.Table) -> list[str]:
     """Return a sentence per operation that engines read differently: what, why, what instead.
 
@@ -153,13 +163,16 @@ def findings(expression: ir.Table) -> list[str]:
 def _wrong(place: _Place) -> list[str]:
     """Return what is known to differ, else that an operation has not been compared."""
     known = [
-        f"{_name(place.node)}: {why}. Use {instead}."
-        for kinds, is_wrong, why, instead in _RULES
-        if isinstance(place.node, kinds) and is_wrong(place)
+        f"{_name(place.node)}: {rule.why}. Use {rule.instead}."
+        for rule in REFUSED
+        if isinstance(place.node, rule.operations) and rule.is_wrong(place)
     ]
-    if known or not isinstance(place.node, ops.Value) or is_allowed(place.node):
+    if known or not isinstance(place.node, ops.Value | ops.Relation) or is_allowed(place.node):
         return known
-    return [f"{described(place.node)} is not proven equal on all engines: see What you may write."]
+    return [
+        f"{described(place.node)} is not yet proven equal on all engines. Use operations of the "
+        "page What you may write, or propose it as CONTRIBUTING.md says."
+    ]
 
 
 def _places(root: Any) -> Iterator[_Place]:
@@ -352,11 +365,13 @@ def _condition(name: str) -> _Condition:
     return lambda place: _OF_NODE[name](place.node)
 
 
-def _rules() -> Iterator[tuple[tuple[type, ...], _Condition, str, str]]:
+def _refusals() -> Iterator[Refusal]:
     text = _TABLE.replace("REGEX", "RegexSearch RegexExtract RegexReplace RegexSplit")
     for line in text.replace("\n    ", " ").strip().splitlines():
         kinds, name, why, instead = (part.strip() for part in line.split("|"))
-        yield tuple(getattr(ops, kind) for kind in kinds.split()), _condition(name), why, instead
+        operations = tuple(getattr(ops, kind) for kind in kinds.split())
+        yield Refusal(operations, _condition(name), why, instead, is_always=not name)
 
 
-_RULES = list(_rules())
+REFUSED = tuple(_refusals())
+"""All of them, in the order of the table."""
