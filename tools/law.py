@@ -13,7 +13,7 @@ from streampro.expressions.portability.refused import REFUSED
 
 INTRODUCTION = """A model may use an operation if it has been proven equal on all engines, row for \
 row and bit for bit, for the types of its arguments: `streampro check` and every run refuse the \
-rest. Some are equal because StreamPro writes other SQL than Ibis would; the table says what then holds. \
+rest. Some are equal because StreamPro writes other SQL than Ibis would: the table says which. \
 The list is also what the fuzzer draws from (`make fuzz`).
 
 Types: *integer* is any signed integer, *float* is float64, *instant* is `timestamp('UTC', 6)`, \

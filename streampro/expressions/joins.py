@@ -80,11 +80,15 @@ class Join:
 
     def _entering(self, counts: bool) -> set[ops.Relation]:
         """Return the sides whose rows enter: the first, those of which a column is used, and
-        those by whose columns such a side is joined; all of them where rows are counted.
+        those by whose columns such a side is joined; all that add rows where these are counted.
         """
         sides = {self.chain.first} | {field.rel for field in self.used}
         if counts:
-            sides |= {each for each in self.chain.tables if not _is_one_row(each)}
+            sides |= {
+                each
+                for each, how in self.how.items()
+                if not _is_one_row(each) and how not in ("semi", "anti")
+            }
         for link in reversed(self.chain.rest):
             if link.table in sides:
                 sides |= {field.rel for field in fields_of(link.predicates)}
@@ -180,6 +184,52 @@ def above_plain_join(chain: ops.JoinChain) -> ops.Project:
     columns = {chain: plain} | {field: ops.Field(plain, name) for field, name in names.items()}
     values = {name: moved(value, columns) for name, value in chain.values.items()}
     return ops.Project(plain, values)
+
+
+def with_semi_joins(relation: ops.Filter) -> ops.Relation:
+    """Return a filter, of whose subqueries those that ask for a row beside each of its own are semi
+    joins, and anti joins where they ask for none.
+    """
+    tests = [test for predicate in relation.predicates for test in _conjuncts(predicate)]
+    asked = [(test, _link(test, relation.parent)) for test in tests]
+    plain = [test for test, link in asked if link is None]
+    found = ops.Filter(relation.parent, plain) if plain else relation.parent
+    for how, rows, predicates in (link for _, link in asked if link is not None):
+        first, other = ops.JoinReference(found, 0), ops.JoinReference(rows, 1)
+        fields = {**renamed(relation.parent, first), **renamed(rows, other)}
+        link = ops.JoinLink(how, other, [moved(test, fields) for test in predicates])
+        found = ops.JoinChain(first, [link], first.fields)
+    return relation if plain == tests else found
+
+
+def _link(test: ops.Value, outer: ops.Relation) -> tuple[str, ops.Relation, list[ops.Value]] | None:
+    """Return kind, rows and predicates of the join that a test is; None if it is no join."""
+    if isinstance(test, ops.InSubquery):
+        return (
+            "semi",
+            test.rel,
+            [ops.Equals(test.needle, ops.Field(test.rel, test.rel.schema.names[0]))],
+        )
+    is_negated = isinstance(test, ops.Not)
+    query = test.arg if is_negated else test
+    if not (isinstance(query, ops.ExistsSubquery) and isinstance(query.rel, ops.Filter)):
+        return None
+    inner = query.rel.parent
+    tests = [each for predicate in query.rel.predicates for each in _conjuncts(predicate)]
+    links = [each for each in tests if outer in {field.rel for field in fields_of([each])}]
+    own = [moved(each, {}) for each in tests if each not in links]
+    rows = ops.Filter(inner, own) if own else inner
+    down = renamed(inner, rows)
+    is_elsewhere = any({field.rel for field in fields_of(own)} - {inner})
+    if not links or is_elsewhere:
+        return None
+    return "anti" if is_negated else "semi", rows, [moved(each, down) for each in links]
+
+
+def _conjuncts(test: ops.Value) -> list[ops.Value]:
+    if isinstance(test, ops.And):
+        return [*_conjuncts(test.left), *_conjuncts(test.right)]
+    return [test]
 
 
 def _is_one_row(relation: Any) -> bool:

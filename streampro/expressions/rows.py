@@ -35,7 +35,7 @@ from streampro.expressions.conditions import (
     values_of,
     where_any,
 )
-from streampro.expressions.joins import Join, above_plain_join, names_of
+from streampro.expressions.joins import Join, above_plain_join, names_of, with_semi_joins
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,11 @@ class _Walk:
         self._below(relation.parent, _moved(asked, relation, relation.values), used, asked)
 
     def filter(self, relation: ops.Filter, asked: _Asked) -> None:
+        above = with_semi_joins(relation)
+        if above != relation:
+            conditions = _moved(asked, relation, above.fields)
+            self.follow(above, replace(asked, conditions=conditions))
+            return
         parent = relation.parent
         used = [*(ops.Field(parent, name) for name in asked.columns), *relation.predicates]
         conditions = (*_moved(asked, relation, parent.fields), *relation.predicates)

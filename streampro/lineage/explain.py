@@ -13,6 +13,7 @@ from streampro.config import Target
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, ColumnRef
+from streampro.lineage.brackets import with_brackets
 from streampro.lineage.trace import Line, RowTrace, Step
 from streampro.modeling.contract import Contract
 from streampro.modeling.lineage import Lineage, Origin
@@ -186,7 +187,7 @@ def _readable(rows: ir.Table) -> str:
     """Return how Ibis shows an expression, without columns that are only handed on."""
     shown: list[str] = []
     relation = ""
-    for line in filter(str.strip, repr(rows).splitlines()):
+    for line in filter(str.strip, with_brackets(rows).splitlines()):
         relation = relation if line.startswith(" ") else line
         is_column = line.startswith(" ") and _SHOWS_COLUMNS.search(relation)
         if not is_column or not _HANDED_ON.match(line):

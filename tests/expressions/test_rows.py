@@ -168,6 +168,41 @@ def test_semi_join_decides_which_rows_there_are(origin, ids, sales, shops):
     assert ids(found["shops"].deciding) == [1]
 
 
+def test_rows_that_exist_beside_it_decide(origin, ids, sales, shops):
+    known = sales.filter(((shops.name == sales.shop) & shops.city.notnull()).any())
+    found = origin(known, [{"id": 1}, {"id": 3}], sales=sales, shops=shops)
+    assert ids(found["sales"].rows) == [1]
+    assert (found["shops"].rows, ids(found["shops"].deciding)) == (None, [1])
+    assert found["shops"].columns == {"name", "city"}
+
+
+def test_other_rows_of_the_same_table_decide(origin, ids, sales):
+    other = sales.view()
+    shared = sales.filter(((other.shop == sales.shop) & (other.id != sales.id)).any())
+    found = origin(shared, [{"id": 1}], sales=sales)["sales"]
+    assert (ids(found.rows), ids(found.deciding)) == ([1], [2])
+
+
+def test_what_must_not_exist_decides_as_a_whole(origin, ids, sales, shops):
+    unknown = sales.filter(sales.amount < 20, ~(shops.name == sales.shop).any())
+    found = origin(unknown, [{"id": 1}, {"id": 4}], sales=sales, shops=shops)
+    assert ids(found["sales"].rows) == [4]
+    assert (found["shops"].rows, found["shops"].decides_as_a_whole) == (None, True)
+
+
+def test_rows_that_a_value_is_in_decide(origin, ids, sales, shops):
+    known = sales.filter(sales.shop.isin(shops.name))
+    found = origin(known, [{"id": 3}], sales=sales, shops=shops)
+    assert (ids(found["sales"].rows), ids(found["shops"].deciding)) == ([3], [2])
+
+
+def test_other_side_of_a_semi_join_is_not_counted(origin, ids, sales, shops):
+    known = sales.semi_join(shops, sales.shop == shops.name).aggregate(n=lambda t: t.count())
+    found = origin(known, [{"n": 3}], sales=sales, shops=shops)
+    assert ids(found["sales"].rows) == [1, 2, 3]
+    assert (found["shops"].rows, ids(found["shops"].deciding)) == (None, [1, 2])
+
+
 def test_anti_join_decides_as_a_whole(origin, ids, sales, shops):
     unknown = sales.anti_join(shops, sales.shop == shops.name)
     found = origin(unknown, [{"id": 1}, {"id": 4}], sales=sales, shops=shops)
@@ -353,8 +388,9 @@ def test_unknown_operation_is_refused(origin, sales):
     with pytest.raises(PipelineError, match="Sample"):
         origin(sales.sample(0.5), [{"id": 1}], sales=sales)
     other = sales.view()
+    is_alone = ~(sales.id == other.id).any() | (sales.amount > 5)
     with pytest.raises(PipelineError, match="exists"):
-        origin(sales.filter((sales.id == other.id).any()), [{"id": 1}], sales=sales)
+        origin(sales.filter(is_alone), [{"id": 1}], sales=sales)
 
 
 def test_what_is_computed_of_the_contributing_rows_alone_is_the_same(engine, origin, sales, shops):

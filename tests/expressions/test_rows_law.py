@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
@@ -59,6 +59,10 @@ def _counted(t: ir.Table, _: ir.Table) -> ir.Table:
     return counted.filter(counted.n > 1).select(*VALUES)
 
 
+def _beside_another(t: ir.Table, u: ir.Table) -> ir.Table:
+    return t.filter(t.c >= 0, ((u.a2 == t.a) & (u.c2 != t.c) & (u.c2 > 0)).any())
+
+
 STEPS: dict[str, Step] = {
     "filter": lambda t, _: t.filter(t.a > 1),
     "filter by a total": lambda t, _: t.filter(t.c == t.c.max().as_scalar()),
@@ -84,6 +88,12 @@ STEPS: dict[str, Step] = {
     "outer join": _joined("outer"),
     "semi join": lambda t, u: t.semi_join(_renamed(u), [("a", "a2")]),
     "anti join": lambda t, u: t.anti_join(_renamed(u), [("a", "a2")]),
+    "exists": lambda t, u: t.filter((_renamed(u).a2 == t.a).any()),
+    "exists another": lambda t, u: _beside_another(t, _renamed(u)),
+    "exists of its own": lambda t, _: _beside_another(t, _renamed(t.view())),
+    "exists not": lambda t, u: t.filter(~(_renamed(u).a2 == t.a).any()),
+    "is in": lambda t, u: t.filter((t.c > 0) & t.a.isin(_renamed(u).a2)),
+    "is not in": lambda t, u: t.filter(t.a.notin(_renamed(u).filter(lambda r: r.c2 > 1).c2)),
     "beside a total": lambda t, u: t.cross_join(u.aggregate(c2=u.c.max())).select("a", "b", c="c2"),
 }
 
@@ -118,6 +128,9 @@ def test_selected_row_follows_from_the_rows_that_are_told(
     steps_of_other: list[str],
     place: int,
 ) -> None:
+    has_outer = "outer join" in (*steps, *steps_of_other)
+    assume(not (has_outer and any(step.startswith("exists") for step in steps)))  # DuckDB cannot
+
     def load(rows: list[Row], schema: ibis.Schema = SCHEMA) -> ir.Table:
         return engine.load(pa.Table.from_pylist(rows, schema.to_pyarrow()), schema)
 

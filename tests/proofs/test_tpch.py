@@ -8,6 +8,7 @@ import pytest
 from pipelines.tpch import TPCH, answer, generated, write_raw
 
 from streampro.config import Target
+from streampro.lineage.explain import explain
 from streampro.testing import Workbench
 from streampro.warehouse import snapshot
 
@@ -30,15 +31,45 @@ def test_all_22_queries_are_accepted() -> None:
     assert TPCH.unportable() == []
 
 
+@pytest.fixture(scope="module")
+def target(engine: Workbench, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """What a run has published."""
+    found = Target(name="tpch", raw=raw, warehouse=tmp_path_factory.mktemp("tpch") / "warehouse")
+    engine.run(TPCH, found)
+    return found
+
+
 def test_every_query_gives_what_the_sql_of_tpch_gives(
-    engine: Workbench, tables: duckdb.DuckDBPyConnection, raw: Path, tmp_path: Path
+    target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:
-    target = Target(name="tpch", raw=raw, warehouse=tmp_path / "warehouse")
-    engine.run(TPCH, target)
     for table in QUERIES:
         found = snapshot.sql(f"FROM {table}", target).to_pylist()
         expected = answer(tables, int(table.name.removeprefix("q")))
         assert comparable(row.values() for row in found) == comparable(expected), table
+
+
+LATE = "o_orderpriority = '1-URGENT' AND o_orderdate >= '1993-07-01' AND o_orderdate < '1993-10-01'"
+LATE += " AND l_orderkey = o_orderkey AND l_commitdate < l_receiptdate"
+
+
+def test_rows_that_exist_beside_others_are_explained(
+    target: Target, tables: duckdb.DuckDBPyConnection
+) -> None:
+    steps = explain(TPCH, target, "q04", "o_orderpriority = '1-URGENT'").steps
+    found = {step.name: (step.rows, step.deciding, step.decides_as_a_whole) for step in steps}
+    counts = tables.sql(
+        f"SELECT count(DISTINCT o_orderkey), count(*) FROM orders, lineitem WHERE {LATE}"
+    )
+    orders, lines = counts.fetchone() or ()
+    assert found["staging.orders"] == (orders, 0, False)
+    assert found["staging.lineitem"] == (0, lines, False)
+
+
+@pytest.mark.parametrize("name", ["q16", "q18", "q20", "q21", "q22"])
+def test_queries_with_subqueries_are_explained_to_raw_lines(target: Target, name: str) -> None:
+    found = explain(TPCH, target, name)
+    assert found.notes == ()
+    assert found.lines
 
 
 def comparable(rows: Any) -> list[tuple[str, ...]]:
