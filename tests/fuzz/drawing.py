@@ -92,11 +92,11 @@ WORDS: dict[tuple[str, str], list[Any]] = {
     ("BitwiseRightShift", "right"): [0, 1, 5, 63, 64],
 }
 """Literals that mean something in an argument."""
-SMALL = {("Repeat", 1), ("LPad", 1), ("RPad", 1)}
+SMALL = {("Repeat", 1), ("LPad", 1), ("RPad", 1), ("ArrayRepeat", 1)}
 """Arguments that are drawn as literals only, for texts would fill the memory."""
 _STRUCTURE = {
     *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
-    *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest"),
+    *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest", "ArrayMap", "ArrayFilter"),
 }
 """Operations that are drawn in ways of their own, or stand in relations."""
 

@@ -61,8 +61,8 @@ _VALUES: dict[str, Sequence[Any]] = {
     "d": [date(1970, 1, 1), date(2024, 2, 29), date(2023, 12, 31), date(2021, 1, 3), None],
     "at": _INSTANTS,
     "due": [each and each + timedelta(hours=71) for each in _INSTANTS[::-1]],
-    "ns": [[], [1], [3, 1, 2], [1, 1], None],
-    "ws": [[], ["a"], ["b", "a", "é"], ["", "a,b"], None],
+    "ns": [[], [1], [3, 1, 2], [1, 1], [1, None, 2], [None], None],
+    "ws": [[], ["a"], ["b", "a", "é"], ["", "a,b"], ["b", None], [None], None],
 }
 ROWS = 97
 """A prime, so that columns that repeat their values meet in many ways."""

@@ -30,6 +30,29 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         kind = dt.Array(dt.float32) if op.quantile.dtype.is_array() else dt.float32
         return super().visit_ApproxQuantile(op, quantile=self.cast(quantile, kind), **given)
 
+    def visit_ArraySum(self, op: Any, *, arg: Any) -> Any:
+        """Stop beyond int64, as Spark does."""
+        return self.cast(super().visit_ArraySum(op, arg=arg), dt.int64)
+
+    def visit_ArrayMean(self, op: Any, *, arg: Any) -> Any:
+        """Divide the exact sum of what is not null by its number."""
+        size = self.f.list_aggregate(arg, sge.convert("count"))
+        return self.cast(self.visit_ArraySum(op, arg=arg), dt.float64) / self.f.nullif(size, 0)
+
+    def visit_ArrayRemove(self, op: Any, *, arg: Any, other: Any) -> Any:
+        """Return null where null is removed, as Spark does."""
+        left = super().visit_ArrayRemove(op, arg=arg, other=other)
+        return self.if_(other.is_(NULL), NULL, left)
+
+    def visit_ArrayUnion(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return null of null, as Spark does."""
+        both = super().visit_ArrayUnion(op, left=left, right=right)
+        return self.if_(left.is_(NULL).or_(right.is_(NULL)), NULL, both)
+
+    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Return null of null, as Spark does."""
+        return self.if_(arg.is_(NULL), NULL, super().visit_ArrayRepeat(op, arg=arg, times=times))
+
     def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
         """Join nulls to an empty text, as Spark does."""
         joined = super().visit_ArrayStringJoin(op, arg=arg, sep=sep)

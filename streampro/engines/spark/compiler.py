@@ -7,7 +7,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
-from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
+from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
@@ -75,6 +75,21 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         collected = bare(super().visit_ArrayCollect(op, **given))
         return self.if_(self.f.size(collected) > 0, collected, NULL)
 
+    def visit_ArrayContains(self, op: Any, *, arg: Any, other: Any) -> Any:
+        """Say null where it is asked for null, as DuckDB does."""
+        there = self.f.coalesce(self.f.array_contains(arg, other), FALSE)
+        return self.if_(arg.is_(NULL).or_(other.is_(NULL)), NULL, there)
+
+    def visit_ArraySum(self, op: Any, *, arg: Any) -> Any:
+        """Add what is not null: Ibis would forget the sum at each null."""
+        total, _ = self._sum_and_size(arg)
+        return total
+
+    def visit_ArrayMean(self, op: Any, *, arg: Any) -> Any:
+        """Divide the sum of what is not null by its number."""
+        total, size = self._sum_and_size(arg)
+        return self.cast(total, dt.float64) / size
+
     def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
         """Join nothing to an empty text, as DuckDB does."""
         return self.if_(arg.is_(NULL), NULL, self.f.array_join(arg, sep))
@@ -83,6 +98,14 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         """Multiply an interval of one: read from a text, a number of seconds has 32 bits."""
         number, name = _UNITS.get(unit.name, ("1", unit.name))
         return sge.Interval(this=sge.convert(number), unit=sge.Var(this=name)) * sge.paren(arg)
+
+    def _sum_and_size(self, values: Any) -> tuple[Any, Any]:
+        element, sum_ = sg.to_identifier("element"), sg.to_identifier("total")
+        is_given = sge.Lambda(this=element.is_(sg.not_(NULL)), expressions=[element])
+        given = self.f.filter(values, is_given)
+        adds = sge.Lambda(this=sum_ + self.cast(element, dt.int64), expressions=[sum_, element])
+        total = self.f.aggregate(given, self.cast(0, dt.int64), adds)
+        return self.if_(self.f.size(given) > 0, total, NULL), self.f.size(given)
 
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.element_at(values, number)

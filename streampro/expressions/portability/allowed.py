@@ -106,12 +106,19 @@ Lag Lead | SHIFTED
 WindowFunction | any any*
 WindowBoundary | =integer
 Array | integer*; text*; float*; boolean*; date*; instant*; decimal*
-ArrayLength | list
-ArrayIndex | list integer
-ArraySort | list
-ArrayDistinct | list
+ArrayLength | list; nested
+ArrayIndex | list integer; nested integer
+ArraySort ArrayDistinct ArrayMin ArrayMax ArrayAny ArrayAll | list
+ArraySum ArrayMean | list | nulls do not count, a sum beyond int64 stops
+ArrayContains ArrayPosition ArrayRemove | list plain | of null it is null
+ArrayConcat | list*
+ArrayUnion | list list | of null it is null
+ArraySlice | list =integer? =integer?
+ArrayRepeat | list =integer | of null it is null
+ArrayMap ArrayFilter | list any
+Equals NotEquals | list list
 ArrayStringJoin | list =text
-Unnest | list
+Unnest | list; nested
 StructColumn | any*
 StructField | struct
 """
@@ -148,7 +155,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "when": ("date", "instant"),
     "plain": _PLAIN,
     "any": _ANY,
-    "whatever": (*_ANY, "other"),
+    "whatever": (*_ANY, "nested", "other"),
 }
 _ALIKE = ("number", "text", "boolean", "date", "instant", "list", "struct")
 _MACROS = {
@@ -307,7 +314,8 @@ _FAMILIES: Mapping[str, Callable[[Any], bool]] = {
     "date": lambda kind: kind.is_date(),
     "instant": lambda kind: kind.is_timestamp() and kind.timezone == "UTC",
     "interval": lambda kind: kind.is_interval(),
-    "list": lambda kind: kind.is_array(),
+    "list": lambda kind: kind.is_array() and family_of(kind.value_type) in _PLAIN,
+    "nested": lambda kind: kind.is_array(),
     "struct": lambda kind: kind.is_struct(),
     "null": lambda kind: kind.is_null(),
 }

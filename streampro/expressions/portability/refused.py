@@ -85,6 +85,7 @@ ArrayCollect | collected | the order is any, and Spark knows neither order_by no
     x.collect().sort()
 GroupConcat | | the order is any, and Spark knows no order_by | x.collect().sort().join(',')
 ArrayDistinct ArrayUnion | unsorted | the order of elements is any | .sort() of it
+ArraySum ArrayMean | inexact | sums of floats in a list are added in different ways | integers
 ArrayIndex | index | DuckDB gives null for an element that is not there, Spark stops |
     ibis.cases((array.length() > 1, array[1]))
 Min Max | struct | null in a struct is last on DuckDB, first on Spark |
@@ -338,6 +339,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "floating": lambda node: true_type(node.arg).is_floating(),
     "not_numeric": lambda node: not node.arg.dtype.is_numeric() or node.arg.dtype.is_decimal(),
     "struct": _may_hold_null,
+    "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
     "structs": lambda node: node.left.dtype.is_struct(),
     "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
     "boundaries": lambda node: node.part.value not in ("day", "week"),
