@@ -10,6 +10,7 @@ import click
 from griffe import Docstring, DocstringSectionKind
 from pydantic import BaseModel
 
+from streampro import portable
 from streampro.cli import cli
 from streampro.config import DuckDBSettings, OpenLineageSettings, SparkSettings, Target
 from streampro.modeling.contract import Contract, Rejected
@@ -84,6 +85,26 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def portable_words() -> str:
+    """Return a section per function of `streampro.portable`: what it returns, and of what."""
+    parts = [
+        "`from streampro import portable`: helpers made of Ibis that mean the same on every "
+        "engine, for what Ibis alone leaves to the engine. All take and return expressions; null "
+        "gives null unless it says otherwise.\n"
+    ]
+    for name, function in sorted(vars(portable).items()):
+        if inspect.isfunction(function) and not name.startswith("_"):
+            taken = ", ".join(map(_parameter, inspect.signature(function).parameters.values()))
+            text = _unwrapped(inspect.getdoc(function) or "")
+            parts += [f"## {name}\n", f"`{name}({taken})`\n", f"{text}\n"]
+    return "\n".join(parts)
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    given = parameter.default
+    return parameter.name if given is parameter.empty else f"{parameter.name}={given!r}"
+
+
 def configuration() -> str:
     """Return a table of keys per section of a target's file."""
     parts = [
@@ -141,6 +162,7 @@ def main() -> int:
         "Commands": commands,
         "Tables": tables,
         "Configuration": configuration,
+        "Portable": portable_words,
         "What you may write": what_you_may_write,
     }
     stale = []

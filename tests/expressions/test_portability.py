@@ -331,6 +331,20 @@ REFUSED = [
     Refused("negative numbers", floats(-1.0), lambda t: t.x.sqrt().isnan(), STOPS, [True]),
     Refused("begins anew", ints(5), lambda t: t.x >> 64, [0], [5]),
     Refused("goes on", ints(-5), lambda t: t.x << 1, STOPS, [-10]),
+    Refused(
+        "forgets the sum",
+        {"x": ("array<float64>", [[1.0, None, 2.0]])},
+        lambda t: t.x.sums(),
+        [3.0],
+        [2.0],
+    ),
+    Refused(
+        "another type",
+        {"x": ("array<int64>", [[1, 0]]), "y": ("boolean", [True])},
+        lambda t: t.x.index(t.y),
+        [0],
+        STOPS,
+    ),
     # aggregates
     Refused("order of rows", floats(1.0, 1e16, -1e16), lambda t: t.x.sum(), [0.0], [1.0], "order"),
     Refused(
@@ -845,6 +859,11 @@ WHOLE = text("12", "x", "1e3", "1\n", None)
 IN_ORDER = ibis.window(group_by="y", order_by=["x", "i"])
 UP_TO_HERE = ibis.cumulative_window(group_by="y", order_by=["x", "i"])
 
+LISTS: Columns = {
+    "x": ("array<int64>", [[], [1, None, 2], [None], [2, 1, 1], None]),
+    "y": ("int64", [1, None, 1, 2, 3]),
+}
+
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
@@ -932,6 +951,21 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (instants(AT_9), lambda t: t.x + (t.i + 1).as_interval("Q") - ibis.interval(quarters=1)),
     (instants(AT_9), lambda t: t.x + (t.i + 3_000_000_000).as_interval("s")),
     (instants(AT_9), lambda t: t.x.minute() * 60_000_000),
+    *[
+        (LISTS, of)
+        for of in (
+            lambda t: t.x.contains(t.y),
+            lambda t: t.x.sums() + t.x.length(),
+            lambda t: t.x.means(),
+            lambda t: t.x.mins() + t.x.maxs(),
+            lambda t: t.x.remove(t.y).sort(),
+            lambda t: t.x.concat(t.x)[1:3],
+            lambda t: t.x.map(lambda each: each + t.y).filter(lambda each: each > 2),
+            lambda t: t.x.union(t.x).sort(),
+            lambda t: (t.x == t.x) & t.x.notnull(),
+            lambda t: t.y.isin(t.x),
+        )
+    ],
     (PAIRS, lambda t: t.x / t.y.nullif(0)),
     (PAIRS, lambda t: t.x / (60 * 60) + t.x % 7 + t.x / (t.y.nullif(0) * 60)),
     (PAIRS, lambda t: t.x // 2 + t.x**2 + (t.x >> 1) + t.x.cast("float64")),

@@ -91,6 +91,22 @@ def unbound() -> ir.Table:
     return ibis.table({"i": "int64"} | COLUMNS, name="rows")
 
 
+def shapes() -> dict[str, ir.Table]:
+    """Return relations that are made of the table, with its columns; `i` is a key of each."""
+    rows = unbound()
+    other = rows.select(j="i", n2="n", s2="s", x2="x", p2="p", d2="d")
+    nested = rows.filter(rows.b | rows.n.isnull()).mutate(n2=rows.n + 1, s2=rows.s.fill_null(""))
+    late = rows.filter(rows.at > rows.due).mutate(b=~rows.b)
+    latest = rows.group_by("k").aggregate(last=rows.i.max(), n2=rows.m.sum(), x2=rows.n.mean())
+    return {
+        "plain": rows,
+        "nested": nested.filter(nested.n2 != 3).select(*rows.columns, "n2", "s2"),
+        "joined": rows.left_join(other, rows.m == other.j).drop("j"),
+        "grouped": rows.inner_join(latest, rows.i == latest.last).drop("k_right", "last"),
+        "united": rows.filter(rows.n > 0).union(late.filter(late.n <= 0)).distinct(),
+    }
+
+
 class Engines:
     """Both engines with a nasty table."""
 
@@ -149,9 +165,10 @@ class Engines:
             found = run(query)
         except Exception:
             return STOPS
-        order = [name for name in ("i", "g") if name in found.column_names]
-        rows = found.sort_by([(name, "ascending") for name in order]) if order else found
-        return {name: _plain(rows[name]) for name in rows.column_names}
+        columns = {name: _plain(found[name]) for name in found.column_names}
+        key = columns.get("i") or columns.get("g") or list(zip(*columns.values(), strict=True))
+        order = sorted(range(found.num_rows), key=lambda place: repr(key[place]))
+        return {name: [column[place] for place in order] for name, column in columns.items()}
 
     def told(self, query: ir.Table, name: str) -> list[tuple[Any, Any]]:
         """Return the rows of a column that differ: what is computed on each engine."""

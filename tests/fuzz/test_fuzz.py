@@ -5,13 +5,16 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
+import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pytest
-from fuzz.drawing import aggregate, row_value, window
-from fuzz.running import EXTREMES, Engines, nasty, unbound
+from fuzz.drawing import aggregate, key, row_value, window
+from fuzz.running import EXTREMES, Engines, nasty, shapes
 from fuzz.shrinking import as_test, smallest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -23,16 +26,54 @@ NUMBER = int(os.environ.get("FUZZ", "0")) or (
 )
 BATCH = 60
 """Columns of a query."""
-ROWS = unbound()
-BASE = ROWS.op()
-KINDS: dict[str, tuple[Callable[..., ir.Table], st.SearchStrategy[ir.Value]]] = {
-    "values": (lambda **values: ROWS.select("i", **values), row_value(BASE, 5)),
-    "aggregates": (ROWS.group_by(g=ROWS.k).aggregate, aggregate(BASE, 4)),
-    "windows": (lambda **values: ROWS.select("i", **values), window(BASE, 4)),
+FEW = 10
+MANY = 0.02
+"""Kinds with more than this share of all are computed in batches, others one by one."""
+SHAPES = shapes()
+SET_OPERATIONS = {"union": ibis.union, "intersect": ibis.intersect, "difference": ibis.difference}
+
+
+class Kind(NamedTuple):
+    """What is drawn on a relation, how often, and the query that is made of values by name."""
+
+    draw: Callable[[ops.Relation], st.SearchStrategy[ir.Value]]
+    share: float
+    build: Callable[..., ir.Table]
+
+
+def compared(rows: ir.Table, operation: Any, **values: ir.Value) -> ir.Table:
+    """Return a set operation of one value and of the same where another column is not null."""
+    [(name, value)] = values.items()
+    both = rows.select(**{name: value})
+    return operation(both, rows.filter(rows.m > 0).select(**{name: value}), distinct=True)
+
+
+KINDS: dict[str, Kind] = {
+    "values": Kind(lambda rows: row_value(rows, 5), 0.4, lambda rows, **v: rows.select("i", **v)),
+    "aggregates": Kind(
+        lambda rows: aggregate(rows, 4), 0.25, lambda rows, **v: rows.group_by(g=rows.k).agg(**v)
+    ),
+    "totals": Kind(lambda rows: aggregate(rows, 3), 0.05, lambda rows, **v: rows.agg(**v)),
+    "windows": Kind(lambda rows: window(rows, 4), 0.25, lambda rows, **v: rows.select("i", **v)),
+    "groups": Kind(
+        lambda rows: key(rows, 3), 0.02, lambda rows, **v: rows.group_by(**v).agg(n=rows.count())
+    ),
+    **{
+        name: Kind(
+            lambda rows: key(rows, 2),
+            0.01,
+            partial(lambda each, rows, **v: compared(rows, each, **v), operation),
+        )
+        for name, operation in SET_OPERATIONS.items()
+    },
 }
 
 
-@pytest.fixture(scope="module", params=["usual", "extreme"])
+SETTINGS = [("extreme", "plain"), *(("usual", shape) for shape in SHAPES)]
+"""Values and the shape of the relation."""
+
+
+@pytest.fixture(scope="module")
 def engines(request: pytest.FixtureRequest, spark: Any) -> Engines:
     return Engines(spark, nasty(EXTREMES if request.param == "extreme" else None))
 
@@ -55,28 +96,30 @@ def drawn(strategy: st.SearchStrategy[ir.Value], number: int) -> list[ir.Value]:
     return values
 
 
-def accepted(build: Callable[..., ir.Table], values: list[ir.Value]) -> list[ir.Value]:
-    return [value for value in values if is_accepted(build(v=value))]
-
-
 def is_accepted(query: ir.Table) -> bool:
     return not [*findings(query), *ties(query, {"rows": [("i",)]})]
 
 
-def batches(values: list[ir.Value]) -> Iterator[Mapping[str, ir.Value]]:
-    for first in range(0, len(values), BATCH):
-        part = values[first : first + BATCH]
+def batches(kind: str, values: list[ir.Value]) -> Iterator[Mapping[str, ir.Value]]:
+    size = BATCH if KINDS[kind].share > MANY else 1
+    for first in range(0, len(values), size):
+        part = values[first : first + size]
         yield {f"v{number}": value for number, value in enumerate(part)}
 
 
+@pytest.mark.parametrize(("engines", "shape"), SETTINGS, indirect=["engines"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_check_accepts_is_equal(kind: str, engines: Engines) -> None:
-    build, strategy = KINDS[kind]
-    values = accepted(build, drawn(strategy, NUMBER // 2 if kind == "values" else NUMBER // 4))
-    assert values
+def test_what_check_accepts_is_equal(kind: str, shape: str, engines: Engines) -> None:
+    rows = SHAPES[shape]
+    build = partial(KINDS[kind].build, rows)
+    number = max(2, round(NUMBER * KINDS[kind].share * (0.5 if shape == "plain" else 0.125)))
+    values = [
+        value for value in drawn(KINDS[kind].draw(rows.op()), number) if is_accepted(build(v=value))
+    ]
+    assert len(values) * 2 > number or number < FEW
     different = [
         as_test(smallest(engines, build, part[name]))
-        for part in batches(values)
+        for part in batches(kind, values)
         for name in engines.differing(build, part)
     ]
     assert not different, "\n\n".join(dict.fromkeys(different))

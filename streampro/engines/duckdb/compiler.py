@@ -32,10 +32,14 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 
     def visit_ArraySum(self, op: Any, *, arg: Any) -> Any:
         """Stop beyond int64, as Spark does."""
+        if not op.arg.dtype.value_type.is_integer():
+            return super().visit_ArraySum(op, arg=arg)
         return self.cast(super().visit_ArraySum(op, arg=arg), dt.int64)
 
     def visit_ArrayMean(self, op: Any, *, arg: Any) -> Any:
         """Divide the exact sum of what is not null by its number."""
+        if not op.arg.dtype.value_type.is_integer():
+            return super().visit_ArrayMean(op, arg=arg)
         size = self.f.list_aggregate(arg, sge.convert("count"))
         return self.cast(self.visit_ArraySum(op, arg=arg), dt.float64) / self.f.nullif(size, 0)
 
@@ -48,10 +52,6 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         """Return null of null, as Spark does."""
         both = super().visit_ArrayUnion(op, left=left, right=right)
         return self.if_(left.is_(NULL).or_(right.is_(NULL)), NULL, both)
-
-    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
-        """Return null of null, as Spark does."""
-        return self.if_(arg.is_(NULL), NULL, super().visit_ArrayRepeat(op, arg=arg, times=times))
 
     def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
         """Join nulls to an empty text, as Spark does."""

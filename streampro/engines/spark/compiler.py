@@ -82,11 +82,15 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
 
     def visit_ArraySum(self, op: Any, *, arg: Any) -> Any:
         """Add what is not null: Ibis would forget the sum at each null."""
+        if not op.arg.dtype.value_type.is_integer():
+            return super().visit_ArraySum(op, arg=arg)
         total, _ = self._sum_and_size(arg)
         return total
 
     def visit_ArrayMean(self, op: Any, *, arg: Any) -> Any:
         """Divide the sum of what is not null by its number."""
+        if not op.arg.dtype.value_type.is_integer():
+            return super().visit_ArrayMean(op, arg=arg)
         total, size = self._sum_and_size(arg)
         return self.cast(total, dt.float64) / size
 

@@ -114,8 +114,7 @@ ArrayContains ArrayPosition ArrayRemove | list plain | of null it is null
 ArrayConcat | list*
 ArrayUnion | list list | of null it is null
 ArraySlice | list =integer? =integer?
-ArrayRepeat | list =integer | of null it is null
-ArrayMap ArrayFilter | list any
+ArrayMap ArrayFilter | list any any any?
 Equals NotEquals | list list
 ArrayStringJoin | list =text
 Unnest | list; nested

@@ -18,7 +18,7 @@ from streampro.expressions.decimals import (
     takes_decimals,
     true_type,
 )
-from streampro.expressions.portability.allowed import described, is_allowed
+from streampro.expressions.portability.allowed import described, family_of, is_allowed
 
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
@@ -85,7 +85,9 @@ ArrayCollect | collected | the order is any, and Spark knows neither order_by no
     x.collect().sort()
 GroupConcat | | the order is any, and Spark knows no order_by | x.collect().sort().join(',')
 ArrayDistinct ArrayUnion | unsorted | the order of elements is any | .sort() of it
-ArraySum ArrayMean | inexact | sums of floats in a list are added in different ways | integers
+ArraySum ArrayMean | inexact | Spark forgets the sum at a null | integers, or unnest and aggregate
+ArrayContains ArrayPosition ArrayRemove | stranger | engines compare an element with a value of
+    another type in different ways | a value of the type of the elements
 ArrayIndex | index | DuckDB gives null for an element that is not there, Spark stops |
     ibis.cases((array.length() > 1, array[1]))
 Min Max | struct | null in a struct is last on DuckDB, first on Spark |
@@ -340,6 +342,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "not_numeric": lambda node: not node.arg.dtype.is_numeric() or node.arg.dtype.is_decimal(),
     "struct": _may_hold_null,
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
+    "stranger": lambda node: family_of(node.arg.dtype.value_type) != family_of(node.other.dtype),
     "structs": lambda node: node.left.dtype.is_struct(),
     "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
     "boundaries": lambda node: node.part.value not in ("day", "week"),

@@ -3,9 +3,15 @@
 import functools
 import operator
 import re
+import sys
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Literal
 
 import ibis
 import ibis.expr.types as ir
+
+from streampro.portable.zones import local_date as local_date, local_hour as local_hour
 
 _SPACE = r"[ \t\r\n]"
 _JSON_SPACE = r" \t\r\n\f\x0b"
@@ -16,10 +22,23 @@ _DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]
 _MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
 _OFFSET = r"[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
+_NUMBER = r"[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?"
 _INT64_BOUND = 2.0**63
+_LARGEST_FLOAT = sys.float_info.max
+_FIRST_SECOND, _END_SECOND = (
+    round(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (1900, 2200)
+)
 _LOW_HALF = 2**32 - 1
 _LARGEST_HIGH_HALF = 2**31 - 1
 LARGEST_INT64 = 2**63 - 1
+
+_ALPHABETS = (range(0x41, 0x5B), range(0xC0, 0x180), range(0x370, 0x400), range(0x400, 0x530))
+_CAPITALS = "".join(
+    capital
+    for capital in map(chr, chain(*_ALPHABETS))
+    if len(capital.lower()) == 1 and capital.lower().upper() == capital != capital.lower()
+)
+_SMALL = _CAPITALS.lower()
 
 
 def strip(text: ir.StringValue) -> ir.StringValue:
@@ -40,12 +59,85 @@ def to_integer(text: ir.StringValue) -> ir.IntegerValue:
     with a fraction or an exponent the number is read in double precision. Null outside int64.
     """
     digits = text.re_search(r"^[+-]?[0-9]+\z")
-    number = text.re_search(r"^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?\z")
+    number = text.re_search(rf"^{_NUMBER}\z")
     real = text.try_cast("float64")
     whole = ibis.ifelse(real < 0, real.ceil(), real.floor())
     fits = (real >= -_INT64_BOUND) & (real < _INT64_BOUND)
     truncated = ibis.cases((fits, whole.cast("int64")))
     return ibis.cases((digits, text.try_cast("int64")), (number, truncated))
+
+
+def to_float(text: ir.StringValue) -> ir.FloatingValue:
+    """Return the float64 next to the number that `text` spells; null for other text.
+
+    Grammar: that of `to_integer`. Null beyond the largest float, so the result is never infinite.
+    """
+    number = text.re_search(rf"^{_NUMBER}\z")
+    real = ibis.cases((number, text.try_cast("float64")))
+    return ibis.cases((real.abs() <= _LARGEST_FLOAT, real))
+
+
+def to_boolean(text: ir.StringValue) -> ir.BooleanValue:
+    """Return whether `text` is `true` or `false`, in letters of any case; null for other text."""
+    is_true = text.re_search(r"^[tT][rR][uU][eE]\z")
+    return ibis.cases((is_true, True), (text.re_search(r"^[fF][aA][lL][sS][eE]\z"), False))
+
+
+def lower(text: ir.StringValue) -> ir.StringValue:
+    """Return `text` in small letters: those of the Latin, Greek and Cyrillic alphabets that are
+    one letter in both cases. Others, such as `\u0130` and `\u1e9e`, are kept.
+    """
+    return text.translate(_CAPITALS, _SMALL)
+
+
+def upper(text: ir.StringValue) -> ir.StringValue:
+    """Return `text` in capital letters: those of the Latin, Greek and Cyrillic alphabets that are
+    one letter in both cases. Others, such as `\u00df`, are kept, and so is a last small sigma.
+    """
+    return text.translate(_SMALL, _CAPITALS)
+
+
+def split_part(text: ir.StringValue, delimiter: str, index: int) -> ir.StringValue:
+    """Return the part of `text` at `index`, from 0, between delimiters; null where there is none.
+
+    The delimiter is taken as it is, not as a pattern. Raises `ValueError` for an empty one and for
+    a negative index.
+    """
+    if not delimiter or index < 0:
+        raise ValueError(
+            f"no part {index} between {delimiter!r}: it needs a delimiter, and 0 or up."
+        )
+    parts = text.re_split(
+        "".join(f"[{each}]" if each not in "\\^[]&" else f"\\{each}" for each in delimiter)
+    )
+    return ibis.cases((parts.length() > index, parts[index]))
+
+
+def from_epoch(number: ir.IntegerValue, unit: Literal["s", "ms", "us", "ns"]) -> ir.TimestampValue:
+    """Return the instant so many seconds, milli-, micro- or nanoseconds after 1970 began in UTC.
+
+    Nanoseconds are cut to microseconds, downward. Null outside the years 1900-2199.
+    """
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[unit]
+    real = number >= _FIRST_SECOND * per_second
+    real &= number < min(_END_SECOND * per_second, 2**63 - 1)
+    steps, step = (number // 1_000, "us") if unit == "ns" else (number, unit)
+    began = ibis.literal(datetime(1970, 1, 1, tzinfo=UTC), "timestamp('UTC', 6)")
+    return ibis.cases((real, began + steps.as_interval(step)))
+
+
+def iso_year(day: ir.DateValue | ir.TimestampValue) -> ir.IntegerValue:
+    """Return the year to which the week of a day belongs by ISO 8601: that of its Thursday."""
+    date = day.date() if day.type().is_timestamp() else day
+    thursday = date + (3 - date.day_of_week.index()).as_interval("D")
+    return thursday.year().cast("int64")
+
+
+def iso_week(day: ir.DateValue | ir.TimestampValue) -> ir.IntegerValue:
+    """Return the week of a day by ISO 8601, 1-53: weeks begin on Monday, the first of a year has
+    its first Thursday.
+    """
+    return day.week_of_year().cast("int64")
 
 
 def to_decimal(text: ir.StringValue, precision: int = 18, scale: int = 2) -> ir.DecimalValue:
@@ -89,6 +181,15 @@ def earliest(value: ir.Value, by: ir.Value) -> ir.Value:
     """
     given = value.notnull() & by.notnull()
     return ibis.struct({"by": by, "value": value}).min(where=given)["value"]
+
+
+def latest(value: ir.Value, by: ir.Value) -> ir.Value:
+    """Return, as an aggregate, the `value` that is not null with the largest `by`.
+
+    Ties: the largest value. Rows without `by` do not count. Null where no row is left.
+    """
+    given = value.notnull() & by.notnull()
+    return ibis.struct({"by": by, "value": value}).max(where=given)["value"]
 
 
 def count_if(condition: ir.BooleanColumn) -> ir.IntegerScalar:
