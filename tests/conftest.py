@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     that profile, unless `-m` asks for it.
     """
     if settings.default is not settings.get_profile("thorough") and not config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        left_out = [item for item in items if is_thorough(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     for item in items:
@@ -38,6 +38,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         place = item.path.parent if needs_spark else item.path
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(f"{place} {needs_spark}"))
+
+
+def is_thorough(item: pytest.Item) -> bool:
+    """Tell whether a test is marked `thorough`, or `thorough("spark")` and would run on Spark."""
+    marker = item.get_closest_marker("thorough")
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    engines = marker.args if marker else ()
+    return bool(marker and (not engines or {*engines} & {*map(str, parameters.values())}))
 
 
 @dataclass

@@ -148,6 +148,7 @@ def test_file_of_another_time_is_another_file(target: Target) -> None:
     assert change_of(run(SHOP, target), "staging.sales").reason == "sales.jsonl changed"
 
 
+@pytest.mark.thorough("spark")
 def test_changed_dimension_row_touches_its_key_only(engine: Workbench, target: Target) -> None:
     engine.run(SHOP, target)
     add(target, "shops.csv", "shop,city\nb,Ulm\na,Oslo\n")
@@ -159,6 +160,7 @@ def test_changed_dimension_row_touches_its_key_only(engine: Workbench, target: T
     assert contents(target) == fresh(target)
 
 
+@pytest.mark.thorough("spark")
 def test_dimension_file_with_the_same_rows_changes_nothing(
     engine: Workbench, target: Target
 ) -> None:
@@ -404,6 +406,7 @@ def test_commit_of_another_in_the_middle_of_ours_is_not_taken_over(
     assert contents(target) == fresh(target)
 
 
+@pytest.mark.thorough
 def test_engines_take_turns(spark: Any, target: Target) -> None:
     for number, name in enumerate(("duckdb", "spark", "duckdb", "spark")):
         add(target, f"sales {number}.jsonl", sale("b", number) + sale("c", 1) + "x\n")
@@ -475,6 +478,7 @@ def revenue_with_tax(sales: Any, shops: Any) -> Any:
     return rows.mutate(tax=rows.amount // 10)
 
 
+@pytest.mark.thorough("spark")
 def test_new_column_is_filled_by_the_rebuild(engine: Workbench, target: Target) -> None:
     engine.run(SHOP, target)
     other = shop_with(revenue=replace(mart.revenue, contract=WithTax, transform=revenue_with_tax))
@@ -515,6 +519,7 @@ def test_column_of_another_type_is_refused(target: Target) -> None:
 # What is told before
 
 
+@pytest.mark.thorough("spark")
 def test_plan_says_what_the_run_then_does_and_writes_nothing(
     engine: Workbench, target: Target
 ) -> None:

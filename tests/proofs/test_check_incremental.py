@@ -62,6 +62,7 @@ def test_few_lines_are_enough(target: Target, seed: int) -> None:
     assert check_incremental(SHOP, target, parts=3, seed=seed).runs == 3
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("name", ["duckdb", "spark"])
 def test_incremental_runs_equal_a_full_run(name: str, target: Target, spark: Any) -> None:
     tried = check_incremental(SHOP, target.model_copy(update={"engine": name}), parts=2, seed=2)

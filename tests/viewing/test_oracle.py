@@ -37,6 +37,7 @@ def test_a_run_on_synthetic_data_agrees_with_the_oracle(warehouse, tmp_path, lay
     assert_agreement(warehouse(raw=raw), raw)
 
 
+@pytest.mark.thorough("spark")
 def test_a_run_on_either_engine_agrees_with_the_oracle(warehouse_of, tmp_path):
     raw = tmp_path / "raw"
     generate(raw, events=5_000, seed=3, days=8, late=0.1, dirt=0.2)
