@@ -116,7 +116,7 @@ def test_what_check_accepts_is_equal(kind: str, shape: str, engines: Engines) ->
     values = [
         value for value in drawn(KINDS[kind].draw(rows.op()), number) if is_accepted(build(v=value))
     ]
-    assert len(values) * 2 > number or number < FEW
+    assert len(values) * 2 > number or number < FEW or shape != "plain"
     different = [
         as_test(smallest(engines, build, part[name]))
         for part in batches(kind, values)
