@@ -23,8 +23,17 @@ except streampro.DataError as error:      # nothing was published
 """
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+import functools
+import inspect
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, TypeVar
+
+_PACKAGE = str(Path(__file__).parent)
+_Called = TypeVar("_Called", bound=Callable[..., Any])
 
 
 class StreamProError(Exception):
@@ -40,9 +49,13 @@ class ConfigError(StreamProError):
 
 
 class PipelineError(StreamProError):
-    """The definition of a pipeline is wrong."""
+    """The definition of a pipeline is wrong; `place` is the file and line, where they are known."""
 
     exit_code = 2
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.message, self.place = message, place
 
 
 class DataError(StreamProError):
@@ -92,3 +105,95 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 def number_of(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+@contextmanager
+def blamed(what: str, code: Any = None) -> Iterator[None]:
+    """Raise what a user's code raises as a `PipelineError` that tells `what` failed, and where.
+
+    The place is the innermost line at work that belongs to no library; without one it is where
+    `code`, a function or a class, is written. Other errors of StreamPro pass as they are.
+    """
+    try:
+        yield
+    except PipelineError as error:
+        place = error.place or _place_in(error, code) or place_of(code)
+        said = f"{what}: {error.message}" if what else error.message
+        raise PipelineError(said, place) from (error.__cause__ or error)
+    except StreamProError:
+        raise
+    except Exception as error:
+        place = _place_in(error, code) or place_of(code)
+        said = f"{what}: {_said(error)}" if what else _said(error)
+        raise PipelineError(said, place) from error
+
+
+def named_arguments(called: _Called) -> _Called:
+    """Return a function or class that refuses arguments which it does not have, by their names."""
+    if isinstance(called, type):
+        made: Any = called
+        made.__init__ = _refusing(made.__init__, called.__name__)
+        return called
+    refusing: Any = _refusing(called, called.__name__)
+    return refusing  # type: ignore[no-any-return]
+
+
+def place_of(code: Any) -> str:
+    """Return the file and line in which a function or class is written, "" where there is none."""
+    code = inspect.unwrap(code) if callable(code) else code
+    if hasattr(code, "__code__"):
+        return _shown(code.__code__.co_filename, code.__code__.co_firstlineno)
+    try:
+        return _shown(inspect.getfile(code), inspect.getsourcelines(code)[1])
+    except (OSError, TypeError):
+        return ""
+
+
+def _refusing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    known = [each for each in signature.parameters if each != "self"]
+
+    @functools.wraps(function)
+    def refusing(*args: Any, **arguments: Any) -> Any:
+        for each in arguments.keys() - {*known}:
+            raise PipelineError(
+                f"{name}() has no argument {each!r}. {did_you_mean(each, known)}"
+                f"Arguments: {', '.join(known)}."
+            )
+        try:
+            signature.bind(*args, **arguments)
+        except TypeError as error:
+            raise PipelineError(f"{name}(): {error}.") from error
+        return function(*args, **arguments)
+
+    return refusing
+
+
+def _said(error: Exception) -> str:
+    """Return an error in one line, with a hint for a name that an object does not have."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    if isinstance(error, AttributeError) and error.name:
+        return f"{said}. {did_you_mean(error.name, dir(error.obj))}".removesuffix(". ").rstrip()
+    return said
+
+
+def _place_in(error: Exception, code: Any) -> str:
+    """Return the innermost place of a traceback that is in the file of `code` or in no library."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return _shown(error.filename, error.lineno or 1)
+    own = getattr(getattr(code, "__code__", None), "co_filename", None)
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    places = [each for each in lines if each[0] == own or not _is_library(each[0])]
+    return _shown(*places[-1]) if places else ""
+
+
+def _is_library(file: str) -> bool:
+    libraries = (_PACKAGE, sysconfig.get_paths()["stdlib"])
+    is_installed = {"site-packages", "dist-packages"} & {*Path(file).parts}
+    return bool(is_installed) or file.startswith((*libraries, "<frozen", "<string"))
+
+
+def _shown(file: str, line: int) -> str:
+    path, here = Path(file).resolve(), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    return f"{shown.as_posix()}:{line}"

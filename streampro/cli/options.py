@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, PipelineError, blamed
 
 if TYPE_CHECKING:
     from streampro.config import Target
@@ -67,7 +67,7 @@ def open_target(
 def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
     """Return the target that the options describe, and its pipeline.
 
-    Raises `ConfigError` where there is no such pipeline.
+    Raises `ConfigError` where there is no such pipeline, `PipelineError` where importing it fails.
     """
     from pkgutil import resolve_name
 
@@ -77,9 +77,13 @@ def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
     sys.path.insert(0, str(Path.cwd()))
     name = target.pipeline or DEFAULT_PIPELINE
     try:
-        pipeline = resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"there is no pipeline {name!r}: {error}.") from error
+        with blamed(""):
+            pipeline = resolve_name(name)
+    except PipelineError as error:
+        cause = error.__cause__
+        if error.place or not isinstance(cause, ImportError | AttributeError | ValueError):
+            raise
+        raise ConfigError(f"there is no pipeline {name!r}: {cause}.") from cause
     if not isinstance(pipeline, Pipeline):
         raise ConfigError(f"{name} is no Pipeline but a {type(pipeline).__name__}.")
     return target, pipeline

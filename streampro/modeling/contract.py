@@ -10,7 +10,7 @@ compiles it into one aggregate query, whatever the number of rules, and knows se
 As in SQL, a rule that is null for a row is not broken by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 import ibis.expr.datatypes as dt
@@ -20,7 +20,7 @@ from pandera.dtypes import immutable
 from pandera.engines import ibis_engine
 from pandera.typing import AnnotationInfo
 
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, named_arguments
 from streampro.expressions.types import refusal, type_of
 
 Severity = Literal["fail", "quarantine", "warn"]
@@ -83,6 +83,7 @@ class Rejected(Contract):
     source_file: str = pa.Field(description="Path of the file below the raw folder.")
 
 
+@named_arguments
 def column(
     description: str,
     *,
@@ -91,7 +92,14 @@ def column(
     references: str | None = None,
     event_time: bool = False,
     severity: Severity = "fail",
-    **checks: Any,
+    eq: Any = None,
+    ne: Any = None,
+    gt: Any = None,
+    ge: Any = None,
+    lt: Any = None,
+    le: Any = None,
+    isin: Collection[Any] | None = None,
+    notin: Collection[Any] | None = None,
 ) -> Any:
     """Return the declaration of a column of a contract.
 
@@ -102,8 +110,18 @@ def column(
         references: `model.column` in which every value should exist; orphans are a warning.
         event_time: whether it says when a row happened, so that late rows can be told.
         severity: of the checks given here (null in a column that is not nullable always fails).
-        checks: pandera's `eq, ne, gt, ge, lt, le, isin, notin`.
+        eq: what every value is.
+        ne: what no value is.
+        gt: what every value is above.
+        ge: the smallest value.
+        lt: what every value is below.
+        le: the largest value.
+        isin: all values there are.
+        notin: what no value is one of.
     """
+    for name, given in (("isin", isin), ("notin", notin)):
+        if isinstance(given, str):
+            raise PipelineError(f"column(): {name} is a text, but must be a list: [{given!r}].")
     metadata = {
         "unit": unit,
         "references": references,
@@ -115,7 +133,14 @@ def column(
         nullable=nullable,
         metadata=metadata,
         raise_warning=severity == "warn",
-        **checks,
+        eq=eq,
+        ne=ne,
+        gt=gt,
+        ge=ge,
+        lt=lt,
+        le=le,
+        isin=isin,
+        notin=notin,
     )
 
 

@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.types as ir
 from pydantic_core import core_schema
 
+from streampro.errors import PipelineError, blamed, named_arguments, place_of
 from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.spec import TableSpec, spec_of
@@ -54,7 +55,8 @@ class TableName(str):
 class Model:
     """A table of the warehouse: a pure function from its inputs to an Ibis expression.
 
-    Calling the model calls the function, so tests can use it directly.
+    Calling the model calls the function, so tests can use it directly. What it raises, and what it
+    returns if that is no table, is a `PipelineError` that names the model, file and line.
     """
 
     table: TableName
@@ -66,7 +68,8 @@ class Model:
     key_in: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
-        return self.transform(*args, **inputs)
+        with blamed(f"model {self.table}", self.transform):
+            return _table(self.transform(*args, **inputs))
 
     @property
     def name(self) -> str:
@@ -94,6 +97,7 @@ class Model:
         return schema | spec_of(Rejected).schema if self.quarantine else schema
 
 
+@named_arguments
 def model(
     contract: type[Contract],
     incremental_by: str | None = None,
@@ -111,8 +115,14 @@ def model(
         key_in: the column of an input that holds the values of `incremental_by`, by the name of
             the input, where it is called otherwise there: `{"lineitem": "l_orderkey"}`.
     """
+    _refuse_no_contract(contract)
 
     def declare(transform: Callable[..., ir.Table]) -> Model:
+        if not inspect.isfunction(transform):
+            raise PipelineError(
+                f"@model stands above {transform!r}, which is no function, but "
+                f"{type(transform).__name__}: write it above `def`."
+            )
         layer = transform.__module__.rpartition(".")[2]
         return Model(
             table=TableName(layer, transform.__name__),
@@ -125,3 +135,23 @@ def model(
         )
 
     return declare
+
+
+def _refuse_no_contract(contract: object) -> None:
+    if inspect.isfunction(contract):
+        raise PipelineError(
+            f"@model stands above {contract.__name__!r} without brackets: write "
+            "@model(contract=...).",
+            place_of(contract),
+        )
+    if not (isinstance(contract, type) and issubclass(contract, Contract)):
+        raise PipelineError(
+            f"@model(contract={contract!r}): a contract is a class derived from Contract."
+        )
+
+
+def _table(returned: object) -> ir.Table:
+    if isinstance(returned, ir.Table):
+        return returned
+    kind = "None: is `return` missing?" if returned is None else f"{type(returned).__name__}."
+    raise PipelineError(f"a model returns an Ibis table, this one {kind}")

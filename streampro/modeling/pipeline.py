@@ -1,5 +1,6 @@
 """What to build: sources, models and the pipeline that links them by name. Pure data, no I/O."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -9,7 +10,7 @@ from typing import TypeVar
 import ibis
 import ibis.expr.types as ir
 
-from streampro.errors import PipelineError, did_you_mean
+from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
 from streampro.formats.registry import format_of
@@ -21,6 +22,8 @@ from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 
 _Thing = TypeVar("_Thing", Source, Model)
+_OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|Out")
+"""Variables in which IPython keeps what cells have shown."""
 
 
 class Pipeline:
@@ -34,8 +37,10 @@ class Pipeline:
         questions: `module:function`, imported only where answers are shown, on the console and in
             the report: a `streampro.report.Questions`.
 
+    Modules hold models and sources in variables, or in dicts, lists and tuples of these.
+
     Raises `PipelineError` for two things of one name, a parameter that is neither a model nor a
-    source, a reference to an unknown column, and a cycle.
+    source, a key or a reference that is no column, a cycle, and where there is no model.
     """
 
     def __init__(
@@ -49,9 +54,19 @@ class Pipeline:
         declared = [thing for module in modules for thing in _declared_in(module)]
         self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])
         models = self._by_name([thing for thing in declared if isinstance(thing, Model)])
+        if not models:
+            raise PipelineError(
+                f"pipeline {name!r} has no model: no module of it holds a function below "
+                "@model(contract=...)."
+            )
+        for built in models.values():
+            with blamed(f"model {built.name}", built.contract):
+                assert built.spec
         self._refuse_shared_names(models)
-        self._refuse_unknown_inputs(models)
-        self._refuse_unknown_references(models)
+        for built in models.values():
+            with blamed("", built.transform):
+                self._refuse_unknown_inputs(built, models)
+                self._refuse_unknown_references(built, models)
         self.models = {name: models[name] for name in self._order(models)}
 
     def tables(self, select: str | None = None) -> list[TableName]:
@@ -84,6 +99,9 @@ class Pipeline:
     def problems(self) -> list[str]:
         """Return what is wrong between expressions and contracts, a sentence each."""
         models = [(self.models[name], rows) for name, rows in self.expressions.items()]
+        for built, _ in models:
+            with blamed(f"model {built.table}", built.contract):
+                audit(built.contract, ibis.table(built.spec.schema, name=built.name), {})
         wrong = [each for built, rows in models for each in differences(built, rows)]
         return wrong + [each for built, rows in models for each in not_local(built, rows)]
 
@@ -181,7 +199,7 @@ class Pipeline:
                 raise PipelineError(
                     f"pipeline {self.name!r} has two {type(thing).__name__.lower()}s named "
                     f"{thing.name!r}: {_place(by_name[thing.name])} and {_place(thing)}. "
-                    "Rename one."
+                    f"Rename one.{_loop_advice(by_name[thing.name], thing)}"
                 )
             by_name[thing.name] = thing
         return by_name
@@ -199,55 +217,41 @@ class Pipeline:
                     f"the table for what {rejecting.name!r} rejects. Rename it."
                 )
 
-    def _refuse_unknown_inputs(self, models: Mapping[str, Model]) -> None:
+    def _refuse_unknown_inputs(self, built: Model, models: Mapping[str, Model]) -> None:
         known = [*models, *self.sources]
-        for built in models.values():
-            for item in built.inputs:
-                if item not in known:
-                    raise PipelineError(
-                        f"model {built.name} takes {item!r}, which is neither a model nor a "
-                        f"source of pipeline {self.name!r}. {did_you_mean(item, known)}".strip()
-                    )
+        for item in built.inputs:
+            if item not in known:
+                raise PipelineError(
+                    f"model {built.name} takes {item!r}, which is neither a model nor a "
+                    f"source of pipeline {self.name!r}. {did_you_mean(item, known)}".strip()
+                )
+        _refuse_unfit_increment(built)
+        for name, key in built.key_in.items():
+            _refuse_unknown_key(built, name, key, models)
+        sources = [item for item in built.inputs if item in self.sources]
+        if built.quarantine and len(sources) != 1:
+            raise PipelineError(
+                f"model {built.name} keeps the books of a source, so it must take exactly one; "
+                f"it takes {', '.join(sources) or 'none'}."
+            )
 
-        for built in models.values():
-            by, columns = built.incremental_by, list(built.spec.schema)
-            if by is not None and by not in columns:
+    def _refuse_unknown_references(self, built: Model, models: Mapping[str, Model]) -> None:
+        for name, (other, key) in built.spec.references.items():
+            start = f"{built.table}.{name} references {other}.{key}, but"
+            if other not in models:
                 raise PipelineError(
-                    f"model {built.name} is incremental by {by!r}, which is no column of it. "
-                    f"{did_you_mean(by, columns)}".strip()
+                    f"{start} there is no model {other!r}. "
+                    f"{did_you_mean(other, list(models))}".strip()
                 )
-            if by is not None and by not in built.spec.key:
+            if key not in models[other].spec.schema:
+                raise PipelineError(f"{start} {other} has no such column.")
+            inputs = [models[each] for each in built.inputs if each in models]
+            is_handed_on = any(i.spec.references.get(name) == (other, key) for i in inputs)
+            if other not in (*built.inputs, built.name) and not is_handed_on:
                 raise PipelineError(
-                    f"model {built.name} is incremental by {by!r}, which is no part of its key. "
-                    "Rows of different values could then have the same key."
+                    f"{start} {built.name} does not take {other}, so nobody would look. Give it "
+                    f"the parameter {other!r}, or leave the reference out."
                 )
-            if by is not None and built.spec.schema[by].nullable:
-                raise PipelineError(
-                    f"model {built.name} is incremental by {by!r}, which may be null."
-                )
-            for name, key in built.key_in.items():
-                _refuse_unknown_key(built, name, key, models)
-        for built in (built for built in models.values() if built.quarantine):
-            sources = [item for item in built.inputs if item in self.sources]
-            if len(sources) != 1:
-                raise PipelineError(
-                    f"model {built.name} keeps the books of a source, so it must take exactly one; "
-                    f"it takes {', '.join(sources) or 'none'}."
-                )
-
-    def _refuse_unknown_references(self, models: Mapping[str, Model]) -> None:
-        for built in models.values():
-            for name, (other, key) in built.spec.references.items():
-                if other not in models:
-                    raise PipelineError(
-                        f"{built.table}.{name} references {other}.{key}, but there is no model "
-                        f"{other!r}. {did_you_mean(other, list(models))}".strip()
-                    )
-                if key not in models[other].spec.schema:
-                    raise PipelineError(
-                        f"{built.table}.{name} references {other}.{key}, but {other} has no such "
-                        "column."
-                    )
 
     def _order(self, models: Mapping[str, Model]) -> list[str]:
         inputs = {
@@ -260,6 +264,23 @@ class Pipeline:
             raise PipelineError(
                 f"pipeline {self.name!r} has a cycle: {' -> '.join(error.args[1])}."
             ) from error
+
+
+def _refuse_unfit_increment(built: Model) -> None:
+    by, columns = built.incremental_by, built.spec.schema
+    if by is None:
+        return
+    start = f"model {built.name} is incremental by {by!r}, which"
+    if by not in columns:
+        raise PipelineError(
+            f"{start} is no column of it. {did_you_mean(by, list(columns))}".strip()
+        )
+    if by not in built.spec.key:
+        raise PipelineError(
+            f"{start} is no part of its key. Rows of different values could then have the same key."
+        )
+    if columns[by].nullable:
+        raise PipelineError(f"{start} may be null.")
 
 
 def _refuse_unknown_key(built: Model, name: str, key: str, models: Mapping[str, Model]) -> None:
@@ -282,13 +303,30 @@ def _refuse_unknown_key(built: Model, name: str, key: str, models: Mapping[str, 
 
 
 def _declared_in(module: ModuleType) -> Iterator[Source | Model]:
-    """Yield what is declared in the module itself, not what it imports from another."""
-    for thing in vars(module).values():
-        if isinstance(thing, Source) or (
-            isinstance(thing, Model) and thing.transform.__module__ == module.__name__
-        ):
-            yield thing
+    """Yield what is declared in the module itself, not what it imports from another, nor what a
+    notebook keeps of earlier cells.
+    """
+    for name, value in vars(module).items():
+        if not _OF_A_NOTEBOOK.fullmatch(name):
+            for thing in _things_in(value):
+                if isinstance(thing, Source) or thing.transform.__module__ == module.__name__:
+                    yield thing
+
+
+def _things_in(value: object) -> Iterator[Source | Model]:
+    if isinstance(value, Source | Model):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _things_in(each)
 
 
 def _place(thing: Source | Model) -> str:
     return f"{thing.transform.__module__}" if isinstance(thing, Model) else f"files {thing.files}"
+
+
+def _loop_advice(one: Source | Model, other: Source | Model) -> str:
+    """Return what to do where both are models of one function that is defined several times."""
+    codes = [getattr(getattr(each, "transform", None), "__code__", None) for each in (one, other)]
+    is_loop = codes[0] is not None and codes[0] is codes[1]
+    return " Give functions that a loop makes a `__name__` before `model`." if is_loop else ""

@@ -1,14 +1,15 @@
 """What is read: raw files of one kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
 
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, named_arguments
 from streampro.formats.registry import format_of, given_columns
 
 
+@named_arguments
 @dataclass(frozen=True)
 class Source:
     """Raw files of one kind, read as text: one row per line (or CSV record) that is not blank.
@@ -36,15 +37,24 @@ class Source:
     secret: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("name", "format"):
+            if not isinstance(given := getattr(self, name), str):
+                raise self._unlike(name, given, "a text")
+        if not isinstance(self.fields, Mapping):
+            raise self._unlike("fields", self.fields, "a mapping of columns to where they stand")
+        paths = {f"fields[{name!r}]": path for name, path in self.fields.items()}
+        for name, given in {"files": self.files, "secret": self.secret, **paths}.items():
+            if not _is_texts(given):
+                meant = f", such as ({given!r},)" if isinstance(given, str) else ""
+                raise self._unlike(name, given, f"a tuple of texts{meant}")
         format_of(self)
         if taken := {*self.fields} & given_columns():
             raise PipelineError(
                 f"source {self.name!r} has a field {min(taken)!r}, a name that StreamPro gives."
             )
-        if isinstance(self.secret, str):
-            raise PipelineError(
-                f"source {self.name!r}: secret is a text, but must be a tuple: ({self.secret!r},)."
-            )
+
+    def _unlike(self, name: str, given: object, what: str) -> PipelineError:
+        return PipelineError(f"source {self.name!r}: {name} is {given!r}, but must be {what}.")
 
     @property
     def schema(self) -> ibis.Schema:
@@ -55,3 +65,9 @@ class Source:
     def secret_fields(self) -> tuple[str, ...]:
         """The fields that are read from a secret key or column, or from within one."""
         return format_of(self).secret_fields(self)
+
+
+def _is_texts(value: object) -> bool:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return False
+    return all(isinstance(each, str) for each in value)

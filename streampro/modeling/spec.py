@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 from pandera.api.checks import Check
 
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.modeling.contract import Contract, Severity
 
 _BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] = {
@@ -103,7 +103,7 @@ def spec_of(contract: type[Contract]) -> TableSpec:
     """Return what a contract says of its table.
 
     Raises `PipelineError` for a column whose type engines do not store alike, and for a key of
-    lists, structs or maps.
+    lists, structs or maps, or of what is no column.
     """
     schema = contract.to_schema()
     unique = schema.unique or ()
@@ -113,7 +113,12 @@ def spec_of(contract: type[Contract]) -> TableSpec:
         for name, each in schema.columns.items()
     }
     for name in key:
-        if name in columns and columns[name].type.is_nested():
+        if name not in columns:
+            raise PipelineError(
+                f"contract {contract.__name__}: Config.unique names {name!r}, which is no column "
+                f"of it. {did_you_mean(name, [*columns])}".strip()
+            )
+        if columns[name].type.is_nested():
             raise PipelineError(
                 f"contract {contract.__name__}: column {name!r} of the key is "
                 f"{columns[name].type}. A key has columns without parts: write one with what tells "
@@ -182,4 +187,12 @@ def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
 def _breaks_row(
     contract: type[Contract], holds: Callable[[Any, ir.Table], ir.BooleanValue]
 ) -> Callable[[ir.Table], ir.BooleanValue]:
-    return lambda rows: (~holds(contract, rows)).fill_null(False)
+    def breaks(rows: ir.Table) -> ir.BooleanValue:
+        with blamed(f"rule {holds.__name__} of contract {contract.__name__}", holds):
+            kept = holds(contract, rows)
+            if not isinstance(kept, ir.BooleanValue):
+                kind = kept.type() if isinstance(kept, ir.Value) else type(kept).__name__
+                raise PipelineError(f"a rule returns a boolean column, this one {kind}.")
+        return (~kept).fill_null(False)
+
+    return breaks

@@ -116,7 +116,7 @@ def test_unknown_parameter_has_a_hint() -> None:
 
     with pytest.raises(PipelineError) as caught:
         Pipeline("typo", [module("raw", lines(), first), module("silver", second)])
-    assert str(caught.value) == (
+    assert caught.value.message == (
         "model second takes 'frist', which is neither a model nor a source of pipeline 'typo'. "
         "Did you mean 'first'?"
     )
@@ -185,7 +185,7 @@ def test_reference_to_an_unknown_column_is_refused() -> None:
         Pipeline(
             "lost", [module("raw", lines(), first), module("gold", second, contract=References)]
         )
-    assert str(caught.value) == (
+    assert caught.value.message == (
         "gold.second.number references first.nummer, but first has no such column."
     )
 

@@ -45,7 +45,7 @@ class Nation(Contract):
 
     n_nationkey: dt.Int64 = column("Nation.")
     n_name: str = column("Its name.")
-    n_regionkey: dt.Int64 = column("Its region.", references="region.r_regionkey")
+    n_regionkey: dt.Int64 = column("Its region.")
 
     class Config:
         unique = ["n_nationkey"]
@@ -57,7 +57,7 @@ class Supplier(Contract):
     s_suppkey: dt.Int64 = column("Supplier.")
     s_name: str = column("Its name.")
     s_address: str = column("Where it is.")
-    s_nationkey: dt.Int64 = column("Its nation.", references="nation.n_nationkey")
+    s_nationkey: dt.Int64 = column("Its nation.")
     s_phone: str = column("Its phone.")
     s_acctbal: Money = column("Its balance.")
     s_comment: str = column("What is said of it.")
@@ -72,7 +72,7 @@ class Customer(Contract):
     c_custkey: dt.Int64 = column("Customer.")
     c_name: str = column("Its name.")
     c_address: str = column("Where it is.")
-    c_nationkey: dt.Int64 = column("Its nation.", references="nation.n_nationkey")
+    c_nationkey: dt.Int64 = column("Its nation.")
     c_phone: str = column("Its phone.")
     c_acctbal: Money = column("Its balance.")
     c_mktsegment: str = column("Its market.")
@@ -100,8 +100,8 @@ class Part(Contract):
 class Partsupp(Contract):
     """One row per part and supplier of it."""
 
-    ps_partkey: dt.Int64 = column("Part.", references="part.p_partkey")
-    ps_suppkey: dt.Int64 = column("Supplier.", references="supplier.s_suppkey")
+    ps_partkey: dt.Int64 = column("Part.")
+    ps_suppkey: dt.Int64 = column("Supplier.")
     ps_availqty: dt.Int64 = column("How many there are.")
     ps_supplycost: Money = column("What one costs.")
 
@@ -113,7 +113,7 @@ class Orders(Contract):
     """One row per order."""
 
     o_orderkey: dt.Int64 = column("Order.")
-    o_custkey: dt.Int64 = column("Who ordered.", references="customer.c_custkey")
+    o_custkey: dt.Int64 = column("Who ordered.")
     o_orderstatus: str = column("F is fulfilled.")
     o_totalprice: Money = column("What is to be paid.")
     o_orderdate: dt.Date = column("When it was placed.")
@@ -128,9 +128,9 @@ class Orders(Contract):
 class Lineitem(Contract):
     """One row per line of an order."""
 
-    l_orderkey: dt.Int64 = column("Order.", references="orders.o_orderkey")
-    l_partkey: dt.Int64 = column("Part.", references="part.p_partkey")
-    l_suppkey: dt.Int64 = column("Supplier.", references="supplier.s_suppkey")
+    l_orderkey: dt.Int64 = column("Order.")
+    l_partkey: dt.Int64 = column("Part.")
+    l_suppkey: dt.Int64 = column("Supplier.")
     l_linenumber: dt.Int64 = column("Line.")
     l_quantity: Money = column("How many.")
     l_extendedprice: Money = column("Price of all of them.")
