@@ -16,16 +16,16 @@ def check(context: click.Context, /, **options: Any) -> None:
 
     Needs neither engine nor data.
     """
-    from streampro.errors import PipelineError
-    from streampro.modeling.secrets import leaks
+    from streampro.engines.checked import refuse_problems
 
     if context.invoked_subcommand:
         return
     _, pipeline = load(**options)
-    if problems := [*(pipeline.problems() or leaks(pipeline)), *pipeline.unportable()]:
-        raise PipelineError("\n".join(problems))
+    refuse_problems(pipeline)
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")
+    for allowance in (each for model in pipeline.models.values() for each in model.allowances):
+        click.echo(allowance)
 
 
 @check.command("incremental")

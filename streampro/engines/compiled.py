@@ -1,11 +1,16 @@
 """The SQL that an engine computes a model with."""
 
+from traceback import walk_tb
+
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.exceptions import OperationNotDefinedError
 
 from streampro.engines.registry import ENGINES, compiled_query
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.nulls import may_be_null
+from streampro.modeling.audit import audit
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
@@ -21,10 +26,47 @@ def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine {engine!r}; {', '.join(ENGINES)}.")
     built = _model(pipeline, model)
+    return compiled_query(engine, _rows(pipeline, built))
+
+
+def uncompiled(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
+    """Return by engine and model what an engine has no SQL for, in the model or in its audit, a
+    sentence each that begins with the operation. It needs neither engines nor data.
+    """
+    queries = {name: _queries(pipeline, built) for name, built in pipeline.models.items()}
+    return {
+        engine: {
+            name: [*dict.fromkeys(said for rows in both if (said := _refusal(engine, rows)))]
+            for name, both in queries.items()
+        }
+        for engine in ENGINES
+    }
+
+
+def _queries(pipeline: Pipeline, built: Model) -> tuple[ir.Table, ir.Table]:
+    """Return what an engine computes of a model, and its audit."""
+    inputs = {name: _input(pipeline, name) for name in built.inputs}
+    return _rows(pipeline, built), audit(built.contract, _input(pipeline, built.name), inputs)
+
+
+def _rows(pipeline: Pipeline, built: Model) -> ir.Table:
+    """Return what an engine computes of a model, over inputs as it gives them."""
     rows = built(**{name: _input(pipeline, name) for name in built.inputs})
-    if built.quarantine:
-        rows = outcomes(built, rows, pipeline.source_of(built).secret)
-    return compiled_query(engine, rows)
+    return outcomes(built, rows, pipeline.source_of(built).secret) if built.quarantine else rows
+
+
+def _refusal(engine: str, rows: ir.Table) -> str | None:
+    """Return why an engine's compiler makes no SQL of an expression, None if it does."""
+    try:
+        compiled_query(engine, rows)
+    except Exception as error:  # whatever a compiler raises
+        frames = (frame.f_locals.get("op") for frame, _ in walk_tb(error.__traceback__))
+        operations = [type(each).__name__ for each in frames if isinstance(each, ops.Node)]
+        if isinstance(error, OperationNotDefinedError):
+            return f"{operations[-1]}: {engine} has no such operation. Use others."
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"{operations[-1] if operations else 'Table'}: {engine} makes no SQL of it: {why}"
+    return None
 
 
 def _model(pipeline: Pipeline, name: str) -> Model:

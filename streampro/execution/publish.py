@@ -44,6 +44,7 @@ def plan_of(run: StagedRun) -> Plan:
     """Return what would be published."""
     files = run.inputs.files.values()
     return Plan(
+        allowances=tuple(each for model in run.models for each in model.allowances),
         new_files=tuple(file for each in files for file in each.new),
         lost_files=tuple(lost for each in files for lost in each.lost),
         books=tuple(each.books for each in run.staged if each.books),

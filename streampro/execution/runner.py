@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from streampro.config import Target
+from streampro.engines.checked import refuse_problems
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
-from streampro.errors import ConfigError, PipelineError
+from streampro.errors import ConfigError
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
 from streampro.execution.progress import Unwatched, Watcher
@@ -20,7 +21,6 @@ from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.secrets import leaks
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan, Run
 
@@ -61,7 +61,7 @@ def run(
         session: a Spark session to work in; without one a Spark target starts its own.
 
     Raises `ConfigError` for a target without a raw folder and a warehouse of something else,
-    `PipelineError` for expressions that differ from their contracts or would store a secret,
+    `PipelineError` for all that `streampro check` refuses,
     `SourceError`, `ContractError` and `BooksError` for data, `WarehouseError` while another run
     is writing, `EngineError` for the rest.
     """
@@ -123,8 +123,7 @@ def plan(
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:
     """Return the selected models, after refusing what can be told without data."""
-    if problems := pipeline.problems() or leaks(pipeline):
-        raise PipelineError("\n".join(problems))
+    refuse_problems(pipeline, target.engine)
     if target.raw is None:
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
     return pipeline.select(select)

@@ -167,8 +167,8 @@ def _keys(node: Any, of: KeysIn) -> Keys:
             return _computed(written, node.values, of[node.parent])
         case ops.Filter():
             below = of[node.parent]
-            depends = (*below.depends, *_ensured(node.predicates))
-            return known(below.unique, depends).named_by(written)
+            own = [each for each in node.predicates if each.relations <= {node.parent}]
+            return known(below.unique, (*below.depends, *_ensured(own))).named_by(written)
         case ops.Aggregate():
             return _aggregated(node, of[node.parent])
         case ops.Distinct():

@@ -1,13 +1,16 @@
 """What is wrong with a model, told from its expression and its contract, without data."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.errors import did_you_mean
 from streampro.expressions.decimals import exact
 from streampro.expressions.keys import Declared, Lines
-from streampro.expressions.locality import operations_across_rows
+from streampro.expressions.locality import correlated, operations_across_rows
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
@@ -41,6 +44,23 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
     return found
 
 
+def alike(built: Model, expression: ir.Table) -> list[str]:
+    """Return which columns of a table on the way have names that differ only in case, which
+    engines do not tell apart, a sentence each.
+    """
+    found = {}
+    for relation in expression.op().find(ops.Relation):
+        seen: dict[str, str] = {}
+        for name in relation.schema:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                found[
+                    f"{built.table}: names of the columns {other!r} and {name!r} differ only in "
+                    "case, and engines do not tell them apart. Rename one."
+                ] = True
+    return [*found]
+
+
 def not_local(built: Model, expression: ir.Table) -> list[str]:
     """Return what a full run would compute otherwise than an incremental one, a sentence each.
 
@@ -65,13 +85,34 @@ def not_local(built: Model, expression: ir.Table) -> list[str]:
 
 def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines) -> Iterator[str]:
     """Yield the operations of a model and its rules that engines read differently, and what may
-    leave rows tied that differ, given the keys of its inputs and which are read from lines.
+    leave rows tied that differ, given the keys of its inputs and which are read from lines. Each
+    sentence begins with the name of the operation.
     """
     rows = ibis.table(built.spec.schema, name=built.name)
     computed = [expression, audit(built.contract, rows, {})]
     if built.quarantine:
         computed.append(fates(built, expression).rows)
     for each in computed:
-        yield from (
-            f"{built.table}: {said}" for said in (*findings(each), *ties(each, keys, lines))
-        )
+        yield from (*findings(each), *ties(each, keys, lines), *correlated(each))
+
+
+def operation_of(said: str) -> str:
+    """Return the name of the operation with which a sentence begins."""
+    return re.split(r"\W", said, maxsplit=1)[0]
+
+
+def not_allowed(built: Model, said: Iterable[str], beyond: Iterable[str]) -> list[str]:
+    """Return which sentences on its operations a model does not allow, with the model in front, and
+    which of its allowances allow nothing. Those of `beyond` count where nothing else is said of
+    their operation.
+    """
+    told = [*dict.fromkeys(said)]
+    operations = {operation_of(each) for each in told}
+    told += [each for each in dict.fromkeys(beyond) if operation_of(each) not in operations]
+    operations |= {operation_of(each) for each in told}
+    return [f"{built.table}: {each}" for each in told if operation_of(each) not in built.allow] + [
+        f"{built.table} allows {name!r}, but nothing of that name is refused there. "
+        f"{did_you_mean(name, [*operations])}Take it out of `allow`."
+        for name in built.allow
+        if name not in operations
+    ]

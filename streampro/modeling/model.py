@@ -66,6 +66,7 @@ class Model:
     incremental_by: str | None = None
     quarantine: bool = False
     key_in: Mapping[str, str] = field(default_factory=dict, hash=False)
+    allow: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
@@ -86,6 +87,11 @@ class Model:
         return self.key_in.get(name, str(self.incremental_by))
 
     @property
+    def allowances(self) -> list[str]:
+        """What the model may compute though engines differ in it, and why, a sentence each."""
+        return [f"{self.table} allows {each}: {why}" for each, why in self.allow.items()]
+
+    @property
     def spec(self) -> TableSpec:
         """What the contract says of the table."""
         return spec_of(self.contract)
@@ -103,6 +109,7 @@ def model(
     incremental_by: str | None = None,
     quarantine: bool = False,
     key_in: Mapping[str, str] | None = None,
+    allow: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., ir.Table]], Model]:
     """Make a model of a function: its name is the table, its parameters are the lineage,
     its module is the layer.
@@ -114,8 +121,14 @@ def model(
             reason go to the table `<name>_rejected`, equal rows without one are stored once.
         key_in: the column of an input that holds the values of `incremental_by`, by the name of
             the input, where it is called otherwise there: `{"lineitem": "l_orderkey"}`.
+        allow: operations that are refused because engines differ in them, by the name with which
+            the message begins, and why they may stand here:
+            `{"Median": "runs on DuckDB only, reviewed in May"}`. `check` and `plan` show them.
     """
     _refuse_no_contract(contract)
+    for operation, why in (allow or {}).items():
+        if not (isinstance(why, str) and why.strip()):
+            raise PipelineError(f"model(): allow={{{operation!r}: {why!r}}} tells no reason.")
 
     def declare(transform: Callable[..., ir.Table]) -> Model:
         if not inspect.isfunction(transform):
@@ -132,6 +145,7 @@ def model(
             incremental_by=incremental_by,
             quarantine=quarantine,
             key_in=key_in or {},
+            allow=allow or {},
         )
 
     return declare

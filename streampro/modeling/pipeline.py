@@ -15,7 +15,7 @@ from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
-from streampro.modeling.checks import differences, not_local, unportable
+from streampro.modeling.checks import alike, differences, not_allowed, not_local, unportable
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.quarantine import fates
 from streampro.modeling.source import Source
@@ -103,17 +103,26 @@ class Pipeline:
             with blamed(f"model {built.table}", built.contract):
                 audit(built.contract, ibis.table(built.spec.schema, name=built.name), {})
         wrong = [each for built, rows in models for each in differences(built, rows)]
+        wrong += [each for built, rows in models for each in alike(built, rows)]
         return wrong + [each for built, rows in models for each in not_local(built, rows)]
 
-    def unportable(self) -> list[str]:
+    def unportable(self, beyond: Mapping[str, Iterable[str]] | None = None) -> list[str]:
         """Return which operations of models and contract rules mean different things on different
-        engines, and which orders may leave rows tied, a sentence each.
+        engines, and which orders may leave rows tied, a sentence each; without those that a model
+        allows, and with allowances of nothing.
+
+        `beyond` is what else is said of operations, by model.
         """
         keys = self._keys()
         lines = [name for name, source in self.sources.items() if not source.secret]
         models = [(self.models[name], rows) for name, rows in self.expressions.items()]
-        found = (each for built, rows in models for each in unportable(built, rows, keys, lines))
-        return [*dict.fromkeys(found)]
+        return [
+            sentence
+            for built, rows in models
+            for sentence in not_allowed(
+                built, unportable(built, rows, keys, lines), (beyond or {}).get(built.name, ())
+            )
+        ]
 
     def select(self, selector: str | None) -> list[Model]:
         """Return the models of a selector, in building order.

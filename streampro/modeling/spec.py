@@ -190,9 +190,9 @@ def _breaks_row(
     def breaks(rows: ir.Table) -> ir.BooleanValue:
         with blamed(f"rule {holds.__name__} of contract {contract.__name__}", holds):
             kept = holds(contract, rows)
-            if not isinstance(kept, ir.BooleanValue):
-                kind = kept.type() if isinstance(kept, ir.Value) else type(kept).__name__
-                raise PipelineError(f"a rule returns a boolean column, this one {kind}.")
+            if not isinstance(kept, ir.BooleanColumn):
+                kind = type(kept).__name__
+                raise PipelineError(f"a rule returns a boolean column, this one a {kind}.")
         return (~kept).fill_null(False)
 
     return breaks

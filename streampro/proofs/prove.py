@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from streampro.config import Target
+from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
@@ -69,6 +70,7 @@ def prove(
     `ConfigError` for targets that read different folders, `PipelineError` for an unknown model in
     `select`, and what `run` raises on either side.
     """
+    refuse_problems(pipeline, left.engine, right.engine)
     raw = _raw_folder(left, right)
     built = _selector_with_inputs(pipeline, select)
     if out:

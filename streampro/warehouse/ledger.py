@@ -56,6 +56,7 @@ class Plan:
     Attributes:
         new_files: raw files that no run has read.
         lost_files: what became of files that the last run read: they changed or vanished.
+        allowances: what models may compute though engines differ in it, and why.
     """
 
     new_files: tuple[InputFile, ...]
@@ -64,6 +65,7 @@ class Plan:
     warnings: tuple[Warned, ...]
     changes: tuple[Change, ...]
     moves: tuple[Move, ...]
+    allowances: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""

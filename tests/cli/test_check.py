@@ -144,9 +144,13 @@ RULE = """\
 """
 RULES = {
     "raises": ("orders.odrer.notnull()", "AttributeError: 'Table' object has no attribute 'odrer'"),
-    "returns text": ("orders.order", "a rule returns a boolean column, this one string."),
-    "returns a truth": ("True", "a rule returns a boolean column, this one bool."),
-    "returns nothing": ("None", "a rule returns a boolean column, this one NoneType."),
+    "returns text": ("orders.order", "a rule returns a boolean column, this one a StringColumn."),
+    "returns a truth": ("True", "a rule returns a boolean column, this one a bool."),
+    "returns one truth": (
+        "orders.count() > 0",
+        "a rule returns a boolean column, this one a BooleanScalar.",
+    ),
+    "returns nothing": ("None", "a rule returns a boolean column, this one a NoneType."),
 }
 
 
@@ -336,3 +340,104 @@ def test_models_that_a_notebook_remembers_are_not_declared(project: Project) -> 
 def test_pipeline_that_is_not_there_is_told_without_a_place(project: Project) -> None:
     told = project(made(end=""))
     assert str(told.exception).startswith("there is no pipeline 'models.mart:PIPELINE'")
+
+
+MEDIAN = """\
+class Middle(Contract):
+    '''One row.'''
+
+    middle: dt.Float64 = column("Middle.", nullable=True)
+
+
+@model(contract=Middle{})
+def middle(raw_orders: ir.Table) -> ir.Table:
+    return raw_orders.aggregate(middle=raw_orders.order.length().{}())
+"""
+NOW = CONTRACT.rstrip() + "\n\n" + RULE.format("orders.order.notnull() & ibis.now().notnull()")
+CORRELATED = """\
+@model(contract=Orders)
+def orders(raw_orders: ir.Table, raw_others: ir.Table) -> ir.Table:
+    others = raw_others.filter(raw_others.order < raw_orders.order)
+    return raw_orders.select(order=others.order.max().as_scalar())
+"""
+REFUSED = {
+    "clock in a rule": (made(contract=NOW), ("mart.orders: TimestampNow", "Use hexdigest")),
+    "operation of one engine": (
+        made(model=MEDIAN.format("", "kurtosis")),
+        ("mart.middle: Kurtosis", "only DuckDB has it"),
+    ),
+    "columns that differ in case": (
+        made(
+            contract=CONTRACT.rstrip() + '\n    Order: str = column("Order.", nullable=True)\n\n\n',
+            model=MODEL.replace('"order"', '"order", Order="order"'),
+        ),
+        ("mart.orders: names of the columns 'order' and 'Order' differ only in case",),
+    ),
+    "fields of a source that differ in case": (
+        made(source=SOURCE.replace("fields={", 'fields={"ORDER": ("o",), ')),
+        ("mart.orders: names of the columns 'ORDER' and 'order' differ only in case",),
+    ),
+    "value that looks at the row outside": (
+        made(source=SOURCE + SOURCE.replace("raw_orders", "raw_others"), model=CORRELATED),
+        ("mart.orders: ScalarSubquery: it looks at order of the row outside", "Join an aggregate"),
+    ),
+    "allowance of nothing": (
+        made(model=MEDIAN.format(', allow={"Kurtosi": "of DuckDB"}', "kurtosis")),
+        (
+            "mart.middle: Kurtosis",
+            "mart.middle allows 'Kurtosi', but nothing of that name is refused there. "
+            "Did you mean 'Kurtosis'? Take it out of `allow`.",
+        ),
+    ),
+    "allowance without a reason": (
+        made(model=MEDIAN.format(', allow={"Kurtosis": " "}', "kurtosis")),
+        ("model(): allow={'Kurtosis': ' '} tells no reason.",),
+    ),
+    "allowance of what no engine has": (
+        made(
+            contract="class Digest(Contract):\n    'One row.'\n\n"
+            '    digest: dt.Binary = column("Digest.", nullable=True)\n\n\n',
+            model="@model(contract=Digest, allow={'HashBytes': 'wanted'})\n"
+            "def digest(raw_orders):\n"
+            "    return raw_orders.select(digest=raw_orders.order.hashbytes())\n",
+        ),
+        ("mart.digest: HashBytes: duckdb has no such operation", "spark has no such operation"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("command", ["check", "run", "plan", "prove"])
+def test_all_commands_refuse_the_same(
+    project: Project, name: str, command: str, tmp_path: Path
+) -> None:
+    source, words = REFUSED[name]
+    told = str(refused(project(source, *COMMANDS[command])))
+    for word in words:
+        assert word in told
+    assert not (tmp_path / "w").exists()
+
+
+TARGET = 'engine = "{}"\nraw = "raw"\nwarehouse = "w"\n'
+COMMANDS = {
+    "check": ("check",),
+    "run": ("run", "--raw", "raw", "--warehouse", "w"),
+    "plan": ("plan", "--raw", "raw", "--warehouse", "w"),
+    "prove": ("prove", "--raw", "raw", "--warehouse", "w", "--right", "local"),
+}
+
+
+def test_allowance_is_shown_and_holds_for_its_engine_only(project: Project) -> None:
+    Path("raw").mkdir()
+    Path("raw/orders.jsonl").write_text('{"order": "a"}\n{"order": "bcd"}\n')
+    source = made(
+        model=MEDIAN.format(', allow={"Kurtosis": "DuckDB only, seen in May"}', "kurtosis")
+    )
+    shown = "mart.middle allows Kurtosis: DuckDB only, seen in May"
+    assert shown in project(source).output
+    assert shown in project(source, *COMMANDS["plan"]).output
+    assert project(source, *COMMANDS["run"]).exception is None
+    Path("configs").mkdir()
+    Path("configs/cluster.toml").write_text(TARGET.format("spark"))
+    told = str(refused(project(source, "run", "--target", "cluster")))
+    assert told == "mart.middle: Kurtosis: spark has no such operation. Use others."

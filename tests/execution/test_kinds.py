@@ -247,11 +247,17 @@ def sums(raw_readings: ir.Table) -> ir.Table:
     )
 
 
-def of_one_model(contract: type[Contract], transform: Any) -> Pipeline:
+def of_one_model(contract: type[Contract], transform: Any, *allowed: str) -> Pipeline:
     from types import ModuleType
 
     layer = ModuleType("layer")
-    made = Model(TableName("layer", transform.__name__), transform, contract, ("raw_readings",))
+    made = Model(
+        TableName("layer", transform.__name__),
+        transform,
+        contract,
+        ("raw_readings",),
+        allow=dict.fromkeys(allowed, "compared on these rows only"),
+    )
     vars(layer).update(raw_readings=raw_readings, made=made)
     transform.__module__ = "layer"
     return Pipeline("readings", [layer])
@@ -329,4 +335,4 @@ def test_key_twice_in_a_map_stops_the_run(engine: Workbench, read: Target) -> No
         return raw_readings.select(counts=ibis.map(twice, twice))
 
     with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
-        engine.run(of_one_model(Counts, counted), read)
+        engine.run(of_one_model(Counts, counted, "Map"), read)

@@ -55,6 +55,10 @@ KEYS: dict[str, tuple[ir.Table, list[str]]] = {
     "unnested table": (log.distinct().unnest("words"), []),
     # rows
     "filtered": (orders.filter(orders.kind != "a"), ["order_id"]),
+    "there in another table": (
+        orders.filter((customers.tier == orders.kind).any()),
+        ["order_id"],
+    ),
     "one value left": (lines.filter(lines.line == 1), ["order_id"]),
     "one boolean left": (
         orders.group_by("kind", "paid").aggregate(n=orders.count()).filter(~ibis._.paid),

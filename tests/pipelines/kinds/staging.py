@@ -8,6 +8,12 @@ from streampro.modeling.contract import Contract, Instant, column, rule
 from streampro.modeling.model import model
 from streampro.portable import to_decimal, to_integer, to_utc
 
+_LISTS = ("Array", "Map", "MapGet", "MapKeys")
+_IN_LISTS = ("Add", "Cast", "Literal", "NotNull", "NullIf", "SearchedCase")
+COMPARED = dict.fromkeys(
+    (*_LISTS, *_IN_LISTS), "parts of columns, compared on the rows of this pipeline only"
+)
+
 Place = Annotated[dt.Struct, {"x": dt.Int64, "y": str, "tags": list[str]}]
 Money = Annotated[dt.Decimal, 18, 2]
 _NUMBER = r"^(NaN|-?[0-9]+(\.[0-9]+)?)\z"
@@ -54,7 +60,7 @@ def number(text: ir.StringValue) -> ir.FloatingValue:
     return ibis.cases((text.re_search(_NUMBER), text.try_cast("float64")))
 
 
-@model(contract=Parts, incremental_by="id", quarantine=True)
+@model(contract=Parts, incremental_by="id", quarantine=True, allow=COMPARED)
 def parts(raw_parts: ir.Table) -> ir.Table:
     rows = raw_parts.mutate(
         tags=listed(raw_parts.tags),

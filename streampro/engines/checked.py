@@ -1,0 +1,59 @@
+"""All that can be told of a pipeline without data: what `check`, `run`, `plan`, `prove` refuse."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from streampro.engines.compiled import uncompiled
+from streampro.errors import PipelineError
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.secrets import leaks
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What is wrong with a pipeline, and what else it cannot do, by engine."""
+
+    problems: list[str]
+    beyond: Mapping[str, list[str]]
+
+
+_CHECKED: WeakKeyDictionary[Pipeline, _Checked] = WeakKeyDictionary()
+
+
+def problems_of(pipeline: Pipeline, *engines: str) -> list[str]:
+    """Return all that is wrong with a pipeline, a sentence each, and all that the named engines
+    cannot compute, allowed or not. It is told once per pipeline and kept.
+    """
+    if pipeline not in _CHECKED:
+        _CHECKED[pipeline] = _checked(pipeline)
+    told = _CHECKED[pipeline]
+    return told.problems or [each for engine in engines for each in told.beyond[engine]]
+
+
+def refuse_problems(pipeline: Pipeline, *engines: str) -> None:
+    """Raise `PipelineError` with all that `problems_of` returns, if there is any."""
+    if problems := problems_of(pipeline, *engines):
+        raise PipelineError("\n".join(problems))
+
+
+def _checked(pipeline: Pipeline) -> _Checked:
+    if wrong := pipeline.problems() or leaks(pipeline):
+        return _Checked([*wrong, *pipeline.unportable()], {})
+    found = uncompiled(pipeline)
+    beyond = {
+        name: [said for each in found.values() for said in each[name]] for name in pipeline.models
+    }
+    told = {engine: [*_told(pipeline, each)] for engine, each in found.items()}
+    nowhere = [
+        each
+        for name in pipeline.models
+        if all(by[name] for by in found.values())
+        for each in _told(pipeline, {name: beyond[name]})
+    ]
+    return _Checked([*dict.fromkeys([*pipeline.unportable(beyond), *nowhere])], told)
+
+
+def _told(pipeline: Pipeline, found: Mapping[str, list[str]]) -> Iterator[str]:
+    for name, said in found.items():
+        yield from (f"{pipeline.models[name].table}: {each}" for each in said)
