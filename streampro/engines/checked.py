@@ -25,9 +25,9 @@ def problems_of(pipeline: Pipeline, *engines: str) -> list[str]:
     """Return all that is wrong with a pipeline, a sentence each, and all that the named engines
     cannot compute, allowed or not. It is told once per pipeline and kept.
     """
-    if pipeline not in _CHECKED:
-        _CHECKED[pipeline] = _checked(pipeline)
-    told = _CHECKED[pipeline]
+    told = _CHECKED.get(pipeline)
+    if told is None or not (told.problems or {*engines} <= told.beyond.keys()):
+        told = _CHECKED[pipeline] = _checked(pipeline)
     return told.problems or [each for engine in engines for each in told.beyond[engine]]
 
 

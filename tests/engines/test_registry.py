@@ -9,6 +9,7 @@ import pytest
 
 import streampro
 from streampro.config import Target
+from streampro.engines.checked import problems_of
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.protocol import Engine, SqlEngine
 from streampro.engines.registry import ENGINES, Entry, compiled_query
@@ -34,6 +35,7 @@ def methods(protocol: type) -> set[str]:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Target]:
     """Register the toy; return a target of an engine with a warehouse of its own."""
+    problems_of(PIPELINE, "duckdb")  # as may have been asked before there was a toy
     entry = Entry(f"{__name__}:ToyEngine", ENGINES["duckdb"].compiler, needs=("duckdb",))
     monkeypatch.setitem(ENGINES, "toy", entry)
     generate(tmp_path / "raw", events=1500, seed=3, days=6, dirt=0.1)
