@@ -48,8 +48,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -59,7 +58,14 @@ def main() -> NoReturn:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # of a query of DuckDB
+            _interrupted()
         if debug:
             raise
         click.echo(f"error: {type(error).__name__}: {error}\nMore with --debug.", err=True)
         sys.exit(3)
+
+
+def _interrupted() -> NoReturn:
+    click.echo("Interrupted.", err=True)
+    sys.exit(130)

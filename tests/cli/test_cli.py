@@ -473,12 +473,14 @@ def test_the_sample_is_what_generate_writes(streampro, here):
         assert path.read_bytes() == committed[name].read_bytes(), name
 
 
-def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path):
+@pytest.mark.parametrize("later", [0, 0.7], ids=["at once", "in a query"])
+def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path, later):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     staging = Path("w/_streampro/staging")
     while process.poll() is None and not staging.is_dir():
         time.sleep(0.005)
+    time.sleep(later)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
