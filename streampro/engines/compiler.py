@@ -26,6 +26,17 @@ _OPERATORS = (
     ops.RegexSearch,
     ops.StringSQLLike,
 )
+_ARITHMETIC = (
+    ops.Abs,
+    ops.Add,
+    ops.BitwiseBinary,
+    ops.BitwiseNot,
+    ops.FloorDivide,
+    ops.Modulus,
+    ops.Multiply,
+    ops.Negate,
+    ops.Subtract,
+)
 
 
 @replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
@@ -51,9 +62,13 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     """None of its own: else Ibis would put those of its compilers before the methods below."""
 
     def visit_node(self, op: Any, **given: Any) -> Any:
-        """Put operators below operators in brackets: engines bind them in different orders."""
+        """Put operators below operators in brackets, as engines bind them in different orders, and
+        compute integers in 64 bits: a sum of two parts of a date has 32 on Spark.
+        """
         if isinstance(op, _OPERATORS):
             given = {name: _closed(sql) for name, sql in given.items()}
+        if isinstance(op, _ARITHMETIC):
+            given = self._wide(op, given)
         return super().visit_node(op, **given)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
@@ -73,63 +88,19 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         write = getattr(self, f"visit_{operation}")
         return self.cast(write(op, left=left, right=right), dtype)
 
-    def visit_Add(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Add(op, **self._both_wide(op, left, right))
-
-    def visit_Subtract(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Subtract(op, **self._both_wide(op, left, right))
-
-    def visit_Multiply(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Multiply(op, **self._both_wide(op, left, right))
-
-    def visit_Modulus(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Modulus(op, **self._both_wide(op, left, right))
-
-    def visit_BitwiseAnd(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_BitwiseAnd(op, **self._both_wide(op, left, right))
-
-    def visit_BitwiseOr(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_BitwiseOr(op, **self._both_wide(op, left, right))
-
-    def visit_BitwiseXor(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_BitwiseXor(op, **self._both_wide(op, left, right))
-
-    def visit_BitwiseLeftShift(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_BitwiseLeftShift(op, **self._both_wide(op, left, right))
-
-    def visit_BitwiseRightShift(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_BitwiseRightShift(op, **self._both_wide(op, left, right))
-
-    def visit_Negate(self, op: Any, *, arg: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Negate(op, arg=self._wide(op.arg, arg))
-
-    def visit_Abs(self, op: Any, *, arg: Any) -> Any:
-        """Compute in 64 bits."""
-        return super().visit_Abs(op, arg=self._wide(op.arg, arg))
-
     def visit_Sign(self, op: Any, *, arg: Any) -> Any:
         """Return a number of the type that it is of."""
         return self.cast(super().visit_Sign(op, arg=arg), op.dtype)
 
     def visit_BitwiseNot(self, op: Any, *, arg: Any) -> Any:
-        """Compute in 64 bits, in brackets: DuckDB takes `~a - b` for `~(a - b)`."""
-        return sge.paren(sge.BitwiseNot(this=sge.paren(self._wide(op.arg, arg))))
+        """Put it in brackets: DuckDB takes `~a - b` for `~(a - b)`."""
+        return sge.paren(sge.BitwiseNot(this=sge.paren(arg)))
 
     def visit_FloorDivide(self, op: Any, *, left: Any, right: Any) -> Any:
         """Divide integers as integers, rounded down: a float between would lose digits."""
         if not (op.left.dtype.is_integer() and op.right.dtype.is_integer()):
             return super().visit_FloorDivide(op, left=left, right=right)
-        left, right = sge.paren(self._wide(op.left, left)), sge.paren(self._wide(op.right, right))
+        left, right = sge.paren(left), sge.paren(right)
         rest = sge.paren(sge.Mod(this=left, expression=right))
         signs_differ = sge.paren(rest < 0).neq(sge.paren(right < 0))
         above = self.if_(rest.neq(0).and_(signs_differ), 1, 0)
@@ -210,9 +181,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             return super().visit_Mean(op, arg=arg, where=where)
         number = self.cast(arg, dt.int64)
         total = self.cast(bare(self.agg.sum(number, where=where)), dt.int64)
-        return self.cast(total, dt.float64) / self._unless_0(
-            bare(self.agg.count(number, where=where))
-        )
+        count = bare(self.agg.count(number, where=where))
+        return self.cast(total, dt.float64) / self.f.nullif(count, 0)
 
     def visit_Quantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
         """Interpolate between two of the sorted values: `lower + (upper - lower) * fraction`.
@@ -275,29 +245,25 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         is_given = isinstance(op.length, ops.Literal)
         return longer if is_given else self.if_(length.is_(NULL), NULL, longer)
 
-    def _both_wide(self, op: Any, left: Any, right: Any) -> dict[str, Any]:
-        sides = {"left": (op.left, left), "right": (op.right, right)}
-        are_literals = isinstance(op.left, ops.Literal) and isinstance(op.right, ops.Literal)
-        return {
-            name: self._wide(value, sql)
-            if are_literals or not isinstance(value, ops.Literal)
-            else sql
-            for name, (value, sql) in sides.items()
-        }
+    def _wide(self, op: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """Cast integers of less than 64 bits; a literal only if all operands are literals."""
+        values = {name: getattr(op, name) for name in given}
+        are_literals = all(isinstance(value, ops.Literal) for value in values.values())
 
-    def _wide(self, value: Any, sql: Any) -> Any:
-        """Cast an integer of less than 64 bits, in which an engine would compute."""
-        is_narrow = value.dtype.is_signed_integer() and value.dtype.nbytes < _BYTES_OF_INT64
-        return self.cast(sql, dt.int64) if is_narrow else sql
+        def is_narrow(value: Any) -> bool:
+            is_small = value.dtype.is_signed_integer() and value.dtype.nbytes < _BYTES_OF_INT64
+            return is_small and (are_literals or not isinstance(value, ops.Literal))
+
+        return {
+            name: self.cast(sql, dt.int64) if is_narrow(values[name]) else sql
+            for name, sql in given.items()
+        }
 
     def _from_0(self, value: Any, sql: Any) -> Any:
         """Return a number of letters, which Spark takes in 32 bits."""
         if isinstance(value, ops.Literal):
             return sge.convert(max(value.value or 0, 0))
         return self.cast(self.f.least(self.f.greatest(sql, 0), _MOST_LETTERS), dt.int32)
-
-    def _unless_0(self, sql: Any) -> Any:
-        return self.f.nullif(sql, 0)
 
 
 def bare(aggregate: Any) -> Any:
