@@ -4,7 +4,7 @@ A condition is a boolean value of the relation, or a `Match`: some values of a r
 row of a small table, nulls equal.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
@@ -82,6 +82,15 @@ def renamed(old: ops.Relation, new: ops.Relation) -> Mapped:
     """Return how a relation and its columns are found in another that has them too."""
     names = (name for name in old.schema if name in new.schema)
     return {old: new} | {ops.Field(old, name): ops.Field(new, name) for name in names}
+
+
+def conjuncts(tests: Iterable[Any]) -> Iterator[Any]:
+    """Yield the conditions all of which must be true for all of `tests` to be."""
+    for test in tests:
+        if isinstance(test, ops.And):
+            yield from conjuncts((test.left, test.right))
+        else:
+            yield test
 
 
 def is_rowwise(value: ops.Value) -> bool:

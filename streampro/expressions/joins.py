@@ -11,6 +11,7 @@ from streampro.errors import PipelineError
 from streampro.expressions.conditions import (
     Cache,
     Condition,
+    conjuncts,
     fields_of,
     is_rowwise,
     match,
@@ -190,7 +191,7 @@ def with_semi_joins(relation: ops.Filter) -> ops.Relation:
     """Return a filter, of whose subqueries those that ask for a row beside each of its own are semi
     joins, and anti joins where they ask for none.
     """
-    tests = [test for predicate in relation.predicates for test in _conjuncts(predicate)]
+    tests = [*conjuncts(relation.predicates)]
     asked = [(test, _link(test, relation.parent)) for test in tests]
     plain = [test for test, link in asked if link is None]
     found = ops.Filter(relation.parent, plain) if plain else relation.parent
@@ -215,7 +216,7 @@ def _link(test: ops.Value, outer: ops.Relation) -> tuple[str, ops.Relation, list
     if not (isinstance(query, ops.ExistsSubquery) and isinstance(query.rel, ops.Filter)):
         return None
     inner = query.rel.parent
-    tests = [each for predicate in query.rel.predicates for each in _conjuncts(predicate)]
+    tests = [*conjuncts(query.rel.predicates)]
     links = [each for each in tests if outer in {field.rel for field in fields_of([each])}]
     own = [moved(each, {}) for each in tests if each not in links]
     rows = ops.Filter(inner, own) if own else inner
@@ -224,12 +225,6 @@ def _link(test: ops.Value, outer: ops.Relation) -> tuple[str, ops.Relation, list
     if not links or is_elsewhere:
         return None
     return "anti" if is_negated else "semi", rows, [moved(each, down) for each in links]
-
-
-def _conjuncts(test: ops.Value) -> list[ops.Value]:
-    if isinstance(test, ops.And):
-        return [*_conjuncts(test.left), *_conjuncts(test.right)]
-    return [test]
 
 
 def _is_one_row(relation: Any) -> bool:

@@ -15,7 +15,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.graph import Node
 
-from streampro.expressions.conditions import fields_of, is_rowwise, spelled_out
+from streampro.expressions.conditions import conjuncts, fields_of, is_rowwise, spelled_out
 
 Columns = frozenset[ops.Field]
 Declared = Mapping[str, Collection[Collection[str]]]
@@ -221,7 +221,7 @@ def _numbered(column: ops.Field, value: ops.Value) -> Iterator[Columns]:
 
 def _ensured(tests: Iterable[ops.Value]) -> Iterator[tuple[Columns, Columns]]:
     """Yield the dependencies of all rows for which conditions are true."""
-    for test in _conjuncts(tests):
+    for test in conjuncts(tests):
         match test:
             case ops.Field():
                 yield frozenset(), frozenset({test})
@@ -334,16 +334,8 @@ def _kept(
 
 
 def _equalities(tests: Iterable[ops.Value]) -> Iterator[Any]:
-    for test in _conjuncts(tests):
+    for test in conjuncts(tests):
         if isinstance(test, ops.Equals | ops.IdenticalTo) and _are_alike(test.left, test.right):
-            yield test
-
-
-def _conjuncts(tests: Iterable[ops.Value]) -> Iterator[ops.Value]:
-    for test in tests:
-        if isinstance(test, ops.And):
-            yield from _conjuncts((test.left, test.right))
-        else:
             yield test
 
 

@@ -7,8 +7,9 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from streampro.expressions.decimals import MOST_DIGITS
+
 _NAN = float("nan")
-_MOST_DIGITS = 38
 _INSTANT = dt.Timestamp("UTC", 6)
 _STORED = (dt.Boolean, dt.SignedInteger, dt.Float32, dt.Float64, dt.String, dt.Binary, dt.Date)
 """Types without parts that every engine stores and reads alike."""
@@ -132,7 +133,7 @@ def _is_stored(kind: dt.DataType, at: Literal["top", "inside"]) -> bool:
     if isinstance(kind, dt.Timestamp):
         return bool(kind.copy(nullable=True) == _INSTANT)
     if isinstance(kind, dt.Decimal):
-        return kind.precision is not None and kind.precision <= _MOST_DIGITS
+        return kind.precision is not None and kind.precision <= MOST_DIGITS
     if isinstance(kind, dt.Array):
         return kind.length is None
     return isinstance(kind, (*_STORED, dt.Struct)) or (isinstance(kind, dt.Map) and at == "top")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.expressions.conditions import conjuncts
 from streampro.expressions.decimals import (
     is_inexact_float,
     is_inexact_product,
@@ -188,7 +189,7 @@ def _places(root: Any) -> Iterator[_Place]:
         yield place
         node, gates = place.node, place.gates
         children, branches = _children(node)
-        todo += [_Place(result, node, gates | _conjuncts(case)) for case, result in branches]
+        todo += [_Place(result, node, gates | {*conjuncts([case])}) for case, result in branches]
         for child in children:
             todo.append(_Place(child, node, gates if isinstance(child, ops.Value) else frozenset()))
 
@@ -206,12 +207,6 @@ def _name(node: Any) -> str:
     kind, name = type(node).__name__, getattr(node, "name", "").replace("\n", " ")
     shown = name if name.startswith(kind) else f"{kind} {name}".rstrip()
     return shown if len(shown) <= 80 else f"{shown[:77]}..."
-
-
-def _conjuncts(test: Any) -> frozenset[Any]:
-    if isinstance(test, ops.And):
-        return _conjuncts(test.left) | _conjuncts(test.right)
-    return frozenset({test})
 
 
 def _literal(node: Any, unknown: Any = None) -> Any:
@@ -308,7 +303,7 @@ def _is_collected_in_any_order(place: _Place) -> bool:
 def _may_hold_null(extreme: Any) -> bool:
     """Say of a minimum or maximum of structs whether a field may be null in a row that counts."""
     struct = extreme.arg
-    given = {test.arg for test in _conjuncts(extreme.where) if isinstance(test, ops.NotNull)}
+    given = {test.arg for test in conjuncts([extreme.where]) if isinstance(test, ops.NotNull)}
     fields = struct.values if isinstance(struct, ops.StructColumn) else [struct]
     is_nullable = any(field.dtype.nullable and field not in given for field in fields)
     return bool(struct.dtype.is_struct()) and is_nullable
