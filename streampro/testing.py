@@ -77,11 +77,9 @@ class Workbench:
 
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         """Return the rows of an expression, values of the types that the expression says."""
-        from streampro.expressions.decimals import exact
-        from streampro.expressions.nulls import may_be_null
+        from streampro.engines.protocol import fetched_rows
 
-        types = may_be_null(exact(table).schema()).to_pyarrow()
-        return list(self.engine.fetch(table).cast(types).to_pylist(maps_as_pydicts="strict"))
+        return fetched_rows(self.engine, table)
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
         """Run a pipeline as a target says, but on the engine under test; options as of `run`."""

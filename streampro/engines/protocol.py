@@ -9,6 +9,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Location
+from streampro.expressions.decimals import exact
+from streampro.expressions.nulls import may_be_null
 from streampro.formats.files import InputFile
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
@@ -136,3 +138,9 @@ class SqlEngine(Engine, Protocol):
 
     def query(self, sql: str) -> pa.Table:
         """Return the result of a statement of ours."""
+
+
+def fetched_rows(engine: Engine, query: ir.Table) -> list[dict[str, Any]]:
+    """Return the few rows of an expression, values of the types that the expression says."""
+    types = may_be_null(exact(query).schema()).to_pyarrow()
+    return list(engine.fetch(query).cast(types).to_pylist(maps_as_pydicts="strict"))

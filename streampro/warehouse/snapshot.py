@@ -10,11 +10,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Location, Target
-from streampro.engines.protocol import Engine, SqlEngine
+from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
 from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import ConfigError, WarehouseError, did_you_mean
-from streampro.expressions.decimals import exact
-from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
 from streampro.storage.place import Place, place_of
@@ -72,9 +70,7 @@ class Snapshot:
         """Return the few rows of an expression, values of the types that the expression says."""
         if self._engine is None:
             raise ValueError("a snapshot without an engine computes nothing.")
-        types = may_be_null(exact(query).schema()).to_pyarrow()
-        found = self._engine.fetch(query).cast(types)
-        return list(found.to_pylist(maps_as_pydicts="strict"))
+        return fetched_rows(self._engine, query)
 
     def refuse_damaged(self, table: TableName, version: int) -> None:
         """Raise `WarehouseError` unless a version is there with all its data files."""
