@@ -107,9 +107,7 @@ def split_part(text: ir.StringValue, delimiter: str, index: int) -> ir.StringVal
         raise ValueError(
             f"no part {index} between {delimiter!r}: it needs a delimiter, and 0 or up."
         )
-    parts = text.re_split(
-        "".join(f"[{each}]" if each not in "\\^[]&" else f"\\{each}" for each in delimiter)
-    )
+    parts = text.re_split(re.escape(delimiter))
     return ibis.cases((parts.length() > index, parts[index]))
 
 
@@ -179,8 +177,7 @@ def earliest(value: ir.Value, by: ir.Value) -> ir.Value:
 
     Ties: the smallest value. Rows without `by` do not count. Null where no row is left.
     """
-    given = value.notnull() & by.notnull()
-    return ibis.struct({"by": by, "value": value}).min(where=given)["value"]
+    return _beside(value, by).min(where=value.notnull() & by.notnull())["value"]
 
 
 def latest(value: ir.Value, by: ir.Value) -> ir.Value:
@@ -188,8 +185,7 @@ def latest(value: ir.Value, by: ir.Value) -> ir.Value:
 
     Ties: the largest value. Rows without `by` do not count. Null where no row is left.
     """
-    given = value.notnull() & by.notnull()
-    return ibis.struct({"by": by, "value": value}).max(where=given)["value"]
+    return _beside(value, by).max(where=value.notnull() & by.notnull())["value"]
 
 
 def count_if(condition: ir.BooleanColumn) -> ir.IntegerScalar:
@@ -241,6 +237,11 @@ def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     end = f"(?:[{closing}]+[^{closing}]|[^{closing}{_WORD}]).*"
     masked = f"{re.escape(mask)}(?:{_unlike_the_end_of_a_value()})?"
     return text.re_replace(f"(?s){masked}|{start}{letters}{end}", mask)
+
+
+def _beside(value: ir.Value, by: ir.Value) -> ir.StructValue:
+    """Return a value beside what orders it, so that the least or greatest has both."""
+    return ibis.struct({"by": by, "value": value})
 
 
 def _undivided(number: ir.NumericValue | float) -> ir.NumericValue:

@@ -155,6 +155,13 @@ def test_part_that_cannot_be_is_refused(delimiter: str, index: int) -> None:
         portable.split_part(text, delimiter, index)
 
 
+@pytest.mark.parametrize("delimiter", ["|", "a-b", " ", "\n", "[", "^", "\\", "é#", "&&", "$"])
+def test_delimiter_is_no_pattern(delimiter: str, run: Run) -> None:
+    texts = [f"x{delimiter}y{delimiter}", "x", delimiter * 2]
+    found = computed(run, "string", texts, lambda x: portable.split_part(x, delimiter, 1))
+    assert found == ["y", None, ""]
+
+
 def test_latest_takes_the_largest_value_of_a_tie(run: Run) -> None:
     table = ibis.table({"i": "int64", "x": "string", "at": "int64"}, name="rows")
     query = table.aggregate(v=portable.latest(table.x, table.at))
