@@ -36,10 +36,12 @@ SHOWN = {
     "Tables": (ir.Table,),
 }
 """Classes of Ibis whose methods the page answers for."""
-RUNS = {"execute", "compile", "unbind", "get_name", "equals", "visualize", "pipe", "as_table"} | {
-    *("as_scalar", "name", "type", "get_name", "schema", "bind", "to_sql", "preview", "op"),
-    *("has_name", "columns", "get_backend", "tee", "alias", "head", "info", "cache"),
+RUNS = {
+    *("alias", "as_scalar", "as_table", "bind", "cache", "columns", "compile", "equals", "execute"),
+    *("get_backend", "get_name", "has_name", "head", "info", "name", "op", "pipe", "preview"),
+    *("schema", "tee", "to_sql", "type", "unbind", "visualize"),
 }
+"""Methods that compute, show or name and are no operations."""
 
 
 def what_you_may_write() -> str:

@@ -2,6 +2,9 @@
 NaN as null.
 """
 
+from functools import cache
+from typing import Any
+
 import ibis.expr.types as ir
 import sqlglot as sg
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
@@ -17,9 +20,7 @@ def physical_query(compiler: SQLGlotCompiler, rows: ir.Table, *, pretty: bool = 
     on DuckDB, which parquet has not, and a row number is INT on Spark. See also `as_stored`.
     """
     schema, rows = exact(rows).schema(), as_stored(rows)
-    names = {
-        name: sg.to_identifier(name, quoted=True).sql(compiler.dialect) for name in rows.columns
-    }
+    names = {name: _quoted(name, compiler.dialect) for name in rows.columns}
     casts = [
         f"CAST({names[name]} AS {compiler.type_mapper.to_string(kind)}) AS {names[name]}"
         for name, kind in schema.items()
@@ -30,3 +31,9 @@ def physical_query(compiler: SQLGlotCompiler, rows: ir.Table, *, pretty: bool = 
     line, tab = ("\n", "\n  ") if pretty else (" ", " ")
     columns = f",{tab}".join(casts)
     return f"SELECT{tab}{columns}{line}FROM ({line}{query}{line})"
+
+
+@cache
+def _quoted(name: str, dialect: Any) -> str:
+    """Return an identifier in SQL; SQLGlot takes long for each."""
+    return sg.to_identifier(name, quoted=True).sql(dialect)
