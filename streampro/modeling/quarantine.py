@@ -68,13 +68,12 @@ def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
         )
     ordered = ibis.window(group_by=key, order_by=columns)
     copies = ibis.window(group_by=columns, order_by=["raw_line", "source_file"])
-    ranked = rows.mutate(rank=ibis.dense_rank().over(ordered), copy=ibis.row_number().over(copies))
     reason = ibis.cases(
-        (ranked[key].isnull(), f"missing_{key}"),
-        (ranked.copy > 0, DUPLICATE),
-        (ranked["rank"] > 0, "repeated_key"),
+        (rows[key].isnull(), f"missing_{key}"),
+        (ibis.row_number().over(copies) > 0, DUPLICATE),
+        (ibis.dense_rank().over(ordered) > 0, "repeated_key"),
     )
-    return ranked.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, *kept)
+    return rows.mutate(reject_reason=reason).select(*columns, *REJECT_COLUMNS, *kept)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from streampro.errors import BooksError, PipelineError
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import DUPLICATE, Model, TableName
 from streampro.modeling.quarantine import Books, one_row_per_key, outcomes, rejected_lines, tally
+from streampro.testing import Workbench
 
 CON = ibis.duckdb.connect()
 COLUMNS = pa.schema(
@@ -193,6 +194,39 @@ def test_every_line_is_accepted_a_duplicate_or_rejected(lines: list[tuple[Any, .
         ),
         key=repr,
     )
+
+
+class Ranked(Contract):
+    """Records with columns that have names of ranks."""
+
+    key: str = column("Key.", nullable=True)
+    rank: dt.Int64 = column("Rank.", nullable=True)
+    copy: dt.Int64 = column("Number of the copy.", nullable=True)
+    raw_line: str = column("Text.")
+    source_file: str = column("File.")
+
+
+def test_columns_keep_their_values_whatever_their_names(engine: Workbench) -> None:
+    records = [
+        ("p1", 3, 7, "a"),
+        ("p2", 1, 8, "b"),
+        ("p2", 1, 8, "c"),
+        ("p3", 2, 9, "d"),
+        ("p3", 9, 9, "e"),
+        (None, 5, 5, "f"),
+    ]
+    names = ("key", "rank", "copy", "raw_line")
+    given = [{**dict(zip(names, each, strict=True)), "source_file": "f"} for each in records]
+    found = engine.rows(one_row_per_key(engine.table(given, Ranked), "key"))
+    told = {row["raw_line"]: (row["rank"], row["copy"], row["reject_reason"]) for row in found}
+    assert told == {
+        "a": (3, 7, None),
+        "b": (1, 8, None),
+        "c": (1, 8, DUPLICATE),
+        "d": (2, 9, None),
+        "e": (9, 9, "repeated_key"),
+        "f": (5, 5, "missing_key"),
+    }
 
 
 def test_balanced_books_pass() -> None:
