@@ -11,6 +11,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 from pandera.api.checks import Check
 
+from streampro import portable
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.modeling.contract import Contract, Severity
 
@@ -196,3 +197,53 @@ def _breaks_row(
         return (~kept).fill_null(False)
 
     return breaks
+
+
+def typed(table: ir.Table, contract: type[Contract]) -> ir.Table:
+    """Return the columns of a contract, parsed from the text columns of a table of the same names.
+
+    Text by `portable.strip`; integers, floats, decimals, booleans, dates and instants by the word
+    of `portable` for them. What a word does not read is null, and so is an integer that its type
+    does not hold. A column that has its type already stays as it is; other columns of the table
+    are left out. Raises `PipelineError` for a column that is not there and for one that no word
+    makes.
+    """
+    columns = spec_of(contract).columns
+    return table.select(**{name: _parsed(table, name, each.type) for name, each in columns.items()})
+
+
+def _parsed(table: ir.Table, name: str, kind: dt.DataType) -> ir.Value:
+    if name not in table.columns:
+        hint = did_you_mean(name, table.columns)
+        raise PipelineError(f"typed: the table has no column {name}. {hint}Select it before.")
+    column = table[name]
+    if not kind.is_string() and column.type().copy(nullable=True) == kind.copy(nullable=True):
+        return column
+    word = next((word for is_of, word in _WORDS if is_of(kind)), None)
+    if word is None or not column.type().is_string():
+        raise PipelineError(
+            f"typed: {name} is {column.type()} and no text that becomes {kind}. "
+            "Leave it out of typed() and say how it is made."
+        )
+    return word(column, kind)
+
+
+def _integer(text: Any, kind: Any) -> ir.Value:
+    number = portable.to_integer(text)
+    low, high = kind.bounds
+    return ibis.cases((number.between(low, high), number)).cast(kind)
+
+
+_WORDS: tuple[tuple[Callable[[dt.DataType], bool], Callable[[Any, Any], ir.Value]], ...] = (
+    (lambda kind: kind.is_string(), lambda text, _: portable.strip(text)),
+    (lambda kind: kind.is_boolean(), lambda text, _: portable.to_boolean(text)),
+    (lambda kind: kind.is_signed_integer(), _integer),
+    (lambda kind: kind.is_float64(), lambda text, _: portable.to_float(text)),
+    (
+        lambda kind: kind.is_decimal(),
+        lambda text, kind: portable.to_decimal(text, kind.precision, kind.scale),
+    ),
+    (lambda kind: kind.is_date(), lambda text, _: portable.to_date(text)),
+    (lambda kind: kind.is_timestamp(), lambda text, _: portable.to_utc(text)),
+)
+"""Which types are read from text, and by which word."""

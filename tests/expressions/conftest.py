@@ -10,10 +10,12 @@ import pytest
 
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
+from streampro.engines.spark.functions import register
 
 
 @pytest.fixture(scope="session")
 def on_spark(spark: Any) -> Callable[[ir.Table, pa.Table], list[Any]]:
+    register(spark)
     backend = ibis.pyspark.connect(spark)
     backend.compiler = spark_compiler()
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from streampro import portable
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, PipelineError
 from streampro.expressions.portability import findings
 
 Run = Callable[[ir.Table, pa.Table], list[Any]]
@@ -151,7 +151,7 @@ def test_unknown_zone_is_refused_with_what_was_meant() -> None:
 @pytest.mark.parametrize(("delimiter", "index"), [("", 0), (",", -1)])
 def test_part_that_cannot_be_is_refused(delimiter: str, index: int) -> None:
     text = ibis.table({"x": "string"}, name="rows").x
-    with pytest.raises(ValueError, match="needs a delimiter"):
+    with pytest.raises(PipelineError, match="needs a delimiter"):
         portable.split_part(text, delimiter, index)
 
 

@@ -99,6 +99,7 @@ beyond all calendars it depends on the plan of a query whether they are computed
 _STRUCTURE = {
     *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
     *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest", "ArrayMap", "ArrayFilter"),
+    "JsonElements",
 }
 """Operations that are drawn in ways of their own, or stand in relations."""
 

@@ -4,11 +4,13 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import sqlglot as sg
 import sqlglot.expressions as sge
-from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
+from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from streampro.engines.compiler import REWRITES, Agreeing
+from streampro.portable.json import POSITION
 
 
 class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -76,6 +78,26 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.list_extract(values, number)
+
+    def visit_JsonElements(self, op: Any, *, arg: Any, fields: Any) -> Any:
+        """Take the named parts of each element of a list, of nothing else."""
+        element, number = sg.to_identifier("element"), sg.to_identifier("number")
+        parts = [
+            sge.PropertyEQ(this=sg.to_identifier(POSITION, quoted=True), expression=number - 1),
+            *(
+                sge.PropertyEQ(
+                    this=sg.to_identifier(name, quoted=True),
+                    expression=self.f.json_extract_string(element, sge.convert(pointer)),
+                )
+                for name, pointer in zip(op.names, op.pointers, strict=True)
+            ),
+        ]
+        of_element = sge.Lambda(
+            this=sge.Struct(expressions=parts), expressions=[element, number], colon=True
+        )
+        is_list = self.if_(self.f.json_valid(arg), self.f.json_type(arg).eq("ARRAY"), FALSE)
+        elements = self.if_(is_list, self.f.json_extract(arg, sge.convert("$[*]")), NULL)
+        return self.f.list_transform(elements, of_element)
 
 
 def compiler_of() -> SQLGlotCompiler:

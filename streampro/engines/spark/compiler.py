@@ -1,5 +1,6 @@
 """Spark's SQL of an expression, made without an engine; PySpark need not be installed."""
 
+from itertools import count
 from typing import Any
 
 import ibis
@@ -12,6 +13,8 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
 from streampro.engines.compiler import REWRITES, Agreeing, bare
+from streampro.engines.spark.functions import JSON_ELEMENTS
+from streampro.portable.json import POSITION
 
 _FIRST_BEYOND_INT64 = sge.Literal.number("9.223372036854775808e18")
 
@@ -102,6 +105,17 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         """Multiply an interval of one: read from a text, a number of seconds has 32 bits."""
         number, name = _UNITS.get(unit.name, ("1", unit.name))
         return sge.Interval(this=sge.convert(number), unit=sge.Var(this=name)) * sge.paren(arg)
+
+    def visit_JsonElements(self, op: Any, *, arg: Any, fields: Any) -> Any:
+        """Take what the function of `functions.py` found of each element."""
+        element, number = sg.to_identifier("element"), sg.to_identifier("number")
+        values = (sge.Bracket(this=element, expressions=[sge.convert(i)]) for i in count())
+        named = [sge.convert(POSITION), self.cast(number, dt.int64)]
+        for name, value in zip(op.names, values, strict=False):
+            named += [sge.convert(name), value]
+        parts = sge.Lambda(this=self.f.named_struct(*named), expressions=[element, number])
+        pointers = self.f.array(*map(sge.convert, op.pointers))
+        return self.f.transform(self.f.anon[JSON_ELEMENTS](arg, pointers), parts)
 
     def _sum_and_size(self, values: Any) -> tuple[Any, Any]:
         element, sum_ = sg.to_identifier("element"), sg.to_identifier("total")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streampro.config import SparkSettings
+from streampro.engines.spark import functions
 from streampro.errors import ConfigError, EngineError
 
 OLDEST_JAVA = 17
@@ -67,6 +68,7 @@ class Session:
                 _silence(self.spark)
             self._refuse_without_delta(application)
             self._ship()
+            functions.register(self.spark)
         except BaseException:
             self.close()
             raise

@@ -10,6 +10,15 @@ from typing import Any
 from streampro.formats.csv import decoded, read_records
 from streampro.formats.json_lines import LINES
 
+_JSON_ELEMENTS = """
+    SELECT list_transform(
+        CASE WHEN json_valid(x) THEN CASE WHEN json_type(x) = 'ARRAY'
+            THEN json_extract(x, '$[*]') END END,
+        lambda element: list_transform($1, lambda path: json_extract_string(element, path))
+    ) AS elements
+    FROM texts ORDER BY number
+"""
+
 
 def read_json_lines(batches: Iterable[Any], query: str) -> Iterator[Any]:
     """Yield what `json_lines.json_query` over `LINES` makes of Arrow batches of lines."""
@@ -20,6 +29,21 @@ def read_json_lines(batches: Iterable[Any], query: str) -> Iterator[Any]:
         for batch in batches:
             connection.register(LINES, pa.Table.from_batches([batch]))
             yield from connection.execute(query).to_arrow_table().to_batches()
+
+
+def json_elements(texts: Any, pointers: Any) -> Any:
+    """Return of each text of a pandas series the elements of its JSON list, of each the texts that
+    the JSON pointers lead to; null of what is no list. The pointers are the same in all rows.
+    """
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+    rows = pa.table({"number": range(len(texts)), "x": pa.array(texts, pa.string())})
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("texts", rows)
+        found = connection.execute(_JSON_ELEMENTS, [[*pointers[0]] if len(pointers) else []])
+        return pd.Series(found.to_arrow_table()["elements"].to_pylist(), dtype=object)
 
 
 def read_csv(

@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
+from streampro.portable import json
 
 _TABLE = r"""
 Field Alias SortKey Argument | whatever
@@ -120,6 +121,7 @@ ArrayStringJoin | list =text
 Unnest | list; nested
 StructColumn | any*
 StructField | struct
+JsonElements | text =text* | DuckDB's JSON parser reads it on Spark too
 """
 
 _LEAVES = (ops.Argument, ops.Field, ops.Literal)
@@ -288,13 +290,19 @@ def _entries() -> Iterator[Entry]:
             given, _, result = signature.strip().partition(">")
             yield from (
                 Entry(
-                    getattr(ops, name),
+                    _operation(name),
                     tuple(map(_argument, given.split())),
                     _argument(result).families if result else None,
                     " ".join(rest),
                 )
                 for name in names.split()
             )
+
+
+def _operation(name: str) -> type[ops.Value]:
+    """Return an operation of Ibis or, where Ibis has none, of ours."""
+    found: type[ops.Value] = getattr(ops, name, None) or getattr(json, name)
+    return found
 
 
 def _by_operation(entries: Iterable[Entry]) -> dict[type[ops.Value], tuple[Entry, ...]]:

@@ -24,7 +24,7 @@ from streampro.expressions.portability.allowed import described, family_of, is_a
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
 Uppercase Lowercase Capitalize StringSQLILike | | letters such as ß, İ and a last Σ change
-    differently | text.translate(from_letters, to_letters)
+    differently | portable.upper(text) or portable.lower(text)
 Reverse | | DuckDB keeps an accent with its letter, Spark does not | no reversal
 Levenshtein | | DuckDB counts bytes, Spark counts characters | equality
 StringSplit | delimiter | Spark reads the delimiter as a pattern | text.re_split('[.]')
@@ -43,7 +43,7 @@ RegexExtract | group | a group that is not there is '' on DuckDB, an error on Sp
 Literal | control | Spark reads \a, \v and \f as letters, DuckDB cannot read \0 | \x0b in a pattern
 Hash HexDigest | hash | engines hash differently | hexdigest('md5') or hexdigest('sha256')
 Cast TryCast | text | engines accept different texts: '1_000', '1e3', 'epoch', ' true ' |
-    portable.to_integer, to_utc or to_date, or a cast in the branch of
+    portable.to_integer, to_float, to_boolean, to_utc or to_date, or a cast in the branch of
     ibis.cases((text.re_search(r'^...\z'), text.try_cast(...)))
 Cast TryCast | floating>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round()
 Cast TryCast | decimal>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round() first
@@ -70,7 +70,8 @@ Exp Logarithm TrigonometricUnary TrigonometricBinary E | | the last digit differ
 Power | power | the last digit differs | x * x
 Sqrt | sqrt | DuckDB stops at negative numbers, Spark gives NaN | ibis.cases((x >= 0, x.sqrt()))
 BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes on | x * 2**n
-Sum Mean | floating | a sum of floats depends on the order of rows | integers or decimals
+Sum Mean | floating | a sum of floats depends on the order of rows |
+    portable.sum_floats(x) or portable.mean(x)
 Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
 Median Quantile MultiQuantile | not_numeric | Spark stops at text and times, DuckDB rounds decimals
     | integers
@@ -79,7 +80,7 @@ ApproxCountDistinct ApproxMedian ApproxQuantile ApproxMultiQuantile | | engines 
 CountDistinctStar | | rows with a null count on DuckDB only | rows.distinct().count()
 CountDistinct ArrayCollect | windowed | Spark knows no distinct values over a window |
     aggregate and join
-ArgMin ArgMax | | engines take different rows of a tie | portable.earliest(value, by)
+ArgMin ArgMax | | engines take different rows of a tie | portable.latest(value, by) or earliest
 First Last Arbitrary NthValue | | the row is any row, and over a window Spark skips nulls |
     portable.earliest(value, by), or min()
 ArrayCollect | collected | the order is any, and Spark knows neither order_by nor include_null |
@@ -111,10 +112,12 @@ JoinLink | join | Spark has no asof and no positional join | a join on keys
 Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data
 JSONGetItem UnwrapJSONString UnwrapJSONInt64 UnwrapJSONFloat64 UnwrapJSONBoolean | | quotes and
-    errors differ | the fields of a Source
+    errors differ | the fields of a Source, or portable.unnest_json(text, 'key')
 InMemoryTable | | nulls and large integers arrive changed on Spark | a Source
 ScalarUDF AggUDF | | it runs on one engine, or not alike on both | Ibis operations
-ArrayMode BitAnd BitOr BitXor ExtractIsoYear FindInSet Kurtosis Mode RandomUUID RowID StringToTime
+Mode | | only DuckDB has it | portable.mode(rows, 'column', by=['group'])
+ExtractIsoYear | | only DuckDB has it | portable.iso_year(day)
+ArrayMode BitAnd BitOr BitXor FindInSet Kurtosis RandomUUID RowID StringToTime
     TimeFromHMS TimestampBucket TimestampFromYMDHMS ToJSONArray ToJSONMap TypeOf | | only DuckDB has
     it | other operations
 """
