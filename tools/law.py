@@ -20,6 +20,10 @@ Types: *integer* is any signed integer, *float* is float64, *instant* is `timest
 *number* an integer, float or decimal, *plain* all but lists, structs and intervals. A *literal* \
 stands in the code; `?` may be left out, `*` stands for any number of them.
 
+Aggregates and windows may stand in columns and filters, not in each other, nor in keys of \
+`group_by` and `order_by` or conditions of joins; an `unnest()` may only be a column, one in a \
+select. `mutate()` makes a column that may stand anywhere.
+
 To propose another: add a line to `streampro/expressions/portability/allowed.py`, run `make fuzz`, \
 and open a pull request with what it says.
 """

@@ -20,6 +20,7 @@ from streampro.expressions.decimals import (
     true_type,
 )
 from streampro.expressions.portability.allowed import described, family_of, is_allowed
+from streampro.expressions.portability.places import misplaced
 
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
@@ -163,8 +164,9 @@ def findings(expression: ir.Table) -> list[str]:
     What depends on the rows is beyond it: whether a number is too large, or a computed start of
     `substr` is negative. Whether an order is total `order.ties` tells.
     """
-    found = {sentence for place in _places(expression.op()) for sentence in _wrong(place)}
-    return sorted(found)
+    root = expression.op()
+    found = {sentence for place in _places(root) for sentence in _wrong(place)}
+    return sorted({*found, *misplaced(root)})
 
 
 def _wrong(place: _Place) -> list[str]:

@@ -1,0 +1,83 @@
+"""Where in a query may stand what is computed across rows: elsewhere no engine takes it, or one
+does, or engines take it differently.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ibis.expr.operations as ops
+
+_FIRST = "Use mutate() to make it a column of its own first."
+_KINDS: Mapping[str, type[ops.Value]] = {
+    "an aggregate": ops.Reduction,
+    "a window": ops.WindowFunction,
+    "an unnest": ops.Unnest,
+}
+_SLOTS: Mapping[tuple[type[ops.Node], str], tuple[str, tuple[str, ...]]] = {
+    (ops.Aggregate, "groups"): ("a key of group_by", ()),
+    (ops.Aggregate, "metrics"): ("an aggregate", ("an aggregate",)),
+    (ops.Sort, "keys"): ("a key of order_by", ()),
+    (ops.JoinLink, "predicates"): ("a condition of a join", ()),
+    (ops.Filter, "predicates"): ("a filter", ("an aggregate", "a window")),
+    (ops.Project, "values"): ("an expression", ("an aggregate", "a window")),
+}
+"""By part of a relation what a message calls it, and what may stand in it."""
+
+
+def misplaced(root: Any) -> list[str]:
+    """Return a sentence per aggregate, window and unnest that stands where engines do not take it
+    alike, of all below an operation of Ibis.
+    """
+    slots = (
+        (node, slot) for node in root.find(tuple({kind for kind, _ in _SLOTS})) for slot in _SLOTS
+    )
+    return [
+        said
+        for node, (kind, part) in slots
+        if isinstance(node, kind)
+        for said in _of_slot(_values(getattr(node, part)), *_SLOTS[kind, part], kind)
+    ]
+
+
+def _of_slot(
+    values: list[Any], called: str, may_stand: tuple[str, ...], kind: type[ops.Node]
+) -> Iterator[str]:
+    unnested = (
+        [each for each in values if isinstance(each, ops.Unnest)] if kind is ops.Project else []
+    )
+    if len(unnested) > 1:
+        yield (
+            "Unnest: of two in one select DuckDB pairs the elements, Spark combines each with "
+            "each. Use one, and a mutate() of its own for the other."
+        )
+    for value in values:
+        if value in unnested:
+            value = value.arg
+        yield from _inside(value, called, may_stand)
+
+
+def _inside(value: Any, called: str, may_stand: tuple[str, ...]) -> Iterator[str]:
+    """Yield what may not stand in a value, and in what is computed across rows within it."""
+    here = next((name for name, kind in _KINDS.items() if isinstance(value, kind)), None)
+    if here and here not in may_stand:
+        yield f"{type(value).__name__}: {here} cannot stand in {called}. {_FIRST}"
+    for operand in _operands(value):
+        yield from _inside(operand, *((here, ()) if here else (called, may_stand)))
+
+
+def _operands(value: Any) -> Iterator[Any]:
+    """Yield what a value is computed of within its relation; a window and its function are one."""
+    for child in _values(value.__children__):
+        if isinstance(value, ops.WindowFunction) and child is value.func:
+            yield from _operands(child)
+        else:
+            yield child
+
+
+def _values(given: Any) -> list[Any]:
+    values = given.values() if isinstance(given, Mapping) else given
+    return [_bare(each) for each in values if isinstance(each, ops.Value)]
+
+
+def _bare(value: Any) -> Any:
+    return _bare(value.arg) if isinstance(value, ops.Alias) else value

@@ -1,0 +1,139 @@
+"""What is computed across rows may stand where both engines take it, and anywhere as a column."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from streampro.expressions.portability import findings
+
+Run = Callable[[ir.Table, pa.Table], list[Any]]
+T = ibis.table({"i": "int64", "g": "int64", "x": "int64", "l": "array<int64>"}, name="rows")
+ROWS = pa.table(
+    {"i": [1, 2, 3], "g": [1, 1, 2], "x": [5, None, 7], "l": [[1, 2], [3], None]},
+    schema=T.schema().to_pyarrow(),
+)
+RUNNING = ibis.window(group_by="g", order_by="i")
+WHOLE = ibis.window(group_by="g")
+U = T.view()
+
+MISPLACED: dict[str, Callable[[], ir.Table]] = {
+    "a window in a window": lambda: T.select("i", v=T.x.sum().over(RUNNING).max().over(WHOLE)),
+    "a shift of a window": lambda: T.select("i", v=T.x.sum().over(RUNNING).lag().over(RUNNING)),
+    "a window by a window": lambda: T.select(
+        "i", v=T.x.sum().over(ibis.window(group_by=T.x.rank().over(RUNNING)))
+    ),
+    "a window ordered by a window": lambda: T.select(
+        "i", v=T.x.sum().over(ibis.window(group_by="g", order_by=[T.x.lag().over(RUNNING), "i"]))
+    ),
+    "a window in an aggregate": lambda: T.group_by("g").agg(v=T.x.sum().over(RUNNING).max()),
+    "a window in a condition": lambda: T.group_by("g").agg(
+        v=T.x.sum(where=T.x.rank().over(RUNNING) == 0)
+    ),
+    "an aggregate in an aggregate": lambda: T.agg(v=(T.x - T.x.max()).sum()),
+    "an aggregate in an order": lambda: T.order_by([T.x.sum(), "i"]).limit(1).select("i"),
+    "a window in an order": lambda: (
+        T.order_by([T.x.rank().over(RUNNING), "i"]).limit(1).select("i")
+    ),
+    "an aggregate in a group key": lambda: T.group_by(k=T.x - T.x.max()).agg(n=T.count()),
+    "a window in a group key": lambda: T.group_by(k=T.x.rank().over(RUNNING)).agg(n=T.count()),
+    "an aggregate in a join": lambda: T.join(U, T.x.max() == U.x).select("i"),
+    "an unnest in an expression": lambda: T.select("i", v=T.l.unnest() + 1),
+    "an unnest in a branch": lambda: T.select("i", v=ibis.ifelse(T.x > 1, T.l.unnest(), 0)),
+    "an unnest in a filter": lambda: T.filter(T.l.unnest() > 1).select("i"),
+    "an unnest in an aggregate": lambda: T.agg(v=T.l.unnest().sum()),
+    "an unnest in a group key": lambda: T.group_by(k=T.l.unnest()).agg(n=T.count()),
+    "an unnest in a window": lambda: T.select("i", v=T.l.unnest().sum().over(WHOLE)),
+    "an unnest in an order": lambda: T.order_by(T.l.unnest(), "i").limit(1).select("i"),
+    "an unnest in a join": lambda: T.join(U, T.l.unnest() == U.x).select("i"),
+    "two unnests": lambda: T.select("i", v=T.l.unnest(), w=T.l.unnest()),
+}
+PART = T.mutate(part=T.l.unnest())
+SUM = T.mutate(total=T.x.sum().over(RUNNING))
+REST = T.mutate(rest=T.x - T.x.max())
+COLUMN_FIRST: dict[str, tuple[ir.Table, list[dict[str, Any]]]] = {
+    "a window in a window": (
+        SUM.select("i", found=SUM.total.max().over(WHOLE)),
+        [{"i": 1, "found": 5}, {"i": 2, "found": 5}, {"i": 3, "found": 7}],
+    ),
+    "a window by a window": (
+        SUM.select("i", found=SUM.x.sum().over(ibis.window(group_by="total"))),
+        [{"i": 1, "found": 5}, {"i": 2, "found": 5}, {"i": 3, "found": 7}],
+    ),
+    "a window in an aggregate": (
+        SUM.group_by("g").agg(found=SUM.total.sum()),
+        [{"g": 1, "found": 10}, {"g": 2, "found": 7}],
+    ),
+    "an aggregate in an aggregate": (REST.agg(found=REST.rest.sum()), [{"found": -2}]),
+    "a window in an order": (SUM.order_by("total", "i").limit(1).select("i"), [{"i": 1}]),
+    "an aggregate in a group key": (
+        REST.group_by("rest").agg(n=REST.count()),
+        [{"rest": None, "n": 1}, {"rest": -2, "n": 1}, {"rest": 0, "n": 1}],
+    ),
+    "an unnest in an expression": (
+        PART.select("i", found=PART.part + 1),
+        [{"i": 1, "found": 2}, {"i": 1, "found": 3}, {"i": 2, "found": 4}],
+    ),
+    "an unnest in a filter": (
+        PART.filter(PART.part > 1).select("i", "part"),
+        [{"i": 1, "part": 2}, {"i": 2, "part": 3}],
+    ),
+    "an unnest in an aggregate": (PART.agg(found=PART.part.sum()), [{"found": 6}]),
+    "an unnest in a window": (
+        PART.select("part", found=PART.part.sum().over(WHOLE)),
+        [{"part": 1, "found": 6}, {"part": 2, "found": 6}, {"part": 3, "found": 6}],
+    ),
+    "two unnests": (
+        PART.select("part", more=PART.l.unnest()),
+        [
+            {"part": 1, "more": 1},
+            {"part": 1, "more": 2},
+            {"part": 2, "more": 1},
+            {"part": 2, "more": 2},
+            {"part": 3, "more": 3},
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+def test_what_engines_do_not_take_alike_is_refused(name: str) -> None:
+    [said] = findings(MISPLACED[name]())
+    assert "mutate()" in said
+
+
+def test_what_is_refused_differs(on_duckdb: Run, on_spark: Run) -> None:
+    alike = [
+        name
+        for name, build in MISPLACED.items()
+        if (rows := _computed(on_duckdb, build())) is not None
+        and rows == _computed(on_spark, build())
+    ]
+    assert alike == []
+
+
+@pytest.mark.parametrize("name", COLUMN_FIRST)
+def test_a_column_of_its_own_may_stand_anywhere(name: str, on_duckdb: Run, on_spark: Run) -> None:
+    query, rows = COLUMN_FIRST[name]
+    assert findings(query) == []
+    assert _in_order(on_duckdb(query, ROWS)) == _in_order(on_spark(query, ROWS)) == _in_order(rows)
+
+
+def test_filters_and_columns_take_aggregates_and_windows(on_duckdb: Run, on_spark: Run) -> None:
+    query = T.filter(T.x >= T.x.mean()).mutate(v=T.x.rank().over(RUNNING)).select("i", "v")
+    assert findings(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [0]
+
+
+def _computed(run: Run, query: ir.Table) -> list[str] | None:
+    try:
+        return _in_order(run(query, ROWS))
+    except Exception:  # of either engine
+        return None
+
+
+def _in_order(rows: list[Any]) -> list[str]:
+    return sorted(map(repr, rows))
