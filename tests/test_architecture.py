@@ -36,7 +36,7 @@ PIPELINE_WORDS = re.compile(
 LINES = 400
 
 FOLDERS = (
-    ("errors", "config", "portable", "notebook", "pages"),
+    ("errors", "config", "names", "portable", "notebook", "pages"),
     ("expressions", "formats"),
     ("modeling",),
     ("storage",),

@@ -16,14 +16,16 @@ from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile, find
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
-from streampro.modeling.quarantine import rejected_lines, tally
+from streampro.modeling.quarantine import REJECTION, rejected_lines, tally
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
+from streampro.names import ours
 from streampro.storage import delta
 from streampro.storage.place import Place
 from streampro.storage.statistics import DataFile
 
 P = TypeVar("P", bound=Place)
+_IS_REJECTED = ours("is_rejected")
 
 
 class Staging(ABC, Generic[P]):
@@ -72,9 +74,9 @@ class Staging(ABC, Generic[P]):
 
         The files of accepted rows also hold the few columns of an outcome that are not published.
         """
-        parted = outcomes.mutate(is_rejected=outcomes.rejection.notnull())
-        files = self._write(parted, model.table, by="is_rejected")
-        accepted = [file for file in files if "is_rejected=false" in str(file.path)]
+        parted = outcomes.mutate(**{_IS_REJECTED: outcomes[REJECTION].notnull()})
+        files = self._write(parted, model.table, by=_IS_REJECTED)
+        accepted = [file for file in files if f"{_IS_REJECTED}=false/" in str(file.path)]
         staged = self._scan(files, exact(outcomes).schema())
         return Quarantined(
             accepted=self._staged(model.table, accepted, model.contract),

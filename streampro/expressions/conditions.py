@@ -14,11 +14,11 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.names import ours
+
 Cache = Callable[[ir.Table], ir.Table]
 """Computes rows once and returns them, as `Engine.cache` does."""
 
-_OWN = "streampro"
-"""How the names of columns begin that are added for a while."""
 _COUNTS = (ops.CountStar, ops.CountDistinctStar)
 _ACROSS_ROWS = (ops.WindowFunction, ops.Analytic, ops.Reduction, ops.Unnest)
 
@@ -44,7 +44,7 @@ def match(rows: ir.Table, values: Sequence[ops.Value], cache: Cache) -> Match:
     """
     if not values:
         values = [ops.Literal(1, dtype="int64")]
-        rows = rows.select(**{_OWN: ibis.literal(1, "int64")})
+        rows = rows.select(**{ours(0): ibis.literal(1, "int64")})
     return Match(tuple(values), cache(rows.distinct()).op())
 
 
@@ -105,7 +105,7 @@ def where(relation: ops.Relation, conditions: Sequence[Condition]) -> ir.Table:
     """
     rows = ir.Table(relation)
     values = {
-        f"{_OWN}_{number}_{place}": value.to_expr()
+        ours(f"{number}_{place}"): value.to_expr()
         for number, condition in enumerate(conditions)
         for place, value in enumerate(values_of(condition))
     }
@@ -113,9 +113,9 @@ def where(relation: ops.Relation, conditions: Sequence[Condition]) -> ir.Table:
     for number, condition in enumerate(conditions):
         if isinstance(condition, Match):
             keys = ir.Table(condition.keys)
-            found = found.semi_join(keys, _equal(found, keys, f"{_OWN}_{number}"))
+            found = found.semi_join(keys, _equal(found, keys, ours(number)))
         else:
-            found = found.filter(found[f"{_OWN}_{number}_0"])
+            found = found.filter(found[ours(f"{number}_0")])
     return found.select(*rows.columns)
 
 
@@ -131,7 +131,7 @@ def where_any(
     marked = rows
     marks: dict[Condition, str] = {}
     for condition in dict.fromkeys(chain.from_iterable((*wanted, *unwanted))):
-        marks[condition] = mark = f"{_OWN}_{len(marks)}"
+        marks[condition] = mark = ours(len(marks))
         marked = _marked(marked, condition, mark)
 
     def met(each: Sequence[Condition]) -> ir.BooleanValue:

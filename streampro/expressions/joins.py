@@ -22,9 +22,10 @@ from streampro.expressions.conditions import (
     values_of,
     where,
 )
+from streampro.names import ours
 
 _JOINS = ("inner", "left", "right", "outer", "cross", "semi", "anti")
-_THERE = "streampro_there"
+_THERE = ours("there")
 """Tells rows of a join's side from the nulls that stand where it has none."""
 
 

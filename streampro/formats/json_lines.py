@@ -91,21 +91,46 @@ def json_query(source: "Source", lines: str) -> str:
     One pass, each line parsed once if valid. Of a repeated key the first value counts; it is what
     the JSON parser returns.
     """
-    structure: dict[str, Any] = {}
-    for path in source.fields.values():
-        *outer, last = path
-        level = structure
-        for key in outer:
-            level = level.setdefault(key, {})
-        level[last] = "VARCHAR"
-    columns = ", ".join(f'{_scalar(path)} AS "{name}"' for name, path in source.fields.items())
+    structures: list[dict[str, Any]] = [{}]
+    columns = [
+        f"{_scalar(_placed(path, structures), path)} AS {identifier(name)}"
+        for name, path in source.fields.items()
+    ]
+    valid = "CASE WHEN json_valid(raw_line) THEN raw_line END"
+    parsed = [
+        f"json_transform({valid}, {quoted(json.dumps(each))}) AS fields_{number}"
+        for number, each in enumerate(structures)
+    ]
     return (
-        f"SELECT {columns}, raw_line, source_file, CASE WHEN fields IS NULL THEN false "
-        r"WHEN starts_with(raw_line, '{') THEN true "
+        f"SELECT {', '.join(columns)}, raw_line, source_file, "
+        "CASE WHEN fields_0 IS NULL THEN false WHEN starts_with(raw_line, '{') THEN true "
         r"ELSE regexp_matches(raw_line, '^[ \t\r]*\{') END AS is_object "
-        "FROM (SELECT *, json_transform(CASE WHEN json_valid(raw_line) THEN raw_line END, "
-        f"{quoted(json.dumps(structure))}) AS fields FROM {lines})"
+        f"FROM (SELECT raw_line, source_file, {', '.join(parsed)} FROM {lines})"
     )
+
+
+def _placed(path: Sequence[str], structures: list[dict[str, Any]]) -> int:
+    """Put a path into the first structure where it may stand, and return its number."""
+    number = next((n for n, each in enumerate(structures) if _fits(path, each)), len(structures))
+    if number == len(structures):
+        structures.append({})
+    *outer, last = path
+    level = structures[number]
+    for key in outer:
+        level = level.setdefault(key, {})
+    level[last] = "VARCHAR"
+    return number
+
+
+def _fits(path: Sequence[str], structure: dict[str, Any]) -> bool:
+    """Tell whether a structure would hold no value within another, and no keys that differ in case
+    only, which the parser takes for one.
+    """
+    key, *rest = path
+    if key not in structure:
+        return key.lower() not in {each.lower() for each in structure}
+    inner = structure[key]
+    return not rest if isinstance(inner, str) else bool(rest) and _fits(rest, inner)
 
 
 def quoted(value: object) -> str:
@@ -113,14 +138,19 @@ def quoted(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _scalar(path: Sequence[str]) -> str:
+def identifier(name: str) -> str:
+    """Return the SQL of a column's name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _scalar(number: int, path: Sequence[str]) -> str:
     """Return the SQL of a field: a scalar's text, numbers as they are spelled in the line.
 
     The parser writes objects and lists as text and numbers anew (`5.10` becomes `5.1`). Rows where
     the text may be one or the other are few; only they pay for a second look at the line.
     """
-    text = "fields" + "".join(f'."{key}"' for key in path)
-    place = quoted("$" + "".join(f'."{key}"' for key in path))
+    text = f"fields_{number}" + "".join(f".{identifier(key)}" for key in path)
+    place = quoted("".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in path))
     key = quoted(f'"{path[-1]}"')
     token = quoted(rf'^{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
     behind = f"substr(raw_line, strpos(raw_line, {key}) + 1)"

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import ibis
 import ibis.expr.types as ir
 
+from streampro.expressions.conditions import is_rowwise
 from streampro.modeling.contract import Contract, Severity
 from streampro.modeling.spec import spec_of
+from streampro.names import ours
 
 ROW_COUNT = "row count"
 
@@ -39,7 +41,17 @@ def audit(
     holds by construction, and counting it would cost as much as grouping again.
     """
     spec = spec_of(contract)
-    counts = {rule.name: rule.breaks(rows).sum() for rule in spec.rules}
+    broken = {rule.name: rule.breaks(rows) for rule in spec.rules}
+    marks = {
+        ours(number): breaks
+        for number, breaks in enumerate(broken.values())
+        if not is_rowwise(breaks.op())
+    }
+    rows = rows.mutate(**marks) if marks else rows  # no aggregate is taken of a window
+    counts = {
+        name: (rows[ours(number)] if ours(number) in marks else breaks).sum()
+        for number, (name, breaks) in enumerate(broken.items())
+    }
     key = spec.key
     if key and not (is_distinct and set(key) == set(spec.schema)):
         distinct = rows.select(*key).distinct().count().as_scalar()
@@ -52,8 +64,8 @@ def audit(
                 children.anti_join(parents, name).count().as_scalar()
             )
     zero = ibis.literal(0, "int64")
-    broken = {name: ibis.coalesce(count, zero) for name, count in counts.items()}
-    return rows.aggregate(**{ROW_COUNT: rows.count()}, **broken)
+    known = {name: ibis.coalesce(count, zero) for name, count in counts.items()}
+    return rows.aggregate(**{ROW_COUNT: rows.count()}, **known)
 
 
 def severity_of(contract: type[Contract], rule_name: str) -> Severity:

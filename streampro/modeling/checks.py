@@ -18,6 +18,7 @@ from streampro.expressions.types import nullable
 from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import fates
+from streampro.names import is_ours, twins
 
 
 def differences(built: Model, expression: ir.Table) -> list[str]:
@@ -44,21 +45,23 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
     return found
 
 
-def alike(built: Model, expression: ir.Table) -> list[str]:
-    """Return which columns of a table on the way have names that differ only in case, which
-    engines do not tell apart, a sentence each.
+def misnamed(built: Model, expression: ir.Table) -> list[str]:
+    """Return which columns of a table on the way have names that engines do not tell apart, or that
+    are ours, a sentence each.
     """
-    found = {}
+    found = []
     for relation in expression.op().find(ops.Relation):
-        seen: dict[str, str] = {}
-        for name in relation.schema:
-            other = seen.setdefault(name.lower(), name)
-            if other != name:
-                found[
-                    f"{built.table}: names of the columns {other!r} and {name!r} differ only in "
-                    "case, and engines do not tell them apart. Rename one."
-                ] = True
-    return [*found]
+        if same := twins(relation.schema):
+            found.append(
+                f"{built.table}: names of the columns {same[0]!r} and {same[1]!r} differ only in "
+                "case, and engines do not tell them apart. Rename one."
+            )
+        found += [
+            f"{built.table}: {name!r}: names that begin so are StreamPro's own. Rename the column."
+            for name in relation.schema
+            if is_ours(name)
+        ]
+    return [*dict.fromkeys(found)]
 
 
 def not_local(built: Model, expression: ir.Table) -> list[str]:

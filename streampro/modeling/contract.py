@@ -11,11 +11,12 @@ As in SQL, a rule that is null for a row is not broken by it.
 """
 
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pa
+from pandera.api.dataframe.model_components import FieldInfo
 from pandera.dtypes import immutable
 from pandera.engines import ibis_engine
 from pandera.typing import AnnotationInfo
@@ -67,9 +68,15 @@ class Contract(pa.DataFrameModel):
 
     @classmethod
     def _collect_fields(cls) -> Any:
-        """Let pandera know of types that it has no class for."""
-        fields = super()._collect_fields()
-        return {name: (_typed(cls, name, info), field) for name, (info, field) in fields.items()}
+        """Let pandera know of types that it has no class for, and of columns whose names begin
+        with an underscore, which it passes over.
+        """
+        super()._collect_fields()  # refuses attributes that are no columns
+        hints = get_type_hints(cls, include_extras=True)
+        attributes = {hint: cls._get_model_attrs().get(hint) for hint in hints}
+        columns = {n: each for n, each in attributes.items() if isinstance(each, FieldInfo)}
+        infos = {each.name: (AnnotationInfo(hints[n]), each) for n, each in columns.items()}
+        return {name: (_typed(cls, name, info), field) for name, (info, field) in infos.items()}
 
 
 class Rejected(Contract):
@@ -87,6 +94,7 @@ class Rejected(Contract):
 def column(
     description: str,
     *,
+    alias: str | None = None,
     unit: str | None = None,
     nullable: bool = False,
     references: str | None = None,
@@ -105,6 +113,7 @@ def column(
 
     Args:
         description: what a value means; what null means where it may be null.
+        alias: the column's name, where it cannot be that of an attribute: `class`, `a-b`.
         unit: unit of a number, such as `s` or `rows`.
         nullable: whether null is legal.
         references: `model.column` in which every value should exist; orphans are a warning.
@@ -129,6 +138,7 @@ def column(
         "severity": severity,
     }
     return pa.Field(
+        alias=alias,
         description=description,
         nullable=nullable,
         metadata=metadata,

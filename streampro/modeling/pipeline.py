@@ -15,11 +15,12 @@ from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
-from streampro.modeling.checks import alike, differences, not_allowed, not_local, unportable
+from streampro.modeling.checks import differences, misnamed, not_allowed, not_local, unportable
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.quarantine import fates
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
+from streampro.names import refused_layer, refused_table, twins
 
 _Thing = TypeVar("_Thing", Source, Model)
 _OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|Out")
@@ -103,7 +104,7 @@ class Pipeline:
             with blamed(f"model {built.table}", built.contract):
                 audit(built.contract, ibis.table(built.spec.schema, name=built.name), {})
         wrong = [each for built, rows in models for each in differences(built, rows)]
-        wrong += [each for built, rows in models for each in alike(built, rows)]
+        wrong += [each for built, rows in models for each in misnamed(built, rows)]
         return wrong + [each for built, rows in models for each in not_local(built, rows)]
 
     def unportable(self, beyond: Mapping[str, Iterable[str]] | None = None) -> list[str]:
@@ -214,6 +215,17 @@ class Pipeline:
         return by_name
 
     def _refuse_shared_names(self, models: Mapping[str, Model]) -> None:
+        layers = {built.table.layer for built in models.values()}
+        reasons = {name: refused_table(name) for name in models}
+        for name, why in (reasons | {name: refused_layer(name) for name in layers}).items():
+            if why:
+                raise PipelineError(f"pipeline {self.name!r}: {name!r}: {why}.")
+        tables = [each for built in models.values() for each in (built.table, built.rejected)]
+        if same := twins(layers) or twins([*models, *self.sources]) or twins(tables):
+            raise PipelineError(
+                f"pipeline {self.name!r}: the names {same[0]!r} and {same[1]!r} differ only in "
+                "case, and engines and some disks do not tell them apart. Rename one."
+            )
         for name in models.keys() & self.sources.keys():
             raise PipelineError(
                 f"pipeline {self.name!r}: {name!r} is both a source and the model "

@@ -10,9 +10,12 @@ from streampro.errors import BooksError, PipelineError
 from streampro.expressions.types import as_declared, as_stored, comparable
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
+from streampro.names import ours
 from streampro.portable import count_if, mask_json_value
 
 _SEPARATOR = "\x1f"
+REJECTION, COPIES, UNREADABLE_LINES = ours("rejection"), ours("copies"), ours("unreadable")
+"""Columns of `outcomes` beside the contract's."""
 
 
 @dataclass(frozen=True)
@@ -121,46 +124,50 @@ def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
 def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     """Return one row per distinct outcome of a quarantine model, with its number of lines.
 
-    Grain: an accepted row, or a rejected line of a file. Columns: the contract's; `rejection`,
-    null where accepted, else reason, file and text (values of `secret` keys masked) in one text,
-    because every further column to group by costs time; `copies`, the lines with this outcome;
-    `unreadable`, those of them in which a value could not be read.
+    Grain: an accepted row, or a rejected line of a file. Columns: the contract's;
+    `REJECTION`, null where accepted, else reason, file and text (values of `secret` keys masked) in
+    one text, because every further column to group by costs time; `COPIES`, the lines with this
+    outcome; `UNREADABLE_LINES`, those of them in which a value could not be read.
     """
     rows = fates(model, rows).rows
     text = masked(rows.raw_line, secret)
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
-    keyed = rows.mutate(rejection=ibis.cases((rows.reject_reason.notnull(), packed)))
+    keyed = rows.mutate(**{REJECTION: ibis.cases((rows.reject_reason.notnull(), packed))})
     columns = model.spec.schema.items()
-    grouped = keyed.group_by(*(comparable(keyed[name]) for name, _ in columns), "rejection")
+    grouped = keyed.group_by(*(comparable(keyed[name]) for name, _ in columns), REJECTION)
     if UNREADABLE in rows.columns:
-        found = grouped.aggregate(copies=keyed.count(), unreadable=count_if(keyed[UNREADABLE]))
+        lines = count_if(keyed[UNREADABLE])
+        found = grouped.aggregate(**{COPIES: keyed.count(), UNREADABLE_LINES: lines})
     else:
-        found = grouped.aggregate(copies=keyed.count()).mutate(unreadable=ibis.literal(0, "int64"))
+        found = grouped.aggregate(**{COPIES: keyed.count()})
+        found = found.mutate(**{UNREADABLE_LINES: ibis.literal(0, "int64")})
     maps = [as_declared(found[name], kind) for name, kind in columns if kind.is_map()]
     return found.mutate(*maps) if maps else found
 
 
 def rejected_lines(outcomes: ir.Table) -> ir.Table:
     """Return `reject_reason, raw_line, source_file`, a row per rejected line, no duplicates."""
-    unpacked = _unpacked(outcomes.filter(outcomes.rejection.notnull()))
+    unpacked = _unpacked(outcomes.filter(outcomes[REJECTION].notnull()))
     kept = unpacked.filter(unpacked.reject_reason != DUPLICATE)
-    return kept.mutate(copy=ibis.range(0, kept.copies).unnest()).select(*REJECT_COLUMNS)
+    return kept.mutate(**{COPIES: ibis.range(0, kept[COPIES]).unnest()}).select(*REJECT_COLUMNS)
 
 
 def tally(outcomes: ir.Table) -> ir.Table:
     """Return per `reject_reason` (null: accepted) `outcomes`, `lines` and `unreadable` lines."""
     reasons = _unpacked(outcomes)
     return reasons.group_by("reject_reason").aggregate(
-        outcomes=reasons.count(), lines=reasons.copies.sum(), unreadable=reasons.unreadable.sum()
+        outcomes=reasons.count(),
+        lines=reasons[COPIES].sum(),
+        unreadable=reasons[UNREADABLE_LINES].sum(),
     )
 
 
 def _unpacked(outcomes: ir.Table) -> ir.Table:
-    parts = outcomes.rejection.split(_SEPARATOR)
+    parts = outcomes[REJECTION].split(_SEPARATOR)
     reason, file = parts[0], parts[1]
     return outcomes.mutate(
         reject_reason=reason,
         source_file=file,
-        raw_line=outcomes.rejection.substr(reason.length() + file.length() + 2),
+        raw_line=outcomes[REJECTION].substr(reason.length() + file.length() + 2),
     )

@@ -7,6 +7,7 @@ import ibis
 
 from streampro.errors import PipelineError, named_arguments
 from streampro.formats.registry import format_of, given_columns
+from streampro.names import is_ours, refused_table, twins
 
 
 @named_arguments
@@ -48,9 +49,26 @@ class Source:
                 meant = f", such as ({given!r},)" if isinstance(given, str) else ""
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
         format_of(self)
-        if taken := {*self.fields} & given_columns():
+        self._refuse_names()
+
+    def _refuse_names(self) -> None:
+        """Raise `PipelineError` for names that are ours, and for fields that cannot be read."""
+        if why := refused_table(self.name):
+            raise PipelineError(f"source {self.name!r}: {why}.")
+        given = {name.lower() for name in given_columns()}
+        for name, path in self.fields.items():
+            if not name or is_ours(name) or name.lower() in given:
+                said = "a name that StreamPro gives" if name else "which is no name"
+                raise PipelineError(f"source {self.name!r} has a field {name!r}, {said}.")
+            if not path or not all(path) or "\0" in "".join(path):
+                raise PipelineError(
+                    f"source {self.name!r}: field {name!r} stands at {path!r}, but a key has at "
+                    "least one sign, and no NUL."
+                )
+        if same := twins(self.fields):
             raise PipelineError(
-                f"source {self.name!r} has a field {min(taken)!r}, a name that StreamPro gives."
+                f"source {self.name!r}: fields {same[0]!r} and {same[1]!r} differ only in case, "
+                "and engines do not tell them apart. Rename one; their keys may differ so."
             )
 
     def _unlike(self, name: str, given: object, what: str) -> PipelineError:

@@ -14,6 +14,7 @@ from pandera.api.checks import Check
 from streampro import portable
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.modeling.contract import Contract, Severity
+from streampro.names import refused_column
 
 _BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] = {
     "equal_to": lambda column, given: column == given["value"],
@@ -113,6 +114,9 @@ def spec_of(contract: type[Contract]) -> TableSpec:
         name: ColumnSpec(each.dtype.type, each.nullable, each.description, each.metadata)
         for name, each in schema.columns.items()
     }
+    for name in columns:
+        if why := refused_column(name):
+            raise PipelineError(f"contract {contract.__name__}: column {name!r}: {why}.")
     for name in key:
         if name not in columns:
             raise PipelineError(

@@ -18,6 +18,7 @@ from typing import Any
 
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
+from streampro.formats.json_lines import identifier
 from streampro.storage import delta
 from streampro.storage.place import Place
 
@@ -237,4 +238,4 @@ def _cells(columns: Sequence[StoredColumn]) -> str:
 
 
 def _name(column: StoredColumn) -> str:
-    return '"' + column.name.replace('"', '""') + '"'
+    return identifier(column.name)

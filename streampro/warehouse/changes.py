@@ -11,11 +11,12 @@ import ibis.selectors as s
 from streampro.expressions.types import comparable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import parts_text
+from streampro.names import ours
 from streampro.portable import count_if
 
 Mode = Literal["full", "incremental", "unchanged"]
-_ADDED, _REMOVED, _CHANGED = "added rows", "removed rows", "changed rows"
-_AFTER = "{name} after"
+_ADDED, _REMOVED, _CHANGED = ours("added"), ours("removed"), ours("changed")
+_AFTER = ours("after_{name}")
 _DAY_US = 24 * 3600 * 1_000_000
 
 

@@ -375,7 +375,7 @@ REFUSED = {
     ),
     "fields of a source that differ in case": (
         made(source=SOURCE.replace("fields={", 'fields={"ORDER": ("o",), ')),
-        ("mart.orders: names of the columns 'ORDER' and 'order' differ only in case",),
+        ("source 'raw_orders': fields 'ORDER' and 'order' differ only in case",),
     ),
     "value that looks at the row outside": (
         made(source=SOURCE + SOURCE.replace("raw_orders", "raw_others"), model=CORRELATED),

@@ -22,6 +22,7 @@ from streampro.lineage.explain import explain
 from streampro.modeling.contract import Contract, column, rule
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import COPIES, REJECTION, UNREADABLE_LINES
 from streampro.modeling.source import Source
 from streampro.proofs.check_incremental import check_incremental
 from streampro.report import write_report
@@ -141,7 +142,7 @@ def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) 
     engine.run(KINDS, target)
     log = target.warehouse / "staging" / "parts" / "_delta_log" / f"{0:020}.json"
     added = [json.loads(line) for line in log.read_text().splitlines() if '"add"' in line]
-    flat = {*FULL, "copies", "unreadable", "rejection"} - {
+    flat = {*FULL, COPIES, UNREADABLE_LINES, REJECTION} - {
         "tags",
         "sizes",
         "counts",

@@ -245,6 +245,30 @@ def test_no_rows_break_nothing() -> None:
     assert broken(Parcels, []) == {}
 
 
+def test_a_rule_may_look_at_other_rows() -> None:
+    class Queue(Contract):
+        """One row per place."""
+
+        place: dt.Int64 = column("Place.")
+        size: dt.Int64 = column("Size.")
+
+        class Config:
+            unique = ["place"]
+
+        @rule()
+        def is_above_the_one_before(cls, queue: ir.Table) -> ir.BooleanValue:
+            return queue["size"] > queue["size"].lag().over(order_by="place")
+
+        @rule("warn")
+        def is_no_giant(cls, queue: ir.Table) -> ir.BooleanValue:
+            return queue["size"] <= 2 * queue["size"].mean()
+
+    rows = [{"place": n, "size": size} for n, size in enumerate([1, 3, 2, 40, 40])]
+    assert broken(Queue, rows) == {"is_above_the_one_before": 2, "is_no_giant": 2}
+    shown = breaking_rows(Queue, bound(Queue, rows), ["is_above_the_one_before"])
+    assert sorted(row["place"] for row in DUCKDB.to_pyarrow(shown).to_pylist()) == [2, 4]
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_breaking_rows_are_shown(name: str) -> None:
     bad = PARCEL | {"parcel": "p2"} | FAULTS[name]

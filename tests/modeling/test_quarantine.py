@@ -12,7 +12,16 @@ from hypothesis import given, strategies as st
 from streampro.errors import BooksError, PipelineError
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import DUPLICATE, Model, TableName
-from streampro.modeling.quarantine import Books, one_row_per_key, outcomes, rejected_lines, tally
+from streampro.modeling.quarantine import (
+    COPIES,
+    REJECTION,
+    UNREADABLE_LINES,
+    Books,
+    one_row_per_key,
+    outcomes,
+    rejected_lines,
+    tally,
+)
 from streampro.testing import Workbench
 
 CON = ibis.duckdb.connect()
@@ -70,7 +79,7 @@ def rejected(*lines: tuple[Any, ...], secret: tuple[str, ...] = ()) -> list[tupl
 
 def test_equal_rows_are_one_outcome_with_copies() -> None:
     found = split(line("a", 1), line("a", 1, text="other", file="g"), line("b", 2))
-    assert found.columns == ("name", "number", "rejection", "copies", "unreadable")
+    assert found.columns == ("name", "number", REJECTION, COPIES, UNREADABLE_LINES)
     assert fetched(found) == [("a", 1, None, 2, 0), ("b", 2, None, 1, 0)]
 
 

@@ -13,7 +13,7 @@ import pytest
 from streampro.config import Target
 from streampro.execution.runner import run
 from streampro.modeling.model import DUPLICATE, Model
-from streampro.modeling.quarantine import Books, outcomes
+from streampro.modeling.quarantine import COPIES, REJECTION, Books, outcomes
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 from streampro.warehouse.ledger import Run
@@ -122,11 +122,9 @@ def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., S
         source = PIPELINE.sources[model.inputs[0]]
         text = engine.engine.read_raw(source, raw or raw_folder(*lines, **files))
         found = engine.rows(outcomes(model, model(text.table), source.secret))
-        accepted = [row for row in found if row["rejection"] is None]
+        accepted = [row for row in found if row[REJECTION] is None]
         rejected = [
-            (row, *row["rejection"].split("\x1f", 2))
-            for row in found
-            if row["rejection"] is not None
+            (row, *row[REJECTION].split("\x1f", 2)) for row in found if row[REJECTION] is not None
         ]
         return Staged(
             accepted=[{name: row[name] for name in model.spec.schema} for row in accepted],
@@ -134,11 +132,11 @@ def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., S
                 {"reject_reason": reason, "raw_line": line, "source_file": file}
                 for row, reason, file, line in sorted(rejected, key=lambda each: each[1:])
                 if reason != DUPLICATE
-                for _ in range(row["copies"])
+                for _ in range(row[COPIES])
             ],
             lines=text.lines,
-            duplicates=sum(row["copies"] - 1 for row in accepted)
-            + sum(row["copies"] for row, reason, *_ in rejected if reason == DUPLICATE),
+            duplicates=sum(row[COPIES] - 1 for row in accepted)
+            + sum(row[COPIES] for row, reason, *_ in rejected if reason == DUPLICATE),
             invalid_utf8=text.invalid_utf8,
         )
 

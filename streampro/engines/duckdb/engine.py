@@ -22,7 +22,7 @@ from streampro.engines.staging import Staging
 from streampro.errors import ConfigError, EngineError
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
-from streampro.formats.json_lines import quoted
+from streampro.formats.json_lines import identifier, quoted
 from streampro.formats.registry import reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
@@ -104,9 +104,10 @@ class DuckDBEngine(Staging[Place]):
         """See `SqlEngine.show`."""
         for table, version in versions.items():
             scan = self.scan(self.warehouse.table(table), version)
+            name = f"{identifier(table.layer)}.{identifier(table.name)}"
             with _errors(f"{table} cannot be read"):
-                self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.layer}"')
-                self.connection.execute(f'CREATE VIEW "{table.layer}"."{table.name}" AS {scan}')
+                self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table.layer)}")
+                self.connection.execute(f"CREATE VIEW {name} AS {scan}")
 
     def shown(self, table: TableName) -> ir.Table:
         """See `SqlEngine.shown`."""
@@ -166,11 +167,13 @@ class DuckDBEngine(Staging[Place]):
 
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         if files:
-            columns = ", ".join(f'"{name}"' for name in schema)
+            columns = ", ".join(map(identifier, schema))
             return self._view(f"SELECT {columns} FROM {parquet([file.path for file in files])}")
         types = self.ibis.compiler.type_mapper
-        nulls = (f'NULL::{types.to_string(kind)} AS "{name}"' for name, kind in schema.items())
-        return self._view(f"SELECT {', '.join(nulls)} WHERE false")
+        nulls = ", ".join(
+            f"NULL::{types.to_string(kind)} AS {identifier(name)}" for name, kind in schema.items()
+        )
+        return self._view(f"SELECT {nulls} WHERE false")
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)
@@ -201,7 +204,7 @@ def _refuse_all_but_a_query(sql: str) -> None:
 def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
     """Read a row of COPY's RETURN_STATS: file name, rows, bytes, footer bytes, statistics."""
     path, rows, size, _, statistics, _ = row
-    columns = {name.strip('"'): values for name, values in (statistics or {}).items()}
+    columns = {name[1:-1].replace('""', '"'): values for name, values in (statistics or {}).items()}
     columns = {name: values for name, values in columns.items() if name in schema}
     return DataFile(
         path=Disk(Path(path)),

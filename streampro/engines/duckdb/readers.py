@@ -12,8 +12,8 @@ from streampro.modeling.source import Source
 
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
-    "filename = true, header = false, auto_detect = false, delim = {separator}, quote = '', "
-    "escape = '', null_padding = true, strict_mode = false) "
+    "filename = true, hive_partitioning = false, header = false, auto_detect = false, "
+    "delim = {separator}, quote = '', escape = '', null_padding = true, strict_mode = false) "
     "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
 )
 """`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a

@@ -172,7 +172,9 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         kinds = self.ibis.compiler.type_mapper
-        columns = ", ".join(f"`{name}` {kinds.to_string(kind)}" for name, kind in schema.items())
+        columns = ", ".join(
+            f"{readers.identifier(name)} {kinds.to_string(kind)}" for name, kind in schema.items()
+        )
         if not files:
             return self._table(self.spark.createDataFrame([], columns), schema)
         paths = [escaped(file.path.uri) for file in files]

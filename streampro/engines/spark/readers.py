@@ -87,6 +87,11 @@ def literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def identifier(name: str) -> str:
+    """Return the SQL of a column's name."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def _lines(spark: Any, raw: RawFiles) -> Any:
     """Return `value`, `raw_line` and `source_file` per line of text files that is not blank."""
     text = spark.read.text([escaped(uri) for uri in raw.uris], lineSep="\n")
@@ -99,7 +104,7 @@ def _lines(spark: Any, raw: RawFiles) -> Any:
 
 
 def _columns(source: Source) -> str:
-    return ", ".join(f"`{name}` {kind}" for name, kind in source.schema.items())
+    return ", ".join(f"{identifier(name)} {kind}" for name, kind in source.schema.items())
 
 
 def _below(root: str) -> str:

@@ -1,0 +1,60 @@
+"""Names of columns and tables: those that are ours, and those that cannot be stored."""
+
+import re
+from collections.abc import Iterable
+
+_OURS = "streampro_"
+_UNSTORABLE = " ,;{}()=\n\t"
+"""Signs that Delta Lake allows in no column without a mapping of columns."""
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What the catalogs of Spark take."""
+_SCHEMAS = ("global_temp", "information_schema", "memory", "pg_catalog", "system", "temp")
+"""Schemas and databases that engines have before there is any table."""
+
+
+def ours(name: object) -> str:
+    """Return a name for what is added to a user's columns or tables for a while."""
+    return f"{_OURS}{name}"
+
+
+def refused_column(name: str) -> str | None:
+    """Return why no column of a table may have a name, None if it may."""
+    if not name:
+        return "it is empty"
+    if is_ours(name):
+        return f"names that begin with {_OURS!r} are StreamPro's own"
+    odd = sorted({*name} & {*_UNSTORABLE} | {each for each in name if not each.isprintable()})
+    if odd:
+        return f"Delta Lake stores no column whose name has {', '.join(map(repr, odd))}"
+    return None
+
+
+def refused_table(name: str) -> str | None:
+    """Return why no model or source may have a name, None if it may."""
+    if is_ours(name):
+        return f"names that begin with {_OURS!r} are StreamPro's own"
+    if not _WORD.fullmatch(name):
+        return "a name is made of letters from a to z, digits and underscores, no digit first"
+    return None
+
+
+def refused_layer(name: str) -> str | None:
+    """Return why no layer may have a name, None if it may."""
+    if name.lower() in _SCHEMAS:
+        return "an engine has a schema of this name. Rename the file that its models are in"
+    return refused_table(name)
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a name is, or could be, one of ours."""
+    return f"{name.lower().lstrip('_')}_".startswith(_OURS)
+
+
+def twins(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return two of the names that differ in case only, which DuckDB and Spark take for one."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            return other, name
+    return None
