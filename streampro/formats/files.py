@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streampro.errors import SourceError
+from streampro.errors import EngineError, SourceError
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -35,15 +35,17 @@ class InputFile:
 def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     """Return the files of a source as they are now, in a fixed order, hidden ones left out.
 
-    Raises `SourceError` if there are none.
+    Raises `SourceError` if there are none, `EngineError` for a link to nowhere and for what may
+    not be read.
     """
-    if raw.is_local and not raw.path.is_dir():
-        raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
     try:
+        if raw.is_local and not raw.path.is_dir():
+            raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
         files = raw.files(source.files)
     except OSError as error:
-        raise SourceError(
-            f"{error.filename} cannot be read: {error}. Nothing was published."
+        raise EngineError(
+            f"source {source.name!r}: {error.filename} cannot be read: {error.strerror}. "
+            "Nothing was published."
         ) from error
     if not files:
         raise SourceError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import ibis
 
@@ -20,8 +21,9 @@ class Source:
 
     Args:
         name: the parameter name under which transforms ask for it.
-        files: glob patterns below the raw folder; at least one file must match. Names that begin
-            with `_` or `.` are passed over.
+        files: glob patterns below the raw folder; at least one file must match. `**` stands for
+            any number of folders, links to folders left out. Names of files that begin with `_`
+            or `.` are passed over, and so are folders, unless the pattern spells that sign.
         format: `json_lines` (also gzipped) or `csv` (with a header row).
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns.
@@ -48,6 +50,8 @@ class Source:
             if not _is_texts(given):
                 meant = f", such as ({given!r},)" if isinstance(given, str) else ""
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
+        if outside := [each for each in self.files if not _is_below(each)]:
+            raise self._unlike("files", outside[0], "a pattern below the raw folder")
         format_of(self)
         self._refuse_names()
 
@@ -83,6 +87,11 @@ class Source:
     def secret_fields(self) -> tuple[str, ...]:
         """The fields that are read from a secret key or column, or from within one."""
         return format_of(self).secret_fields(self)
+
+
+def _is_below(pattern: str) -> bool:
+    parts = PurePosixPath(pattern).parts
+    return bool(parts) and parts[0] != "/" and ".." not in parts
 
 
 def _is_texts(value: object) -> bool:

@@ -16,9 +16,7 @@ from filelock import FileLock
 from streampro.config import Location, Remote, is_remote
 from streampro.errors import EngineError
 from streampro.modeling.model import TableName
-
-HIDDEN = ("_", ".")
-"""How names begin that Spark passes over, so that every engine does."""
+from streampro.storage.matching import matching
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,10 @@ class Place(ABC):
 
     @abstractmethod
     def files(self, patterns: Iterable[str]) -> list[FileStatus]:
-        """Return the files below the folder that match a pattern, by path, hidden ones left out."""
+        """Return the files below the folder that match a pattern, by path, hidden ones left out.
+
+        Raises `OSError` for what cannot be looked at.
+        """
 
     @abstractmethod
     def exists(self) -> bool:
@@ -104,12 +105,9 @@ class Disk(Place):
         return str(self.path)
 
     def files(self, patterns: Iterable[str]) -> list[FileStatus]:
-        found = {path for pattern in patterns for path in self.path.glob(pattern)}
         return [
             FileStatus(path.relative_to(self.path).as_posix(), stat.st_size, stat.st_mtime_ns)
-            for path in sorted(found)
-            if path.is_file() and not path.name.startswith(HIDDEN)
-            for stat in (path.stat(),)
+            for path, stat in matching(self.path, patterns)
         ]
 
     def exists(self) -> bool:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from streampro.config import Location
 from streampro.errors import EngineError
-from streampro.storage.place import HIDDEN, FileStatus, Place, place_of
+from streampro.storage.matching import any_depth_below, fits
+from streampro.storage.place import FileStatus, Place, place_of
 
 _USUAL_FOOTER = 64 * 1024
 
@@ -92,14 +93,15 @@ class HadoopPlace(Place):
         root = str(self._path.toUri().getPath()).rstrip("/")
         found = {
             FileStatus(
-                status.getPath().toUri().getPath().removeprefix(f"{root}/"),
+                path,
                 status.getLen(),
                 status.getModificationTime() * 1_000_000,
                 self.reached_by.etag(status),
             )
             for pattern in patterns
             for status in self._matching(pattern)
-            if status.isFile() and not status.getPath().getName().startswith(HIDDEN)
+            for path in (status.getPath().toUri().getPath().removeprefix(f"{root}/"),)
+            if status.isFile() and fits(path, pattern)
         }
         return sorted(found, key=lambda file: file.path)
 
@@ -125,9 +127,7 @@ class HadoopPlace(Place):
     def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
         """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
         start = str(self._path.toUri().getPath()).rstrip("/") + "/"
-        found = self._system.listFiles(self._path, True)
-        while found.hasNext():
-            status = found.next()
+        for status in self._files_below():
             path = str(status.getPath().toUri().getPath())
             if path.endswith(".parquet"):
                 below = self / path.removeprefix(start)
@@ -142,9 +142,20 @@ class HadoopPlace(Place):
     def _system(self) -> Any:
         return self.reached_by.system(self._path)
 
-    def _matching(self, pattern: str) -> list[Any]:
-        path = self.reached_by.path(f"{escaped(self.uri)}/{pattern}")
-        return list(self._system.globStatus(path) or ())
+    def _matching(self, pattern: str) -> Iterable[Any]:
+        """Return what may match a pattern: to Hadoop `**` is one folder, and braces are choices."""
+        top = any_depth_below(pattern)
+        if top is None:
+            braces = re.sub(r"([{}])", r"\\\1", pattern)
+            path = self.reached_by.path(f"{escaped(self.uri)}/{braces}")
+            return list(self._system.globStatus(path) or ())
+        folder = self / top if top else self
+        return folder._files_below() if folder.exists() else ()
+
+    def _files_below(self) -> Iterator[Any]:
+        found = self._system.listFiles(self._path, True)
+        while found.hasNext():
+            yield found.next()
 
 
 def escaped(path: str) -> str:

@@ -1,0 +1,133 @@
+"""Files of a disk that match patterns. Nothing that may hold rows is passed over in silence: what
+cannot be looked at is an `OSError` that names it.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import translate
+from functools import cache
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from stat import S_ISDIR, S_ISREG
+
+HIDDEN = ("_", ".")
+"""How names begin that Spark passes over, so that every engine does."""
+_ANY_DEPTH = "**"
+_WILD = frozenset("*?[")
+
+
+def matching(folder: Path, patterns: Iterable[str]) -> list[tuple[Path, os.stat_result]]:
+    """Return the files below a folder that match a pattern, by path, hidden ones left out.
+
+    A part of a pattern matches one name as `fnmatch` does, `**` any number of folders. Folders
+    are hidden from a part that does not itself begin with their sign; `**` follows no links.
+
+    Raises `OSError` for a link to nowhere, a folder or a file that may not be read, and for what
+    is neither a file nor a folder.
+    """
+    found = {path for each in patterns for path in _paths(folder, PurePosixPath(each).parts)}
+    looked_at = ((path, _status(path)) for path in sorted(found))
+    return [(path, stat) for path, stat in looked_at if stat and _is_file(path, stat)]
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Tell whether a file is one that `matching` finds, by its path from the folder."""
+    return _fit(PurePosixPath(path).parts, PurePosixPath(pattern).parts)
+
+
+def any_depth_below(pattern: str) -> str | None:
+    """Return the folder in which a pattern begins to look at any depth, None if it does not."""
+    parts = PurePosixPath(pattern).parts
+    if _ANY_DEPTH not in parts:
+        return None
+    named = takewhile(_WILD.isdisjoint, parts)
+    return "/".join(named)
+
+
+def _fit(names: Sequence[str], parts: Sequence[str]) -> bool:
+    if not names or not parts:
+        return not names and not parts
+    [name, *names_below], [first, *rest] = names, parts
+    if first == _ANY_DEPTH:
+        is_deeper = not name.startswith(HIDDEN) and _fit(names_below, parts)
+        return bool(rest) and (_fit(names, rest) or is_deeper)
+    is_named = bool(_matcher(first).match(name))
+    is_shown = not (_is_hidden(name, first) if rest else name.startswith(HIDDEN))
+    return is_named and is_shown and _fit(names_below, rest)
+
+
+def _is_hidden(folder: str, part: str) -> bool:
+    """Tell whether a part of a pattern passes over a folder, though it names it."""
+    return folder.startswith(HIDDEN) and folder[0] != part[0]
+
+
+def _paths(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield what stands at the end of a pattern, of which `parts` are left below a folder."""
+    first, *rest = parts
+    if first == _ANY_DEPTH:
+        for each in _folders(folder):
+            yield from _paths(each, rest) if rest else ()
+    elif rest:
+        for path in _named(folder, first):
+            if not _is_hidden(path.name, first):
+                stat = _status(path)
+                yield from _paths(path, rest) if stat and S_ISDIR(stat.st_mode) else ()
+    else:
+        yield from (path for path in _named(folder, first) if not path.name.startswith(HIDDEN))
+
+
+def _named(folder: Path, part: str) -> Iterator[Path]:
+    """Yield what a part of a pattern names in a folder, be it there or a link to nowhere."""
+    if _WILD.isdisjoint(part):
+        yield from [folder / part] if _is_there(folder / part) else []
+    else:
+        yield from (path for path in folder.iterdir() if _matcher(part).match(path.name))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all below it that are neither hidden nor links."""
+    yield folder
+    with os.scandir(folder) as entries:
+        below = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+    for name in below:
+        if not name.startswith(HIDDEN):
+            yield from _folders(folder / name)
+
+
+@cache
+def _matcher(part: str) -> re.Pattern[str]:
+    return re.compile(translate(part))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what a path leads to, None where it has vanished meanwhile."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        if _is_there(path):
+            told = f"it is a link to nowhere ({path.readlink()})"
+            raise FileNotFoundError(errno.ENOENT, told, str(path)) from None
+        return None
+
+
+def _is_file(path: Path, stat: os.stat_result) -> bool:
+    """Tell whether a path is a file and not a folder. Raises `OSError` for one that is neither, or
+    may not be read.
+    """
+    if S_ISDIR(stat.st_mode):
+        return False
+    if not S_ISREG(stat.st_mode):
+        raise OSError(errno.EINVAL, "it is neither a file nor a folder", str(path))
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return True
