@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.format import LONGEST_LINE, Format, LocalText
+from streampro.formats.packing import created, opened
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -25,6 +26,7 @@ class Csv(Format):
     """CSV with a header row; a record may go over several lines."""
 
     name = "csv"
+    revision = 1
     may_be_empty = True  # the header alone is a table
     grows = True
 
@@ -43,17 +45,21 @@ class Csv(Format):
 
     def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:
         """See `Format.numbered`."""
-        with decoded(path.open("rb")) as lines:
+        with opened(path) as file, decoded(file) as lines:
             for number, (text,), _ in numbered_records(lines, (), str(path), source.secret):
                 yield number, text
 
     def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
         """See `Format.deal`: the header and a growing share of the records; the last is a copy."""
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        with opened(path) as packed:
+            text = packed.read().decode("utf-8", errors="surrogateescape")
         records = list(csv.reader(StringIO(text, newline="")))
         for number, place in enumerate(places[:-1], 1):
             share = max(1, int(len(records) * (number / len(places))))
-            with place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with (
+                created(place) as binary,
+                TextIOWrapper(binary, "utf-8", errors="surrogateescape", newline="") as file,
+            ):
                 csv.writer(file).writerows(records[:share])
         shutil.copy2(path, places[-1])
 
@@ -105,12 +111,9 @@ def _records_of(source: "Source", path: Path, raw: Path) -> Iterator[tuple[tuple
     whether bytes of it were not UTF-8.
     """
     name = path.relative_to(raw).as_posix()
-    try:
-        with decoded(path.open("rb")) as lines:
-            for row, invalid in read_records(lines, [*source.fields], str(path), source.secret):
-                yield (*row, name), invalid
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
+    with opened(path) as file, decoded(file) as lines:
+        for row, invalid in read_records(lines, [*source.fields], str(path), source.secret):
+            yield (*row, name), invalid
 
 
 class _Numbered:

@@ -30,13 +30,15 @@ LONGEST_LINE = 16 * 1024 * 1024
 class LocalText:
     """Files of a source on a local disk, counted in plain Python and ready for a fast reader.
 
-    `plain` are files that such a reader reads by the rules as they are; `rewritten` is a parquet
-    file with the records of all the others: their columns as text. `lines` counts what is not
-    blank, `invalid_utf8` in how many of them bytes were replaced by U+FFFD.
+    `plain` are files that such a reader reads by the rules as they are, `packed` those that it
+    does when it unpacks them by gzip; `rewritten` is a parquet file with the records of all the
+    others: their columns as text. `lines` counts what is not blank, `invalid_utf8` in how many of
+    them bytes were replaced by U+FFFD.
     """
 
     lines: int
     plain: tuple[Path, ...] = ()
+    packed: tuple[Path, ...] = ()
     rewritten: Path | None = None
     invalid_utf8: int = 0
 

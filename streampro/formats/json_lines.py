@@ -32,9 +32,10 @@ _GLOB_SIGNS = frozenset("*?[")
 
 
 class JsonLines(Format):
-    """An object per line; a file whose name ends in .gz is packed."""
+    """An object per line."""
 
     name = "json_lines"
+    revision = 1
     own_columns = {"is_object": "boolean"}
     may_be_empty = False
     grows = False
@@ -57,17 +58,21 @@ class JsonLines(Format):
         with ThreadPoolExecutor() as pool:
             counts = dict(zip(paths, pool.map(count_lines, paths), strict=True))
         is_plain = {path: n.plain and not _GLOB_SIGNS & {*str(path)} for path, n in counts.items()}
-        plain = tuple(path for path in paths if is_plain[path])
+        text = LocalText(
+            sum(count.lines for count in counts.values()),
+            tuple(path for path in paths if is_plain[path] and not counts[path].packed),
+            tuple(path for path in paths if is_plain[path] and counts[path].packed),
+        )
         odd = [path for path in paths if not is_plain[path]]
-        total = sum(count.lines for count in counts.values())
         if not odd:
-            return LocalText(total, plain)
+            return text
         records = (
             ((line, path.relative_to(raw).as_posix()), invalid)
             for path in odd
             for line, invalid in exact_lines(path)
         )
-        return replace(rewrite(scratch, RAW_COLUMNS, records), lines=total, plain=plain)
+        written = rewrite(scratch, RAW_COLUMNS, records)
+        return replace(text, rewritten=written.rewritten, invalid_utf8=written.invalid_utf8)
 
     def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:
         """See `Format.numbered`."""

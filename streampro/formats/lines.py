@@ -5,19 +5,17 @@ would read differently from the rules; those are rewritten by `exact_lines`.
 """
 
 import codecs
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
-from streampro.errors import SourceError
 from streampro.formats.format import LONGEST_LINE, overlong
+from streampro.formats.packing import Unpacked, created, opened
 
 LONGEST_PLAIN_LINE = 1024 * 1024
 SEPARATOR = "\x02"
@@ -33,10 +31,13 @@ _REPEATED = 0.02
 
 @dataclass(frozen=True)
 class LineCount:
-    """Lines of a file that are not blank, and whether a fast reader reads them by the rules."""
+    """Lines of a file that are not blank, and whether a fast reader reads them by the rules; of a
+    packed file when it unpacks it.
+    """
 
     lines: int
     plain: bool
+    packed: bool = False
 
 
 def count_lines(path: Path) -> LineCount:
@@ -45,7 +46,7 @@ def count_lines(path: Path) -> LineCount:
     Raises `SourceError` for a file that cannot be read or unpacked and for a line over the limit.
     """
     counter = _LineCounter(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         start = file.read(len(codecs.BOM_UTF8))
         if start == codecs.BOM_UTF8:
             counter.plain = False
@@ -53,7 +54,10 @@ def count_lines(path: Path) -> LineCount:
             counter.add(start)
         while chunk := file.read(_CHUNK):
             counter.add(chunk)
-    return counter.finish()
+        if not isinstance(file, Unpacked):
+            return counter.finish()
+        count = counter.finish()
+        return replace(count, plain=count.plain and file.is_usual, packed=True)
 
 
 def exact_lines(path: Path) -> Iterator[tuple[str, bool]]:
@@ -67,7 +71,7 @@ def exact_lines(path: Path) -> Iterator[tuple[str, bool]]:
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str, bool]]:
     """Yield the same with the number of each line in its file, the first is 1."""
-    with _opened(path) as file:
+    with opened(path) as file:
         for number, line in enumerate(file, 1):
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
@@ -81,8 +85,8 @@ def deal_lines(path: Path, places: Sequence[Path], dice: Random) -> None:
     not blank and all before it to the first of them.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(_open(place, "wb")) for place in places]
-        lines = stack.enter_context(_open(path, "rb"))
+        files = [stack.enter_context(created(place)) for place in places]
+        lines = stack.enter_context(opened(path))
         is_first = True
         while line := lines.readline(LONGEST_LINE):
             whole = line if line.endswith(b"\n") else line + b"\n"
@@ -165,17 +169,3 @@ def _is_utf8(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with _open(path, "rb") as file:
-            yield file
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path} cannot be read: {error}. Nothing was published.") from error
-
-
-def _open(path: Path, mode: str) -> BinaryIO:
-    opener = gzip.open if path.suffix == ".gz" else open
-    return cast(BinaryIO, opener(path, mode))

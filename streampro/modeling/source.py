@@ -24,7 +24,7 @@ class Source:
         files: glob patterns below the raw folder; at least one file must match. `**` stands for
             any number of folders, links to folders left out. Names of files that begin with `_`
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
-        format: `json_lines` (also gzipped) or `csv` (with a header row).
+        format: `json_lines` or `csv` (with a header row), both also packed by gzip.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models

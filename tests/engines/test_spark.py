@@ -351,12 +351,17 @@ SALES_OF_ANY_KIND = replace(raw_sales, files=("sales*",))
             PACKED[:-10],
             r"^source 'raw_sales' cannot be read: .*sales%201\.jsonl\.gz.*Unexpected end of input",
         ),
-        (SALES_OF_ANY_KIND, "sales.jsonl.gz", b"no gzip", r"sales\.jsonl\.gz.*java\.io\."),
+        (
+            SALES_OF_ANY_KIND,
+            "sales.jsonl.gz",
+            b"no gzip",
+            r"^sales\.jsonl\.gz .*its name says gzip",
+        ),
         (
             SALES_OF_ANY_KIND,
             "sales.jsonl.gz",
             PACKED[:-8] + b"\0" * 8,
-            r"sales\.jsonl\.gz.*CRC failure",
+            r"^sales\.jsonl\.gz cannot be read: incorrect data check\. Nothing was published\.$",
         ),
         (
             raw_sales,

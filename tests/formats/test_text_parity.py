@@ -1,9 +1,11 @@
 """Both engines read the same bytes as the same text: odd lines by hand, others made at random."""
 
+import bz2
 import gzip
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
+from streampro.errors import SourceError
 from streampro.modeling.source import Source
 
 JSON = Source(
@@ -217,6 +220,63 @@ def test_hidden_files_are_passed_over(read: Callable[..., Any]) -> None:
     left, right = read(JSON, **{".hidden_jsonl": b"{}", "seen_jsonl": b"{}"})
     assert left == right
     assert left[0] == (1, 0)
+
+
+PACKED = gzip.compress(b'{"a":"1"}\n', mtime=0)
+COMMENTED = PACKED[:3] + b"\x10" + PACKED[4:10] + b"of today\0" + PACKED[10:]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "lines"),
+    [
+        ("zeros_jsonl.gz", PACKED + b"\0" * 512, 1),
+        ("comment_jsonl.gz", COMMENTED, 1),
+        ("second_jsonl.gz", PACKED + COMMENTED, 2),
+        ("upper_jsonl.GZ", PACKED, 1),
+        ("bare_jsonl", PACKED, 1),
+        ("marked_jsonl", gzip.compress(b'\xef\xbb\xbf{"a":"1"}\r\n\n \n{"a":"\xff"}'), 2),
+        ("long_jsonl.gz", gzip.compress(b'{"a":"1"}\n' * 2_000_000), 2_000_000),
+        ("text_jsonl.bz2", b'{"a":"1"}\n', 1),
+        ("text_jsonl.zst", b'{"a":"1"}\n', 1),
+    ],
+)
+def test_packed_file_is_read_alike(
+    read: Callable[..., Any], name: str, data: bytes, lines: int
+) -> None:
+    source = replace(JSON, files=("*",))
+    left, right = read(source, **{name: data, "plain_jsonl": b'{"a":"2"}\n'})
+    assert left == right
+    assert left[0][0] == lines + 1
+    assert all(row[2] in ("1", "2", "\ufffd") for row in left[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("day_jsonl.bz2", bz2.compress(b"{}"), "packed by bzip2"),
+        ("day_jsonl.gz", bz2.compress(b"{}"), "packed by bzip2"),
+        ("day_jsonl", b"\x28\xb5\x2f\xfd\x04\x00\x19\x00\x00{}", "packed by zstd"),
+        ("day_jsonl.gz", b"{}", "its name says gzip"),
+        ("day_jsonl.gz", b"", "its name says gzip"),
+        ("day_jsonl", PACKED[:-2], "in the middle of a gzip member"),
+    ],
+)
+def test_packed_file_is_refused_alike(
+    engines: list[Engine], tmp_path: Path, name: str, data: bytes, told: str
+) -> None:
+    (tmp_path / name.replace("_", ".")).write_bytes(data)
+    source = replace(JSON, files=("*",))
+    for engine in engines:
+        with pytest.raises(SourceError, match=rf"day\.jsonl.*{told}.*published\.$"):
+            engine.fetch(engine.read_raw(source, tmp_path).table)
+
+
+@pytest.mark.parametrize("name", ["users_csv", "users_csv.gz"])
+def test_packed_csv_is_read_alike(read: Callable[..., Any], name: str) -> None:
+    data = b'id,name\n1,"a\nb"\n'
+    left, right = read(replace(CSV, files=("*",)), **{name: gzip.compress(data) + b"\0"})
+    assert left == right
+    assert [row[1:] for row in left[1]] == [('1,"a\nb"', "1", "a\nb")]
 
 
 def test_csv_is_read_alike(read: Callable[..., Any]) -> None:

@@ -12,8 +12,8 @@ from streampro.modeling.source import Source
 
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
-    "filename = true, hive_partitioning = false, header = false, auto_detect = false, "
-    "delim = {separator}, quote = '', escape = '', null_padding = true, strict_mode = false) "
+    "compression = '{packing}', filename = true, hive_partitioning = false, header = false, "
+    "auto_detect = false, delim = {separator}, quote = '', escape = '', null_padding = true, strict_mode = false) "
     "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
 )
 """`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
@@ -37,12 +37,11 @@ one each time, for DuckDB caches files by path."""
 def read_json_lines(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
     """Read plain files by DuckDB's fastest reader of lines, and parse what all of them hold."""
     text = format_of(source).local_text(source, raw, paths, scratch)
-    parts = []
-    if text.plain:
-        lines = _READ_LINES.format(files=listed(text.plain), separator=quoted(SEPARATOR))
-        first = text.plain[0]
-        name = len(str(first)) - len(str(first.relative_to(raw))) + 1
-        parts.append(f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})")
+    parts = [
+        _named_lines(raw, files, packing)
+        for files, packing in ((text.plain, "none"), (text.packed, "gzip"))
+        if files
+    ]
     if text.rewritten:
         parts.append(f"SELECT raw_line, source_file FROM {parquet([text.rewritten])}")
     return _reading(json_query(source, f"({' UNION ALL '.join(parts)})"), text)
@@ -66,6 +65,13 @@ def parquet(paths: Sequence[object]) -> str:
 def listed(paths: Sequence[object]) -> str:
     """Return the SQL of a list of paths."""
     return f"[{', '.join(map(quoted, paths))}]"
+
+
+def _named_lines(raw: Path, files: Sequence[Path], packing: str) -> str:
+    """Return the query of the lines of files that a fast reader reads, which begin with `raw`."""
+    lines = _READ_LINES.format(files=listed(files), separator=quoted(SEPARATOR), packing=packing)
+    name = len(str(files[0])) - len(str(files[0].relative_to(raw))) + 1
+    return f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})"
 
 
 def _reading(query: str, text: LocalText) -> Reading:

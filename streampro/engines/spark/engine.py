@@ -80,9 +80,9 @@ class SparkEngine(Staging[HadoopPlace]):
         with _errors(f"source {source.name!r} cannot be read"):
             folder = self.place(raw)
             read = reader_of(source, readers.READERS, self.name)
-            uris = [(folder / file.path).uri for file in files]
+            places = [folder / file.path for file in files]
             scratch = self._folder(TableName("raw", source.name)).uri
-            reading = read(self.spark, source, readers.RawFiles(files, uris, folder.uri, scratch))
+            reading = read(self.spark, source, readers.RawFiles(files, places, folder.uri, scratch))
             table = self._table(reading.rows, source.schema)
             return Raw(table, reading.lines, reading.invalid_utf8)
 

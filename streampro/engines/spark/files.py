@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from streampro.config import Location
 from streampro.errors import EngineError
+from streampro.formats.packing import HEAD
 from streampro.storage.matching import any_depth_below, fits
 from streampro.storage.place import FileStatus, Place, place_of
 
@@ -50,6 +51,11 @@ class Files:
         end = self._tail(status, min(size, _USUAL_FOOTER))
         needed = int.from_bytes(end[-8:-4], "little") + 8
         return pq.read_metadata(BytesIO(end if needed <= len(end) else self._tail(status, needed)))
+
+    def has_codec(self, suffix: str) -> bool:
+        """Tell whether Spark unpacks files whose names end so."""
+        codecs = self.jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self.configuration)
+        return codecs.getCodec(self.path(f"x{suffix}")) is not None
 
     def _tail(self, status: Any, length: int) -> bytes:
         stream = self.system(status.getPath()).open(status.getPath())
@@ -123,6 +129,19 @@ class HadoopPlace(Place):
 
     def lock(self) -> AbstractContextManager[None]:
         return self.place.lock()
+
+    def ends(self, size: int) -> tuple[bytes, bytes]:
+        """Return the first bytes of a file of a size, by which its packing is told, and its last
+        one.
+        """
+        stream = self._system.open(self._path)
+        read = self.reached_by.jvm.org.apache.commons.io.IOUtils.toByteArray
+        try:
+            head = bytes(read(stream, min(size, HEAD)))
+            stream.seek(max(0, size - 1))
+            return head, bytes(read(stream, min(size, 1)))
+        finally:
+            stream.close()
 
     def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
         """Yield place, size and footer of the parquet files that Spark wrote below the folder."""

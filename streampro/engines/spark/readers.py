@@ -3,28 +3,39 @@
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from streampro.engines.spark import workers
-from streampro.engines.spark.files import escaped
+from streampro.engines.spark.files import HadoopPlace, escaped
 from streampro.formats import json_lines
 from streampro.formats.csv import read_records
 from streampro.formats.files import InputFile
 from streampro.formats.format import LONGEST_LINE, overlong
+from streampro.formats.packing import GZIP, SUFFIX, packing_of
 from streampro.modeling.source import Source
+
+_AT_ONCE = 16
+"""Files that are looked at together: in a store each takes a while."""
 
 
 @dataclass(frozen=True)
 class RawFiles:
-    """The files of a source with the URI of each, the folder below which they are named, with its
-    file system, and a folder of their own in which a reader may write.
+    """The files of a source with the place of each, the folder below which they are named, with
+    its file system, and a folder of their own in which a reader may write.
     """
 
     files: Sequence[InputFile]
-    uris: Sequence[str]
+    places: Sequence[HadoopPlace]
     root: str
     scratch: str
+
+    @property
+    def uris(self) -> list[str]:
+        """What Spark is told to read them by."""
+        return [escaped(place.uri) for place in self.places]
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,9 @@ def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
     for file in raw.files:
         if not file.size:  # Spark passes over it
             next(read_records((), [*source.fields], file.path, source.secret), None)
-    whole = spark.read.format("binaryFile").load([escaped(uri) for uri in raw.uris])
-    named = whole.selectExpr(f"{_below(raw.root)} AS source_file", "content")
     read = functools.partial(workers.read_csv, columns=[*source.fields], secret=source.secret)
-    records = named.mapInArrow(read, f"{_columns(source)}, is_invalid_utf8 boolean")
+    whole = _whole(spark, raw.root, raw.uris)
+    records = whole.mapInArrow(read, f"{_columns(source)}, is_invalid_utf8 boolean")
     records.write.parquet(raw.scratch)
     rows = spark.read.parquet(escaped(raw.scratch))
     [count] = rows.selectExpr("count(*) AS lines", "count_if(is_invalid_utf8) AS invalid").collect()
@@ -94,13 +104,52 @@ def identifier(name: str) -> str:
 
 def _lines(spark: Any, raw: RawFiles) -> Any:
     """Return `value`, `raw_line` and `source_file` per line of text files that is not blank."""
-    text = spark.read.text([escaped(uri) for uri in raw.uris], lineSep="\n")
+    uris = raw.uris
+    odd = _odd(raw, uris)
+    text = _text(spark, raw.root, [uri for uri in uris if uri not in odd])
+    if odd:
+        whole = _whole(spark, raw.root, sorted(odd))
+        lines = whole.mapInArrow(workers.read_lines, "value binary, source_file string")
+        rest = lines.selectExpr("CAST(value AS string) AS value", "source_file")
+        text = text.unionAll(rest) if text else rest
     kept = text.where(r"value >= '!' OR trim(BOTH ' \t\r\n' FROM value) <> ''")
-    valid = kept.selectExpr(
-        "value", "make_valid_utf8(value) AS line", f"{_below(raw.root)} AS source_file"
-    )
+    valid = kept.selectExpr("value", "make_valid_utf8(value) AS line", "source_file")
     without_cr = r"if(endswith(line, '\r'), left(line, length(line) - 1), line)"
     return valid.selectExpr("value", f"{without_cr} AS raw_line", "source_file")
+
+
+def _text(spark: Any, root: str, uris: Sequence[str]) -> Any:
+    """Return `value` and `source_file` per line of files that Spark reads by the rules."""
+    if not uris:
+        return None
+    text = spark.read.text([*uris], lineSep="\n")
+    return text.selectExpr("value", f"{_below(root)} AS source_file")
+
+
+def _whole(spark: Any, root: str, uris: Sequence[str]) -> Any:
+    """Return `source_file` and `content` per file."""
+    whole = spark.read.format("binaryFile").load([*uris])
+    return whole.selectExpr(f"{_below(root)} AS source_file", "content")
+
+
+def _odd(raw: RawFiles, uris: Sequence[str]) -> set[str]:
+    """Return the URIs of files that Spark would unpack wrongly or not at all.
+
+    It goes by the name, and by gzip up to the last byte: that is zero where zeros are added, and
+    in most small files. Raises `SourceError` for other packings than gzip.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ends = pool.map(lambda place, file: place.ends(file.size), raw.places, raw.files)
+        looked_at = [*zip(uris, raw.files, ends, strict=True)]
+    suffixes = {Path(file.path).suffix for file in raw.files}
+    unpacks = {suffix: raw.places[0].reached_by.has_codec(suffix) for suffix in suffixes}
+    odd = set()
+    for uri, file, (head, last) in looked_at:
+        suffix = Path(file.path).suffix
+        is_gzip = packing_of(head, file.path) == GZIP
+        is_usual = suffix == SUFFIX and last != b"\0" if is_gzip else not unpacks[suffix]
+        odd |= set() if is_usual else {uri}
+    return odd
 
 
 def _columns(source: Source) -> str:

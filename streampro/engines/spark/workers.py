@@ -2,13 +2,18 @@
 that needs more.
 """
 
+import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
 from typing import Any
 
 from streampro.formats.csv import decoded, read_records
+from streampro.formats.format import LONGEST_LINE, overlong
 from streampro.formats.json_lines import LINES
+from streampro.formats.packing import readable, unpacked
+
+_BATCH_BYTES = 4 * 1024 * 1024
 
 _JSON_ELEMENTS = """
     SELECT list_transform(
@@ -46,6 +51,20 @@ def json_elements(texts: Any, pointers: Any) -> Any:
         return pd.Series(found.to_arrow_table()["elements"].to_pylist(), dtype=object)
 
 
+def read_lines(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield Arrow batches of `value` and `source_file`, a row per line, for batches of whole files:
+    their name and their bytes, packed or not.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([("value", pa.binary()), ("source_file", pa.string())])
+    for batch in batches:
+        for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
+            lines = _lines(place, content)
+            while some := list(_some(lines)):
+                yield pa.record_batch([some, [place] * len(some)], schema=schema)
+
+
 def read_csv(
     batches: Iterable[Any], columns: Sequence[str], secret: Sequence[str] = ()
 ) -> Iterator[Any]:
@@ -58,7 +77,7 @@ def read_csv(
     schema = pa.schema([*kinds, ("is_invalid_utf8", pa.bool_())])
     for batch in batches:
         for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
-            rows = read_records(decoded(BytesIO(content)), columns, place, secret)
+            rows = _records(place, content, columns, secret)
             while some := list(islice(rows, 10_000)):
                 table = [(*row, place, invalid) for row, invalid in some]
                 arrays = [
@@ -66,3 +85,32 @@ def read_csv(
                     for values, field in zip(zip(*table, strict=True), schema, strict=True)
                 ]
                 yield pa.record_batch(arrays, schema=schema)
+
+
+def _records(
+    place: str, content: bytes, columns: Sequence[str], secret: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    with readable(place), decoded(unpacked(BytesIO(content), place)) as lines:
+        yield from read_records(lines, columns, place, secret)
+
+
+def _lines(place: str, content: bytes) -> Iterator[bytes]:
+    """Yield the lines of a file without their ends, and without a byte order mark before them."""
+    with readable(place), unpacked(BytesIO(content), place) as file:
+        number, start = 1, codecs.BOM_UTF8
+        while line := file.readline(LONGEST_LINE + len(start) + 1):
+            line = line.removeprefix(start)
+            if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                raise overlong(f"{place}: line {number}")
+            yield line.removesuffix(b"\n")
+            number, start = number + 1, b""
+
+
+def _some(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the next lines, as many as are well sent together."""
+    size = 0
+    for line in lines:
+        yield line
+        size += len(line) + 1
+        if size >= _BATCH_BYTES:
+            break

@@ -1,0 +1,171 @@
+"""Packed files: their first bytes tell how they are packed, not their names.
+
+What `gzip -t` takes is read; what other programs pack is refused by name.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from streampro.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+GZIP = "gzip"
+HEAD = 16
+"""First bytes of a file that tell how it is packed."""
+_FIRST_BYTES = {
+    GZIP: rb"\x1f\x8b",
+    "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
+    "compress": rb"\x1f[\x9d\xa0]",
+    "lz4": rb"\x04\x22M\x18",
+    "snappy": rb"\xff\x06\x00\x00sNaPpY",
+    "xz": rb"\xfd7zXZ\x00",
+    "zip": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
+    "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2aM\x18",
+    "7-Zip": rb"7z\xbc\xaf\x27\x1c",
+}
+SUFFIX = ".gz"
+_CHUNK = 64 * 1024
+_BUFFER = 256 * 1024
+_WITH_HEADER = 31
+"""Tells zlib to read the header of a gzip member, and to check its sums."""
+_WITH_NAME = b"\x08"
+"""The one flag of a gzip header that every fast reader knows: a file's name follows."""
+
+
+class Unpacked(BufferedReader):
+    """The unpacked bytes of a gzip file, one member after the other, each with its check sum."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._members = _Members(file)
+        super().__init__(self._members, _BUFFER)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether every reader of gzip knows what was read so far: no padding, no odd headers."""
+        return self._members.is_usual
+
+
+def packing_of(head: bytes, name: str) -> str | None:
+    """Return how a file is packed, of which `head` are the first bytes: `gzip`, or None.
+
+    Raises `SourceError` for every other packing, and for what `.gz` is said of without being it.
+    """
+    kinds = (kind for kind, start in _FIRST_BYTES.items() if re.match(start, head, re.DOTALL))
+    kind = next(kinds, None)
+    if kind not in (None, GZIP):
+        raise SourceError(
+            f"{name} cannot be read: it is packed by {kind}, as its first bytes say. Unpack it, or "
+            "pack it by gzip. Nothing was published."
+        )
+    if kind is None and name.lower().endswith(SUFFIX):
+        raise _unreadable(name, "its name says gzip, but its first bytes do not")
+    return kind
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a raw file and yield what it holds, unpacked.
+
+    Raises `SourceError` for a file that cannot be read or unpacked.
+    """
+    with readable(str(path)), path.open("rb") as file:
+        yield unpacked(file, str(path))
+
+
+def created(path: Path) -> BinaryIO:
+    """Return a new file to write to, packed by gzip if its name says so."""
+    opener = gzip.open if path.name.lower().endswith(SUFFIX) else open
+    return cast(BinaryIO, opener(path, "wb"))
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Raise `SourceError` for what cannot be read or unpacked of a file."""
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        raise _unreadable(name, str(error)) from error
+    except zlib.error as error:
+        raise _unreadable(name, str(error).rpartition(": ")[2]) from error
+
+
+def unpacked(file: BinaryIO, name: str) -> BinaryIO:
+    """Return a file at its beginning, unpacked if it is packed. Raises what `packing_of` raises."""
+    head = file.read(HEAD)
+    file.seek(0)
+    return cast(BinaryIO, Unpacked(file)) if packing_of(head, name) else file
+
+
+def _unreadable(name: str, reason: str) -> SourceError:
+    return SourceError(f"{name} cannot be read: {reason}. Nothing was published.")
+
+
+class _Members(RawIOBase):
+    """Unpacks gzip members one after the other; zeros may stand behind each."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.packed = b""
+        self.member: zlib._Decompress | None = None
+        self.is_first = True
+        self.is_usual = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        room = memoryview(buffer).cast("B")
+        data = self._next(len(room))
+        room[: len(data)] = data
+        return len(data)
+
+    def _next(self, limit: int) -> bytes:
+        """Return the next bytes, none at the end."""
+        while self.member or self._begin():
+            data = self._unpack(limit)
+            if data:
+                return data
+        return b""
+
+    def _unpack(self, limit: int) -> bytes:
+        """Return bytes of the member at hand, none where it ends or more is needed."""
+        assert self.member
+        self.packed = self.packed or self.file.read(_CHUNK)
+        if not self.packed:
+            raise EOFError("it ends in the middle of a gzip member")
+        data = self.member.decompress(self.packed, limit)
+        self.packed = self.member.unconsumed_tail
+        if self.member.eof:
+            self.packed, self.member = self.member.unused_data, None
+        return data
+
+    def _begin(self) -> bool:
+        """Begin the next member; return whether there is one."""
+        self._pass_over_zeros()
+        if len(self.packed) < HEAD:
+            self.packed += self.file.read(_CHUNK)
+        if not self.packed:
+            return False
+        if not self.packed.startswith(b"\x1f\x8b"):
+            raise EOFError("behind its last gzip member stands something else")
+        self.is_usual &= self.packed[3:4] in (b"\0", _WITH_NAME)
+        self.member, self.is_first = zlib.decompressobj(_WITH_HEADER), False
+        return True
+
+    def _pass_over_zeros(self) -> None:
+        while not self.is_first:
+            self.packed = self.packed or self.file.read(_CHUNK)
+            kept = self.packed.lstrip(b"\0")
+            self.is_usual &= len(kept) == len(self.packed)
+            was_all_zeros = bool(self.packed) and not kept
+            self.packed = kept
+            if not was_all_zeros:
+                break

@@ -1,0 +1,145 @@
+"""Packed files are known by their bytes; what `gzip -t` takes is read."""
+
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import subprocess
+import zipfile
+import zlib
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, strategies as st
+
+from streampro.errors import SourceError
+from streampro.formats.csv import CSV
+from streampro.formats.json_lines import JSON_LINES
+from streampro.formats.packing import Unpacked, opened, packing_of, unpacked
+
+TEXT, CHECKSUM, EXTRA, NAME, COMMENT = 1, 2, 4, 8, 16
+flags = st.integers(0, 31)
+padding = st.sampled_from([b"", b"", b"\0", b"\0" * 5, b"\0" * 512])
+
+
+def member(data: bytes, flags: int = 0) -> bytes:
+    """Write a gzip member by RFC 1952, with the optional parts of its header that flags tell."""
+    packer = zlib.compressobj(wbits=-15)
+    head = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
+    head += b"\x04\x00ab\x00\x00" if flags & EXTRA else b""
+    head += b"day.jsonl\0" if flags & NAME else b""
+    head += "für später\0".encode("latin-1") if flags & COMMENT else b""
+    head += struct.pack("<H", zlib.crc32(head) & 0xFFFF) if flags & CHECKSUM else b""
+    end = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return head + packer.compress(data) + packer.flush() + end
+
+
+def zipped(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.jsonl", data)
+    return file.getvalue()
+
+
+def is_gzip(data: bytes) -> bool:
+    """Ask another program."""
+    return not subprocess.run(
+        ["gzip", "-t"], input=data, capture_output=True, check=False
+    ).returncode
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), flags, padding), min_size=1, max_size=5))
+def test_members_with_any_header_and_padding_are_read(
+    members: list[tuple[bytes, int, bytes]],
+) -> None:
+    packed = b"".join(member(data, kinds) + zeros for data, kinds, zeros in members)
+    file = unpacked(io.BytesIO(packed), "a")
+    assert file.read() == b"".join(data for data, _, _ in members)
+    usual = all(kinds in (0, NAME) and not zeros for _, kinds, zeros in members)
+    assert isinstance(file, Unpacked)
+    assert file.is_usual is usual
+
+
+def test_members_longer_than_a_chunk_are_read() -> None:
+    data = Random(1).randbytes(300_000)
+    packed = member(data) + member(data, COMMENT) + b"\0" * 200_000
+    assert unpacked(io.BytesIO(packed), "a").read() == data * 2
+    assert is_gzip(packed)
+
+
+@given(st.binary(max_size=30), st.integers(1, 60), flags)
+def test_what_gzip_refuses_is_refused(data: bytes, cut: int, kinds: int) -> None:
+    whole = member(data, kinds)
+    short = whole[:-cut] if cut < len(whole) - 2 else whole[:2]
+    with pytest.raises((EOFError, zlib.error)):
+        unpacked(io.BytesIO(short), "a").read()
+    assert not is_gzip(short)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        member(b"a\n")[:-8] + b"\1" * 8,
+        member(b"a\n", CHECKSUM)[:10] + b"\1\1" + member(b"a\n")[10:],
+        member(b"a\n") + b"and more",
+        member(b"a\n") + b"\0\0and more",
+        b"a\n",
+        b"",
+    ],
+)
+def test_spoiled_file_is_refused_by_name(tmp_path: Path, spoiled: bytes) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(spoiled)
+    assert not is_gzip(spoiled)
+    refused = pytest.raises(SourceError, match=rf"^{path} cannot be read: .*published\.$")
+    with refused, opened(path) as file:
+        file.read()
+
+
+@pytest.mark.parametrize(
+    ("data", "packing"),
+    [
+        (bz2.compress(b"{}\n"), "bzip2"),
+        (bz2.compress(b""), "bzip2"),
+        (lzma.compress(b"{}\n"), "xz"),
+        (zipped(b"{}\n"), "zip"),
+        (b"\x28\xb5\x2f\xfd\x04\x00\x19\x00\x00{}\n", "zstd"),
+        (b"\x04\x22\x4d\x18\x64\x40\xa7", "lz4"),
+        (b"\x1f\x9d\x90{}\n", "compress"),
+    ],
+)
+def test_other_packings_are_refused_by_name(data: bytes, packing: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        packing_of(data[:16], "events.jsonl")
+    assert str(caught.value) == (
+        f"events.jsonl cannot be read: it is packed by {packing}, as its first bytes say. "
+        "Unpack it, or pack it by gzip. Nothing was published."
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"BZh9 is no archive\n", b"PK,name\n", b"\x1f", b"7z"]
+)
+def test_text_is_not_taken_for_packed(data: bytes) -> None:
+    assert packing_of(data, "events.zst") is None
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.GZ"])
+def test_packed_lines_are_dealt_out_as_their_names_say(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(member(b'{"n":1}\n{"n":2}\n', COMMENT) + member(b'{"n":3}') + b"\0")
+    parts = [tmp_path / f"part-{n}-{name}" for n in range(3)]
+    JSON_LINES.deal(path, parts, Random(2))
+    dealt = [text for part in parts for _, text in JSON_LINES.numbered(None, part)]  # type: ignore[arg-type]  # lines need no source
+    assert {*dealt} == {'{"n":1}', '{"n":2}', '{"n":3}'}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_packed_records_are_dealt_out_as_their_names_say(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b'id\n1\n"2\n"\n'))
+    parts = [tmp_path / f"{n}-{name}" for n in range(2)]
+    CSV.deal(tmp_path / name, parts, Random(2))
+    with opened(parts[0]) as first, opened(parts[1]) as last:
+        assert (first.read(), last.read()) == (b"id\r\n", b'id\n1\n"2\n"\n')
