@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -38,6 +39,10 @@ class ProgressBars:
         """See `Watcher.staged`."""
         if self.console.is_terminal and seconds >= _SILENT_FOR_S:
             self.console.print(f"{table!s:32} {rows:>12,} rows {seconds:>7.1f} s", style="dim")
+
+    def notice(self, text: str) -> None:
+        """See `Watcher.notice`: a line, on a terminal or not."""
+        click.echo(f"note: {text}", err=True)
 
     def count(self, what: str, total: int) -> "Counter":
         """Return a bar that counts things up to `total`; use it as a context manager."""

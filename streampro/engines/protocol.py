@@ -1,6 +1,6 @@
 """The seam between the framework and what computes and stores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -66,6 +66,11 @@ class Engine(Protocol):
 
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
+
+    def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:
+        """Yield the files below a raw folder that fit no pattern, those of the warehouse and hidden
+        ones left out; in a store of the first files only.
+        """
 
     def read_raw(
         self, source: Source, raw: Location, files: Sequence[InputFile] | None = None

@@ -1,7 +1,7 @@
 """Rows staged as parquet files that no table names yet: the same on every engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -48,6 +48,10 @@ class Staging(ABC, Generic[P]):
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """See `Engine.find`."""
         return find(source, self.place(raw))
+
+    def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:
+        """See `Engine.unread`."""
+        return self.place(raw).unmatched(patterns, self.warehouse)
 
     @abstractmethod
     def fetch(self, rows: ir.Table) -> pa.Table:

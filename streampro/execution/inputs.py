@@ -1,10 +1,11 @@
 """The raw files of a run: which are new since the last one, and their text."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 from streampro.config import Location
 from streampro.engines.protocol import Engine, Raw
-from streampro.errors import ConfigError, SourceError
+from streampro.errors import ConfigError, SourceError, number_of
 from streampro.execution.progress import Watcher
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of
@@ -12,6 +13,10 @@ from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
+
+MOST_UNREAD = 10_000
+_NAMED = 3
+"""Unread files that are counted, and that are named."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Inputs:
             if name in pipeline.sources
         }
         self.raw: dict[tuple[str, Mode], Raw] = {}
+        self.unread = self._unread()
 
     def of(self, model: Model) -> list[Files]:
         """Return the files of the sources that a model reads."""
@@ -82,6 +88,19 @@ class Inputs:
             if file.source in self.pipeline.sources and file.source not in self.files
         )
         return (*kept, *(file for files in self.files.values() for file in files.found))
+
+    def _unread(self) -> tuple[str, ...]:
+        """Return the files below the raw folder that no source of the pipeline reads, by path."""
+        patterns = [each for source in self.pipeline.sources.values() for each in source.files]
+        unread = self.engine.unread([*patterns, *self.pipeline.unread], self.folder)
+        found = tuple(sorted(islice(unread, MOST_UNREAD)))
+        if found:
+            number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
+            more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            self.watcher.notice(
+                f"no source reads {number} below {self.folder}: {', '.join(found[:_NAMED])}{more}"
+            )
+        return found
 
     def _compared(self, source: str) -> Files:
         self._refuse_half_of_the_readers(source)

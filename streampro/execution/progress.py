@@ -18,6 +18,9 @@ class Watcher(Protocol):
     def staged(self, table: TableName, rows: int, seconds: float) -> None:
         """Hear that a table was staged and audited."""
 
+    def notice(self, text: str) -> None:
+        """Hear of something odd that does not stop the run."""
+
 
 class Unwatched:
     """Shows nothing."""
@@ -28,3 +31,6 @@ class Unwatched:
 
     def staged(self, table: TableName, rows: int, seconds: float) -> None:
         """See `Watcher.staged`."""
+
+    def notice(self, text: str) -> None:
+        """See `Watcher.notice`."""

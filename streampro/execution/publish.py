@@ -51,6 +51,7 @@ def plan_of(run: StagedRun) -> Plan:
         warnings=tuple(warning for each in run.staged for warning in each.warnings),
         changes=tuple(each.change for each in run.staged),
         moves=tuple(move for each in run.staged for move in each.moves),
+        unread_files=run.inputs.unread,
     )
 
 

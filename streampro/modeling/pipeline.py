@@ -1,7 +1,7 @@
 """What to build: sources, models and the pipeline that links them by name. Pure data, no I/O."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
@@ -37,6 +37,8 @@ class Pipeline:
         modules: where sources and models are declared.
         questions: `module:function`, imported only where answers are shown, on the console and in
             the report: a `streampro.report.Questions`.
+        unread: glob patterns of files below the raw folder that no source reads on purpose; other
+            such files are mentioned by every run.
 
     Modules hold models and sources in variables, or in dicts, lists and tuples of these.
 
@@ -49,8 +51,10 @@ class Pipeline:
         name: str,
         modules: Iterable[ModuleType],
         questions: str | None = None,
+        unread: Sequence[str] = (),
     ) -> None:
         self.name = name
+        self.unread = unread
         self.questions = questions
         declared = [thing for module in modules for thing in _declared_in(module)]
         self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])

@@ -186,6 +186,9 @@ class _SideWatcher:
     def staged(self, table: TableName, rows: int, seconds: float) -> None:
         self.watcher.staged(TableName(f"{self.side} {table.layer}", table.name), rows, seconds)
 
+    def notice(self, text: str) -> None:
+        self.watcher.notice(f"{self.side}: {text}")
+
 
 def _version(table: TableName, done: Run, warehouse: Path) -> Version:
     number = done.version_of(table)

@@ -32,9 +32,25 @@ def matching(folder: Path, patterns: Iterable[str]) -> list[tuple[Path, os.stat_
     return [(path, stat) for path, stat in looked_at if stat and _is_file(path, stat)]
 
 
+def unmatched(folder: Path, patterns: Iterable[str], but: Path) -> Iterator[str]:
+    """Yield what stands below a folder and is not looked at for any pattern, by its path from
+    there: files, links to folders, and folders that may not be read. What is hidden is left out,
+    and so is the folder `but`.
+    """
+    wanted = [PurePosixPath(each).parts for each in patterns]
+    for names, is_folder in _below(folder, _identity(but)):
+        if not any(_leads(names, parts) if is_folder else _fit(names, parts) for parts in wanted):
+            yield "/".join(names)
+
+
 def fits(path: str, pattern: str) -> bool:
     """Tell whether a file is one that `matching` finds, by its path from the folder."""
     return _fit(PurePosixPath(path).parts, PurePosixPath(pattern).parts)
+
+
+def is_hidden(path: str) -> bool:
+    """Tell whether a path has a part that is hidden from patterns that do not spell its sign."""
+    return any(name.startswith(HIDDEN) for name in PurePosixPath(path).parts)
 
 
 def any_depth_below(pattern: str) -> str | None:
@@ -56,6 +72,41 @@ def _fit(names: Sequence[str], parts: Sequence[str]) -> bool:
     is_named = bool(_matcher(first).match(name))
     is_shown = not (_is_hidden(name, first) if rest else name.startswith(HIDDEN))
     return is_named and is_shown and _fit(names_below, rest)
+
+
+def _leads(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Tell whether a pattern looks into a linked folder."""
+    through = parts[: len(names)]
+    return len(parts) > len(names) and _ANY_DEPTH not in through and _fit(names, through)
+
+
+def _below(
+    folder: Path, but: tuple[int, int] | None, names: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield the names that lead to each file and link below a folder, and whether that is a folder
+    again; the folder itself if it may not be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = [each for each in found if not each.name.startswith(HIDDEN)]
+            folders = {each.name for each in entries if each.is_dir(follow_symlinks=False)}
+            links = {each.name for each in entries if each.is_symlink() and each.is_dir()}
+    except OSError:
+        yield names, False
+        return
+    for each in entries:
+        if each.name not in folders:
+            yield (*names, each.name), each.name in links
+        elif _identity(folder / each.name) != but:
+            yield from _below(folder / each.name, but, (*names, each.name))
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _is_hidden(folder: str, part: str) -> bool:

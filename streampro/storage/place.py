@@ -16,7 +16,7 @@ from filelock import FileLock
 from streampro.config import Location, Remote, is_remote
 from streampro.errors import EngineError
 from streampro.modeling.model import TableName
-from streampro.storage.matching import matching
+from streampro.storage.matching import matching, unmatched
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def unmatched(self, patterns: Iterable[str], but: "Place") -> Iterator[str]:
+        """Yield the paths of what is below the folder and fits no pattern; hidden ones and the
+        folder `but` left out.
+        """
+
+    @abstractmethod
     def exists(self) -> bool:
         """Tell whether there is a file or folder."""
 
@@ -110,6 +116,10 @@ class Disk(Place):
             for path, stat in matching(self.path, patterns)
         ]
 
+    def unmatched(self, patterns: Iterable[str], but: Place) -> Iterator[str]:
+        nowhere = self.path / "_"  # hidden, so never looked at
+        return unmatched(self.path, patterns, but.path if but.is_local else nowhere)
+
     def exists(self) -> bool:
         return self.path.exists()
 
@@ -147,6 +157,9 @@ class Store(Place):
         raise EngineError(f"{self} is not on this machine.")
 
     def files(self, patterns: Iterable[str]) -> NoReturn:
+        raise self._out_of_reach()
+
+    def unmatched(self, patterns: Iterable[str], but: Place) -> NoReturn:
         raise self._out_of_reach()
 
     def exists(self) -> NoReturn:

@@ -7,4 +7,5 @@ PIPELINE = Pipeline(
     "viewing",
     [raw, staging, intermediate, mart, answers],
     questions="streampro.viewing.questions:questions",
+    unread=("devices.csv", "truth.json"),
 )

@@ -57,6 +57,7 @@ class Plan:
         new_files: raw files that no run has read.
         lost_files: what became of files that the last run read: they changed or vanished.
         allowances: what models may compute though engines differ in it, and why.
+        unread_files: files below the raw folder that no source reads.
     """
 
     new_files: tuple[InputFile, ...]
@@ -66,6 +67,7 @@ class Plan:
     changes: tuple[Change, ...]
     moves: tuple[Move, ...]
     allowances: tuple[str, ...] = ()
+    unread_files: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""

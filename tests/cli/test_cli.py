@@ -58,6 +58,13 @@ class TestRun:
         for word in ("mart.fact_user_session", "raw_events", "Q1", "Q2", "Q3", "Android 5.2.0"):
             assert word in out.decode()
 
+    def test_files_that_no_source_reads_are_a_line_on_stderr(self, streampro, raw):
+        (raw / "events-2.ndjson").touch()
+        told = "note: no source reads 1 file below raw: events-2.ndjson\n"
+        for command in ("run", "plan"):
+            code, _, err = streampro(command, "--raw", "raw", "--warehouse", "w")
+            assert (code, err) == (0, told)
+
     def test_json_holds_the_run_and_the_answers(self, streampro):
         code, out, _ = streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--json")
         told = json.loads(out)

@@ -38,3 +38,10 @@ def test_patterns_mean_the_same_on_a_disk_and_in_a_store(
     reached = Files(spark)
     for place in (reached.place(raw), reached.place(Remote(f"file://{raw}"))):
         assert [file.path for file in place.files([pattern])] == names
+
+
+def test_files_that_fit_no_pattern_are_told_alike(spark: Any, raw: Path) -> None:
+    reached = Files(spark)
+    for place in (reached.place(raw), reached.place(Remote(f"file://{raw}"))):
+        found = place.unmatched(["*/*.json", "a*"], place / "day" / "deep")
+        assert [*found] == ["{a,b}.json"]

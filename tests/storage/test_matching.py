@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streampro.storage.matching import any_depth_below, fits, matching
+from streampro.storage.matching import any_depth_below, fits, matching, unmatched
 
 NOBODY = 65534
 
@@ -159,6 +159,36 @@ def test_what_may_not_be_read_is_named(tmp_path: Path, pattern: str, told: str) 
     said = without_rights(tmp_path, lambda: found(Path(), pattern))
     (tmp_path / "closed").chmod(0o700)
     assert said == told
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["**/*"], ["linked", "up"]),
+        (["a.jsonl", "linked/*"], ["b.json", "day/c.jsonl", "gone", "up"]),
+        (["*.json*", "*/*.jsonl", "gone"], []),
+        (["*/**/c.jsonl"], ["a.jsonl", "b.json", "gone"]),
+        ([], ["a.jsonl", "b.json", "day/c.jsonl", "gone", "linked", "up"]),
+    ],
+)
+def test_what_no_pattern_looks_at_is_told(
+    tmp_path: Path, patterns: list[str], names: list[str]
+) -> None:
+    raw = tmp_path / "raw"
+    make(raw, "a.jsonl", "b.json", "day/c.jsonl", "_x/d", ".y/e", "warehouse/t/f.parquet")
+    (raw / "linked").symlink_to("day")
+    (raw / "up").symlink_to("..")
+    (raw / "gone").symlink_to("nowhere")
+    assert sorted(unmatched(raw, patterns, raw / "warehouse")) == names
+
+
+def test_folder_that_may_not_be_read_is_told_where_no_pattern_needs_it(tmp_path: Path) -> None:
+    make(tmp_path, "closed/a", "b")
+    tmp_path.chmod(0o755)
+    (tmp_path / "closed").chmod(0)
+    told = without_rights(tmp_path, lambda: [*unmatched(Path(), ["b"], Path("w"))])
+    (tmp_path / "closed").chmod(0o700)
+    assert told == "['closed']"
 
 
 @pytest.mark.parametrize(

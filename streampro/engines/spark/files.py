@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 from streampro.config import Location
 from streampro.errors import EngineError
 from streampro.formats.packing import HEAD
-from streampro.storage.matching import any_depth_below, fits
+from streampro.storage.matching import any_depth_below, fits, is_hidden
 from streampro.storage.place import FileStatus, Place, place_of
 
 _USUAL_FOOTER = 64 * 1024
+_LOOKED_AT = 10_000
+"""Files of a store that are looked at to tell which are not read."""
 
 
 class Files:
@@ -96,7 +99,7 @@ class HadoopPlace(Place):
     def files(self, patterns: Iterable[str]) -> list[FileStatus]:
         if self.is_local:
             return self.place.files(patterns)
-        root = str(self._path.toUri().getPath()).rstrip("/")
+        root = self._plain
         found = {
             FileStatus(
                 path,
@@ -110,6 +113,23 @@ class HadoopPlace(Place):
             if status.isFile() and fits(path, pattern)
         }
         return sorted(found, key=lambda file: file.path)
+
+    def unmatched(self, patterns: Iterable[str], but: Place) -> Iterator[str]:
+        """See `Place.unmatched`. In a store only the first files are looked at."""
+        if self.is_local:
+            return self.place.unmatched(patterns, but)
+        root, wanted = f"{self._plain}/", [*patterns]
+        below = (str(each.getPath().toUri().getPath()) for each in self._files_below())
+        paths = (
+            path.removeprefix(root)
+            for path in islice(below, _LOOKED_AT)
+            if not isinstance(but, HadoopPlace) or not path.startswith(f"{but._plain}/")
+        )
+        return (
+            path
+            for path in paths
+            if not is_hidden(path) and not any(fits(path, each) for each in wanted)
+        )
 
     def exists(self) -> bool:
         return bool(self._system.exists(self._path))
@@ -145,12 +165,17 @@ class HadoopPlace(Place):
 
     def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
         """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
-        start = str(self._path.toUri().getPath()).rstrip("/") + "/"
+        start = f"{self._plain}/"
         for status in self._files_below():
             path = str(status.getPath().toUri().getPath())
             if path.endswith(".parquet"):
                 below = self / path.removeprefix(start)
                 yield below, status.getLen(), self.reached_by.footer(status)
+
+    @property
+    def _plain(self) -> str:
+        """The path without its file system."""
+        return str(self._path.toUri().getPath()).rstrip("/")
 
     @property
     def _path(self) -> Any:
