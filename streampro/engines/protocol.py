@@ -67,6 +67,18 @@ class Engine(Protocol):
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """Return the files of a source in a fixed order. Raises `SourceError` if there are none."""
 
+    def changed(self, raw: Location, files: Iterable[InputFile]) -> set[str]:
+        """Return the paths of files that changed since they were found; of stores none, whose files
+        are written at once.
+        """
+
+    def freeze(self, source: Source, raw: Location, files: Iterable[InputFile]) -> Location:
+        """Return a folder with the files as they were found: each up to its size then, and the end
+        of the last whole record in it.
+
+        Raises `SourceError` for one that cannot be read.
+        """
+
     def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:
         """Yield the files below a raw folder that fit no pattern, those of the warehouse and hidden
         ones left out; in a store of the first files only.

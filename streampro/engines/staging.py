@@ -13,7 +13,7 @@ import pyarrow as pa
 from streampro.config import Location, Target
 from streampro.engines.protocol import Quarantined, Staged
 from streampro.expressions.decimals import exact
-from streampro.formats.files import InputFile, find
+from streampro.formats.files import InputFile, changed, find, freeze
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.quarantine import REJECTION, rejected_lines, tally
@@ -48,6 +48,17 @@ class Staging(ABC, Generic[P]):
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """See `Engine.find`."""
         return find(source, self.place(raw))
+
+    def changed(self, raw: Location, files: Iterable[InputFile]) -> set[str]:
+        """See `Engine.changed`."""
+        place = self.place(raw)
+        return changed(files, place.path) if place.is_local and self.staging.is_local else set()
+
+    def freeze(self, source: Source, raw: Location, files: Iterable[InputFile]) -> Location:
+        """See `Engine.freeze`."""
+        folder = self._folder(TableName("raw", source.name)).path
+        freeze(source, files, self.place(raw).path, folder)
+        return folder
 
     def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:
         """See `Engine.unread`."""

@@ -1,5 +1,6 @@
 """The raw files of a run: which are new since the last one, and their text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,6 +12,7 @@ from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
 
@@ -53,6 +55,7 @@ class Inputs:
             for name in dict.fromkeys(name for model in models for name in model.inputs)
             if name in pipeline.sources
         }
+        self.changing: dict[str, set[str]] = {name: set() for name in self.files}
         self.raw: dict[tuple[str, Mode], Raw] = {}
         self.unread = self._unread()
 
@@ -65,11 +68,10 @@ class Inputs:
         number of its lines; it is counted once.
         """
         if (name, mode) not in self.raw:
-            files = self.files[name]
-            wanted = files.new if mode == "incremental" else files.found
+            files, wanted = self.files[name], self._wanted(name, mode)
             source = self.pipeline.sources[name]
             with self.watcher.step(f"count {name}", lambda: None):
-                raw = self.engine.read_raw(source, self.folder, wanted)
+                raw = self._read(source, wanted)
             is_empty = not raw.lines and wanted == files.found
             if is_empty and not format_of(source).may_be_empty:
                 paths = ", ".join(file.path for file in wanted)
@@ -80,6 +82,16 @@ class Inputs:
             self.raw[name, mode] = raw
         return self.raw[name, mode]
 
+    def changed_meanwhile(self, model: Model, mode: Mode) -> bool:
+        """Tell whether files that a model was computed from changed since they were found; then
+        they are read anew, as they were when they were found.
+        """
+        names = [name for name in model.inputs if (name, mode) in self.raw]
+        changed = [name for name in names if self._note_changes(name, self._wanted(name, mode))]
+        for name in changed:
+            del self.raw[name, mode]
+        return bool(changed)
+
     def ledger(self) -> tuple[InputFile, ...]:
         """Return every file that the tables are then built from."""
         kept = (
@@ -88,6 +100,34 @@ class Inputs:
             if file.source in self.pipeline.sources and file.source not in self.files
         )
         return (*kept, *(file for files in self.files.values() for file in files.found))
+
+    def _wanted(self, name: str, mode: Mode) -> tuple[InputFile, ...]:
+        files = self.files[name]
+        return files.new if mode == "incremental" else files.found
+
+    def _note_changes(self, name: str, wanted: Sequence[InputFile]) -> bool:
+        """Remember which files changed since they were found; return whether one is new."""
+        known = self.changing[name]
+        new = self.engine.changed(self.folder, wanted) - known
+        known |= new
+        return bool(new)
+
+    def _read(self, source: Source, wanted: Sequence[InputFile]) -> Raw:
+        """Return the text of files, of those that change as it was when they were found."""
+        self._note_changes(source.name, wanted)
+        changing = [file for file in wanted if file.path in self.changing[source.name]]
+        if not changing:
+            return self.engine.read_raw(source, self.folder, wanted)
+        frozen = self.engine.freeze(source, self.folder, changing)
+        read = self.engine.read_raw(source, frozen)
+        if not (still := [file for file in wanted if file not in changing]):
+            return read
+        rest = self.engine.read_raw(source, self.folder, still)
+        return Raw(
+            rest.table.union(read.table),
+            rest.lines + read.lines,
+            rest.invalid_utf8 + read.invalid_utf8,
+        )
 
     def _unread(self) -> tuple[str, ...]:
         """Return the files below the raw folder that no source of the pipeline reads, by path."""

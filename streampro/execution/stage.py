@@ -1,14 +1,14 @@
 """A model at work: what it needs is computed, reconciled with its source, and audited."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Staged
-from streampro.errors import PipelineError, WarehouseError
+from streampro.errors import PipelineError, StreamProError, WarehouseError
 from streampro.execution.audit import audited
 from streampro.execution.decide import RunMode
 from streampro.execution.inputs import Inputs
@@ -18,8 +18,10 @@ from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, outcomes
 from streampro.warehouse import changes
-from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.changes import Change, Mode, Move
 from streampro.warehouse.ledger import Warned
+
+_Computed = TypeVar("_Computed")
 
 
 @dataclass(frozen=True)
@@ -65,30 +67,32 @@ class Stage:
         change = Change(model.table, run_mode.mode, run_mode.reason)
         if run_mode.mode == "unchanged":
             return StagedModel(change)
-        inputs = {
-            name: self.inputs.counted(name, run_mode.mode).table
+        if run_mode.mode == "full":
+            return self._all_rows(model, change)
+        if model.quarantine:
+            return self._new_lines(model, change)
+        return self._changed_keys(model, run_mode, change)
+
+    def _inputs(self, model: Model, mode: Mode) -> dict[str, ir.Table]:
+        return {
+            name: self.inputs.counted(name, mode).table
             if name in self.inputs.files
             else self.state.input(name, model)
             for name in model.inputs
         }
-        if run_mode.mode == "full":
-            return self._all_rows(model, inputs, change)
-        if model.quarantine:
-            return self._new_lines(model, inputs, change)
-        return self._changed_keys(model, inputs, run_mode, change)
 
-    def _all_rows(self, model: Model, inputs: dict[str, ir.Table], change: Change) -> StagedModel:
+    def _all_rows(self, model: Model, change: Change) -> StagedModel:
         """Compute the whole table; where the same rows come out, there is nothing to publish."""
         books, tables = None, {}
         if model.quarantine:
-            quarantined = self._quarantined(model, inputs)
+            quarantined, inputs = self._quarantined(model, "full")
             staged = quarantined.accepted
             source = self.pipeline.source_of(model).name
             raw = self.inputs.counted(source, "full")
             books = reconcile(source, raw, quarantined, staged.rows)
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
-            staged = self.engine.stage(model.table, model(**inputs), model.contract)
+            staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
         warnings = self._audited(model, staged.data, inputs)
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
@@ -105,10 +109,10 @@ class Stage:
                 moves = self._moves(model, staged)
         return StagedModel(change, {**tables, model.table: built}, books, warnings, tuple(moves))
 
-    def _new_lines(self, model: Model, inputs: dict[str, ir.Table], change: Change) -> StagedModel:
+    def _new_lines(self, model: Model, change: Change) -> StagedModel:
         """Add the rows of new files that are not stored yet."""
         by = _key_of(model)
-        quarantined = self._quarantined(model, inputs)
+        quarantined, inputs = self._quarantined(model, "incremental")
         accepted, stored = quarantined.accepted.data, self.state.stored(model)
         keys = self.engine.cache(changes.keys_of([accepted], by))
         touched = self.engine.cache(stored.semi_join(keys, by))
@@ -120,9 +124,8 @@ class Stage:
         onto = self.state.version(model.rejected)
         is_whole_row = {*model.spec.key} == {*model.spec.schema}
         rejected = self._rejected(quarantined.rejected, onto)
-        warnings = self._audited(
-            model, fresh.data if is_whole_row else fresh.data.union(touched), inputs
-        )
+        audited = fresh.data if is_whole_row else fresh.data.union(touched)
+        warnings = self._audited(model, audited, inputs)
         built = Built(
             stored.union(fresh.data),
             (fresh,),
@@ -134,11 +137,9 @@ class Stage:
         change = replace(change, added=fresh.rows, removed=0, changed=0, **late)
         return StagedModel(change, {model.rejected: rejected, model.table: built}, books, warnings)
 
-    def _changed_keys(
-        self, model: Model, inputs: dict[str, ir.Table], run_mode: RunMode, change: Change
-    ) -> StagedModel:
+    def _changed_keys(self, model: Model, run_mode: RunMode, change: Change) -> StagedModel:
         """Compute the rows of the keys whose inputs changed, and replace exactly these."""
-        by = _key_of(model)
+        by, inputs = _key_of(model), self._inputs(model, run_mode.mode)
         changed = run_mode.changed_inputs
         rows = [
             each.rows.select(**{by: model.key_of(name)})
@@ -155,7 +156,7 @@ class Stage:
             name: _of_keys(table, model.key_of(name), keys, by)
             for name, table in (inputs | near).items()
         }
-        new = self.engine.stage(model.table, model(**of_keys), model.contract)
+        new = self._staged(model, of_keys)
         if strays := self.state.count(new.data.anti_join(keys, by)):
             raise PipelineError(
                 f"model {model.name} is declared incremental by {by!r}, but of the rows of some "
@@ -175,9 +176,34 @@ class Stage:
         change = replace(change, keys=self.state.count(keys), **changes.counted(counts))
         return StagedModel(change, {model.table: built}, warnings=warnings)
 
-    def _quarantined(self, model: Model, inputs: dict[str, ir.Table]) -> Quarantined:
+    def _quarantined(self, model: Model, mode: Mode) -> tuple[Quarantined, dict[str, ir.Table]]:
+        """Return the lines of a model, quarantined, and what they were computed from."""
         secret = self.pipeline.source_of(model).secret
-        return self.engine.quarantine(model, outcomes(model, model(**inputs), secret))
+
+        def quarantined(inputs: dict[str, ir.Table]) -> Quarantined:
+            return self.engine.quarantine(model, outcomes(model, model(**inputs), secret))
+
+        return self._computed(model, mode, quarantined)
+
+    def _computed(
+        self, model: Model, mode: Mode, compute: Callable[[dict[str, ir.Table]], _Computed]
+    ) -> tuple[_Computed, dict[str, ir.Table]]:
+        """Return what is computed from the inputs of a model, and these. It is computed again where
+        files changed while they were read, which an engine may take for an error of its own.
+        """
+        inputs = self._inputs(model, mode)
+        try:
+            computed = compute(inputs)
+        except StreamProError:
+            if not self.inputs.changed_meanwhile(model, mode):
+                raise
+        else:
+            if not self.inputs.changed_meanwhile(model, mode):
+                return computed, inputs
+        return self._computed(model, mode, compute)
+
+    def _staged(self, model: Model, inputs: dict[str, ir.Table]) -> Staged:
+        return self.engine.stage(model.table, model(**inputs), model.contract)
 
     def _rejected(self, staged: Staged, onto: int | None = None) -> Built:
         before = 0

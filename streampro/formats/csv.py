@@ -27,6 +27,7 @@ class Csv(Format):
 
     name = "csv"
     revision = 1
+    quote = b'"'
     may_be_empty = True  # the header alone is a table
     grows = True
 

@@ -1,9 +1,14 @@
 """The raw files of a source, as a run finds them."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from streampro.errors import EngineError, SourceError
+from streampro.formats.format import LONGEST_LINE
+from streampro.formats.packing import beginning, created
+from streampro.formats.registry import format_of
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -14,7 +19,9 @@ if TYPE_CHECKING:
 class InputFile:
     """A raw file of a source as a run found it. `path` is relative to the raw folder.
 
-    `etag` is what an object store calls this content of the file; null elsewhere.
+    `etag` is what an object store calls this content of the file; null elsewhere. `changed_ns` is
+    when a disk last changed anything of the file, which nobody can set; null in stores, and in
+    ledgers of releases before 0.2.
     """
 
     source: str
@@ -22,14 +29,61 @@ class InputFile:
     size: int
     modified_ns: int
     etag: str | None = None
+    changed_ns: int | None = field(default=None, compare=False)
 
     def is_still(self, found: "InputFile") -> bool:
         """Tell whether a file was not written anew since: by its etag where both have one, so
-        that a copy of the same content is the same file; else by size and modification time.
+        that a copy of the same content is the same file; else by size and modification time, and
+        by `changed_ns` where both have it.
         """
         if self.etag and found.etag:
             return (self.size, self.etag) == (found.size, found.etag)
+        if None not in (self.changed_ns, found.changed_ns) and self.changed_ns != found.changed_ns:
+            return False
         return (self.size, self.modified_ns) == (found.size, found.modified_ns)
+
+
+def changed(files: Iterable[InputFile], raw: Path) -> set[str]:
+    """Return the paths of files on a disk that changed since they were found. One that is gone is
+    not among them: whoever reads it will say so.
+    """
+    return {file.path for file in files if not _is_still(file, raw / file.path)}
+
+
+def freeze(source: "Source", files: Iterable[InputFile], raw: Path, folder: Path) -> None:
+    """Copy changing files on a disk into a folder, each up to the size with which it was found and
+    to the end of its last whole record.
+
+    Raises `SourceError` for one that cannot be read.
+    """
+    quote = format_of(source).quote
+    for file in files:
+        place = folder / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with created(place) as copy, beginning(raw / file.path, file.size) as text:
+            copy.writelines(_whole_records(text, quote))
+
+
+def _whole_records(text: BinaryIO, quote: bytes) -> Iterator[bytes]:
+    """Yield the text up to the last end of a line that does not stand in quotes."""
+    held, is_quoted = [], False
+    while line := text.readline(LONGEST_LINE):
+        held.append(line)
+        is_quoted ^= bool(quote) and line.count(quote) % 2 == 1
+        if line.endswith(b"\n") and not is_quoted:
+            yield from held
+            held = []
+
+
+def _is_still(file: InputFile, path: Path) -> bool:
+    try:
+        stat = path.stat()
+    except OSError:
+        return True
+    now = replace(
+        file, size=stat.st_size, modified_ns=stat.st_mtime_ns, changed_ns=stat.st_ctime_ns
+    )
+    return file.is_still(now)
 
 
 def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
@@ -52,5 +106,6 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
             f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
         )
     return tuple(
-        InputFile(source.name, file.path, file.size, file.modified_ns, file.etag) for file in files
+        InputFile(source.name, file.path, file.size, file.modified_ns, file.etag, file.changed_ns)
+        for file in files
     )

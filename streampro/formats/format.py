@@ -53,6 +53,7 @@ class Format(ABC):
             `tests/formats/test_format.py` fails for a change without it.
         own_columns: names and types of columns that it adds to fields and raw columns.
         may_be_empty: whether files of a source without one record are an answer, not a fault.
+        quote: a byte between two of which a line end ends no record, none if every line end does.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
     """
@@ -61,6 +62,7 @@ class Format(ABC):
     revision: ClassVar[int] = 0
     own_columns: ClassVar[Mapping[str, str]] = {}
     may_be_empty: ClassVar[bool]
+    quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]
 
     def columns(self, source: "Source") -> dict[str, str]:

@@ -32,6 +32,8 @@ _FIRST_BYTES = {
     "7-Zip": rb"7z\xbc\xaf\x27\x1c",
 }
 SUFFIX = ".gz"
+_MARK = 2
+"""Bytes without which nobody can tell what a file is."""
 _CHUNK = 64 * 1024
 _BUFFER = 256 * 1024
 _WITH_HEADER = 31
@@ -43,8 +45,8 @@ _WITH_NAME = b"\x08"
 class Unpacked(BufferedReader):
     """The unpacked bytes of a gzip file, one member after the other, each with its check sum."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._members = _Members(file)
+    def __init__(self, file: BinaryIO, is_cut: bool = False) -> None:
+        self._members = _Members(file, is_cut)
         super().__init__(self._members, _BUFFER)
 
     @property
@@ -80,6 +82,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield unpacked(file, str(path))
 
 
+@contextmanager
+def beginning(path: Path, size: int) -> Iterator[BinaryIO]:
+    """Open a raw file and yield what its first bytes hold, as far as they can be unpacked.
+
+    Raises `SourceError` for a file that cannot be read or unpacked.
+    """
+    with readable(str(path)), path.open("rb") as file:
+        bounded = BufferedReader(_Bounded(file, size))
+        head = bounded.peek(HEAD)[:HEAD]
+        is_packed = len(head) >= _MARK and packing_of(head, str(path))
+        yield cast(
+            BinaryIO, Unpacked(cast(BinaryIO, bounded), is_cut=True) if is_packed else bounded
+        )
+
+
 def created(path: Path) -> BinaryIO:
     """Return a new file to write to, packed by gzip if its name says so."""
     opener = gzip.open if path.name.lower().endswith(SUFFIX) else open
@@ -109,10 +126,13 @@ def _unreadable(name: str, reason: str) -> SourceError:
 
 
 class _Members(RawIOBase):
-    """Unpacks gzip members one after the other; zeros may stand behind each."""
+    """Unpacks gzip members one after the other; zeros may stand behind each. The last may be
+    unfinished where `is_cut`.
+    """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, is_cut: bool) -> None:
         self.file = file
+        self.is_cut = is_cut
         self.packed = b""
         self.member: zlib._Decompress | None = None
         self.is_first = True
@@ -130,17 +150,18 @@ class _Members(RawIOBase):
     def _next(self, limit: int) -> bytes:
         """Return the next bytes, none at the end."""
         while self.member or self._begin():
-            data = self._unpack(limit)
-            if data:
+            if data := self._unpack(limit):
                 return data
         return b""
 
     def _unpack(self, limit: int) -> bytes:
         """Return bytes of the member at hand, none where it ends or more is needed."""
         assert self.member
-        self.packed = self.packed or self.file.read(_CHUNK)
-        if not self.packed:
-            raise EOFError("it ends in the middle of a gzip member")
+        if not (self.packed or self._more()):
+            if not self.is_cut:
+                raise EOFError("it ends in the middle of a gzip member")
+            self.member = None
+            return b""
         data = self.member.decompress(self.packed, limit)
         self.packed = self.member.unconsumed_tail
         if self.member.eof:
@@ -151,8 +172,8 @@ class _Members(RawIOBase):
         """Begin the next member; return whether there is one."""
         self._pass_over_zeros()
         if len(self.packed) < HEAD:
-            self.packed += self.file.read(_CHUNK)
-        if not self.packed:
+            self._more()
+        if not self.packed or (self.is_cut and len(self.packed) < _MARK):
             return False
         if not self.packed.startswith(b"\x1f\x8b"):
             raise EOFError("behind its last gzip member stands something else")
@@ -160,12 +181,36 @@ class _Members(RawIOBase):
         self.member, self.is_first = zlib.decompressobj(_WITH_HEADER), False
         return True
 
+    def _more(self) -> bool:
+        """Read more of the file; return whether there is more."""
+        more = self.file.read(_CHUNK)
+        self.packed += more
+        return bool(more)
+
     def _pass_over_zeros(self) -> None:
         while not self.is_first:
-            self.packed = self.packed or self.file.read(_CHUNK)
+            self.packed or self._more()
             kept = self.packed.lstrip(b"\0")
             self.is_usual &= len(kept) == len(self.packed)
             was_all_zeros = bool(self.packed) and not kept
             self.packed = kept
             if not was_all_zeros:
                 break
+
+
+class _Bounded(RawIOBase):
+    """The first bytes of a file, however long it has become."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file = file
+        self.left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        room = memoryview(buffer).cast("B")[: self.left]
+        data = self.file.read(len(room))
+        room[: len(data)] = data
+        self.left -= len(data)
+        return len(data)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from streampro.config import Target
 from streampro.engines.protocol import Raw, SqlEngine
-from streampro.errors import ConfigError, SourceError
+from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
 from streampro.formats.locate import locate
@@ -208,13 +208,13 @@ class RowTrace:
         known = [file for file in self.run.inputs if file.source == source.name]
         try:
             there = {file.path: file for file in self.engine.find(source, self._folder)}
-        except SourceError as error:
+        except (SourceError, EngineError) as error:
             self.notes.append(str(error))
             return None
         lost = [
             f"{file.path} {'changed' if file.path in there else 'vanished'}"
             for file in known
-            if there.get(file.path) != file
+            if file.path not in there or not file.is_still(there[file.path])
         ]
         if lost:
             self.notes.append(

@@ -97,7 +97,7 @@ def _below(
     for each in entries:
         if each.name not in folders:
             yield (*names, each.name), each.name in links
-        elif _identity(folder / each.name) != but:
+        elif not but or _identity(folder / each.name) != but:
             yield from _below(folder / each.name, but, (*names, each.name))
 
 

@@ -21,14 +21,15 @@ from streampro.storage.matching import matching, unmatched
 
 @dataclass(frozen=True)
 class FileStatus:
-    """A file below a place: its path from there, bytes, time of the last change, and its etag where
-    a store tells one.
+    """A file below a place: its path from there, bytes, time of the last change, its etag where a
+    store tells one, and where a disk tells it the time at which anything of it changed.
     """
 
     path: str
     size: int
     modified_ns: int
     etag: str | None = None
+    changed_ns: int | None = None
 
 
 class Place(ABC):
@@ -112,7 +113,12 @@ class Disk(Place):
 
     def files(self, patterns: Iterable[str]) -> list[FileStatus]:
         return [
-            FileStatus(path.relative_to(self.path).as_posix(), stat.st_size, stat.st_mtime_ns)
+            FileStatus(
+                path.relative_to(self.path).as_posix(),
+                stat.st_size,
+                stat.st_mtime_ns,
+                changed_ns=stat.st_ctime_ns,
+            )
             for path, stat in matching(self.path, patterns)
         ]
 

@@ -1,5 +1,9 @@
 """Every raw file at hand is read, refused or mentioned, on every engine."""
 
+import gzip
+import os
+from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -7,12 +11,13 @@ from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
 from streampro.config import Target
 from streampro.errors import EngineError
-from streampro.execution.progress import Unwatched
+from streampro.execution.progress import Progress, Unwatched
 from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan
+from streampro.warehouse.snapshot import sql
 
 SALE = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n'
 
@@ -63,6 +68,96 @@ def test_files_that_a_pipeline_leaves_unread_on_purpose_are_not_told(target: Tar
     pipeline = Pipeline("shop", [raw, staging, mart], unread=["notes/*"])
     run(pipeline, target, watcher=watcher)
     assert watcher.notices == [f"no source reads 1 file below {target.raw}: b.txt"]
+
+
+class Writer(Unwatched):
+    """Writes to a file when a step of a run begins."""
+
+    def __init__(self, step: str, path: Path, data: bytes) -> None:
+        self.begins, self.path, self.data = step, path, data
+
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[None]:
+        if what == self.begins:
+            with self.path.open("ab") as file:
+                file.write(self.data)
+            self.begins = ""
+        return nullcontext()
+
+
+def as_sold(shop: str) -> bytes:
+    return b'{"shop": "%s", "day": "2024-05-07", "amount": "3"}\n' % shop.encode()
+
+
+def sold(target: Target) -> list[str]:
+    found = sql("SELECT shop FROM staging.sales WHERE day = '2024-05-07' ORDER BY 1", target)
+    return [row["shop"] for row in found.to_pylist()]
+
+
+GROWING = {
+    "begun line": (as_sold("d") + as_sold("e")[:20], as_sold("e")[20:], ["d"]),
+    "whole line": (as_sold("d"), as_sold("e"), ["d"]),
+    "no line yet": (as_sold("d")[:9], as_sold("d")[9:], []),
+    "odd file": (b"\xef\xbb\xbf" + as_sold("d") + as_sold("e")[:-1], b"\n", ["d"]),
+    "whole member": (gzip.compress(as_sold("d")), gzip.compress(as_sold("e"))[:12], ["d"]),
+    "begun member": (
+        gzip.compress(as_sold("d")) + gzip.compress(as_sold("e"))[:12],
+        gzip.compress(as_sold("e"))[12:],
+        ["d"],
+    ),
+}
+STEPS = ("count raw_sales", "staging.sales")
+
+
+@pytest.mark.parametrize(
+    ("case", "step"),
+    # half a member in a file that rests until it is counted is refused
+    [each for each in product(GROWING, STEPS) if each != ("begun member", "staging.sales")],
+)
+def test_file_that_grows_is_read_as_it_was_when_the_run_began(
+    engine: Workbench, target: Target, case: str, step: str
+) -> None:
+    name, (then, later, shops) = "sales-2.jsonl", GROWING[case]
+    path = write(target, name, then)
+    done = engine.run(SHOP, target, watcher=Writer(step, path, later))
+    assert sold(target) == shops
+    [books] = [books for books in done.books if books.source == "raw_sales"]
+    assert (books.lines, books.rejected) == (6 + len(shops), 2)
+    [file] = [file for file in done.inputs if file.path == name]
+    assert file.size == len(then)
+
+
+def test_file_that_grew_is_read_anew_by_the_next_run(engine: Workbench, target: Target) -> None:
+    path = write(target, "sales-2.jsonl", as_sold("d")[:9])
+    engine.run(SHOP, target, watcher=Writer("staging.sales", path, as_sold("d")[9:]))
+    done = engine.run(SHOP, target)
+    [change] = [change for change in done.changes if change.table == "staging.sales"]
+    assert (change.mode, change.reason) == ("full", "sales-2.jsonl changed")
+    assert sold(target) == ["d"]
+
+
+def test_last_line_of_a_file_that_rests_needs_no_end(engine: Workbench, target: Target) -> None:
+    write(target, "sales-2.jsonl", as_sold("d") + as_sold("e")[:-1])
+    engine.run(SHOP, target)
+    assert sold(target) == ["d", "e"]
+
+
+def test_csv_that_grows_is_cut_behind_a_whole_record(engine: Workbench, target: Target) -> None:
+    path = write(target, "shops.csv", 'shop,city\na,"Os""lo"\nb,"Ro\nm')
+    engine.run(SHOP, target, watcher=Writer("count raw_shops", path, b'e"\n'))
+    [row] = sql("SELECT shop, city FROM staging.shops", target).to_pylist()
+    assert row == {"shop": "a", "city": 'Os"lo'}
+
+
+def test_file_of_the_same_size_and_time_is_read_anew(engine: Workbench, target: Target) -> None:
+    path = write(target, "sales-2.jsonl", as_sold("d"))
+    engine.run(SHOP, target)
+    then = path.stat()
+    path.write_bytes(as_sold("e"))
+    os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+    engine.run(SHOP, target)
+    assert sold(target) == ["e"]
 
 
 def test_link_whose_target_goes_away_stops_the_run(

@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 from streampro.errors import SourceError
 from streampro.formats.csv import CSV
 from streampro.formats.json_lines import JSON_LINES
-from streampro.formats.packing import Unpacked, opened, packing_of, unpacked
+from streampro.formats.packing import Unpacked, beginning, opened, packing_of, unpacked
 
 TEXT, CHECKSUM, EXTRA, NAME, COMMENT = 1, 2, 4, 8, 16
 flags = st.integers(0, 31)
@@ -60,6 +60,21 @@ def test_members_with_any_header_and_padding_are_read(
     usual = all(kinds in (0, NAME) and not zeros for _, kinds, zeros in members)
     assert isinstance(file, Unpacked)
     assert file.is_usual is usual
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=3), st.data())
+def test_beginning_of_a_packed_file_is_unpacked_as_far_as_it_goes(
+    tmp_path_factory: pytest.TempPathFactory, members: list[bytes], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "growing.gz"
+    path.write_bytes(b"".join(map(member, members)))
+    ends = [sum(len(member(each)) for each in members[:n]) for n in range(len(members) + 1)]
+    size = data.draw(st.integers(0, ends[-1]))
+    with beginning(path, size) as file:
+        found = file.read()
+    whole = sum(end <= size for end in ends) - 1
+    assert b"".join(members).startswith(found)
+    assert found.startswith(b"".join(members[:whole]))
 
 
 def test_members_longer_than_a_chunk_are_read() -> None:

@@ -389,6 +389,17 @@ def test_ledger_that_knew_no_etag_is_read_and_goes_on(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
+    ("then", "now", "is_still"),
+    [(1, 1, True), (1, 2, False), (None, 2, True), (1, None, True)],
+)
+def test_file_of_a_disk_is_known_by_when_it_changed_where_the_ledger_knows(
+    then: int | None, now: int | None, is_still: bool
+) -> None:
+    known, found = (InputFile("sales", "a.jsonl", 3, 10, changed_ns=each) for each in (then, now))
+    assert known.is_still(found) is is_still
+
+
+@pytest.mark.parametrize(
     ("size", "modified_ns", "etag", "is_still"),
     [
         (3, 10, "a", True),
