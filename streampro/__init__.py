@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from streampro.modeling.pipeline import Pipeline as Pipeline
     from streampro.modeling.quarantine import one_row_per_key as one_row_per_key
-    from streampro.modeling.source import Source as Source
+    from streampro.modeling.source import Limits as Limits, Source as Source
     from streampro.modeling.spec import typed as typed
     from streampro.proofs.certificate import Certificate as Certificate
     from streampro.proofs.check_incremental import check_incremental as check_incremental

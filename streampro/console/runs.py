@@ -83,6 +83,8 @@ def show_plan(plan: Plan) -> None:
         stdout().print(f"... and {len(files) - _FILES} more files")
     show_changes(plan.changes, plan.moves)
     show_books(plan.books, plan.warnings)
+    for source, limits in plan.limits.items():
+        stdout().print(escape(f"limits of {source}: {limits}"), highlight=False)
     for allowance in plan.allowances:
         stdout().print(escape(allowance))
 

@@ -22,14 +22,19 @@ from streampro.storage.place import Place
 class Raw:
     """What `read_raw` returns: the text of a source, counted.
 
-    `lines` counts what is not blank in a pass of its own, before anything is parsed: by plain
+    `by_file` counts what is not blank in a pass of its own, before anything is parsed: by plain
     Python on one machine, by a job on Spark; CSV records as they are split.
     `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
     """
 
     table: ir.Table
-    lines: int
+    by_file: Mapping[str, int]
     invalid_utf8: int = 0
+
+    @property
+    def lines(self) -> int:
+        """The lines of all files."""
+        return sum(self.by_file.values())
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Inputs:
         rest = self.engine.read_raw(source, self.folder, still)
         return Raw(
             rest.table.union(read.table),
-            rest.lines + read.lines,
+            {**rest.by_file, **read.by_file},
             rest.invalid_utf8 + read.invalid_utf8,
         )
 

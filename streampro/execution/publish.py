@@ -52,6 +52,11 @@ def plan_of(run: StagedRun) -> Plan:
         changes=tuple(each.change for each in run.staged),
         moves=tuple(move for each in run.staged for move in each.moves),
         unread_files=run.inputs.unread,
+        limits={
+            each.books.source: str(run.pipeline.sources[each.books.source].limits)
+            for each in run.staged
+            if each.books
+        },
     )
 
 

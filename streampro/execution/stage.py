@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Staged
 from streampro.errors import PipelineError, StreamProError, WarehouseError
+from streampro.execution import limits
 from streampro.execution.audit import audited
 from streampro.execution.decide import RunMode
 from streampro.execution.inputs import Inputs
@@ -84,16 +86,19 @@ class Stage:
     def _all_rows(self, model: Model, change: Change) -> StagedModel:
         """Compute the whole table; where the same rows come out, there is nothing to publish."""
         books, tables = None, {}
+        warned: tuple[Warned, ...] = ()
         if model.quarantine:
             quarantined, inputs = self._quarantined(model, "full")
             staged = quarantined.accepted
             source = self.pipeline.source_of(model).name
             raw = self.inputs.counted(source, "full")
             books = reconcile(source, raw, quarantined, staged.rows)
+            warned = self._held(model, "full", staged.data, (quarantined, books))
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
             staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
-        warnings = self._audited(model, staged.data, inputs)
+            warned = self._held(model, "full", staged.data)
+        warnings = (*warned, *self._audited(model, staged.data, inputs))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
         is_forced = model.name in self.forced
@@ -121,11 +126,12 @@ class Stage:
         source = self.pipeline.source_of(model).name
         raw = self.inputs.counted(source, "incremental")
         books = reconcile(source, raw, quarantined, fresh.rows, repeated)
+        warned = self._held(model, "incremental", accepted, (quarantined, books))
         onto = self.state.version(model.rejected)
         is_whole_row = {*model.spec.key} == {*model.spec.schema}
         rejected = self._rejected(quarantined.rejected, onto)
         audited = fresh.data if is_whole_row else fresh.data.union(touched)
-        warnings = self._audited(model, audited, inputs)
+        warnings = (*warned, *self._audited(model, audited, inputs))
         built = Built(
             stored.union(fresh.data),
             (fresh,),
@@ -217,6 +223,35 @@ class Stage:
     ) -> tuple[Warned, ...]:
         published = self.state.published(model.table)
         return tuple(audited(self.engine, model, rows, inputs, published))
+
+    def _held(
+        self,
+        model: Model,
+        mode: Mode,
+        rows: ir.Table,
+        lines: tuple[Quarantined, Books] | None = None,
+    ) -> tuple[Warned, ...]:
+        """Return what the limits of the source that a model reads warn of; `rows` are what it made
+        of its lines. Raises `SourceError` for what they do not allow.
+        """
+        names = [name for name in model.inputs if name in self.inputs.files]
+        if len(names) != 1:
+            return ()
+        source = self.pipeline.sources[names[0]]
+        excesses = [limits.never_given(self.engine, source, rows)]
+        if lines:
+            raw = self.inputs.counted(source.name, mode)
+            excesses.insert(0, limits.too_many_rejected(self.engine, source, raw, *lines))
+        if self._is_known(model):
+            before = self.state.stored(model)
+            excesses.append(limits.vanished(self.engine, source, model, before, rows))
+        return limits.held(source, model, chain(*excesses))
+
+    def _is_known(self, model: Model) -> bool:
+        """Tell whether the keys of a table as it was published are compared with those of now."""
+        is_small = bool(model.spec.key) and not model.incremental_by
+        is_there = self.state.published(model.table) is not None and self.state.is_same_code(model)
+        return is_small and is_there and model.name not in self.forced
 
     def _lateness(self, model: Model, fresh: Staged, stored: ir.Table) -> dict[str, Any]:
         at = model.spec.event_time

@@ -10,7 +10,7 @@ they need the standard library only.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
@@ -32,8 +32,8 @@ class LocalText:
 
     `plain` are files that such a reader reads by the rules as they are, `packed` those that it
     does when it unpacks them by gzip; `rewritten` is a parquet file with the records of all the
-    others: their columns as text. `lines` counts what is not blank, `invalid_utf8` in how many of
-    them bytes were replaced by U+FFFD.
+    others: their columns as text. `lines` counts what is not blank, also `by_file`,
+    `invalid_utf8` in how many of them bytes were replaced by U+FFFD.
     """
 
     lines: int
@@ -41,6 +41,7 @@ class LocalText:
     packed: tuple[Path, ...] = ()
     rewritten: Path | None = None
     invalid_utf8: int = 0
+    by_file: Mapping[str, int] = field(default_factory=dict)
 
 
 class Format(ABC):

@@ -62,6 +62,7 @@ class JsonLines(Format):
             sum(count.lines for count in counts.values()),
             tuple(path for path in paths if is_plain[path] and not counts[path].packed),
             tuple(path for path in paths if is_plain[path] and counts[path].packed),
+            by_file={path.relative_to(raw).as_posix(): counts[path].lines for path in paths},
         )
         odd = [path for path in paths if not is_plain[path]]
         if not odd:

@@ -1,5 +1,6 @@
 """Records written as parquet, where an engine cannot read the raw files by the rules."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ _BATCH = 10_000
 
 def rewrite(scratch: Path, columns: Sequence[str], records: Iterable[Record]) -> LocalText:
     """Write records to a parquet file of text columns, in constant memory, and return it with
-    their number.
+    their number. The last column is the file in which each stands.
     """
     scratch.parent.mkdir(parents=True, exist_ok=True)
     path = scratch.with_suffix(".parquet")
@@ -26,7 +27,12 @@ def rewrite(scratch: Path, columns: Sequence[str], records: Iterable[Record]) ->
         while batch := list(islice(counted, _BATCH)):
             arrays = [pa.array(values, pa.string()) for values in zip(*batch, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-    return LocalText(counted.rows, rewritten=path, invalid_utf8=counted.invalid)
+    return LocalText(
+        counted.by_file.total(),
+        rewritten=path,
+        invalid_utf8=counted.invalid,
+        by_file=counted.by_file,
+    )
 
 
 class _Counted:
@@ -34,7 +40,7 @@ class _Counted:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = iter(records)
-        self.rows = 0
+        self.by_file: Counter[str] = Counter()
         self.invalid = 0
 
     def __iter__(self) -> Iterator[tuple[str | None, ...]]:
@@ -42,6 +48,6 @@ class _Counted:
 
     def __next__(self) -> tuple[str | None, ...]:
         row, is_invalid = next(self.records)
-        self.rows += 1
+        self.by_file[row[-1] or ""] += 1
         self.invalid += is_invalid
         return row

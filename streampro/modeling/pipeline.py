@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
@@ -18,7 +20,7 @@ from streampro.modeling.audit import audit
 from streampro.modeling.checks import differences, misnamed, not_allowed, not_local, unportable
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.quarantine import fates
-from streampro.modeling.source import Source
+from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
 from streampro.names import refused_layer, refused_table, twins
 
@@ -73,6 +75,15 @@ class Pipeline:
                 self._refuse_unknown_inputs(built, models)
                 self._refuse_unknown_references(built, models)
         self.models = {name: models[name] for name in self._order(models)}
+
+    def without_limits(self) -> "Pipeline":
+        """Return the pipeline with sources whose limits only warn: for runs on parts of files, in
+        which all lines may be odd.
+        """
+        lenient = copy(self)
+        sources = self.sources.items()
+        lenient.sources = {name: replace(source, limits=LENIENT) for name, source in sources}
+        return lenient
 
     def tables(self, select: str | None = None) -> list[TableName]:
         """Return every table that a run publishes, the rejected ones beside their models; with

@@ -1,14 +1,72 @@
 """What is read: raw files of one kind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Literal, get_args
 
 import ibis
 
-from streampro.errors import PipelineError, named_arguments
+from streampro.errors import PipelineError, did_you_mean, named_arguments
 from streampro.formats.registry import format_of, given_columns
 from streampro.names import is_ours, refused_table, twins
+
+Reaction = Literal["fail", "warn"]
+FEWEST = 20
+"""Lines or rows below which no share is looked at: of two lines one bad one is no sign of anything.
+"""
+
+
+@named_arguments
+@dataclass(frozen=True)
+class Limits:
+    """Limits of what is odd about a source in one run, and what happens beyond each: `fail` stops
+    the run, nothing is published; `warn` makes a warning of it.
+
+    Args:
+        rejected_share: share of the lines that a run reads which may be rejected, 0 to 1; looked
+            at from 20 lines on.
+        rejected_lines: number of them that may be, null for any.
+        rejected: what happens beyond either, and where all lines of a file are rejected, however
+            few it has.
+        never_given: what happens where a column is null in every row that a run accepts, at least
+            20, as of a key that is spelled otherwise.
+        vanished_share: share of the rows of a table that is built anew, at least 20, whose key may
+            be gone; of models without `incremental_by`.
+        vanished: what happens beyond it.
+    """
+
+    rejected_share: float = 0.5
+    rejected_lines: int | None = None
+    rejected: Reaction = "fail"
+    never_given: Reaction = "warn"
+    vanished_share: float = 0.5
+    vanished: Reaction = "warn"
+
+    def __post_init__(self) -> None:
+        for name in ("rejected_share", "vanished_share"):
+            if not _is_share(given := getattr(self, name)):
+                raise PipelineError(f"Limits: {name} is {given!r}, but must be 0 to 1.")
+        lines = self.rejected_lines
+        if lines is not None and (type(lines) is not int or lines < 0):
+            raise PipelineError(
+                f"Limits: rejected_lines is {lines!r}, but must be a number of lines or None."
+            )
+        for name in ("rejected", "never_given", "vanished"):
+            if (given := getattr(self, name)) not in (known := get_args(Reaction)):
+                hint = did_you_mean(given, known) if isinstance(given, str) else ""
+                raise PipelineError(
+                    f"Limits: {name} is {given!r}, but must be 'fail' or 'warn'. {hint}".strip()
+                )
+
+    def __str__(self) -> str:
+        """Return the limits in words."""
+        lines = "" if self.rejected_lines is None else f" or {self.rejected_lines:,} lines"
+        return (
+            f"more than {self.rejected_share:.0%}{lines} rejected, or all of a file: "
+            f"{self.rejected}; a column never given: {self.never_given}; "
+            f"more than {self.vanished_share:.0%} of rows vanished: {self.vanished}"
+        )
 
 
 @named_arguments
@@ -31,6 +89,7 @@ class Source:
             may let them decide (filter, join or group by them, ask for them in a case), and in
             the text of rejected lines they are masked. `streampro check` and every run refuse
             models that would store them.
+        limits: how much of its lines may be odd before a run fails or warns; see `Limits`.
     """
 
     name: str
@@ -38,6 +97,7 @@ class Source:
     format: str
     fields: Mapping[str, tuple[str, ...]]
     secret: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("name", "format"):
@@ -50,6 +110,8 @@ class Source:
             if not _is_texts(given):
                 meant = f", such as ({given!r},)" if isinstance(given, str) else ""
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
+        if not isinstance(self.limits, Limits):
+            raise self._unlike("limits", self.limits, "Limits(...)")
         if outside := [each for each in self.files if not _is_below(each)]:
             raise self._unlike("files", outside[0], "a pattern below the raw folder")
         format_of(self)
@@ -98,3 +160,10 @@ def _is_texts(value: object) -> bool:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return False
     return all(isinstance(each, str) for each in value)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+LENIENT = Limits(rejected="warn", never_given="warn", vanished="warn")

@@ -53,7 +53,7 @@ def check_incremental(
     """
     if target.raw is None or not place_of(target.raw).is_local:
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
-    watcher = watcher or Unwatched()
+    watcher, pipeline = watcher or Unwatched(), pipeline.without_limits()
     with TemporaryDirectory(prefix="streampro-check-") as scratch:
         folder = Path(scratch)
         grown = target.model_copy(

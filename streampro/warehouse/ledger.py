@@ -58,6 +58,7 @@ class Plan:
         lost_files: what became of files that the last run read: they changed or vanished.
         allowances: what models may compute though engines differ in it, and why.
         unread_files: files below the raw folder that no source reads.
+        limits: per source that was read what of it may be odd, in words.
     """
 
     new_files: tuple[InputFile, ...]
@@ -68,6 +69,7 @@ class Plan:
     moves: tuple[Move, ...]
     allowances: tuple[str, ...] = ()
     unread_files: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""

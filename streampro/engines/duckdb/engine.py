@@ -74,7 +74,7 @@ class DuckDBEngine(Staging[Place]):
         scratch = self.staging.path / f"{source.name}-{self.counter}"
         folder = Path(raw)
         reading = read(source, folder, [folder / file.path for file in files], scratch)
-        return Raw(self._view(reading.query), reading.lines, reading.invalid_utf8)
+        return Raw(self._view(reading.query), reading.by_file, reading.invalid_utf8)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""

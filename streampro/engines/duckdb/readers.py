@@ -13,7 +13,8 @@ from streampro.modeling.source import Source
 _READ_LINES = (
     "SELECT line AS raw_line, filename FROM read_csv({files}, columns = {{'line': 'VARCHAR'}}, "
     "compression = '{packing}', filename = true, hive_partitioning = false, header = false, "
-    "auto_detect = false, delim = {separator}, quote = '', escape = '', null_padding = true, strict_mode = false) "
+    "auto_detect = false, delim = {separator}, quote = '', escape = '', null_padding = true, "
+    "strict_mode = false) "
     "WHERE CASE WHEN line >= '!' THEN true ELSE trim(line, ' \t\r\n') <> '' END"
 )
 """`new_line` is left unset: setting it breaks CRLF files. `strict_mode = false` is what lets a
@@ -22,10 +23,12 @@ file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only
 
 @dataclass(frozen=True)
 class Reading:
-    """A query with the columns of a source, and its records as they were counted before."""
+    """A query with the columns of a source, and the records of each file as they were counted
+    before.
+    """
 
     query: str
-    lines: int
+    by_file: Mapping[str, int]
     invalid_utf8: int = 0
 
 
@@ -75,4 +78,4 @@ def _named_lines(raw: Path, files: Sequence[Path], packing: str) -> str:
 
 
 def _reading(query: str, text: LocalText) -> Reading:
-    return Reading(query, text.lines, text.invalid_utf8)
+    return Reading(query, text.by_file, text.invalid_utf8)

@@ -40,10 +40,12 @@ class RawFiles:
 
 @dataclass(frozen=True)
 class Reading:
-    """A data frame with the columns of a source, and its records as a job has counted them."""
+    """A data frame with the columns of a source, and the records of each file as a job has counted
+    them.
+    """
 
     rows: Any
-    lines: int
+    by_file: Mapping[str, int]
     invalid_utf8: int = 0
 
 
@@ -57,18 +59,16 @@ def read_json_lines(spark: Any, source: Source, raw: RawFiles) -> Reading:
     Raises `SourceError` for a line over the limit.
     """
     lines = _lines(spark, raw)
-    [count] = lines.selectExpr(
-        "count(*) AS lines",
-        "count_if(NOT is_valid_utf8(value)) AS invalid",
-        "max(octet_length(value)) AS longest",
-        "max_by(source_file, octet_length(value)) AS file",
-    ).collect()
-    if (count.longest or 0) > LONGEST_LINE:
-        raise overlong(f"{count.file}: a line of source {source.name!r}")
+    measured = lines.selectExpr(
+        "source_file", "NOT is_valid_utf8(value) AS is_invalid", "octet_length(value) AS length"
+    )
+    counts = _counts(measured, "max(length) AS longest")
+    if longest := [count.source_file for count in counts if count.longest > LONGEST_LINE]:
+        raise overlong(f"{min(longest)}: a line of source {source.name!r}")
     query = json_lines.json_query(source, json_lines.LINES)  # the query that DuckDB runs
     read = functools.partial(workers.read_json_lines, query=query)
     rows = lines.select("raw_line", "source_file").mapInArrow(read, _columns(source))
-    return Reading(rows, count.lines, count.invalid)
+    return _reading(rows, counts)
 
 
 def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
@@ -84,8 +84,8 @@ def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
     records = whole.mapInArrow(read, f"{_columns(source)}, is_invalid_utf8 boolean")
     records.write.parquet(raw.scratch)
     rows = spark.read.parquet(escaped(raw.scratch))
-    [count] = rows.selectExpr("count(*) AS lines", "count_if(is_invalid_utf8) AS invalid").collect()
-    return Reading(rows.drop("is_invalid_utf8"), count.lines, count.invalid)
+    counts = _counts(rows.withColumnRenamed("is_invalid_utf8", "is_invalid"))
+    return _reading(rows.drop("is_invalid_utf8"), counts)
 
 
 READERS: Mapping[str, Reader] = {"json_lines": read_json_lines, "csv": read_csv}
@@ -100,6 +100,19 @@ def literal(value: str) -> str:
 def identifier(name: str) -> str:
     """Return the SQL of a column's name."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def _counts(records: Any, *further: str) -> list[Any]:
+    """Return a row per file: its `source_file`, `records` and those that are `invalid`."""
+    from pyspark.sql.functions import expr
+
+    asked = ("count(*) AS records", "count_if(is_invalid) AS invalid", *further)
+    return list(records.groupBy("source_file").agg(*map(expr, asked)).collect())
+
+
+def _reading(rows: Any, counts: Sequence[Any]) -> Reading:
+    by_file = {count.source_file: count.records for count in counts}
+    return Reading(rows, by_file, sum(count.invalid for count in counts))
 
 
 def _lines(spark: Any, raw: RawFiles) -> Any:

@@ -1,0 +1,134 @@
+"""The limits of a source, held against what a run made of its lines."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import ibis.expr.types as ir
+
+from streampro.engines.protocol import Engine, Quarantined, Raw
+from streampro.errors import SourceError
+from streampro.modeling.model import Model
+from streampro.modeling.quarantine import Books
+from streampro.modeling.source import FEWEST, Reaction, Source
+from streampro.warehouse.ledger import Warned
+
+_WARNS = 'rejected="warn"'
+_SHOWN = 3
+_LONGEST = 120
+"""Files and lines that a message shows, and the characters of a line."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """What is beyond a limit: `rule` for the warnings, `rows` it is about, `said` for the error,
+    and the argument of `Limits` that allows it.
+    """
+
+    rule: str
+    rows: int
+    said: str
+    reaction: Reaction
+    allowed_by: str
+
+
+def held(source: Source, model: Model, excesses: Iterable[Excess]) -> tuple[Warned, ...]:
+    """Return a warning per excess that only warns. Raises `SourceError` for one that fails."""
+    warnings = []
+    for each in excesses:
+        if each.reaction == "fail":
+            raise SourceError(
+                f"source {source.name!r}: {each.said} Nothing was published. If that is right, "
+                f"say so in the source: limits=Limits({each.allowed_by})."
+            )
+        warnings.append(Warned(model.table, each.rule, each.rows))
+    return tuple(warnings)
+
+
+def too_many_rejected(
+    engine: Engine, source: Source, raw: Raw, quarantined: Quarantined, books: Books
+) -> Iterator[Excess]:
+    """Yield what is beyond the limits of rejected lines."""
+    limits, rejected = source.limits, books.rejected
+    if not rejected:
+        return
+    share = rejected / books.lines
+    reasons = ", ".join(f"{name} {count:,}" for name, count in books.reasons.items())
+    found = f"rejected lines: {rejected:,} of {books.lines:,} ({reasons})"
+    first = _first(engine, quarantined.rejected.data)
+    if books.lines >= FEWEST and share > limits.rejected_share:
+        yield Excess(
+            "too many rejected lines", rejected,
+            f"{found}, more than {limits.rejected_share:.0%}.{first}",
+            limits.rejected, f"rejected_share={_rounded_up(share)}" if share < 1 else _WARNS,
+        )  # fmt: skip
+    if limits.rejected_lines is not None and rejected > limits.rejected_lines:
+        yield Excess(
+            "too many rejected lines", rejected,
+            f"{found}, more than {limits.rejected_lines:,}.{first}",
+            limits.rejected, f"rejected_lines={rejected}",
+        )  # fmt: skip
+    if whole := _wholly_rejected(engine, raw.by_file, quarantined.rejected.data):
+        names = ", ".join([*whole][:_SHOWN]) + (" and others" if len(whole) > _SHOWN else "")
+        yield Excess(
+            "files with no line that is not rejected", sum(whole.values()),
+            f"all lines of {names} are rejected; {found}.{first}",
+            limits.rejected, _WARNS,
+        )  # fmt: skip
+
+
+def never_given(engine: Engine, source: Source, rows: ir.Table) -> Iterator[Excess]:
+    """Yield a column that is null in every row."""
+    counts = {name: rows[name].count() for name in rows.columns}
+    [found] = engine.fetch(rows.aggregate(**{"number of rows": rows.count()}, **counts)).to_pylist()
+    number = found.pop("number of rows")
+    for name, given in found.items() if number >= FEWEST else ():
+        if not given:
+            yield Excess(
+                f"{name} is never given", number,
+                f"{name} is null in all {number:,} rows that were accepted. Is the key or column "
+                "of its field spelled otherwise in the files?",
+                source.limits.never_given, 'never_given="warn"',
+            )  # fmt: skip
+
+
+def vanished(
+    engine: Engine, source: Source, model: Model, before: ir.Table, now: ir.Table
+) -> Iterator[Excess]:
+    """Yield that too many keys of the last run are there no more."""
+    key, limits = [*model.spec.key], source.limits
+    gone = before.anti_join(now, key)
+    counts = before.aggregate(before=before.count()).cross_join(gone.aggregate(gone=gone.count()))
+    [row] = engine.fetch(counts).to_pylist()
+    if row["before"] >= FEWEST and row["gone"] > limits.vanished_share * row["before"]:
+        yield Excess(
+            "rows vanished", row["gone"],
+            f"{row['gone']:,} of {row['before']:,} rows of {model.table} vanished, more than "
+            f"{limits.vanished_share:.0%}.",
+            limits.vanished, f"vanished_share={_rounded_up(row['gone'] / row['before'])}",
+        )  # fmt: skip
+
+
+def _wholly_rejected(
+    engine: Engine, by_file: Mapping[str, int], rejected: ir.Table
+) -> dict[str, int]:
+    counts = rejected.group_by("source_file").aggregate(lines=rejected.count())
+    found = engine.fetch(counts.order_by("source_file")).to_pylist()
+    return {
+        row["source_file"]: row["lines"]
+        for row in found
+        if row["lines"] == by_file.get(row["source_file"])
+    }
+
+
+def _first(engine: Engine, rejected: ir.Table) -> str:
+    """Return the first rejected lines, in words."""
+    ordered = rejected.order_by("reject_reason", "source_file", "raw_line").limit(_SHOWN)
+    lines = [
+        f"{row['reject_reason']} in {row['source_file']}: {row['raw_line'][:_LONGEST]!r}"
+        for row in engine.fetch(ordered).to_pylist()
+    ]
+    return f" First lines: {'; '.join(lines)}."
+
+
+def _rounded_up(share: float) -> float:
+    return min(1.0, round(share + 0.005, 2))

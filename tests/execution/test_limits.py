@@ -1,0 +1,166 @@
+"""Too much that is odd about a source stops a run, or is a warning, as its limits say."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pipelines.shop import SHOP, mart, raw, staging, write_raw
+
+from streampro.config import Target
+from streampro.errors import PipelineError, SourceError
+from streampro.execution.runner import plan, run
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Limits
+from streampro.testing import Workbench
+from streampro.warehouse import ledger
+
+GOOD = '{"shop": "a", "day": "2024-05-%02d", "amount": "1"}\n'
+BAD = '{"shop": "a", "day": "soon"}\n'
+
+
+def shop(limits: Limits) -> Pipeline:
+    """The pipeline of the shop with other limits of both sources."""
+    sources = ModuleType("sources")
+    for name in ("raw_sales", "raw_shops"):
+        setattr(sources, name, replace(getattr(raw, name), limits=limits))
+    return Pipeline("shop", [sources, staging, mart])
+
+
+def sales(good: int, bad: int) -> str:
+    return "".join(GOOD % (day + 1) for day in range(good)) + BAD * bad
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    folder = write_raw(tmp_path / "raw", sales(3, 0))
+    return Target(name="test", raw=folder, warehouse=tmp_path / "warehouse")
+
+
+def write(target: Target, name: str, text: str) -> None:
+    (Path(str(target.raw)) / name).write_text(text)
+
+
+def warned(target: Target, limits: Limits) -> dict[str, int]:
+    return {each.rule: each.rows for each in run(shop(limits), target).warnings}
+
+
+def test_run_with_mostly_rejected_lines_publishes_nothing(
+    engine: Workbench, target: Target
+) -> None:
+    first = engine.run(SHOP, target)
+    write(target, "sales-2.jsonl", sales(9, 11))
+    with pytest.raises(SourceError) as caught:
+        engine.run(SHOP, target)
+    line = 'no day in sales-2.jsonl: \'{"shop": "a", "day": "soon"}\''
+    assert str(caught.value) == (
+        "source 'raw_sales': rejected lines: 11 of 20 (no day 11), more than 50%. First lines: "
+        f"{line}; {line}; {line}. Nothing was published. If that is right, say so in the source: "
+        "limits=Limits(rejected_share=0.56)."
+    )
+    assert caught.value.exit_code == 1
+    assert ledger.runs(target.warehouse) == [first]
+
+
+@pytest.mark.parametrize(("good", "bad"), [(10, 10), (1, 18), (1, 1)])
+def test_half_of_the_lines_and_few_of_them_may_be_rejected(
+    target: Target, good: int, bad: int
+) -> None:
+    write(target, "sales.jsonl", sales(good, bad))
+    assert run(SHOP, target).warnings == ()
+
+
+def test_file_of_which_all_lines_are_rejected_stops_a_run(
+    engine: Workbench, target: Target
+) -> None:
+    write(target, "sales.jsonl", sales(30, 0))
+    write(target, "sales-2.jsonl", "<html>\n\n")
+    with pytest.raises(SourceError, match=r"all lines of sales-2\.jsonl are rejected; .* 1 of 31 "):
+        engine.run(SHOP, target)
+    write(target, "sales-2.jsonl", "<html>\n" + GOOD % 7)
+    assert engine.run(SHOP, target).run_id == 1
+
+
+@pytest.mark.parametrize(("allowed", "bad"), [(2, 2), (0, 0)])
+def test_number_of_rejected_lines_is_a_limit_too(target: Target, allowed: int, bad: int) -> None:
+    limits = Limits(rejected_lines=allowed)
+    write(target, "sales.jsonl", sales(3, bad))
+    assert run(shop(limits), target).run_id == 1
+    write(target, "sales-2.jsonl", sales(3, bad + 1))
+    with pytest.raises(SourceError, match=rf"more than {allowed}\..*rejected_lines={bad + 1}"):
+        run(shop(limits), target)
+
+
+def test_rejected_lines_may_be_a_warning(target: Target) -> None:
+    write(target, "sales.jsonl", sales(1, 30))
+    write(target, "sales-2.jsonl", BAD)
+    assert warned(target, Limits(rejected="warn")) == {
+        "too many rejected lines": 31,
+        "files with no line that is not rejected": 1,
+    }
+
+
+def test_column_that_is_never_given_is_told(engine: Workbench, target: Target) -> None:
+    write(target, "sales.jsonl", sales(20, 0).replace("amount", "amuont"))
+    done = engine.run(SHOP, target)
+    assert [(str(each.table), each.rule, each.rows) for each in done.warnings] == [
+        ("staging.sales", "amount is never given", 20)
+    ]
+    strict = shop(Limits(never_given="fail"))
+    write(target, "sales-2.jsonl", sales(20, 0).replace("amount", "amuont").replace("-05-", "-06-"))
+    with pytest.raises(SourceError, match=r"amount is null in all 20 rows .*never_given=\"warn\""):
+        run(strict, target)
+
+
+def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:
+    write(target, "sales.jsonl", sales(19, 0).replace("amount", "amuont"))
+    assert run(SHOP, target).warnings == ()
+
+
+@pytest.mark.parametrize(("kept", "rule"), [(10, None), (9, "rows vanished")])
+def test_rows_of_a_dimension_that_vanish_are_told(
+    engine: Workbench, target: Target, kept: int, rule: str | None
+) -> None:
+    records = [f"{n},Oslo\n" for n in range(20)]
+    write(target, "shops.csv", "shop,city\n" + "".join(records))
+    engine.run(SHOP, target)
+    write(target, "shops.csv", "shop,city\n" + "".join(records[:kept]) + "new,Oslo\n")
+    strict = shop(Limits(vanished="fail"))
+    found = [each.rule for each in plan(SHOP, target).warnings if "vanished" in each.rule]
+    assert found == ([rule] if rule else [])
+    if rule:
+        with pytest.raises(SourceError, match=r"11 of 20 rows of staging\.shops vanished, more"):
+            engine.run(strict, target)
+
+
+def test_limits_change_no_code_and_are_shown_in_a_plan(target: Target) -> None:
+    limits = Limits(rejected_share=0.1, rejected_lines=2_000, vanished="fail")
+    assert shop(limits).code_hashes() == SHOP.code_hashes()
+    assert plan(shop(limits), target).limits["raw_sales"] == (
+        "more than 10% or 2,000 lines rejected, or all of a file: fail; a column never given: "
+        "warn; more than 50% of rows vanished: fail"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "told"),
+    [
+        ("rejected_share", 50, "rejected_share is 50, but must be 0 to 1."),
+        ("rejected_share", True, "rejected_share is True, but must be 0 to 1."),
+        ("vanished_share", "0.5", "vanished_share is '0.5', but must be 0 to 1."),
+        ("rejected_lines", 0.5, "rejected_lines is 0.5, but must be a number of lines or None."),
+        ("rejected_lines", -1, "rejected_lines is -1, but must be a number of lines or None."),
+        ("rejected", "wran", "rejected is 'wran', but must be 'fail' or 'warn'. Did you mean"),
+        ("never_given", None, "never_given is None, but must be 'fail' or 'warn'."),
+        ("reject", "fail", "Limits() has no argument 'reject'. Did you mean 'rejected'?"),
+    ],
+)
+def test_limits_of_another_kind_are_refused(argument: str, value: object, told: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        Limits(**{argument: value})  # type: ignore[arg-type]  # what is refused
+    assert told in str(caught.value)
+
+
+def test_limits_that_are_none_are_refused() -> None:
+    with pytest.raises(PipelineError, match=r"limits is 0\.5, but must be Limits\(\.\.\.\)"):
+        replace(raw.raw_sales, limits=0.5)  # type: ignore[arg-type]  # what is refused
