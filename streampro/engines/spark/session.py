@@ -26,8 +26,10 @@ _DELTA = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
-_AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master")
-"""Settings that Java must be started with; no other stands in its command line for all to read."""
+_AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master", *_DELTA)
+"""Settings that Java is started with, so that every application in it knows Delta Lake; no other
+stands in its command line for all to read.
+"""
 _OURS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -50,6 +52,7 @@ class Session:
     """
 
     def __init__(self, settings: SparkSettings, caller: Any = None) -> None:
+        _forget_files_of_stopped()
         if find_spec("pyspark") is None or find_spec("delta") is None:
             raise ConfigError(
                 "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
@@ -79,11 +82,16 @@ class Session:
         kept_in = self.spark.conf.get("spark.sql.catalogImplementation", "in-memory")
         return not self.is_ours or kept_in != "in-memory"
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped the application."""
+        return self.context._jsc is None or self.context._jsc.sc().isStopped()
+
     def close(self) -> None:
         """Stop the application if it was started here."""
         if self.is_ours:
             self.context.stop()
-            sys.path[:] = [each for each in sys.path if "/userFiles-" not in each]
+            _forget_files_of_stopped()
 
     def _application(self, settings: SparkSettings) -> Any:
         from pyspark.sql import SparkSession
@@ -114,11 +122,7 @@ class Session:
         context.addPyFile(shutil.make_archive(str(base), "zip", package.parent, package.name))
 
     def _refuse_without_delta(self, application: Any) -> None:
-        from py4j.java_gateway import JavaPackage
-
-        has_no_jar = isinstance(
-            self.spark._jvm.io.delta.sql.DeltaSparkSessionExtension, JavaPackage
-        )
+        has_no_jar = not _has_jar(self.spark._jvm)
         missing = [
             name for name, value in _DELTA.items() if value not in application.conf.get(name, "")
         ]
@@ -129,6 +133,11 @@ class Session:
                 f"--packages {_package()}{wanted}, or build it with "
                 "delta.configure_spark_with_delta_pip."
             )
+
+
+def _forget_files_of_stopped() -> None:
+    """Take off Python's path what applications put there that are gone, with their files."""
+    sys.path[:] = [each for each in sys.path if "/userFiles-" not in each or Path(each).exists()]
 
 
 def _silence(spark: Any) -> None:
@@ -158,6 +167,8 @@ def _started(settings: SparkSettings, log: Path) -> Any:
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
 
+    if SparkContext._gateway is not None and not _has_jar(SparkContext._jvm):
+        _end_java(SparkContext)
     conf = SparkConf().setAppName("streampro").setMaster(settings.master or "local[*]")
     conf.setAll([*({**_DELTA, **_QUIET, **_jars(settings)} | _texts(settings)).items()])
     _with_catalog(conf)
@@ -171,6 +182,22 @@ def _started(settings: SparkSettings, log: Path) -> Any:
             )
         SparkContext._ensure_initialized(gateway=gateway, conf=conf)
     return conf
+
+
+def _has_jar(java: Any) -> bool:
+    """Tell whether Java was started with Delta Lake."""
+    from py4j.java_gateway import JavaPackage
+
+    return not isinstance(java.io.delta.sql.DeltaSparkSessionExtension, JavaPackage)
+
+
+def _end_java(context: Any) -> None:
+    """End the Java of an application that was stopped, as it cannot come to know another jar."""
+    gateway, context._gateway, context._jvm = context._gateway, None, None
+    gateway.shutdown()
+    if process := getattr(gateway, "proc", None):
+        process.stdin.close()
+        process.wait()
 
 
 def _with_catalog(conf: Any) -> Any:

@@ -1,15 +1,12 @@
-"""The plugin that runs a test of a model on every engine."""
+"""Rows compared as a multiset."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from pipelines.shop import mart
 
-from streampro.testing import Workbench, assert_rows_equal
-
-pytest_plugins = ["pytester"]
+from streampro.testing import assert_rows_equal
 
 
 def differs(actual: list[dict[str, object]], expected: list[dict[str, object]]) -> str:
@@ -58,40 +55,3 @@ def test_no_expected_row_means_no_row() -> None:
 def test_expected_rows_have_the_same_columns() -> None:
     with pytest.raises(ValueError, match="the same columns"):
         assert_rows_equal([], [{"a": 1}, {"b": 1}])
-
-
-def test_rows_become_a_table_and_rows_again(engine: Workbench) -> None:
-    rows = engine.rows(engine.table([{"shop": "a"}, {"city": "Ulm"}], mart.revenue))
-    assert_rows_equal(rows, [{"shop": "a", "city": None}, {"shop": None, "city": "Ulm"}])
-
-
-def test_unknown_column_is_refused(engine: Workbench) -> None:
-    with pytest.raises(ValueError, match="no column shp"):
-        engine.table([{"shp": "a"}], mart.revenue)
-
-
-def test_unknown_engine_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_one(engine): pass")
-    found = pytester.runpytest_subprocess("--engines", "duckdb,sprak")
-    found.stderr.fnmatch_lines(["*no engine sprak; duckdb, spark"])
-
-
-def test_engines_are_chosen_by_the_option(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_one(engine): assert engine.name == 'duckdb'")
-    pytester.runpytest_subprocess("--engines", "duckdb").assert_outcomes(passed=1)
-
-
-def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.fixture
-        def engine():
-            return "mine"
-
-        def test_one(engine):
-            assert engine == "mine"
-        """
-    )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
