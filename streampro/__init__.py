@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from streampro.proofs.check_incremental import check_incremental as check_incremental
     from streampro.proofs.prove import prove as prove
     from streampro.report.page import write_report as write_report
+    from streampro.warehouse.forget import Forgotten as Forgotten, forget as forget
     from streampro.warehouse.ledger import Plan as Plan, Run as Run, runs as runs
     from streampro.warehouse.retention import (
         Cleaned as Cleaned,

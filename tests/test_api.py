@@ -238,7 +238,8 @@ def test_every_public_name_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Contract", "Target", "load_target", "plan", "published", "run", "runs", "sql"]
+    "name",
+    ["Contract", "Target", "forget", "load_target", "plan", "published", "run", "runs", "sql"],
 )
 def test_examples_of_docstrings_run(
     name: str, target: Target, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ import click
 from streampro.cli.check import check
 from streampro.cli.explain import explain
 from streampro.cli.graph import graph
-from streampro.cli.history import clean, history, rollback
+from streampro.cli.history import clean, forget, history, rollback
 from streampro.cli.plan import plan
 from streampro.cli.prove import prove
 from streampro.cli.report import report
@@ -33,7 +33,7 @@ def cli() -> None:
 for _command in (
     *(run_command, plan, check, prove),
     *(sql, explain, graph, report),
-    *(history, rollback, clean),
+    *(history, rollback, clean, forget),
     *(init, generate, demo),
 ):
     cli.add_command(_command)

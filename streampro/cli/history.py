@@ -1,11 +1,13 @@
 """Commands on earlier runs."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from streampro.cli.options import load, open_target, options
 from streampro.console.output import print_json, print_past_run
+from streampro.errors import ConfigError
 
 
 @click.command()
@@ -72,3 +74,29 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
     show_cleaned(found)
     done = "They are removed." if yes else "Nothing is removed yet; --yes removes them for good."
     click.echo(done, err=True)
+
+
+@click.command()
+@click.option("--key", metavar="COLUMN=VALUE", required=True, help="What to forget: user=42.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, tell what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@options("raw", "warehouse", "pipeline")
+def forget(key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Take the rows with a key out of every table, of older versions too, for good.
+
+    Raw files are not changed; those that still hold the key are named, and the exit code is 1.
+    """
+    from streampro.console.runs import show_forgotten
+    from streampro.warehouse import forget as library
+
+    column, separator, value = key.partition("=")
+    if not separator:
+        raise ConfigError(f"--key {key!r} names no column: write COLUMN=VALUE.")
+    target, pipeline = load(**options)
+    done = library.forget(target, {column: value}, pipeline=pipeline, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        show_forgotten(done, key, dry_run)
+    if done.raw:
+        raise click.exceptions.Exit(1)

@@ -7,9 +7,11 @@ from pathlib import Path
 from rich.markup import escape
 
 from streampro.console.tables import show_table, stdout
+from streampro.errors import number_of
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
 from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.forget import Forgotten
 from streampro.warehouse.ledger import Plan, Run, Warned
 from streampro.warehouse.retention import Cleaned
 
@@ -186,6 +188,35 @@ def show_cleaned(tables: Sequence[Cleaned]) -> None:
             for each in tables
         ],
     )
+
+
+def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
+    """Print what of a key is taken out, or would be, and where it still stands."""
+    if not done.tables:
+        stdout().print(f"No table holds {key}.", markup=False)
+    else:
+        show_table(
+            f"Rows without {key}" if not dry_run else f"Rows with {key}, which stay for now",
+            [
+                {
+                    "table": each.table,
+                    "rows": f"{each.rows:,}",
+                    "versions": f"{each.versions:,}",
+                    "files": f"{each.files:,}",
+                    "log entries": f"{each.entries:,}",
+                }
+                for each in done.tables
+            ],
+        )
+    if done.raw is None:
+        stdout().print("Nobody looked into raw files: name their folder with --raw DIR.")
+    for file in done.raw or ():
+        stdout().print(f"still in {file.path}: {number_of(file.lines, 'line')}", markup=False)
+    if done.raw:
+        stdout().print(
+            "Raw files are not changed. Remove these lines and run again: until then whatever "
+            "builds a table anew from these files brings the rows back."
+        )
 
 
 def show_certificate(certificate: Certificate, out: Path) -> None:

@@ -104,7 +104,7 @@ class Staging(ABC, Generic[P]):
         table, spec = staged[0].table, spec_of(staged[0].contract)
         return delta.commit(
             self.warehouse.table(table),
-            [file for each in staged for file in each.payload],
+            [file.bounded_by(spec.bounded) for each in staged for file in each.payload],
             delta.published_schema(spec),
             spec.grain or "",
             run,

@@ -84,8 +84,9 @@ class Rejected(Contract):
 
     reject_reason: str = pa.Field(description="Name of the first rule that the line breaks.")
     raw_line: str = pa.Field(
+        metadata={"personal": True},
         description="The line as it stands in the file, values of secret fields masked; "
-        "of a CSV record its fields with minimal RFC 4180 quoting."
+        "of a CSV record its fields with minimal RFC 4180 quoting.",
     )
     source_file: str = pa.Field(description="Path of the file below the raw folder.")
 
@@ -99,6 +100,7 @@ def column(
     nullable: bool = False,
     references: str | None = None,
     event_time: bool = False,
+    personal: bool = False,
     severity: Severity = "fail",
     eq: Any = None,
     ne: Any = None,
@@ -118,6 +120,8 @@ def column(
         nullable: whether null is legal.
         references: `model.column` in which every value should exist; orphans are a warning.
         event_time: whether it says when a row happened, so that late rows can be told.
+        personal: whether it tells of a person: then no statistic of a Delta log holds a value of
+            it, and readers cannot pass over files by it.
         severity: of the checks given here (null in a column that is not nullable always fails).
         eq: what every value is.
         ne: what no value is.
@@ -136,7 +140,7 @@ def column(
         "references": references,
         "event_time": event_time,
         "severity": severity,
-    }
+    } | ({"personal": True} if personal else {})
     return pa.Field(
         alias=alias,
         description=description,

@@ -87,6 +87,12 @@ class TableSpec:
         return next((name for name, c in columns if (c.metadata or {}).get("event_time")), None)
 
     @cached_property
+    def bounded(self) -> frozenset[str]:
+        """Columns whose least and greatest values statistics may hold: those not personal."""
+        columns = self.columns.items()
+        return frozenset(name for name, c in columns if not (c.metadata or {}).get("personal"))
+
+    @cached_property
     def references(self) -> dict[str, tuple[str, str]]:
         """For each referencing column the model and column it references."""
         return {name: c.references for name, c in self.columns.items() if c.references}

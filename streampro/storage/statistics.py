@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
@@ -26,6 +26,14 @@ class DataFile:
     minimum: Mapping[str, Any]
     maximum: Mapping[str, Any]
     nulls: Mapping[str, int]
+
+    def bounded_by(self, columns: Container[str]) -> Self:
+        """Return the file with bounds of no other columns."""
+        minimum, maximum = (
+            {name: bound for name, bound in bounds.items() if name in columns}
+            for bounds in (self.minimum, self.maximum)
+        )
+        return replace(self, minimum=minimum, maximum=maximum)
 
     def moved_to(self, folder: Place) -> AddAction:
         """Move the file into a table's folder and return the log entry that adds it."""

@@ -1,0 +1,311 @@
+"""A Delta table's whole past written anew without some of its rows: versions keep their numbers.
+
+The order of steps lets a reader see each version complete at any moment, some rows still in it or
+gone, and lets a later call finish what a killed one began. What sums the log up goes first, then
+come new data files; then every entry that removes an old file removes its successor too; then, the
+newest first, entries that add an old file add its successor and remove it; the old files go last.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streampro.errors import WarehouseError
+from streampro.storage import statistics
+from streampro.storage.delta import COMPRESSION
+
+Action = dict[str, Any]
+_SUMMARIES = ("_last_checkpoint", "*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc")
+"""What repeats entries of the log, and can be made again from them."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a table's rows and of the texts of its log.
+
+    Attributes:
+        columns: of a file's columns those that tell whether it changes; none: it does not.
+        rows: returns some rows as they shall be; the same object where they stay.
+        is_told: whether statistics tell what must not stay.
+        text: returns a text of the log as it shall be.
+    """
+
+    columns: Callable[[list[str]], list[str]]
+    rows: Callable[[pa.Table], pa.Table]
+    is_told: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    text: Callable[[str], str] = lambda text: text
+
+
+@dataclass(frozen=True)
+class History:
+    """The log of a table in a folder: per version its entry's path and actions."""
+
+    folder: Path
+    entries: Mapping[int, tuple[Path, list[Action]]]
+
+    def said(self, kind: str) -> Iterator[Action]:
+        """Yield what every action of a kind says, such as `add`."""
+        for _, actions in self.entries.values():
+            yield from (action[kind] for action in actions if kind in action)
+
+    def path(self, name: str) -> Path:
+        """Return where a data file is that the log names."""
+        return self.folder / unquote(name)
+
+    def versions(self) -> Iterator[tuple[int, Mapping[str, int | None]]]:
+        """Yield each version and the files that it is made of, with the rows of each."""
+        files: dict[str, int | None] = {}
+        for version, (_, actions) in self.entries.items():
+            for removed in (action["remove"] for action in actions if "remove" in action):
+                files.pop(removed["path"], None)
+            for added in (action["add"] for action in actions if "add" in action):
+                files[added["path"]] = _statistics(added).get("numRecords")
+            yield version, dict(files)
+
+
+@dataclass(frozen=True)
+class Successor:
+    """What takes the place of a data file: its name in the log, and how many rows fewer it has."""
+
+    name: str
+    size: int
+    stats: str
+    fewer: int
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """What a table's rewriting does, or would do.
+
+    Attributes:
+        history: the log as it was.
+        successors: by the name of the data file that each replaces.
+        garbage: data files that the log only removes, left by a killed rewriting.
+        telling: entries of the log whose statistics or other texts change.
+    """
+
+    history: History
+    change: Change
+    successors: Mapping[str, Successor] = field(default_factory=dict)
+    garbage: tuple[Path, ...] = ()
+    telling: int = 0
+
+    def fewer(self) -> dict[int, int]:
+        """Return by version how many rows fewer it has, for each that is changed."""
+        return {
+            version: sum(self.successors[name].fewer for name in changed)
+            for version, files in self.history.versions()
+            if (changed := files.keys() & self.successors.keys())
+        }
+
+
+def history(folder: Path) -> History:
+    """Return the log of a table. Raises `WarehouseError` where entries are missing or damaged."""
+    try:
+        paths = sorted(
+            path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit()
+        )
+        entries = {int(path.stem): (path, _actions(path)) for path in paths}
+    except (OSError, ValueError) as error:
+        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
+    if [*entries] != [*range(len(entries))]:
+        raise WarehouseError(
+            f"{folder}: entries of the log are missing, so its past cannot be written anew. "
+            "Build the tables in another --warehouse and remove this one."
+        )
+    return History(folder, entries)
+
+
+def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriting:
+    """Return the rewriting of a table, its new data files written to `staging`.
+
+    Raises `WarehouseError` for a log or a file that cannot be read.
+    """
+    found = history(folder)
+    successors = {}
+    names = dict.fromkeys(added["path"] for added in found.said("add"))
+    kept_bounds = {added["path"]: _statistics(added) for added in found.said("add")}
+    for number, name in enumerate(names):
+        if found.path(name).is_file():
+            new = staging / f"part-{token}-{number}.parquet"
+            fewer = _write(found.path(name), change, new)
+            if fewer is not None:
+                stats = _new_statistics(new, kept_bounds[name])
+                parent = name.rpartition("/")[0]
+                named = f"{parent}/{new.name}" if parent else new.name
+                successors[name] = Successor(named, new.stat().st_size, stats, fewer)
+    removed = {each["path"] for each in found.said("remove")}
+    left = sorted(found.path(name) for name in removed - names.keys())
+    garbage = tuple(path for path in left if path.is_file())
+    telling = sum(
+        any(_cleaned(action, change, found) != action for action in actions)
+        for _, actions in found.entries.values()
+    )
+    return Rewriting(found, change, successors, garbage, telling)
+
+
+def carry_out(rewriting: Rewriting, staging: Path) -> None:
+    """Make a table's past what its rewriting says. Raises `WarehouseError` where it cannot."""
+    found, successors = rewriting.history, rewriting.successors
+    try:
+        if successors or rewriting.telling:
+            _remove_summaries(found.folder / "_delta_log")
+        for name, successor in successors.items():
+            _replace(
+                staging / Path(successor.name).name, found.path(successor.name), found.path(name)
+            )
+        entries = {version: actions for version, (_, actions) in found.entries.items()}
+        for step in (_with_removals, _with_successors):
+            for version in reversed(entries):
+                actions = step(entries[version], rewriting)
+                if actions != entries[version]:
+                    _write_entry(found.entries[version][0], actions, staging)
+                    entries[version] = actions
+        for old in (*map(found.path, successors), *rewriting.garbage):
+            old.unlink(missing_ok=True)
+            old.with_name(f".{old.name}.crc").unlink(missing_ok=True)
+    except OSError as error:
+        raise WarehouseError(
+            f"{found.folder} cannot be written anew: {error}. Every version can be read; "
+            "do the same again when it can."
+        ) from error
+
+
+def _actions(entry: Path) -> list[Action]:
+    return [json.loads(line) for line in entry.read_bytes().split(b"\n") if line.strip()]
+
+
+def _statistics(added: Action) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(added.get("stats") or "{}")
+    return found
+
+
+def _write(old: Path, change: Change, new: Path) -> int | None:
+    """Write what a data file shall hold; return how many rows fewer, None if it stays as it is."""
+    try:
+        with pq.ParquetFile(old) as file:
+            names = change.columns(file.schema_arrow.names)
+            groups = range(file.num_row_groups)
+            parts = (file.read_row_group(each, columns=names) for each in groups if names)
+            if all(change.rows(part) is part for part in parts):
+                return None
+            new.parent.mkdir(parents=True, exist_ok=True)
+            rows = 0
+            with pq.ParquetWriter(new, file.schema_arrow, compression=COMPRESSION) as writer:
+                for each in groups:
+                    kept = change.rows(file.read_row_group(each))
+                    writer.write_table(kept)
+                    rows += kept.num_rows
+            return int(file.metadata.num_rows) - rows
+    except (OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{old} cannot be written anew: {error}") from error
+
+
+def _new_statistics(path: Path, old: Mapping[str, Any]) -> str:
+    """Return the statistics of a new file, bounds of the columns that had any."""
+    footer = pq.read_metadata(path)
+    new = {"numRecords": footer.num_rows}
+    for which, key in (("min", "minValues"), ("max", "maxValues")):
+        bounds = statistics.bounds(footer, which)  # type: ignore[arg-type]  # of the two texts
+        new[key] = {name: bounds[name] for name in old.get(key, {}) if name in bounds}
+    counts = statistics.nulls(footer)
+    new["nullCount"] = {name: counts[name] for name in old.get("nullCount", {}) if name in counts}
+    return json.dumps(new, ensure_ascii=False)
+
+
+def _with_removals(actions: list[Action], rewriting: Rewriting) -> list[Action]:
+    """Return an entry that removes, with each old file, its successor."""
+    found = []
+    for action in actions:
+        found.append(action)
+        successor = rewriting.successors.get(action.get("remove", {}).get("path"))
+        if successor:
+            removed = {"path": successor.name, "size": successor.size}
+            found.append({"remove": action["remove"] | removed})
+    return found
+
+
+def _with_successors(actions: list[Action], rewriting: Rewriting) -> list[Action]:
+    """Return an entry that adds successors and removes what they replace, and tells no more."""
+    found = []
+    for action in actions:
+        added = action.get("add")
+        if added and (successor := rewriting.successors.get(added["path"])):
+            new = {"path": successor.name, "size": successor.size, "stats": successor.stats}
+            found.append({"add": added | new})
+            found.append({"remove": _removal(added)})
+        else:
+            found.append(_cleaned(action, rewriting.change, rewriting.history))
+    return found
+
+
+def _removal(added: Action) -> Action:
+    return {
+        "path": added["path"],
+        "deletionTimestamp": added.get("modificationTime"),
+        "dataChange": added.get("dataChange", True),
+    }
+
+
+def _cleaned(action: Action, change: Change, found: History) -> Action:
+    """Return an action whose statistics and texts do not tell what must not stay.
+
+    Statistics of a file that stays tell what is in it, so only those of a missing one are judged.
+    """
+    [(kind, said)] = action.items()
+    if kind == "commitInfo":
+        return {kind: _changed_texts(said, change.text)}
+    if kind not in ("add", "remove") or not said.get("stats"):
+        return action
+    stats = _statistics(said)
+    bounds = {**stats.get("minValues", {})}, {**stats.get("maxValues", {})}
+    if not any(map(change.is_told, bounds)) or (
+        kind == "add" and found.path(said["path"]).is_file()
+    ):
+        return action
+    rest = {key: value for key, value in stats.items() if key not in ("minValues", "maxValues")}
+    return {kind: said | {"stats": json.dumps(rest, ensure_ascii=False)}}
+
+
+def _changed_texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_changed_texts(each, change) for each in value]
+    if isinstance(value, dict):
+        return {key: _changed_texts(each, change) for key, each in value.items()}
+    return value
+
+
+def _write_entry(path: Path, actions: list[Action], staging: Path) -> None:
+    staging.mkdir(parents=True, exist_ok=True)
+    new = staging / path.name
+    text = "".join(
+        json.dumps(action, ensure_ascii=False, separators=(",", ":")) + "\n" for action in actions
+    )
+    new.write_text(text, encoding="utf-8")
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    _replace(new, path, path)
+
+
+def _replace(new: Path, place: Path, like: Path) -> None:
+    """Put a file in its place, safe on the disk, with the time of another: readers ask for it."""
+    shutil.copystat(like, new)
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    new.replace(place)
+
+
+def _remove_summaries(log: Path) -> None:
+    for pattern in _SUMMARIES:
+        for path in sorted(log.glob(pattern)):
+            path.unlink()
+    shutil.rmtree(log / "_sidecars", ignore_errors=True)

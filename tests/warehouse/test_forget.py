@@ -1,0 +1,320 @@
+"""A key taken out of every version of every table."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
+
+import streampro
+from streampro import Contract, column
+from streampro.cli import cli
+from streampro.config import Remote, Target
+from streampro.errors import ConfigError, WarehouseError
+from streampro.modeling.pipeline import Pipeline
+from streampro.testing import Workbench
+from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.forget import Key, forget
+
+TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
+ANNA = "zz-anna@example.org"
+HERS = f"""\
+{{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}
+{{"shop": "{ANNA}", "day": "soon"}}
+{{"shop": "zz-anna\\u0040example.org", "day": "sooner"}}
+{{"shop": "{ANNA}", "bro
+"""
+LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    """Return the files in which a text stands, also inside parquet."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        rows = str(pq.ParquetFile(path).read().to_pylist()) if path.suffix == ".parquet" else ""
+        if text in rows or text.encode() in path.read_bytes():
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def contents(target: Target, run_id: int) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows of all tables, sorted, by one query."""
+    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
+    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
+    return {name: rows or [] for name, rows in found.items()}
+
+
+def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        name: [row for row in rows if "zz-anna" not in str(row)] for name, rows in tables.items()
+    }
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def two_runs(target: Target, run: Callable[..., Any]) -> None:
+    """Build tables from all sales, then from a file that came later."""
+    assert target.raw is not None
+    write_raw(target.raw, SALES + HERS, SHOPS + f"{ANNA},Ulm\n")
+    run(SHOP, target)
+    (target.raw / "sales-later.jsonl").write_text(LATER)
+    run(SHOP, target)
+
+
+def fresh(folder: Path) -> Target:
+    folder.mkdir()
+    return Target(name="test", raw=folder / "raw", warehouse=folder / "warehouse")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    target = fresh(tmp_path_factory.mktemp("built") / "first")
+    two_runs(target, streampro.run)
+    return target
+
+
+@pytest.fixture
+def target(built: Target, tmp_path: Path) -> Target:
+    """A warehouse after two runs that hold the key."""
+    shutil.copytree(built.warehouse.parent, tmp_path / "copy")
+    return Target(name="test", raw=tmp_path / "copy/raw", warehouse=tmp_path / "copy/warehouse")
+
+
+def test_key_is_in_no_byte_and_all_else_as_it_was(engine: Workbench, tmp_path: Path) -> None:
+    target = fresh(tmp_path / engine.name)
+    two_runs(target, engine.run)
+    DeltaTable(target.warehouse / "staging" / "sales").create_checkpoint()
+    before = {run: contents(target, run) for run in (1, 2)}
+    assert holding(target.warehouse, "zz-anna") != []
+    done = forget(target, {"shop": ANNA}, pipeline=SHOP)
+    assert [(each.table, each.rows, each.versions) for each in done.tables] == [
+        ("mart.revenue", 1, 2),
+        ("staging.sales", 1, 2),
+        ("staging.sales_rejected", 4, 2),
+        ("staging.shops", 1, 1),
+    ]
+    assert holding(target.warehouse, "zz-anna") == []
+    assert {run: contents(target, run) for run in (1, 2)} == {
+        run: without_anna(tables) for run, tables in before.items()
+    }
+    for run in ledger.runs(target.warehouse):
+        rows = {item.table: item.rows for item in run.tables}
+        assert rows == {name: len(each) for name, each in contents(target, run.run_id).items()}
+    assert engine.run(SHOP, target).kind == "unchanged"
+    assert target.raw is not None
+    (target.raw / "sales-new.jsonl").write_text('{"shop": "a", "day": "2024-07-01"}\n')
+    assert engine.run(SHOP, target).kind == "incremental"
+    assert contents(target, 4) == {
+        **without_anna(before[2]),
+        "staging.sales": contents(target, 4)["staging.sales"],
+        "mart.revenue": contents(target, 4)["mart.revenue"],
+    }
+    assert holding(target.warehouse, "zz-anna") == []
+
+
+def test_raw_files_that_hold_it_are_named_and_bring_it_back(target: Target) -> None:
+    assert target.raw is not None
+    done = forget(target, {"shop": ANNA}, pipeline=SHOP)
+    assert done.raw is not None
+    assert [(file.path, file.lines) for file in done.raw] == [
+        ("sales-later.jsonl", 1),
+        ("sales.jsonl", 4),
+        ("shops.csv", 1),
+    ]
+    streampro.run(SHOP, target, full_refresh=True)
+    assert holding(target.warehouse, "zz-anna") != []
+    write_raw(target.raw)
+    (target.raw / "sales-later.jsonl").unlink()
+    streampro.run(SHOP, target)
+    assert forget(target, {"shop": ANNA}, pipeline=SHOP).raw == ()
+    assert holding(target.warehouse, "zz-anna") == []
+    again = forget(target, {"shop": ANNA}, pipeline=SHOP)
+    assert (again.tables, again.raw) == ((), ())
+
+
+def test_statistics_of_files_that_were_cleaned_are_forgotten(target: Target) -> None:
+    assert target.raw is not None
+    write_raw(target.raw)
+    (target.raw / "sales-later.jsonl").unlink()
+    streampro.run(SHOP, target)
+    streampro.clean(target, keep=1, dry_run=False)
+    assert holding(target.warehouse, "zz-anna") != []
+    done = forget(target, {"shop": ANNA})
+    assert {(each.rows, each.versions, each.files) for each in done.tables} == {(0, 0, 0)}
+    assert all(each.entries for each in done.tables)
+    assert done.raw is None
+    assert holding(target.warehouse, "zz-anna") == []
+
+
+def test_statistics_hold_no_value_of_a_personal_column(engine: Workbench, tmp_path: Path) -> None:
+    module = ModuleType("staging")
+    module.__dict__.update(vars(staging))
+
+    class Shops(Contract):
+        """One row per shop."""
+
+        shop: str = column("Shop.", personal=True)
+        city: str = column("City.", nullable=True)
+
+    module.shops = replace(staging.shops, contract=Shops)
+    target = fresh(tmp_path / engine.name)
+    two_runs(target, lambda _, target: engine.run(Pipeline("shop", [raw, module, mart]), target))
+    logs = "\n".join(
+        path.read_text() for path in target.warehouse.glob("staging/*/_delta_log/*.json")
+    )
+    [added] = [json.loads(line)["add"] for line in logs.splitlines() if "Ulm" in line]
+    stats = json.loads(added["stats"])
+    assert (stats["minValues"], stats["maxValues"]) == ({"city": "Oslo"}, {"city": "Ulm"})
+    assert stats["nullCount"]["shop"] == 0
+    for path in target.warehouse.glob("staging/sales_rejected/_delta_log/*.json"):
+        assert "zz-anna" not in path.read_text()
+
+
+def test_dry_run_tells_the_same_and_changes_nothing(target: Target) -> None:
+    before = digests(target.warehouse)
+    told = forget(target, {"shop": ANNA}, pipeline=SHOP, dry_run=True)
+    assert digests(target.warehouse) == before
+    assert told == forget(target, {"shop": ANNA}, pipeline=SHOP)
+
+
+def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a rewriting die after so many files that it put in place or removed."""
+    left = iter(range(steps))
+    replace, unlink = Path.replace, Path.unlink
+
+    def dying(work: Callable[..., Any]) -> Callable[..., Any]:
+        def step(path: Path, *args: Any, **options: Any) -> Any:
+            if "filelock" not in str(path) and path.name != "lock" and next(left, None) is None:
+                raise KeyboardInterrupt
+            return work(path, *args, **options)
+
+        return step
+
+    monkeypatch.setattr(Path, "replace", dying(replace))
+    monkeypatch.setattr(Path, "unlink", dying(unlink))
+
+
+def test_killed_at_any_step_every_version_is_readable_and_the_next_call_completes(
+    target: Target, tmp_path: Path
+) -> None:
+    DeltaTable(target.warehouse / "staging" / "sales").create_checkpoint()
+    before = {run: contents(target, run) for run in (1, 2)}
+    after = {run: without_anna(tables) for run, tables in before.items()}
+    for steps in range(200):
+        shutil.copytree(target.warehouse, tmp_path / f"{steps}")
+        mine = target.model_copy(update={"warehouse": tmp_path / f"{steps}"})
+        with pytest.MonkeyPatch.context() as patched:
+            stopped_after(steps, patched)
+            try:
+                forget(mine, {"shop": ANNA})
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        for run in (1, 2):
+            found = contents(mine, run)
+            assert without_anna(found) == after[run], (steps, run)
+            for table, rows in found.items():
+                assert all(rows.count(row) <= before[run][table].count(row) for row in rows), steps
+        forget(mine, {"shop": ANNA})
+        assert {run: contents(mine, run) for run in (1, 2)} == after
+        assert holding(mine.warehouse, "zz-anna") == [], steps
+        shutil.rmtree(mine.warehouse)
+    assert 30 < steps < 199
+
+
+def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> None:
+    told = Pipeline("shop", [raw, staging, mart, answers])
+    assert target.raw is not None
+    (target.raw / "shops.csv").write_text(SHOPS.replace("Rome", "Zz-Ulm"))
+    (target.raw / "sales-Zz-Ulm.jsonl").write_text('{"shop": "b", "day": "2024-06-01"}\n')
+    streampro.run(told, target)
+    write_raw(target.raw)
+    (target.raw / "sales-Zz-Ulm.jsonl").unlink()
+    moved = streampro.run(told, target).moves
+    assert any("Zz-Ulm" in move.row for move in moved)
+    forget(target, {"city": "Zz-Ulm"}, pipeline=told)
+    assert holding(target.warehouse, "Zz-Ulm") == []
+    assert any(run.moves for run in ledger.runs(target.warehouse))
+    assert streampro.run(told, target).kind == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "is_in"),
+    [
+        ("anna", '{"user": "anna"}', True),
+        ("anna", '{"user": "joanna"}', False),
+        ("anna", "anna,free", True),
+        ("anna", '{"user": "anna', True),
+        ("a/b", '{"user": "a\\/b"}', True),
+        ("é", '{"user": "\\u00e9"}', True),
+        ("42", '{"user": 42, "n": 1}', True),
+        ("42", '{"uid": "42"}', True),
+        ("42", '{"user": 421}', False),
+        ("42", '{"user": 7, "n": 42}', False),
+        ("42", '{"user": 42', True),
+        ("42", "42,free", True),
+        ("42", "free,142", False),
+        ("42", 'free,"42"', True),
+    ],
+)
+def test_key_in_a_raw_line(value: str, line: str, is_in: bool) -> None:
+    assert Key("user", value, frozenset({"user", "uid"})).is_in(line) is is_in
+
+
+def test_numbers_are_found_by_their_value_and_types_that_cannot_have_it_are_passed_over(
+    target: Target,
+) -> None:
+    done = forget(target, {"amount": 7})
+    assert {each.table: each.rows for each in done.tables} == {
+        "mart.revenue": 1,
+        "staging.sales": 1,
+    }
+    assert forget(target, {"amount": "much"}).tables == ()
+
+
+def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) -> None:
+    for key in ({}, {"a": 1, "b": 2}, {"a": None}, {"a": " "}):
+        with pytest.raises(ConfigError, match="one column and its value"):
+            forget(target, key)
+    empty = Target(name="test", warehouse=tmp_path / "none")
+    with pytest.raises(ConfigError, match="no published run"):
+        forget(empty, {"shop": "a"})
+    with pytest.raises(ConfigError, match="local warehouses"):
+        forget(Target(name="t", engine="spark", warehouse=Remote("s3a://b/w")), {"shop": "a"})
+    other = Pipeline("other", [raw, staging, mart])
+    with pytest.raises(ConfigError, match="warehouse of pipeline 'shop', not of 'other'"):
+        forget(target, {"shop": "a"}, pipeline=other)
+    with (
+        ledger.writing(target.warehouse),
+        pytest.raises(WarehouseError, match="another run is writing"),
+    ):
+        forget(target, {"shop": "a"})
+    (target.warehouse / "mart/revenue/_delta_log" / f"{0:020}.json").unlink()
+    with pytest.raises(WarehouseError, match="entries of the log are missing"):
+        forget(target, {"shop": "a"})
+
+
+def test_command_names_what_it_did_and_exits_with_1_while_raw_files_hold_it(target: Target) -> None:
+    places = ["--raw", str(target.raw), "--warehouse", str(target.warehouse)]
+    command = ["forget", "--pipeline", "pipelines.shop:SHOP", *places]
+    done = CliRunner().invoke(cli, [*command, "--key", f"shop={ANNA}"])
+    assert done.exit_code == 1
+    for said in ("staging.sales_rejected", "still in shops.csv: 1 line", "brings the rows back"):
+        assert said in done.output
+    done = CliRunner().invoke(cli, [*command, "--key", "shop=nobody"])
+    assert (done.exit_code, done.output) == (0, "No table holds shop=nobody.\n")
+    done = CliRunner().invoke(cli, [*command, "--key", "shop"])
+    assert isinstance(done.exception, ConfigError)
