@@ -60,6 +60,12 @@ class History:
         """Return where a data file is that the log names."""
         return self.folder / unquote(name)
 
+    def is_own(self, name: str) -> bool:
+        """Tell whether it is there, in the folder of the table: a clone names those of others."""
+        path = self.path(name)
+        is_inside = path.is_relative_to(self.folder) and ".." not in path.parts
+        return is_inside and path.is_file()
+
     def versions(self) -> Iterator[tuple[int, Mapping[str, int | None]]]:
         """Yield each version and the files that it is made of, with the rows of each."""
         files: dict[str, int | None] = {}
@@ -134,7 +140,7 @@ def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriti
     names = dict.fromkeys(added["path"] for added in found.said("add"))
     kept_bounds = {added["path"]: _statistics(added) for added in found.said("add")}
     for number, name in enumerate(names):
-        if found.path(name).is_file():
+        if found.is_own(name):
             new = staging / f"part-{token}-{number}.parquet"
             fewer = _write(found.path(name), change, new)
             if fewer is not None:
@@ -143,8 +149,8 @@ def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriti
                 named = f"{parent}/{new.name}" if parent else new.name
                 successors[name] = Successor(named, new.stat().st_size, stats, fewer)
     removed = {each["path"] for each in found.said("remove")}
-    left = sorted(found.path(name) for name in removed - names.keys())
-    garbage = tuple(path for path in left if path.is_file())
+    left = sorted(removed - names.keys())
+    garbage = tuple(found.path(name) for name in left if found.is_own(name))
     telling = sum(
         any(_cleaned(action, change, found) != action for action in actions)
         for _, actions in found.entries.values()
