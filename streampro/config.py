@@ -40,7 +40,9 @@ class SparkSettings(BaseModel):
             `local[*]`.
         jars: the three jars of Delta Lake, fetched beforehand, for networks without Maven. Default:
             Spark resolves them from Maven, or from the mirror of `spark.jars.ivySettings`.
-        settings: Spark's own settings, passed on as they are.
+        settings: Spark's own settings, passed on as they are. Of those of Spark SQL only what says
+            how fast or where a query runs has a say in it; what could change rows is as StreamPro
+            needs it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

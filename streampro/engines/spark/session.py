@@ -33,6 +33,7 @@ stands in its command line for all to read.
 _OURS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    "spark.sql.variable.substitute": "false",  # a text may hold ${NAME}
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -43,6 +44,17 @@ _OURS = {
     "spark.databricks.delta.snapshotPartitions": "2",
 }
 """What every query of ours relies on; set in a session of its own, so no caller's is changed."""
+_HOW_FAST = (
+    *("adaptive.", "autoBroadcastJoinThreshold", "broadcastTimeout", "cbo.", "codegen."),
+    *("execution.arrow.maxRecords", "execution.reuseSubquery", "execution.sort", "exchange.reuse"),
+    *("files.max", "files.min", "files.open", "inMemoryColumnarStorage.", "join.", "optimizer."),
+    *("shuffle.", "sortMergeJoin", "sources.parallelPartitionDiscovery.", "statistics."),
+    *("parquet.columnarReaderBatchSize", "parquet.enableVectorizedReader"),
+    *("catalog", "hive.", "redaction.", "streaming.", "ui.", "warehouse."),
+)
+"""Settings of an application below `spark.sql.` that change no row. The others, of which there are
+hundreds and more in every release, may: they are as Spark has them by default.
+"""
 
 
 class Session:
@@ -58,15 +70,16 @@ class Session:
                 "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
             )
         from pyspark import SparkContext
+        from pyspark.sql import SparkSession
 
+        self.active = SparkSession.getActiveSession()
         running = caller is not None or SparkContext._active_spark_context is not None
         self.is_ours = not running
         application = caller or self._application(settings)
         self.context = application.sparkContext
         try:
             self.spark = application.newSession()
-            for name, value in _OURS.items():
-                self.spark.conf.set(name, value)
+            self._set_as_ours()
             if self.is_ours and "spark.log.level" not in settings.settings:
                 _silence(self.spark)
             self._refuse_without_delta(application)
@@ -88,10 +101,14 @@ class Session:
         return self.context._jsc is None or self.context._jsc.sc().isStopped()
 
     def close(self) -> None:
-        """Stop the application if it was started here."""
+        """Stop the application if it was started here, else let the caller's session be the active
+        one again.
+        """
         if self.is_ours:
             self.context.stop()
             _forget_files_of_stopped()
+        elif self.active and not self.is_stopped:
+            _activate(self.active)
 
     def _application(self, settings: SparkSettings) -> Any:
         from pyspark.sql import SparkSession
@@ -107,6 +124,17 @@ class Session:
             return SparkSession.builder.config(conf=conf).getOrCreate()
         except Exception as error:
             raise EngineError(f"Spark cannot be started: {_reason(log, error)}") from error
+
+    def _set_as_ours(self) -> None:
+        """Let queries mean the same whatever the application was started with."""
+        conf = self.spark.conf
+        kept = tuple(f"spark.sql.{name}" for name in _HOW_FAST)
+        for name in conf.getAll:
+            is_of_sql = name.startswith("spark.sql.") and not name.startswith(kept)
+            if is_of_sql and conf.isModifiable(name):
+                conf.unset(name)
+        for name, value in _OURS.items():
+            conf.set(name, value)
 
     def _ship(self) -> None:
         """Give workers on other machines the code that reads CSV, once per application.
@@ -138,6 +166,12 @@ class Session:
 def _forget_files_of_stopped() -> None:
     """Take off Python's path what applications put there that are gone, with their files."""
     sys.path[:] = [each for each in sys.path if "/userFiles-" not in each or Path(each).exists()]
+
+
+def _activate(session: Any) -> None:
+    """Make a session the one that `SparkSession.getActiveSession` and `builder` return."""
+    type(session)._activeSession = session
+    session._jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session._jsparkSession)
 
 
 def _silence(spark: Any) -> None:
