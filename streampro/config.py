@@ -82,7 +82,14 @@ def is_remote(location: Any) -> bool:
 
 
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
-    return Remote(value) if is_remote(value) else read_path(value)
+    if is_remote(value):
+        return Remote(value)
+    if not str(value).strip():
+        raise ValueError("a folder must have a name; '.' is the working directory")
+    if "\0" in str(value):
+        raise ValueError("no name of a folder has a NUL")
+    path = read_path(value)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
 if TYPE_CHECKING:
@@ -98,10 +105,10 @@ class Target(BaseModel):
     target = streampro.Target(name="nightly", raw=Path("raw"), warehouse=Path("warehouse"))
     ```
 
-    Relative paths count from the working directory; places of a Spark target may be on any file
-    system that Spark reads and writes. `${NAME}` in a file is replaced by that environment
-    variable, `$$` is a dollar sign. A target cannot be changed; `target.model_copy(update={...})`
-    is one that differs.
+    Relative paths count from the working directory, `~/` from the home folder; places of a Spark
+    target may be on any file system that Spark reads and writes. `${NAME}` in a file is replaced by
+    that environment variable, `$$` is a dollar sign. A target cannot be changed;
+    `target.model_copy(update={...})` is one that differs.
 
     Attributes:
         name: shown in messages and kept in the history; of a file, its name.

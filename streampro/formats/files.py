@@ -1,8 +1,9 @@
 """The raw files of a source, as a run finds them."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 from streampro.errors import EngineError, SourceError
@@ -13,6 +14,11 @@ from streampro.formats.registry import format_of
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
     from streampro.storage.place import Place
+
+_WAREHOUSE = "_streampro"
+"""A folder that has this one is a warehouse."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Stands for a byte of a file's name that is not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,17 @@ def _is_still(file: InputFile, path: Path) -> bool:
 
 
 def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
-    """Return the files of a source as they are now, in a fixed order, hidden ones left out.
+    """Return the files of a source as they are now, in a fixed order, hidden ones left out, and
+    those of a warehouse below the raw folder.
 
-    Raises `SourceError` if there are none, `EngineError` for a link to nowhere and for what may
-    not be read.
+    Raises `SourceError` if there are none, and for one whose name no table can hold,
+    `EngineError` for a link to nowhere and for what may not be read.
     """
     try:
         if raw.is_local and not raw.path.is_dir():
             raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
-        files = raw.files(source.files)
+        found = raw.files(source.files)
+        files = [file for file in found if not (raw.is_local and _is_published(raw, file.path))]
     except OSError as error:
         raise EngineError(
             f"source {source.name!r}: {error.filename} cannot be read: {error.strerror}. "
@@ -105,7 +113,17 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
         raise SourceError(
             f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
         )
+    for file in files:
+        if _SURROGATE.search(file.path):
+            raise SourceError(
+                f"{raw} has a file {file.path!r}, whose name is not UTF-8: rename it."
+            )
     return tuple(
         InputFile(source.name, file.path, file.size, file.modified_ns, file.etag, file.changed_ns)
         for file in files
     )
+
+
+def _is_published(raw: "Place", path: str) -> bool:
+    """Tell whether a file below the raw folder is one of a warehouse there."""
+    return any((raw.path / each / _WAREHOUSE).is_dir() for each in [*PurePath(path).parents][:-1])

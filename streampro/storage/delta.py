@@ -105,7 +105,10 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
         table = DeltaTable(str(folder), version=version)
         if not folder.is_local:
             return table.to_pyarrow_table()
-        rows = [pq.ParquetFile(path).read() for path in sorted(_data_files(table, folder.path))]
+        paths = sorted(
+            _data_files(table, folder.path.absolute())
+        )  # PyArrow takes `a:b` for an address
+        rows = [pq.ParquetFile(path).read() for path in paths]
         schema = pa.schema(table.schema().to_arrow())
         found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
         return found.select(schema.names)

@@ -103,13 +103,14 @@ class Disk(Place):
 
     @property
     def path(self) -> Path:
-        return self.location
+        """See `Place.path`. It is absolute: PyArrow takes a relative `a:b` for an address."""
+        return self.location.absolute()
 
     def __truediv__(self, name: str) -> Self:
-        return type(self)(self.path / name)
+        return type(self)(self.location / name)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return str(self.location)
 
     def files(self, patterns: Iterable[str]) -> list[FileStatus]:
         return [

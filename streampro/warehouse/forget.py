@@ -109,20 +109,21 @@ def forget(
     place = place_of(target.warehouse)
     if not place.is_local:
         raise ConfigError(f"streampro forget works on local warehouses; {target.warehouse} is not.")
+    warehouse = place.path
     _refuse_another_pipeline(target, pipeline)
     with ExitStack() as stack:
         if dry_run:
             own = Path(stack.enter_context(TemporaryDirectory(prefix="streampro-forget-")))
         else:
             stack.enter_context(ledger.writing(target.warehouse))
-            own = place.path / ledger.FOLDER / "staging"
+            own = warehouse / ledger.FOLDER / "staging"
         staging = own / uuid4().hex[:12]
-        tables = _tables(target, place.path, wanted, staging)
+        tables = _tables(target, warehouse, wanted, staging)
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
             for table, found in tables.items():
                 rewrite.carry_out(found, staging / table)
-            _rewrite_ledger(place.path, wanted, [*tables], staging / ledger.FOLDER)
+            _rewrite_ledger(warehouse, wanted, [*tables], staging / ledger.FOLDER)
             delta.remove_leftovers(place, place_of(staging))
         return Forgotten(tuple(done), _held(target, wanted, pipeline))
 

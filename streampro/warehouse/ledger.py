@@ -27,7 +27,7 @@ from streampro.storage.place import place_of
 from streampro.warehouse.changes import Change, Move
 
 FOLDER = "_streampro"
-_UNUSABLE = re.compile(r"[\[\]%*?]")
+_UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,10 @@ def runs(warehouse: Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    table = delta.read(place_of(warehouse) / FOLDER / "runs")
+    place = place_of(warehouse)
+    if place.is_local:
+        _refuse_unusable(place.path)
+    table = delta.read(place / FOLDER / "runs")
     rows = [] if table is None else table.to_pylist(maps_as_pydicts="strict")
     return sorted((_run(row) for row in rows), key=lambda run: run.run_id)
 
@@ -255,10 +258,10 @@ def writing(warehouse: Location) -> Iterator[None]:
     """
     place = place_of(warehouse)
     own = place / FOLDER
-    if place.is_local:
-        _refuse_unfit(place.path)
     with ExitStack() as held:
         try:
+            if place.is_local:
+                _refuse_unfit(place.path)
             own.make()
             held.enter_context((own / "lock").lock())
         except TimeoutError as error:
@@ -272,12 +275,16 @@ def writing(warehouse: Location) -> Iterator[None]:
         yield
 
 
-def _refuse_unfit(warehouse: Path) -> None:
+def _refuse_unusable(warehouse: Path) -> None:
     if unusable := _UNUSABLE.search(str(warehouse.absolute())):
         raise ConfigError(
             f"the path of a warehouse must not contain {unusable[0]!r}, which Delta readers take "
-            f"for a pattern or an escape: {warehouse}"
+            f"for a pattern or an escape, or refuse: {str(warehouse)!r}"
         )
+
+
+def _refuse_unfit(warehouse: Path) -> None:
+    _refuse_unusable(warehouse)
     if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / FOLDER).is_dir():
         raise ConfigError(
             f"{warehouse} holds other files and is no StreamPro warehouse. "

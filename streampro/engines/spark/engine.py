@@ -70,7 +70,11 @@ class SparkEngine(Staging[HadoopPlace]):
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """See `Engine.find`."""
         with _errors(f"source {source.name!r} cannot be read"):
-            return super().find(source, raw)
+            found = super().find(source, raw)
+        for file in found:
+            if ":" in file.path:
+                raise SourceError(f"{raw} has a file {file.path!r}: Spark reads no such name.")
+        return found
 
     def read_raw(
         self, source: Source, raw: Location, files: Sequence[InputFile] | None = None
