@@ -26,7 +26,7 @@ import difflib
 import functools
 import inspect
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
@@ -69,7 +69,11 @@ class SourceError(DataError):
 
 
 class ContractError(DataError):
-    """Staged rows break a rule of their contract."""
+    """Rows break a rule of their contract; `rows` are the first of them."""
+
+    def __init__(self, message: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message + "".join(f"\n  {row}" for row in rows))
+        self.message, self.rows = message, rows
 
 
 class BooksError(DataError):

@@ -19,9 +19,9 @@ from streampro.cli.plan import plan
 from streampro.cli.prove import prove
 from streampro.cli.report import report
 from streampro.cli.run import run_command
-from streampro.cli.sql import sql
+from streampro.cli.sql import sql, tables
 from streampro.cli.start import demo, generate, init
-from streampro.errors import StreamProError
+from streampro.errors import ContractError, StreamProError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,7 +32,7 @@ def cli() -> None:
 
 for _command in (
     *(run_command, plan, check, prove),
-    *(sql, explain, graph, report),
+    *(sql, tables, explain, graph, report),
     *(history, rollback, clean, forget),
     *(init, generate, demo),
 ):
@@ -55,7 +55,7 @@ def main() -> NoReturn:
     except StreamProError as error:
         if debug:
             raise
-        click.echo(f"error: {error}", err=True)
+        _tell(error)
         sys.exit(error.exit_code)
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # of a query of DuckDB
@@ -64,6 +64,17 @@ def main() -> NoReturn:
             raise
         click.echo(f"error: {type(error).__name__}: {error}\nMore with --debug.", err=True)
         sys.exit(3)
+
+
+def _tell(error: StreamProError) -> None:
+    """Print an error on stderr, the rows that it is about as a table."""
+    if not isinstance(error, ContractError):
+        click.echo(f"error: {error}", err=True)
+        return
+    from streampro.console.tables import show_table
+
+    click.echo(f"error: {error.message}\n", err=True)
+    show_table("", error.rows, err=True)
 
 
 def _interrupted() -> NoReturn:

@@ -6,6 +6,7 @@ import click
 
 from streampro.cli.options import load, options
 from streampro.console.output import print_json
+from streampro.errors import DataError
 
 
 @click.command()
@@ -34,4 +35,6 @@ def explain(
     if as_json:
         print_json(found.to_json())
         return
+    if where is not None and not found.rows:
+        raise DataError(f"no row of {found.table}, run {found.run_id}, meets --where {where!r}.")
     show_explanation(found)

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from streampro.cli.options import load, open_target, options
-from streampro.console.output import print_rows
+from streampro.console.output import print_json, print_rows
 from streampro.engines.registry import ENGINES
 
 
@@ -49,6 +49,21 @@ def sql(
         click.echo(compiled(pipeline, model, engine or target.engine))
     else:
         print_rows(snapshot.sql(query or "", open_target(**options), run_id), form)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
+@options("warehouse")
+def tables(as_json: bool, **options: Any) -> None:
+    """List the published tables: layer, name, rows, version, and the run that published it."""
+    from streampro.console.tables import show_table
+    from streampro.warehouse import snapshot
+
+    rows = snapshot.tables(open_target(**options))
+    if as_json:
+        print_json(rows)
+    else:
+        show_table("", [{**row, "rows": f"{row['rows']:,}"} for row in rows])
 
 
 def _refuse_misfits(model: str | None, query: str | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from streampro.console.tables import show_table
+from streampro.console.tables import say, show_table
 from streampro.errors import number_of
 from streampro.expressions.columns import ROWS
 from streampro.lineage.explain import Explanation, Meaning
@@ -165,4 +165,4 @@ def _show_lines(explanation: Explanation) -> None:
     for source in sources:
         click.echo(f"\nRaw lines of {source}, for example")
         for line in (each for each in explanation.lines if each.source == source):
-            click.echo(f"\n  {line.file}:{line.number}\n    {line.text}")
+            say(f"\n  {line.file}:{line.number}\n    {line.text}")

@@ -50,7 +50,7 @@ def print_json(value: Any) -> None:
 
 
 def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
-    """Print a run and the answers as it published them."""
+    """Print a run and the answers as it published them; one line if it had nothing to do."""
     from streampro.warehouse.snapshot import Snapshot
 
     built = {change.table for change in run.changes}
@@ -64,7 +64,8 @@ def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool)
     from streampro.console.runs import show_run
 
     show_run(run)
-    show_answers(answers, pipeline)
+    if any(item.seconds is not None for item in run.tables):
+        show_answers(answers, pipeline)
 
 
 def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json: bool) -> None:

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from rich.markup import escape
-
-from streampro.console.tables import show_table, stdout
+from streampro.console.tables import Cells, say, show_table
 from streampro.errors import number_of
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
@@ -30,23 +28,25 @@ def show_run(run: Run) -> None:
     }
     if not built:
         reason = "nothing that the tables are built from changed"
-        stdout().print(f"Run {run.run_id}: {reason} ({seconds:.1f} s)", highlight=False)
+        say(f"Run {run.run_id}: {reason} ({seconds:.1f} s).")
         return
     show_table(
         f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
-        [
-            {
-                "table": item.table,
-                "rows": f"{item.rows:,}",
-                "rejected": f"{rejected[item.table + '_rejected']:,}"
-                if item.table + "_rejected" in rejected
-                else "",
-                "seconds": f"{item.seconds:.2f}",
-                "version": item.version,
-            }
-            for item in built
-            if item.table not in rejected
-        ],
+        _told(
+            [
+                {
+                    "table": item.table,
+                    "rows": f"{item.rows:,}",
+                    "rejected": f"{rejected[item.table + '_rejected']:,}"
+                    if item.table + "_rejected" in rejected
+                    else "",
+                    "seconds": f"{item.seconds:.2f}",
+                    "version": item.version,
+                }
+                for item in built
+                if item.table not in rejected
+            ]
+        ),
     )
     if run.run_id > 1 and built:
         show_changes(run.changes, run.moves)
@@ -59,56 +59,60 @@ def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
         return
     show_table(
         "Books: lines = accepted + duplicates + rejected",
-        [
-            {
-                "source": account.source,
-                "lines": f"{account.lines:,}",
-                "accepted": f"{account.accepted:,}",
-                "duplicates": f"{account.duplicates:,}",
-                "rejected": f"{account.rejected:,}",
-                "reasons": _counts(account.reasons),
-                "warnings": _counts(account.warnings),
-            }
-            for account in books
-        ],
+        _told(
+            [
+                {
+                    "source": account.source,
+                    "lines": f"{account.lines:,}",
+                    "accepted": f"{account.accepted:,}",
+                    "duplicates": f"{account.duplicates:,}",
+                    "rejected": f"{account.rejected:,}",
+                    "reasons": _counts(account.reasons),
+                    "warnings": _counts(account.warnings),
+                }
+                for account in books
+            ]
+        ),
     )
     for warned in warnings:
-        stdout().print(f"warning: {warned.table}: {escape(warned.rule)}: {warned.rows:,} rows")
+        say(f"warning: {warned.table}: {warned.rule}: {number_of(warned.rows, 'row')}")
+    if warnings:
+        say("")
 
 
 def show_plan(plan: Plan) -> None:
     """Print what a run would read, build and move."""
     files = [*(f"new: {file.path}" for file in plan.new_files), *plan.lost_files]
     for line in files[:_FILES]:
-        stdout().print(escape(line))
+        say(line)
     if len(files) > _FILES:
-        stdout().print(f"... and {len(files) - _FILES} more files")
+        say(f"... and {len(files) - _FILES} more files")
     show_changes(plan.changes, plan.moves)
     show_books(plan.books, plan.warnings)
     for source, limits in plan.limits.items():
-        stdout().print(escape(f"limits of {source}: {limits}"), highlight=False)
+        say(f"limits of {source}: {limits}")
     for allowance in plan.allowances:
-        stdout().print(escape(allowance))
+        say(allowance)
 
 
 def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:
     """Print what becomes of every table, and which answers move."""
     show_table(
         "Tables",
-        [
-            {
-                "table": change.table,
-                "mode": change.mode,
-                "because": change.reason,
-                "keys": _count(change.keys),
-                "added": _count(change.added),
-                "removed": _count(change.removed),
-                "changed": _count(change.changed),
-                "changed columns": _counts(change.columns),
-                "late": _late(change),
-            }
-            for change in changes
-        ],
+        _told(
+            [
+                {
+                    "table": change.table,
+                    "mode": change.mode,
+                    "because": change.reason,
+                    "keys": _count(change.keys),
+                    "rows": _rows(change),
+                    "changed columns": _counts(change.columns),
+                    "late": _late(change),
+                }
+                for change in changes
+            ]
+        ),
     )
     show_moves(moves)
 
@@ -255,6 +259,12 @@ def _short(value: str | None) -> str:
         return value
 
 
+def _told(rows: Cells) -> Cells:
+    """Return rows without the columns that tell nothing in any of them."""
+    told = {name for row in rows for name, value in row.items() if value not in (None, "")}
+    return [{name: value for name, value in row.items() if name in told} for row in rows]
+
+
 def _few(texts: Sequence[str], number: int) -> str:
     more = f", and {len(texts) - number} more" if len(texts) > number else ""
     return ", ".join(texts[:number]) + more
@@ -262,6 +272,14 @@ def _few(texts: Sequence[str], number: int) -> str:
 
 def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
+
+
+def _rows(change: Change) -> str:
+    """Return what becomes of the rows of a table, "" where they were not compared."""
+    counts = {"added": change.added, "removed": change.removed, "changed": change.changed}
+    if None in counts.values():
+        return ""
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) or "the same"
 
 
 def _late(change: Change) -> str:

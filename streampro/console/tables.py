@@ -1,44 +1,140 @@
-"""Rows as a table on stdout. Rich draws it."""
+"""Rows as a table on stdout, in its width. Rich draws it."""
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import click
 from rich import box
-from rich.console import Console
-from rich.markup import escape
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from streampro.modeling.question import parts_text
 
 _PIPED_WIDTH = 160
+"""Where nothing says how wide the output is read."""
+_ANY_WIDTH = 1_000_000
+_GAP = 2
+"""Spaces between columns."""
+_WORD = re.compile(r"^\s+\S+|\S+", re.MULTILINE)
+_CONTROLS = {code: f"\\x{code:02x}" for code in {*range(32), *range(127, 160)} - {*b"\t\n"}}
+"""Signs that a terminal would obey, and how they are shown."""
 
 Cells = Sequence[Mapping[str, Any]]
 
 
-def show_table(title: str, rows: Cells, caption: str = "") -> None:
-    """Print rows as a table; numbers are right-aligned."""
-    table = Table(
-        title=escape(title),
-        caption=escape(caption),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
-    for name in rows[0] if rows else ():
+def show_table(title: str, rows: Cells, caption: str = "", *, err: bool = False) -> None:
+    """Print rows as a table, a line a row; numbers are right-aligned.
+
+    Words are never broken: where the columns do not fit side by side, each row is a block with a
+    line a column.
+    """
+    table = _side_by_side(rows, console_of(err=err).width) if rows else Text("no rows")
+    heading = [Text(printable(title), style="bold")] if title else []
+    ending = [Text(printable(caption))] if caption else []
+    for each in (*heading, *([table] if table else _blocks(rows)), *ending):
+        _say(each, err=err)
+        click.echo(err=err)
+
+
+def say(line: str) -> None:
+    """Print a line of ours on stdout; signs that a terminal would obey are shown as escapes."""
+    click.echo(printable(line))
+
+
+def console_of(*, err: bool = False) -> Console:
+    """Return the console of an output: as wide as `COLUMNS` or the terminal says."""
+    console = Console(stderr=err)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return console
+    return Console(stderr=err, width=_PIPED_WIDTH)
+
+
+def printable(text: str) -> str:
+    """Return a text in which no sign moves the cursor, colours or rings."""
+    return text.translate(_CONTROLS)
+
+
+def _side_by_side(rows: Cells, width: int) -> Table | None:
+    """Return a table with a line a row, None where its words need more than the width."""
+    cells = [[_cell(name) for name in rows[0]], *([*map(_cell, row.values())] for row in rows)]
+    widths = _widths([*zip(*cells, strict=True)], width)
+    if widths is None:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, header, wide in zip(rows[0], cells[0], widths, strict=True):
         numeric = all(_is_numeric(row[name]) for row in rows)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(header, justify="right" if numeric else "left", width=wide)
+    for each in cells[1:]:
+        table.add_row(*each)
+    return table
+
+
+def _widths(columns: Sequence[Sequence[Text]], width: int) -> list[int] | None:
+    """Return how wide each column is: at least as its longest word; what is then left goes to
+    values before headers, and where little is missing first.
+    """
+    widths = [_widest(word for each in cells for word in _words(each)) for cells in columns]
+    left = width - sum(widths) - _GAP * (len(columns) - 1)
+    if left < 0:
+        return None
+    values = [_widest(line for each in cells[1:] for line in _lines(each)) for cells in columns]
+    headers = [_widest(_lines(cells[0])) for cells in columns]
+    for wanted in (values, headers):
+        missing = [max(0, want - wide) for want, wide in zip(wanted, widths, strict=True)]
+        for place in sorted(range(len(columns)), key=missing.__getitem__):
+            more = min(missing[place], left)
+            widths[place], left = widths[place] + more, left - more
+    return widths
+
+
+def _words(text: Text) -> list[str]:
+    """Return what is not broken: words, the first of a line with the spaces before it."""
+    return _WORD.findall(text.plain)
+
+
+def _lines(text: Text) -> list[str]:
+    return text.plain.splitlines()
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=1)
+
+
+def _blocks(rows: Cells) -> Iterable[Table]:
+    """Yield a grid per row: the names of its columns beside their values."""
     for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row.values()))
-    stdout().print(table)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        cells = [(_cell(name), _cell(value)) for name, value in row.items() if value != ""]
+        grid.add_column(no_wrap=True)
+        grid.add_column(min_width=_widest(word for _, value in cells for word in _words(value)))
+        for name, value in cells:
+            grid.add_row(name, value)
+        yield grid
 
 
-def stdout() -> Console:
-    """Return the console of stdout, wide enough for any table where it is not a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPED_WIDTH)
+def _say(shown: RenderableType, *, err: bool) -> None:
+    """Print something as wide as its longest words need, without spaces at the ends of lines."""
+    console = console_of(err=err)
+    console.width = max(console.width, _least_width(console, shown))
+    with console.capture() as captured:
+        console.print(shown, crop=False, overflow="crop")
+    lines = captured.get().split("\n")[:-1]
+    click.echo("\n".join(line.rstrip() for line in lines), err=err)
+
+
+def _least_width(console: Console, shown: RenderableType) -> int:
+    options = console.options.update(width=_ANY_WIDTH)
+    return Measurement.get(console, options, shown).minimum
+
+
+def _cell(value: Any) -> Text:
+    return Text(printable(_text(value)), overflow="crop")
 
 
 def _text(value: Any) -> str:

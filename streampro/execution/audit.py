@@ -31,10 +31,8 @@ def audited(
     fatal = {r: n for r, n in broken.items() if severity_of(model.contract, r) != "warn"}
     if fatal:
         samples = breaking_rows(model.contract, rows, [*fatal]).limit(_SAMPLE_ROWS)
-        rows_of = engine.fetch(samples).to_pylist(maps_as_pydicts="strict")
-        raise ContractError(
-            _verdict(model, fatal, published) + "".join(f"\n  {row}" for row in rows_of)
-        )
+        breaking = engine.fetch(samples).to_pylist(maps_as_pydicts="strict")
+        raise ContractError(_verdict(model, fatal, published), breaking)
     return [Warned(model.table, rule, found) for rule, found in broken.items()]
 
 

@@ -74,6 +74,7 @@ class Pipeline:
             with blamed("", built.transform):
                 self._refuse_unknown_inputs(built, models)
                 self._refuse_unknown_references(built, models)
+        self._declared = [*models]
         self.models = {name: models[name] for name in self._order(models)}
 
     def without_limits(self) -> "Pipeline":
@@ -100,8 +101,9 @@ class Pipeline:
         return self.sources[name]
 
     def answers(self) -> list[Model]:
-        """Return the models of the layer `answers`."""
-        return [built for built in self.models.values() if built.table.layer == ANSWERS]
+        """Return the models of the layer `answers`, in the order in which they are declared."""
+        declared = (self.models[name] for name in self._declared)
+        return [built for built in declared if built.table.layer == ANSWERS]
 
     @cached_property
     def expressions(self) -> dict[str, ir.Table]:

@@ -202,6 +202,24 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
         return tables.sql(query)
 
 
+def tables(target: Target) -> list[dict[str, Any]]:
+    """Return the published tables of a target: layer, name, rows, version, and the run that made
+    this version. Raises `ConfigError` where nothing was published.
+    """
+    published_run(target)
+    runs = ledger.runs(target.warehouse)
+    return [
+        {
+            "layer": item.table.layer,
+            "name": item.table.name,
+            "rows": item.rows,
+            "version": item.version,
+            "run": next(r.run_id for r in runs if r.version_of(item.table) == item.version),
+        }
+        for item in runs[-1].tables
+    ]
+
+
 def published_run(target: Target, run_id: int | None = None) -> Run:
     """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
     runs = ledger.runs(target.warehouse)

@@ -93,6 +93,41 @@ class TestRun:
         args = ("--raw", SAMPLE, "--warehouse", "w", "--select", "fact_user_session")
         fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
 
+    def test_nothing_new_is_said_in_one_line(self, streampro):
+        args = ("run", "--raw", SAMPLE, "--warehouse", "w")
+        streampro(*args)
+        code, out, err = streampro(*args)
+        assert (code, err, out.count(b"\n")) == (0, "", 1)
+        assert out.startswith(b"Run 2: nothing that the tables are built from changed")
+
+    def test_quiet_prints_nothing_unless_it_fails(self, streampro, raw):
+        args = ("run", "--raw", raw, "--warehouse", "w", "--quiet")
+        assert streampro(*args) == (0, b"", "")
+        (raw / "videos.csv").unlink()
+        fails(streampro(*args), 1, "videos.csv")
+        code, _, err = streampro(*args, "--json")
+        assert code == 2
+        assert "--quiet does not go with --json" in err
+
+    def test_rows_that_break_a_rule_are_a_table(self, streampro, here):
+        (here / "strict.py").write_text(
+            "import ibis.expr.types as ir\n"
+            "from streampro import Contract, Pipeline, column, model\n"
+            "from streampro.viewing import raw, staging\n"
+            "class Titles(Contract):\n"
+            "    title: str = column('Title.', isin=['x'])\n"
+            "@model(contract=Titles)\n"
+            "def titles(videos: ir.Table) -> ir.Table:\n"
+            "    return videos.filter(videos.video_id == 'vid00000').select('title')\n"
+            "import sys\n"
+            "PIPELINE = Pipeline('strict', [raw, staging, sys.modules[__name__]])\n"
+        )
+        result = streampro(
+            *("run", "--pipeline", "strict:PIPELINE", "--raw", SAMPLE, "--warehouse", "w")
+        )
+        fails(result, 1, "strict.titles broke 1 rule", "First rows:")
+        assert result[2].splitlines()[-5:] == ["", "title", "─" * 9, "Episode 0", ""]
+
 
 class TestReport:
     def test_is_one_file_whose_name_is_told_on_stderr(self, streampro, here):
@@ -242,6 +277,11 @@ class TestExplain:
         text = (SAMPLE / line["file"]).read_text().splitlines()[line["number"] - 1]
         assert {**json.loads(text), "ip": "***"} == json.loads(line["text"])
 
+    def test_says_that_no_row_meets_the_condition(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+        asked = ("explain", "q2_retention", "--where", "first_genre = 'x'", "--warehouse", "w")
+        fails(streampro(*asked), 1, "no row of answers.q2_retention, run 1, meets --where")
+
     def test_refuses_a_wrong_condition_in_one_line(self, streampro):
         streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         asked = streampro("explain", "q2_retention", "--where", "genre = 1", "--warehouse", "w")
@@ -272,6 +312,22 @@ class TestSql:
         for table in ("staging.events_rejected", "intermediate.user_sessions", "staging.videos"):
             code, _, _ = self.ask(streampro, f"select count(*) from {table}")
             assert code == 0
+
+    def test_show_tables_and_names_without_a_layer(self, streampro):
+        _, out, _ = self.ask(streampro, "show tables", "--format", "csv")
+        assert {"fact_user_session", "q1_engagement"} <= {*out.decode().replace('"', "").split()}
+        assert self.ask(streampro, "from q1_engagement")[0] == 0
+
+    def test_tables_tells_layer_rows_version_and_run(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--select", "users", "--full-refresh")
+        code, out, err = streampro("tables", "--warehouse", "w", "--json")
+        told = {row["name"]: row for row in json.loads(out)}
+        assert (code, err, len(told)) == (0, "", 11)
+        users = {"layer": "staging", "name": "users", "rows": 631, "version": 1, "run": 2}
+        assert told["users"] == users
+        assert (told["videos"]["version"], told["videos"]["run"]) == (0, 1)
+        _, out, _ = streampro("tables", "--warehouse", "w")
+        assert out.decode().split()[:5] == ["layer", "name", "rows", "version", "run"]
 
     def test_long_results_are_cut_and_say_so(self, streampro):
         code, out, err = self.ask(streampro, "select * from range(1000)")

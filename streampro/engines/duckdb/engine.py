@@ -108,6 +108,9 @@ class DuckDBEngine(Staging[Place]):
             with _errors(f"{table} cannot be read"):
                 self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table.layer)}")
                 self.connection.execute(f"CREATE VIEW {name} AS {scan}")
+        layers = dict.fromkeys(["main", *(table.layer for table in versions)])
+        path = quoted(",".join(map(identifier, layers)))
+        self.connection.execute(f"SET search_path = {path}")  # so SHOW TABLES knows them
 
     def shown(self, table: TableName) -> ir.Table:
         """See `SqlEngine.shown`."""
