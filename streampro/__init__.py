@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         WarehouseError as WarehouseError,
     )
     from streampro.execution.progress import Watcher as Watcher
-    from streampro.execution.runner import plan as plan, run as run
+    from streampro.execution.runner import plan as plan, run as run, show as show
     from streampro.lineage.explain import Explanation as Explanation, explain as explain
     from streampro.modeling.contract import (
         Contract as Contract,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from streampro.proofs.check_incremental import check_incremental as check_incremental
     from streampro.proofs.prove import prove as prove
     from streampro.report.page import write_report as write_report
+    from streampro.warehouse.contracts import Broken as Broken, test as test
     from streampro.warehouse.forget import Forgotten as Forgotten, forget as forget
     from streampro.warehouse.ledger import Plan as Plan, Run as Run, runs as runs
     from streampro.warehouse.retention import (

@@ -11,11 +11,11 @@ from typing import NoReturn
 
 import click
 
-from streampro.cli.check import check
+from streampro.cli.check import check, test
 from streampro.cli.explain import explain
 from streampro.cli.graph import graph
 from streampro.cli.history import clean, forget, history, rollback
-from streampro.cli.plan import plan
+from streampro.cli.plan import plan, show
 from streampro.cli.prove import prove
 from streampro.cli.report import report
 from streampro.cli.run import run_command
@@ -31,7 +31,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(run_command, plan, check, prove),
+    *(run_command, plan, show, check, test, prove),
     *(sql, tables, explain, graph, report),
     *(history, rollback, clean, forget),
     *(init, generate, demo),

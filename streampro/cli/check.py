@@ -1,10 +1,12 @@
-"""`streampro check` and `streampro check incremental`: is the pipeline in order."""
+"""`streampro check`, `streampro check incremental`, `streampro test`: is all in order."""
 
 from typing import Any
 
 import click
 
-from streampro.cli.options import load, options
+from streampro.cli.options import OPTIONS, load, options
+from streampro.console.output import print_json
+from streampro.errors import DataError, number_of
 
 
 @click.group(invoke_without_command=True)
@@ -45,3 +47,27 @@ def check_incremental(parts: int, seed: int, **options: Any) -> None:
         f"{sum(table.left.rows for table in tried.tables):,} rows, all equal. Rows of all keys are "
         f"those of one half and of the other: {', '.join(tried.models) or 'no keyed model'}."
     )
+
+
+@click.command()
+@OPTIONS["select"]
+@click.option("--json", "as_json", is_flag=True, help="Print the broken rules as JSON.")
+@options("warehouse", "pipeline")
+def test(select: str | None, as_json: bool, **options: Any) -> None:
+    """Judge what is published by the contracts as they are now, without building anything.
+
+    Exits with 1 if a rule is broken that is no warning.
+    """
+    from streampro.console.runs import show_broken
+    from streampro.warehouse import contracts
+
+    target, pipeline = load(**options)
+    broken = contracts.test(pipeline, target, select=select)
+    if as_json:
+        print_json([each.to_json() for each in broken])
+    else:
+        show_broken(broken)
+    if failed := [each for each in broken if each.severity != "warn"]:
+        raise DataError(f"{number_of(len(failed), 'rule')} broken, in published tables.")
+    if not as_json:
+        click.echo(f"{number_of(len(pipeline.select(select)), 'table')}, all in order.")

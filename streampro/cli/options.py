@@ -51,6 +51,16 @@ OPTIONS = {
 }
 
 
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+
+
 def open_target(
     target_name: str,
     raw: Path | None = None,

@@ -5,7 +5,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from streampro.cli.options import load, open_target, options
+from streampro.cli.options import FORMAT, load, open_target, options
 from streampro.console.output import print_json, print_rows
 from streampro.engines.registry import ENGINES
 
@@ -13,14 +13,7 @@ from streampro.engines.registry import ENGINES
 @click.command()
 @click.argument("query", required=False)
 @click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json", "parquet"]),
-    default="table",
-    show_default=True,
-    help="How to print the result.",
-)
+@FORMAT
 @click.option("--compiled", "model", metavar="MODEL", help="Print the SQL that computes a model.")
 @click.option(
     "--engine",

@@ -9,6 +9,7 @@ from streampro.errors import number_of
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
 from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.contracts import Broken
 from streampro.warehouse.forget import Forgotten
 from streampro.warehouse.ledger import Plan, Run, Warned
 from streampro.warehouse.retention import Cleaned
@@ -179,6 +180,16 @@ def show_past_run(run: Run) -> None:
     show_books(run.books, run.warnings)
 
 
+def show_broken(broken: Sequence[Broken]) -> None:
+    """Print the rules that published rows break, and the first of these rows."""
+    for each in broken:
+        title = f"{each.table}: {each.rule}: {number_of(each.rows, 'row')} ({each.severity})"
+        if each.first:
+            show_table(title, each.first)
+        else:
+            say(f"{title}\n")
+
+
 def show_cleaned(tables: Sequence[Cleaned]) -> None:
     """Print what is removed, or would be, of each table."""
     show_table(
@@ -197,7 +208,7 @@ def show_cleaned(tables: Sequence[Cleaned]) -> None:
 def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
     """Print what of a key is taken out, or would be, and where it still stands."""
     if not done.tables:
-        stdout().print(f"No table holds {key}.", markup=False)
+        say(f"No table holds {key}.")
     else:
         show_table(
             f"Rows without {key}" if not dry_run else f"Rows with {key}, which stay for now",
@@ -213,11 +224,11 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
             ],
         )
     if done.raw is None:
-        stdout().print("Nobody looked into raw files: name their folder with --raw DIR.")
+        say("Nobody looked into raw files: name their folder with --raw DIR.")
     for file in done.raw or ():
-        stdout().print(f"still in {file.path}: {number_of(file.lines, 'line')}", markup=False)
+        say(f"still in {file.path}: {number_of(file.lines, 'line')}")
     if done.raw:
-        stdout().print(
+        say(
             "Raw files are not changed. Remove these lines and run again: until then whatever "
             "builds a table anew from these files brings the rows back."
         )

@@ -25,7 +25,7 @@ def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
     """
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine {engine!r}; {', '.join(ENGINES)}.")
-    built = _model(pipeline, model)
+    built = model_of(pipeline, model)
     return compiled_query(engine, _rows(pipeline, built))
 
 
@@ -69,7 +69,8 @@ def _refusal(engine: str, rows: ir.Table) -> str | None:
     return None
 
 
-def _model(pipeline: Pipeline, name: str) -> Model:
+def model_of(pipeline: Pipeline, name: str) -> Model:
+    """Return the model of a name or `layer.name`. Raises `ConfigError` where there is none."""
     for model in pipeline.models.values():
         if name in (model.name, model.table):
             return model

@@ -164,5 +164,9 @@ class SqlEngine(Engine, Protocol):
 
 def fetched_rows(engine: Engine, query: ir.Table) -> list[dict[str, Any]]:
     """Return the few rows of an expression, values of the types that the expression says."""
-    types = may_be_null(exact(query).schema()).to_pyarrow()
-    return list(engine.fetch(query).cast(types).to_pylist(maps_as_pydicts="strict"))
+    return list(fetched(engine, query).to_pylist(maps_as_pydicts="strict"))
+
+
+def fetched(engine: Engine, query: ir.Table) -> pa.Table:
+    """Return the few rows of an expression, columns of the types that the expression says."""
+    return engine.fetch(query).cast(may_be_null(exact(query).schema()).to_pyarrow())

@@ -1,16 +1,20 @@
 """Run a pipeline: stage what changed in order, audit it, and publish all of it at the end."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import ibis.expr.types as ir
+import pyarrow as pa
+
 from streampro.config import Target
 from streampro.engines.checked import refuse_problems
-from streampro.engines.protocol import Engine
+from streampro.engines.compiled import model_of
+from streampro.engines.protocol import Engine, fetched
 from streampro.engines.registry import connect
 from streampro.errors import ConfigError
 from streampro.execution.decide import run_mode_of
@@ -21,6 +25,7 @@ from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import outcomes
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan, Run
 
@@ -119,6 +124,58 @@ def plan(
         return plan_of(
             _staged(pipeline, target, engine, models, full_refresh, watcher or Unwatched())
         )
+
+
+def show(
+    pipeline: Pipeline, target: Target, model: str, *, limit: int = 10, session: Any = None
+) -> pa.Table:
+    """Return the first rows, by key, that a model would have now, computed from the raw folder.
+
+    Nothing is written, the warehouse is not read, and rules of contracts are not judged: this is
+    to look at a model while it is written. Rows that a quarantine rejects are left out.
+
+    ```python
+    print(streampro.show(PIPELINE, target, "revenue", limit=5).to_pandas())
+    ```
+
+    Args:
+        pipeline: whose model it is.
+        target: as of `run`; its warehouse need not exist.
+        model: `name` or `layer.name`.
+        limit: how many rows.
+        session: as of `run`.
+
+    Raises what `plan` raises, but for contracts and books.
+    """
+    asked = model_of(pipeline, model)
+    models = _checked(pipeline, target, f"+{asked.name}")
+    with (
+        TemporaryDirectory(prefix="streampro-show-") as scratch,
+        connect(target, session, Path(scratch)) as engine,
+    ):
+        computed: dict[str, ir.Table] = {}
+        for each in models:
+            computed[each.name] = _computed(pipeline, target, engine, each, computed)
+        rows = computed[asked.name]
+        first = rows.order_by(*asked.spec.key or rows.columns).limit(limit)
+        return fetched(engine, first)
+
+
+def _computed(
+    pipeline: Pipeline, target: Target, engine: Engine, model: Model, done: Mapping[str, ir.Table]
+) -> ir.Table:
+    """Return the rows of a model, computed once from all raw files and models that are done."""
+    assert target.raw is not None
+    inputs = {
+        name: done[name]
+        if name in done
+        else engine.read_raw(pipeline.sources[name], target.raw).table
+        for name in model.inputs
+    }
+    if not model.quarantine:
+        return engine.stage(model.table, model(**inputs), model.contract).data
+    lines = outcomes(model, model(**inputs), pipeline.source_of(model).secret)
+    return engine.quarantine(model, lines).accepted.data
 
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:

@@ -115,7 +115,7 @@ class TestRun:
             "from streampro import Contract, Pipeline, column, model\n"
             "from streampro.viewing import raw, staging\n"
             "class Titles(Contract):\n"
-            "    title: str = column('Title.', isin=['x'])\n"
+            "    title: str = column('Title.', isin=['x'], nullable=True)\n"
             "@model(contract=Titles)\n"
             "def titles(videos: ir.Table) -> ir.Table:\n"
             "    return videos.filter(videos.video_id == 'vid00000').select('title')\n"
@@ -507,6 +507,35 @@ def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
     streampro("run", *args)
     _, out, _ = streampro("run", "--select", "q1_engagement", *args)
     assert set(json.loads(out)["answers"]) == {"q1_engagement"}
+
+
+def test_show_prints_rows_that_a_model_would_have(streampro, here):
+    code, out, err = streampro("show", "q1_engagement", "--raw", SAMPLE, "--format", "csv")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        b'"users","reached_users","reached_rate"',
+        b"622,387,0.6221864951768489",
+    ]
+    assert [*here.iterdir()] == []
+
+
+def test_test_tells_broken_rules_and_their_rows(streampro, here):
+    strict = (SAMPLE.parents[1] / "streampro" / "viewing" / "answers.py").read_text()
+    (here / "answers.py").write_text(strict)
+    (here / "mine.py").write_text(
+        "import answers\n"
+        "from streampro import Pipeline\n"
+        "from streampro.viewing import intermediate, mart, raw, staging\n"
+        "PIPELINE = Pipeline('viewing', [raw, staging, intermediate, mart, answers])\n"
+    )
+    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+    asked = ("test", "--select", "q1_engagement", "--warehouse", "w")
+    assert streampro(*asked) == (0, b"1 table, all in order.\n", "")
+    (here / "answers.py").write_text(strict.replace('Users with a first session."', 'x", le=1'))
+    code, out, err = streampro(*asked, "--pipeline", "mine:PIPELINE")
+    assert (code, err) == (1, "error: 1 rule broken, in published tables.\n")
+    assert b"answers.q1_engagement: users less_than_or_equal_to(1): 1 row (fail)" in out
+    assert b"622" in out
 
 
 def test_nothing_published_is_said(streampro):

@@ -1,0 +1,95 @@
+"""Published tables against their contracts as they are now, without a run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from streampro.config import Target
+from streampro.errors import ConfigError
+from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
+from streampro.modeling.contract import Severity
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import Snapshot, opened, published_run
+
+_SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that published rows break.
+
+    Attributes:
+        rows: how many rows break it.
+        first: some of them; none of a reference, whose rows are counted only.
+    """
+
+    table: TableName
+    rule: str
+    severity: Severity
+    rows: int
+    first: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def test(
+    pipeline: Pipeline, target: Target, *, select: str | None = None, session: Any = None
+) -> list[Broken]:
+    """Return the rules that the published tables break, those of the pipeline as it is now.
+
+    Nothing is computed anew and nothing is written: a rule that was added today is judged over
+    what the newest run published.
+
+    ```python
+    for broken in streampro.test(PIPELINE, target):
+        print(broken.table, broken.rule, broken.rows, broken.first)
+    ```
+
+    Args:
+        pipeline: whose contracts are meant.
+        target: where the warehouse is.
+        select: models to look at, as of `run`. Default: all.
+        session: as of `run`, for a warehouse that is not on this machine.
+
+    Raises `ConfigError` where nothing was published, for a table that was not, and for one that
+    lacks a column of its contract.
+    """
+    models, run = pipeline.select(select), published_run(target)
+    for model in models:
+        _refuse_unpublished(model, run)
+    with opened(target, run, session) as snapshot:
+        return [each for model in models for each in _broken(pipeline, model, snapshot)]
+
+
+def _broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Broken]:
+    rows = snapshot.table(model.table)
+    if missing := [name for name in model.spec.schema if name not in rows.columns]:
+        raise ConfigError(
+            f"{model.table} was published before its contract had {', '.join(missing)}. "
+            "Build it anew: streampro run."
+        )
+    parents = (pipeline.models[name].table for name in model.inputs if name in pipeline.models)
+    inputs = {table.name: snapshot.table(table) for table in parents if table in snapshot.versions}
+    [counts] = snapshot.rows(audit(model.contract, rows, inputs))
+    counts.pop(ROW_COUNT)
+    for rule, found in counts.items():
+        if found:
+            severity = severity_of(model.contract, rule)
+            first = _first(model, rule, snapshot)
+            yield Broken(model.table, rule, severity, found, first)
+
+
+def _first(model: Model, rule: str, snapshot: Snapshot) -> tuple[Mapping[str, Any], ...]:
+    if rule.startswith("orphan "):
+        return ()
+    rows = breaking_rows(model.contract, snapshot.table(model.table), [rule])
+    return tuple(snapshot.rows(rows.order_by(*model.spec.key or rows.columns).limit(_SAMPLE_ROWS)))
+
+
+def _refuse_unpublished(model: Model, run: Run) -> None:
+    if run.version_of(model.table) is None:
+        raise ConfigError(f"{model.table} was never published. Build it: streampro run.")

@@ -1,0 +1,102 @@
+"""The rows that a model would have now, and what is published by the contracts of now."""
+
+from pathlib import Path
+
+import ibis.expr.datatypes as dt
+import pytest
+from pipelines.shop import SHOP, write_raw
+from pipelines.shop.mart import Revenue
+
+import streampro
+from streampro import ConfigError, Contract, Model, Pipeline, Target, column
+from streampro.testing import Workbench
+
+
+@pytest.fixture
+def target(tmp_path: Path, engine: Workbench) -> Target:
+    raw = write_raw(tmp_path / "raw")
+    return Target(name="test", engine=engine.name, raw=raw, warehouse=tmp_path / "warehouse")
+
+
+def test_shows_what_a_run_would_publish_and_writes_nothing(
+    target: Target, engine: Workbench
+) -> None:
+    shown = streampro.show(SHOP, target, "revenue", session=engine.session)
+    rows = [
+        {"shop": "a", "city": "Oslo", "sales": 2, "amount": 15},
+        {"shop": "b", "city": "Rome", "sales": 1, "amount": 7},
+    ]
+    assert shown.to_pylist() == rows
+    limited = streampro.show(SHOP, target, "mart.revenue", limit=1, session=engine.session)
+    assert limited.to_pylist() == rows[:1]
+    assert not Path(str(target.warehouse)).exists()
+
+
+def test_shows_rows_that_a_run_would_not_publish(target: Target, engine: Workbench) -> None:
+    line = '{"shop": "d", "day": "2024-05-01", "amount": "-1"}\n'
+    (Path(str(target.raw)) / "sales9.jsonl").write_text(line, encoding="utf-8")
+    shown = streampro.show(SHOP, target, "revenue", session=engine.session)
+    assert shown.to_pylist()[-1] == {"shop": "d", "city": None, "sales": 1, "amount": -1}
+
+
+def test_shows_accepted_rows_of_a_quarantine(target: Target, engine: Workbench) -> None:
+    shown = streampro.show(SHOP, target, "sales", session=engine.session)
+    assert [(row["shop"], row["amount"]) for row in shown.to_pylist()] == [
+        ("a", 10),
+        ("a", 5),
+        ("b", 7),
+    ]
+
+
+def test_show_of_an_unknown_model_names_the_known(target: Target) -> None:
+    with pytest.raises(ConfigError, match=r"no model 'revenu'\. Did you mean 'revenue'\?"):
+        streampro.show(SHOP, target, "revenu")
+
+
+class Small(Revenue):
+    """Rules that the published rows of the shop break."""
+
+    sales: dt.Int64 = column("Sales.", unit="sales", le=1)
+    amount: dt.Int64 = column("Sum of the prices.", nullable=True, le=10, severity="warn")
+
+
+class Wider(Revenue):
+    """A column that was not published."""
+
+    day: dt.Date = column("Day.", nullable=True)
+
+
+def judged_by(contract: type[Contract], monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """Return the shop with another contract of `mart.revenue`, after it was published."""
+    changed: Model = SHOP.models["revenue"]
+    swapped = Model(changed.table, changed.transform, contract, changed.inputs)
+    monkeypatch.setitem(SHOP.models, "revenue", swapped)
+    return SHOP
+
+
+def test_published_rows_are_judged_by_the_contract_of_now(
+    target: Target, engine: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.run(SHOP, target)
+    assert streampro.test(SHOP, target, session=engine.session) == []
+    shop = judged_by(Small, monkeypatch)
+    broken = streampro.test(shop, target, session=engine.session)
+    row = {"shop": "a", "city": "Oslo", "sales": 2, "amount": 15}
+    assert [(each.rule, each.severity, each.rows, each.first) for each in broken] == [
+        ("sales less_than_or_equal_to(1)", "fail", 1, (row,)),
+        ("amount less_than_or_equal_to(10)", "warn", 1, (row,)),
+    ]
+    assert [run.run_id for run in streampro.runs(target.warehouse)] == [1]
+
+
+def test_a_column_that_was_not_published_cannot_be_judged(
+    target: Target, engine: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.run(SHOP, target)
+    shop = judged_by(Wider, monkeypatch)
+    with pytest.raises(ConfigError, match=r"mart\.revenue was published before .* had day"):
+        streampro.test(shop, target, session=engine.session)
+    monkeypatch.undo()
+    elsewhere = target.model_copy(update={"warehouse": Path("nowhere")})
+    with pytest.raises(ConfigError, match="no published run"):
+        streampro.test(SHOP, elsewhere)
