@@ -23,6 +23,8 @@ import pytest
 from markdown_it import MarkdownIt
 from warm_streampro import COMMAND
 
+import streampro
+from streampro import report
 from streampro.cli import cli
 from streampro.testing import engines_of
 
@@ -231,6 +233,14 @@ def options_of(words: list[str]) -> set[str]:
     if isinstance(command, click.Group) and words[1:] and words[1] in command.commands:
         command = command.commands[words[1]]
     return {name for option in command.params for name in option.opts} | {"--help"}
+
+
+def test_every_public_name_has_a_section() -> None:
+    page = (ROOT / "docs" / "reference" / "python-names.md").read_text(encoding="utf-8")
+    sections = {*re.findall(r"^## (\S+)$", page, flags=re.MULTILINE)}
+    public = {f"streampro.{name}" for name in streampro.__all__}
+    public |= {f"streampro.report.{name}" for name in report.__all__}
+    assert public | {"streampro.portable", "streampro.testing.Workbench"} <= sections
 
 
 def test_reference_is_that_of_the_code() -> None:

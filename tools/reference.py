@@ -17,6 +17,7 @@ from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.spec import spec_of
 from streampro.viewing import PIPELINE
 from tools.law import what_you_may_write
+from tools.names import python_names
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- written by `make reference` -->"
@@ -163,6 +164,7 @@ def main() -> int:
         "Tables": tables,
         "Configuration": configuration,
         "Portable": portable_words,
+        "Python names": python_names,
         "What you may write": what_you_may_write,
     }
     stale = []
