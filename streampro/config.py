@@ -168,7 +168,7 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
     of the wrong type.
     """
     path = configs / f"{name}.toml"
-    known = sorted({file.stem for file in configs.glob("*.toml")} | _BUILT_IN.keys())
+    known = known_targets(configs)
     if name not in known:
         raise ConfigError(
             f"no target {name!r}: there is no file {path}. {did_you_mean(name, known)}"
@@ -182,6 +182,11 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
         return Target(**{**settings, **given, "name": name})
     except ValidationError as error:
         raise ConfigError(f"target {name!r} ({path}): {_explain(error)}") from error
+
+
+def known_targets(configs: Path = CONFIGS) -> list[str]:
+    """Return the names of the targets that there are, the built-in ones among them."""
+    return sorted({file.stem for file in configs.glob("*.toml")} | _BUILT_IN.keys())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -1,73 +1,90 @@
 """The command line. Each command parses, calls one library function and prints.
 
 Rows and answers go to stdout, progress and messages to stderr. Exit codes: 0 fine, 1 the data is
-wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed. Modules are
-imported inside the commands that use them, so that `--help` is fast.
+wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed, 130 and 143
+stopped by SIGINT and SIGTERM. All that takes time to import is imported where it is used: so that
+`--help` is fast, and so that a signal is heard from the start.
 """
 
 import os
+import signal
 import sys
-from typing import NoReturn
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-import click
+if TYPE_CHECKING:
+    from streampro.cli.commands import cli as cli
+    from streampro.errors import StreamProError
 
-from streampro.cli.check import check, test
-from streampro.cli.explain import explain
-from streampro.cli.graph import graph
-from streampro.cli.history import clean, forget, history, rollback
-from streampro.cli.plan import plan, show
-from streampro.cli.prove import prove
-from streampro.cli.report import report
-from streampro.cli.run import run_command
-from streampro.cli.sql import sql, tables
-from streampro.cli.start import demo, generate, init
-from streampro.errors import ContractError, StreamProError
+_STOPS = {signal.SIGINT: (130, "Interrupted."), signal.SIGTERM: (143, "Terminated.")}
+_stopped_by: list[signal.Signals] = []
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="streampro")
-def cli() -> None:
-    """Write every layer of a data pipeline once; run it exactly."""
+def __getattr__(name: str) -> Any:
+    if name != "cli":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from streampro.cli.commands import cli
 
-
-for _command in (
-    *(run_command, plan, show, check, test, prove),
-    *(sql, tables, explain, graph, report),
-    *(history, rollback, clean, forget),
-    *(init, generate, demo),
-):
-    cli.add_command(_command)
+    return cli
 
 
 def main() -> NoReturn:
     """Run the command line and exit; the one place where errors become messages and codes."""
+    _stopped_by.clear()
+    for number in _STOPS:
+        signal.signal(number, _stop)
+    try:
+        _open_outputs()
+        code = _called()
+    except BaseException:
+        if not _stopped_by:
+            raise
+    _ignore_stops()
+    if _stopped_by:
+        code, said = _STOPS[_stopped_by[0]]
+        sys.stderr.write(f"{said}\n")
+    sys.exit(code)
+
+
+def _called() -> int:
+    """Call a command, and return the exit code."""
+    import click
+
+    from streampro.cli.commands import cli
+    from streampro.errors import StreamProError
+
     debug = "--debug" in sys.argv
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = int(cli.main(prog_name="streampro", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        _interrupted()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 2
+    except click.Abort:  # of a KeyboardInterrupt, which Spark makes of a signal
+        _stopped_by.append(signal.SIGINT)
+        return 3
     except StreamProError as error:
         if debug:
             raise
-        _tell(error)
-        sys.exit(error.exit_code)
+        if not _stopped_by:
+            _tell(error)
+        return error.exit_code
     except Exception as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # of a query of DuckDB
-            _interrupted()
+        if _stopped_by:  # what a library made of it, such as a query of DuckDB
+            return 3
         if debug:
             raise
         click.echo(f"error: {type(error).__name__}: {error}\nMore with --debug.", err=True)
-        sys.exit(3)
+        return 3
+    return code
 
 
-def _tell(error: StreamProError) -> None:
+def _tell(error: "StreamProError") -> None:
     """Print an error on stderr, the rows that it is about as a table."""
+    import click
+
+    from streampro.errors import ContractError
+
     if not isinstance(error, ContractError):
         click.echo(f"error: {error}", err=True)
         return
@@ -77,6 +94,69 @@ def _tell(error: StreamProError) -> None:
     show_table("", error.rows, err=True)
 
 
-def _interrupted() -> NoReturn:
-    click.echo("Interrupted.", err=True)
-    sys.exit(130)
+def _stop(number: int, _: object) -> NoReturn:
+    """Let the command clean up and end; whatever else is raised on the way is not told."""
+    _ignore_stops()
+    _stopped_by.append(signal.Signals(number))
+    sys.unraisablehook = lambda _: None
+    raise SystemExit(_STOPS[_stopped_by[0]][0])  # click tells of a KeyboardInterrupt its own way
+
+
+def _ignore_stops() -> None:
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _open_outputs() -> None:
+    """Let output go nowhere where it is closed, and lose letters that it does not have.
+
+    A file that is opened later would otherwise get the number of a closed output, and what is
+    printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = _spoken(1, sys.stdout, _Unread(1, "w", closefd=False), "replace")
+    sys.stderr = _spoken(2, sys.stderr, _Unheard(2, "w", closefd=False), "backslashreplace")
+
+
+def _spoken(number: int, stream: TextIO | None, raw: FileIO, errors: str) -> TextIO:
+    """Return an output like a stream of Python's that is not replaced by somebody else's."""
+    if stream is not None:
+        try:
+            stream.flush()
+            is_ours = stream.fileno() == number
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            return stream
+    encoding = getattr(stream, "encoding", "utf-8")
+    is_by_line = number == 2 or raw.isatty()
+    return TextIOWrapper(BufferedWriter(raw), encoding, errors=errors, line_buffering=is_by_line)
+
+
+class _Unread(FileIO):
+    """An output whose reader may go away when it has read enough, such as `head`. After a write
+    that failed nothing more is tried.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            raise
+
+
+class _Unheard(FileIO):
+    """An output that may go away while we speak."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)

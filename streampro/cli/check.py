@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from streampro.cli.options import OPTIONS, load, options
+from streampro.cli.options import OPTIONS, load, options, say_what_is_assumed
 from streampro.console.output import print_json
 from streampro.errors import DataError, number_of
 
@@ -22,7 +22,8 @@ def check(context: click.Context, /, **options: Any) -> None:
 
     if context.invoked_subcommand:
         return
-    _, pipeline = load(**options)
+    target, pipeline = load(**options)
+    say_what_is_assumed(target, **options)
     refuse_problems(pipeline)
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streampro.cli import completion
 from streampro.errors import ConfigError, PipelineError, blamed
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def options(*names: str) -> Callable[[_Command], _Command]:
 
 OPTIONS = {
     "select": click.option(
-        "--select", metavar="MODELS", help="What to build: name, +name, name+, several by ,"
+        "--select",
+        metavar="MODELS",
+        shell_complete=completion.selected,
+        help="What to build: name, +name, name+, several by ,",
     ),
     "full_refresh": click.option(
         "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."
@@ -40,6 +44,7 @@ OPTIONS = {
         "--target",
         "target_name",
         envvar="STREAMPRO_TARGET",
+        shell_complete=completion.targets,
         default="local",
         show_default=True,
         help="Configuration to use: configs/NAME.toml.",
@@ -72,6 +77,24 @@ def open_target(
     from streampro.config import load_target
 
     return load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
+
+
+def say_what_is_assumed(
+    target: "Target", pipeline: str | None = None, warehouse: Path | None = None, **_: Any
+) -> None:
+    """Tell on stderr what is taken where there is no project and no option says otherwise."""
+    from streampro.config import CONFIGS
+
+    if CONFIGS.is_dir() or (pipeline and warehouse):
+        return
+    taken = [f"target {target.name!r} with engine {target.engine!r}"]
+    taken += [] if pipeline else [f"pipeline {DEFAULT_PIPELINE!r}"]
+    taken += [] if warehouse else [f"warehouse {str(target.warehouse)!r}"]
+    click.echo(
+        f"There is no folder {str(CONFIGS)!r} here; taken are {', '.join(taken)}. "
+        "`streampro init NAME` makes a project.",
+        err=True,
+    )
 
 
 def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":

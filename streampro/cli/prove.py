@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streampro.cli import completion
 from streampro.cli.options import OPTIONS, load, open_target
 from streampro.console.output import print_json
 
@@ -13,9 +14,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--left", metavar="NAME", default="local", show_default=True, help="One target.")
 @click.option(
-    "--right", metavar="NAME", default="spark-local", show_default=True, help="The other target."
+    "--left",
+    metavar="NAME",
+    shell_complete=completion.targets,
+    default="local",
+    show_default=True,
+    help="One target.",
+)
+@click.option(
+    "--right",
+    metavar="NAME",
+    shell_complete=completion.targets,
+    default="spark-local",
+    show_default=True,
+    help="The other target.",
 )
 @click.option(
     "--out",
@@ -30,7 +43,12 @@ if TYPE_CHECKING:
     help="Keep both warehouses here, as left and right; default: temporary ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
-@click.option("--select", metavar="MODELS", help="What to prove: name, +name, name+, several by ,")
+@click.option(
+    "--select",
+    metavar="MODELS",
+    shell_complete=completion.selected,
+    help="What to prove: name, +name, name+, several by ,",
+)
 @OPTIONS["raw"]
 @OPTIONS["pipeline"]
 @OPTIONS["debug"]

@@ -1,11 +1,13 @@
-"""`streampro run`: build what changed and publish it."""
+"""`streampro run`, `plan`, `show`: build what changed and publish it, or tell what it would be."""
 
+import sys
 from typing import Any
 
 import click
 
-from streampro.cli.options import load, options
-from streampro.console.output import print_run
+from streampro.cli import completion
+from streampro.cli.options import FORMAT, load, options, say_what_is_assumed
+from streampro.console.output import print_json, print_rows, print_run
 
 
 @click.command("run")
@@ -22,7 +24,52 @@ def run_command(
     if quiet and as_json:
         raise click.UsageError("--quiet does not go with --json.")
     target, pipeline = load(**options)
+    if not quiet:
+        say_what_is_assumed(target, **options)
     bars = None if quiet else ProgressBars()
     done = run(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
-    if not quiet:
-        print_run(done, pipeline, target, as_json)
+    if as_json:
+        print_run(done, pipeline, target, as_json=True)
+    elif not quiet:
+        try:
+            print_run(done, pipeline, target, as_json=False)
+            sys.stdout.flush()
+        except Exception as error:  # a full disk, a mistake in the questions: it is published
+            said = f"{type(error).__name__}: {error}"
+            click.echo(f"Run {done.run_id} is published, but cannot be shown: {said}", err=True)
+
+
+@click.command()
+@options("select", "full_refresh", "raw", "warehouse", "pipeline")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(select: str | None, full_refresh: bool, as_json: bool, **options: Any) -> None:
+    """Tell what a run would do and which answers would move, writing nothing."""
+    from streampro.console.progress import ProgressBars
+    from streampro.console.runs import show_plan
+    from streampro.execution.runner import plan
+
+    target, pipeline = load(**options)
+    bars = ProgressBars()
+    found = plan(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show_plan(found)
+
+
+@click.command()
+@click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(0), default=10, show_default=True, help="Rows."
+)
+@FORMAT
+@options("raw", "pipeline")
+def show(model: str, limit: int, form: str, **options: Any) -> None:
+    """Compute MODEL from the raw files and show its first rows, by key; nothing is written.
+
+    Rules of contracts are not judged: this is to look at a model while it is written.
+    """
+    from streampro.execution import runner
+
+    target, pipeline = load(**options)
+    print_rows(runner.show(pipeline, target, model, limit=limit), form)

@@ -5,6 +5,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from streampro.cli import completion
 from streampro.cli.options import FORMAT, load, open_target, options
 from streampro.console.output import print_json, print_rows
 from streampro.engines.registry import ENGINES
@@ -14,7 +15,13 @@ from streampro.engines.registry import ENGINES
 @click.argument("query", required=False)
 @click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
 @FORMAT
-@click.option("--compiled", "model", metavar="MODEL", help="Print the SQL that computes a model.")
+@click.option(
+    "--compiled",
+    "model",
+    metavar="MODEL",
+    shell_complete=completion.models,
+    help="Print the SQL that computes a model.",
+)
 @click.option(
     "--engine",
     type=click.Choice([*ENGINES]),

@@ -1,6 +1,5 @@
 """What commands print on stdout: rows, and runs with their answers, for people or programs."""
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +42,11 @@ def print_rows(table: Any, form: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON; instants and days as ISO 8601."""
-    from streampro.modeling.question import json_value
+    """Print JSON, in ASCII where stdout is not UTF-8; instants and days as ISO 8601."""
+    from streampro.modeling.question import json_text
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=json_value))
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json_text(value, indent=2, ensure_ascii=not is_utf8) + "\n")
 
 
 def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:

@@ -2,11 +2,11 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -39,12 +39,12 @@ def show_table(title: str, rows: Cells, caption: str = "", *, err: bool = False)
     ending = [Text(printable(caption))] if caption else []
     for each in (*heading, *([table] if table else _blocks(rows)), *ending):
         _say(each, err=err)
-        click.echo(err=err)
+        _write("", err=err)
 
 
 def say(line: str) -> None:
     """Print a line of ours on stdout; signs that a terminal would obey are shown as escapes."""
-    click.echo(printable(line))
+    _write(printable(line))
 
 
 def console_of(*, err: bool = False) -> Console:
@@ -125,7 +125,11 @@ def _say(shown: RenderableType, *, err: bool) -> None:
     with console.capture() as captured:
         console.print(shown, crop=False, overflow="crop")
     lines = captured.get().split("\n")[:-1]
-    click.echo("\n".join(line.rstrip() for line in lines), err=err)
+    _write("\n".join(line.rstrip() for line in lines), err=err)
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    (sys.stderr if err else sys.stdout).write(f"{text}\n")
 
 
 def _least_width(console: Console, shown: RenderableType) -> int:

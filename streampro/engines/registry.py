@@ -66,8 +66,12 @@ def connect(target: "Target", session: Any = None, scratch: Path | None = None) 
     What is staged goes to `scratch` instead of the warehouse, if it is given: then the engine
     leaves no trace there, and cannot publish.
 
-    Raises `EngineError` when it cannot be started, `ConfigError` when it is not installed.
+    Raises `EngineError` when it cannot be started, `ConfigError` when it is not installed, and in
+    a process that was forked from one in which an engine has worked.
     """
+    from streampro.storage.native import refuse_fork
+
+    refuse_fork()
     entry = ENGINES[target.engine]
     if session is not None and not entry.works_in_sessions:
         raise ConfigError(f"target {target.name!r} runs on {target.engine}, not in a session.")

@@ -19,7 +19,7 @@ from streampro.engines.registry import connect
 from streampro.errors import ConfigError
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
-from streampro.execution.progress import Unwatched, Watcher
+from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
@@ -71,7 +71,7 @@ def run(
     is writing, `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
-    progress = watcher or Unwatched()
+    progress = Careful(watcher or Unwatched())
 
     def work() -> Run:
         with ledger.writing(target.warehouse), connect(target, session) as engine:
@@ -122,7 +122,7 @@ def plan(
         connect(target, session, Path(scratch)) as engine,
     ):
         return plan_of(
-            _staged(pipeline, target, engine, models, full_refresh, watcher or Unwatched())
+            _staged(pipeline, target, engine, models, full_refresh, Careful(watcher or Unwatched()))
         )
 
 
@@ -148,13 +148,13 @@ def show(
     Raises what `plan` raises, but for contracts and books.
     """
     asked = model_of(pipeline, model)
-    models = _checked(pipeline, target, f"+{asked.name}")
+    _checked(pipeline, target, None)
     with (
         TemporaryDirectory(prefix="streampro-show-") as scratch,
         connect(target, session, Path(scratch)) as engine,
     ):
         computed: dict[str, ir.Table] = {}
-        for each in models:
+        for each in pipeline.built_from(asked.name):
             computed[each.name] = _computed(pipeline, target, engine, each, computed)
         rows = computed[asked.name]
         first = rows.order_by(*asked.spec.key or rows.columns).limit(limit)

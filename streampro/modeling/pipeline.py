@@ -74,7 +74,7 @@ class Pipeline:
             with blamed("", built.transform):
                 self._refuse_unknown_inputs(built, models)
                 self._refuse_unknown_references(built, models)
-        self._declared = [*models]
+        self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
 
     def without_limits(self) -> "Pipeline":
@@ -102,8 +102,8 @@ class Pipeline:
 
     def answers(self) -> list[Model]:
         """Return the models of the layer `answers`, in the order in which they are declared."""
-        declared = (self.models[name] for name in self._declared)
-        return [built for built in declared if built.table.layer == ANSWERS]
+        found = [built for built in self.models.values() if built.table.layer == ANSWERS]
+        return sorted(found, key=lambda built: self._declared.get(built.name, len(self.models)))
 
     @cached_property
     def expressions(self) -> dict[str, ir.Table]:
@@ -146,7 +146,8 @@ class Pipeline:
         """Return the models of a selector, in building order.
 
         `name` (or `layer.name`) is one model, `+name` with all it is built from, `name+` with all
-        built from it; several are separated by commas or spaces. None selects everything.
+        built from it; several are separated by commas or spaces. None selects everything. A source
+        has one account for all that read it: `+name` has these readers too.
         """
         if selector is None:
             return list(self.models.values())
@@ -165,9 +166,23 @@ class Pipeline:
                     f"Models: {', '.join(self.models)}."
                 )
             chosen.add(names[asked])
-            chosen |= self._ancestors(names[asked]) if part.startswith("+") else set()
+            chosen |= self._with_readers(names[asked]) if part.startswith("+") else set()
             chosen |= self._descendants(names[asked]) if part.endswith("+") else set()
         return [built for name, built in self.models.items() if name in chosen]
+
+    def built_from(self, name: str) -> list[Model]:
+        """Return a model and all that it is built from, in building order."""
+        chosen = {name} | self._ancestors(name)
+        return [built for each, built in self.models.items() if each in chosen]
+
+    def _with_readers(self, name: str) -> set[str]:
+        """Return a model, all it is built from, and what else reads the sources of these."""
+        chosen, more = set[str](), {name}
+        while more:
+            chosen |= {each for new in more for each in (new, *self._ancestors(new))}
+            sources = {n for each in chosen for n in self.models[each].inputs if n in self.sources}
+            more = {n for n, built in self.models.items() if sources & {*built.inputs}} - chosen
+        return chosen
 
     def _keys(self) -> Declared:
         """Return the keys of every model's table: what its contract says, which every run checks,

@@ -4,6 +4,7 @@ Pure data: figures are made where a page shows them, so printing an answer loads
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -127,7 +128,30 @@ Questions = Callable[[Answers], list[Question]]
 
 def parts_text(value: list[Any] | dict[str, Any]) -> str:
     """Return a list, a struct or a map as JSON; instants and days as ISO 8601."""
-    return json.dumps(value, ensure_ascii=False, default=json_value)
+    return json_text(value)
+
+
+def json_text(value: Any, *, indent: int | None = None, ensure_ascii: bool = False) -> str:
+    """Return a value as JSON, of which NaN and infinities are no part: they are null."""
+    plain = _plain(value)
+    return json.dumps(plain, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value made of what JSON has; keys are texts."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else _key(key): _plain(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    is_known = value is None or isinstance(value, str | int)
+    return value if is_known else json_value(value)
+
+
+def _key(value: Any) -> str:
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def json_value(value: Any) -> Any:

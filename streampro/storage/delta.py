@@ -21,6 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from streampro.errors import WarehouseError
 from streampro.modeling.spec import TableSpec
+from streampro.storage.native import native
 from streampro.storage.place import Place
 from streampro.storage.statistics import DataFile
 
@@ -43,6 +44,7 @@ def published_schema(spec: TableSpec) -> pa.Schema:
     )
 
 
+@native
 def commit(
     folder: Place,
     files: Sequence[DataFile],
@@ -78,6 +80,7 @@ def commit(
         raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
 
 
+@native
 def append(folder: Place, rows: pa.Table) -> None:
     """Append rows to the table in `folder` in one commit, creating it if need be.
 
@@ -91,6 +94,7 @@ def append(folder: Place, rows: pa.Table) -> None:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
 
+@native
 def read(folder: Place, version: int | None = None) -> pa.Table | None:
     """Return the rows of a small table, by default of its newest version; None if there is none.
 
@@ -116,6 +120,7 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
         raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
+@native
 def columns(folder: Place, version: int) -> list[dict[str, Any]]:
     """Return the columns of a version as its log declares them: name, type, nullable, metadata.
 
@@ -137,6 +142,7 @@ def refuse_damaged(folder: Place, version: int) -> None:
         )
 
 
+@native
 def missing_files(folder: Place, version: int) -> list[str]:
     """Return the data files of a version that are no longer there.
 
@@ -149,6 +155,7 @@ def missing_files(folder: Place, version: int) -> list[str]:
     return sorted(found["files_removed"])
 
 
+@native
 def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
     """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
     the table in `folder` are made of.

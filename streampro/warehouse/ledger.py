@@ -23,7 +23,7 @@ from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.notebook import html_table
 from streampro.storage import delta
-from streampro.storage.place import place_of
+from streampro.storage.place import Place, place_of
 from streampro.warehouse.changes import Change, Move
 
 FOLDER = "_streampro"
@@ -270,9 +270,17 @@ def writing(warehouse: Location) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
-        for leftover in (own.path / "staging").glob("*") if place.is_local else ():
-            delta.remove_leftovers(place, own / "staging" / leftover.name)
-        yield
+        _remove_leftovers(place)
+        try:
+            yield
+        finally:  # of an engine that was stopped while it started
+            _remove_leftovers(place)
+
+
+def _remove_leftovers(warehouse: Place) -> None:
+    staging = warehouse / FOLDER / "staging"
+    for leftover in staging.path.glob("*") if warehouse.is_local else ():
+        delta.remove_leftovers(warehouse, staging / leftover.name)
 
 
 def _refuse_unusable(warehouse: Path) -> None:

@@ -56,6 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
     def call(source: str, *command: str) -> Result:
         Path("models").mkdir(exist_ok=True)
+        Path("configs").mkdir(exist_ok=True)
         Path("models/mart.py").write_text(source)
         sys.modules.pop("models.mart", None)
         words = command or ("check",)
@@ -437,7 +438,7 @@ def test_allowance_is_shown_and_holds_for_its_engine_only(project: Project) -> N
     assert shown in project(source).output
     assert shown in project(source, *COMMANDS["plan"]).output
     assert project(source, *COMMANDS["run"]).exception is None
-    Path("configs").mkdir()
+    Path("configs").mkdir(exist_ok=True)
     Path("configs/cluster.toml").write_text(TARGET.format("spark"))
     told = str(refused(project(source, "run", "--target", "cluster")))
     assert told == "mart.middle: Kurtosis: spark has no such operation. Use others."

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from streampro import cli
 
@@ -18,6 +19,7 @@ SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
     return tmp_path
 
 
@@ -30,8 +32,13 @@ def raw(here):
 def streampro(here, monkeypatch, capfdbinary):
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["streampro", *map(str, args)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
+        before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with pytest.raises(SystemExit) as exit_info:
+                cli.main()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         out, err = capfdbinary.readouterr()
         return exit_info.value.code, out, err.decode()
 
@@ -229,7 +236,6 @@ class TestBadCall:
         fails(streampro("run", "--target", "nope"), 2, "'nope'", "Known targets: local")
 
     def test_unknown_key(self, streampro, here):
-        (here / "configs").mkdir()
         (here / "configs" / "mine.toml").write_text("warehose = 'w'\n")
         fails(streampro("check", "--target", "mine"), 2, "'warehose'", "Did you mean 'warehouse'?")
 
@@ -516,14 +522,17 @@ def test_show_prints_rows_that_a_model_would_have(streampro, here):
         b'"users","reached_users","reached_rate"',
         b"622,387,0.6221864951768489",
     ]
-    assert [*here.iterdir()] == []
+    assert [path.name for path in here.iterdir()] == ["configs"]
 
 
 def test_test_tells_broken_rules_and_their_rows(streampro, here):
-    strict = (SAMPLE.parents[1] / "streampro" / "viewing" / "answers.py").read_text()
-    (here / "answers.py").write_text(strict)
-    (here / "mine.py").write_text(
-        "import answers\n"
+    answers = (SAMPLE.parents[1] / "streampro" / "viewing" / "answers.py").read_text()
+    (here / "judged").mkdir()
+    (here / "judged" / "answers.py").write_text(
+        answers.replace('Users with a first session."', 'x", le=1')
+    )
+    (here / "judged" / "__init__.py").write_text(
+        "from judged import answers\n"
         "from streampro import Pipeline\n"
         "from streampro.viewing import intermediate, mart, raw, staging\n"
         "PIPELINE = Pipeline('viewing', [raw, staging, intermediate, mart, answers])\n"
@@ -531,8 +540,7 @@ def test_test_tells_broken_rules_and_their_rows(streampro, here):
     streampro("run", "--raw", SAMPLE, "--warehouse", "w")
     asked = ("test", "--select", "q1_engagement", "--warehouse", "w")
     assert streampro(*asked) == (0, b"1 table, all in order.\n", "")
-    (here / "answers.py").write_text(strict.replace('Users with a first session."', 'x", le=1'))
-    code, out, err = streampro(*asked, "--pipeline", "mine:PIPELINE")
+    code, out, err = streampro(*asked, "--pipeline", "judged:PIPELINE")
     assert (code, err) == (1, "error: 1 rule broken, in published tables.\n")
     assert b"answers.q1_engagement: users less_than_or_equal_to(1): 1 row (fail)" in out
     assert b"622" in out
@@ -568,16 +576,131 @@ def test_the_sample_is_what_generate_writes(streampro, here):
 
 
 @pytest.mark.parametrize("later", [0, 0.7], ids=["at once", "in a query"])
-def test_ctrl_c_publishes_nothing_and_leaves_no_lock(here, tmp_path, later):
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(here, stop, code, said, later):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     staging = Path("w/_streampro/staging")
     while process.poll() is None and not staging.is_dir():
         time.sleep(0.005)
     time.sleep(later)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, stop)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.decode().strip() == "Interrupted."
+    assert process.returncode == code
+    assert err.decode() == f"{said}\n"
     assert has_no_run(Path("w"))
+    assert [*staging.glob("*")] == []
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("after", [0.1, 0.2, 0.4])
+def test_a_signal_during_imports_is_told_in_one_line(here, after):
+    command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    time.sleep(after)  # Python itself takes less
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (143, b"", b"Terminated.\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "outputs"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, ""),
+        ({"PYTHONIOENCODING": "latin-1"}, ""),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ""),
+        ({"TERM": "dumb", "COLUMNS": "1"}, ""),
+        ({}, ">&-"),
+        ({}, "2>&-"),
+        ({}, ">&- 2>&-"),
+        ({}, "| head -1"),
+        ({}, "2> >(true)"),
+        ({}, "> /dev/full"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_printed_harms_no_run(here, environment, outputs):
+    command = f"{sys.executable} -m streampro run --raw {SAMPLE} --warehouse w {outputs}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        env=os.environ | environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len([*Path("w/_streampro/runs").glob("*.parquet")]) == 1
+    if environment.get("PYTHONIOENCODING") == "ascii":
+        assert "Telenovela Cl?sica" in done.stdout.decode("ascii")
+
+
+class TestJson:
+    @pytest.fixture(autouse=True)
+    def _published(self, streampro):
+        streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--select", "videos")
+
+    def ask(self, streampro, query, form):
+        code, out, _ = streampro("sql", query, "--warehouse", "w", "--format", form)
+        assert code == 0
+        return out.decode()
+
+    def test_has_neither_nan_nor_infinity(self, streampro):
+        query = "select 'nan'::double as n, ['inf'::double, 1.5] as l, {'x': '-inf'::float} as s"
+        [row] = json.loads(self.ask(streampro, query, "json"), parse_constant=pytest.fail)
+        assert row == {"n": None, "l": [None, 1.5], "s": {"x": None}}
+        assert '"[null, 1.5]"' in self.ask(streampro, query, "csv")
+
+    def test_columns_of_one_name_are_all_there(self, streampro):
+        query = "select 1 as a, 2 as a, 3 as a_1, 4 as a"
+        rows = json.loads(self.ask(streampro, query, "json"))
+        assert rows == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+        assert self.ask(streampro, query, "table").split()[:4] == ["a", "a_2", "a_1", "a_3"]
+
+    def test_keys_of_maps_are_texts(self, streampro):
+        query = "select map {date '2026-01-01': 1} as days, map {7: 'x'} as numbers"
+        rows = json.loads(self.ask(streampro, query, "json"))
+        assert rows == [{"days": {"2026-01-01": 1}, "numbers": {"7": "x"}}]
+
+    def test_is_ascii_where_stdout_is(self, here):
+        query = "select title from staging.videos where title like '%旅%'"
+        command = [sys.executable, "-m", "streampro", "sql", query, "--format", "json"]
+        done = subprocess.run(
+            [*command, "--warehouse", "w"],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=True,
+        )
+        assert "旅" in json.loads(done.stdout.decode("ascii"))[0]["title"]
+
+
+def test_what_is_assumed_outside_a_project_is_said(streampro, here):
+    (here / "configs").rmdir()
+    said = "There is no folder 'configs' here; taken are target 'local' with engine 'duckdb', "
+    code, _, err = streampro("check")
+    assert code == 0
+    assert err.startswith(f"{said}pipeline 'streampro.viewing:PIPELINE', warehouse 'warehouse'. ")
+    code, out, err = streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--json")
+    assert (code, err.count("\n")) == (0, 1)
+    assert json.loads(out)["run"]["run_id"] == 1
+    assert err.startswith(f"{said}pipeline 'streampro.viewing:PIPELINE'. `streampro init")
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "completed"),
+    [
+        (["run", "--target"], "", ["local", "mine", "spark-local"]),
+        (["run", "--select"], "+fact", ["+fact_user_session"]),
+        (["run", "--select"], "users,q1", ["users,q1_engagement"]),
+        (["explain"], "q1_engagement.re", ["reached_users", "reached_rate"]),
+        (["show"], "q1", ["q1_engagement"]),
+        (["run", "--pipeline", "nowhere:NAME", "--select"], "", []),
+    ],
+)
+def test_a_shell_completes_what_the_project_has(here, words, typed, completed):
+    (here / "configs" / "mine.toml").write_text("engine = 'duckdb'\n")
+    shell = ShellComplete(cli.cli, {}, "streampro", "_STREAMPRO_COMPLETE")
+    found = [each.value for each in shell.get_completions(words, typed)]
+    assert [each.removeprefix("q1_engagement.") for each in found] == completed

@@ -464,6 +464,8 @@ def test_half_of_the_readers_of_a_source_cannot_be_built_alone(target: Target) -
     other = shop_with(more=replace(staging.shops, table=TableName("staging", "more")))
     with pytest.raises(ConfigError, match="source 'raw_shops' is also read by more, which must"):
         run(other, target, select="shops")
+    run(other, target, select="+shops")
+    assert {*modes(run(other, target, select="+shops"))} == {"staging.shops", "staging.more"}
 
 
 # Columns that come and go

@@ -164,15 +164,15 @@ def test_of_an_engine_s_error_only_what_stands_before_its_message_is_sent(
     assert "184467" not in json.dumps(fail)
 
 
-def test_of_a_foreign_error_only_its_type_is_sent(target: Target) -> None:
-    class Broken:
-        def step(self, what: str, progress: object) -> Any:
-            raise ValueError("secret")
+def test_of_a_foreign_error_only_its_type_is_sent(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("secret")
 
-        def staged(self, *_: object) -> None: ...
-
+    monkeypatch.setattr("streampro.execution.runner.publish", broken)
     with pytest.raises(ValueError, match="secret"):
-        streampro.run(SHOP, target, watcher=Broken())
+        streampro.run(SHOP, target)
     _, fail = events(target)
     assert fail["run"]["facets"]["errorMessage"]["message"] == "ValueError"
 

@@ -200,7 +200,7 @@ def test_quarantine_of_a_model_instead_of_a_source_is_refused() -> None:
     [
         (None, {"first", "second", "third", "fourth"}),
         ("second", {"second"}),
-        ("+second", {"first", "second"}),
+        ("+second", {"first", "second", "third"}),
         ("second+", {"second", "third", "fourth"}),
         ("+second+", {"first", "second", "third", "fourth"}),
         ("first,third", {"first", "third"}),
@@ -209,7 +209,7 @@ def test_quarantine_of_a_model_instead_of_a_source_is_refused() -> None:
         ("silver.second", {"second"}),
         ("+gold.third", {"first", "second", "third"}),
         ("silver.second+", {"second", "third", "fourth"}),
-        ("fourth,+fourth,fourth", {"first", "second", "fourth"}),
+        ("fourth,+fourth,fourth", {"first", "second", "third", "fourth"}),
     ],
 )
 def test_selection(selector: str | None, selected: set[str]) -> None:

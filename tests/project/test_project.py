@@ -39,8 +39,9 @@ def make(what: str, project: Path) -> str:
 def test_new_project_runs_and_its_tests_pass(tmp_path: Path) -> None:
     project = create("sensors", tmp_path)
     told = make("run", project)
-    assert "bad_celsius 1, bad_measured_at 1, sensor_is_not_broken 1" in told
-    assert "cellar   2026-01-05          2      8.5       9.0" in told
+    for reason in ("bad_celsius 1,", "bad_measured_at 1,", "sensor_is_not_broken 1"):
+        assert reason in told
+    assert "cellar  2026-01-05         2     8.5      9.0" in told
     told = make("test", project)
     assert "sensors: 2 models, 3 tables, all in order." in told
     assert "3 passed in" in told

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ class DuckDBEngine(Staging[Place]):
         if not query.strip(" \t\r\n;"):
             raise ConfigError("the query is empty.")
         _refuse_all_but_a_query(query)
-        return self.query(query)
+        found = self.query(query)
+        return found.rename_columns(_distinct(found.column_names))
 
     def where(self, rows: ir.Table, condition: str) -> ir.Table:
         """See `SqlEngine.where`."""
@@ -202,6 +204,17 @@ def _refuse_all_but_a_query(sql: str) -> None:
         raise ConfigError(f"the query is wrong: {error}") from error
     if len(asked) > 1 or any(each.type not in (kinds.SELECT, kinds.EXPLAIN) for each in asked):
         raise ConfigError("one query at a time, and nothing but a query: SELECT ..., FROM ...")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns, those that come again with a number, as DuckDB numbers them."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found.append(
+            name if name not in found else next(n for n in numbered if n not in {*names, *found})
+        )
+    return found
 
 
 def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:

@@ -1,16 +1,18 @@
-"""`streampro explain`: from a number down to its raw lines."""
+"""`streampro explain` and `streampro graph`: where rows and columns come from."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from streampro.cli import completion
 from streampro.cli.options import load, options
 from streampro.console.output import print_json
-from streampro.errors import DataError
+from streampro.errors import ConfigError, DataError
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completion.columns)
 @click.option("--where", metavar="SQL", help="Which rows, a condition on columns; default: all.")
 @click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
 @click.option(
@@ -38,3 +40,38 @@ def explain(
     if where is not None and not found.rows:
         raise DataError(f"no row of {found.table}, run {found.run_id}, meets --where {where!r}.")
     show_explanation(found)
+
+
+@click.command()
+@click.option(
+    "--column",
+    metavar="TABLE.COLUMN",
+    shell_complete=completion.columns,
+    help="What its values are made from.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "html"]),
+    default="text",
+    show_default=True,
+    help="How to show it.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: print."
+)
+@options("pipeline")
+def graph(column: str | None, form: str, out: Path | None, **options: Any) -> None:
+    """Show which tables are built from which, or what a column is made from, down to raw fields."""
+    from streampro.lineage import graph as library
+
+    _, pipeline = load(**options)
+    shown = getattr(library, form)(pipeline, column)
+    if out is None:
+        click.echo(shown)
+    else:
+        try:
+            out.write_text(f"{shown}\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{out} cannot be written: {error}") from error
+        click.echo(f"Wrote {out}.", err=True)

@@ -1,0 +1,27 @@
+"""The commands of `streampro`."""
+
+import click
+
+from streampro.cli.check import check, test
+from streampro.cli.history import clean, forget, history, rollback
+from streampro.cli.lineage import explain, graph
+from streampro.cli.prove import prove
+from streampro.cli.report import report
+from streampro.cli.run import plan, run_command, show
+from streampro.cli.sql import sql, tables
+from streampro.cli.start import demo, generate, init
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="streampro")
+def cli() -> None:
+    """Write every layer of a data pipeline once; run it exactly."""
+
+
+for _command in (
+    *(run_command, plan, show, check, test, prove),
+    *(sql, tables, explain, graph, report),
+    *(history, rollback, clean, forget),
+    *(init, generate, demo),
+):
+    cli.add_command(_command)

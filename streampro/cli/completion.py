@@ -1,0 +1,65 @@
+"""What a shell completes: targets, models and columns of the project at hand."""
+
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from os import devnull
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from streampro.modeling.pipeline import Pipeline
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def targets(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the targets that begin with what is typed."""
+    from streampro.config import known_targets
+
+    return [name for name in known_targets() if name.startswith(typed)]
+
+
+def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the models whose name, or name with its layer, begins with what is typed."""
+    pipeline = _pipeline(context)
+    return _starting(typed, pipeline.models) if pipeline else []
+
+
+def selected(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the same for the last of several models, each with a `+` before or behind."""
+    before, comma, last = typed.rpartition(",")
+    plus = "+" if last.startswith("+") else ""
+    found = models(context, parameter, last.removeprefix("+"))
+    return [f"{before}{comma}{plus}{name}" for name in found]
+
+
+def columns(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return models, or with `model.` typed the columns of one."""
+    pipeline = _pipeline(context)
+    if pipeline is None:
+        return []
+    named = [
+        f"{name}.{column}"
+        for name, model in pipeline.models.items()
+        for column in model.spec.schema
+        if typed.startswith(f"{name}.")
+    ]
+    return _starting(typed, named or pipeline.models)
+
+
+def _starting(typed: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(typed)]
+
+
+def _pipeline(context: click.Context) -> "Pipeline | None":
+    """Return the pipeline that the words typed so far mean, None where it cannot be imported."""
+    from streampro.cli.options import load
+
+    named = {name: context.params.get(name) for name in ("target_name", "pipeline")}
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            return load(named["target_name"] or "local", pipeline=named["pipeline"])[1]
+        except Exception:  # whatever a user's module raises: then there is nothing to complete
+            return None
