@@ -23,6 +23,8 @@ from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import opened
 
 _BYTES_PER_MB = 1e6
+_FRESH_DAYS = 7
+"""Older data is pointed out at the top of the page."""
 _SHOWN_CODE = 12
 """Characters of a code hash; the ledger has all of them."""
 
@@ -49,6 +51,8 @@ class Content:
     """All that the page shows.
 
     Attributes:
+        title: what the page is of, and when.
+        stale: a sentence if the newest data was older than a week when the run ended, else "".
         answered: a section per question.
         missing: models that the run lacks.
         other_code: models whose present code is not that of the run.
@@ -57,6 +61,8 @@ class Content:
     """
 
     run: Run
+    title: str
+    stale: str
     answered: Sequence[Section]
     missing: Sequence[str]
     other_code: Sequence[str]
@@ -89,6 +95,8 @@ def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None
     asked = {section.question.model for section in answered} & {*pipeline.models}
     return Content(
         run=run,
+        title=_title(run),
+        stale=_stale(run, spans),
         answered=answered,
         missing=tables.missing,
         other_code=tables.other_code,
@@ -168,16 +176,37 @@ def _terms(model: Model) -> list[Term]:
     ]
 
 
+def _title(run: Run) -> str:
+    name = run.pipeline.replace("_", " ")
+    return f"{name[:1].upper()}{name[1:]}, {run.finished_at:%-d %B %Y} (run {run.run_id})"
+
+
+def _newest(spans: Rows) -> date | None:
+    """Return when the newest row of all tables happened."""
+    newest = {str(span["newest"]): span["newest"] for span in spans if span["newest"]}
+    return newest[max(newest)] if newest else None
+
+
+def _stale(run: Run, spans: Rows) -> str:
+    newest = _newest(spans)
+    if newest is None or (run.finished_at - _instant(newest)).days < _FRESH_DAYS:
+        return ""
+    return (
+        f"The data is old: its newest row happened {_age(run, newest)} before this run, "
+        f"{written(newest, 'text')}."
+    )
+
+
 def _facts(run: Run, books: Sequence[Books], spans: Rows) -> dict[str, str]:
     """Return the few figures at the top of the page."""
     lines = sum(account.lines for account in books)
     rejected = sum(account.rejected for account in books)
-    newest = {str(span["newest"]): span["newest"] for span in spans if span["newest"]}
+    newest = _newest(spans)
     facts = {"raw lines read": written(lines, "count")} if books else {}
     if lines:
         facts["rejected, with reasons"] = f"{rejected:,} ({rejected / lines:.2%})"
     if newest:
-        facts["newest event"] = written(newest[max(newest)], "text")
+        facts["newest event"] = written(newest, "text")
     return facts | {"run finished": written(run.finished_at.replace(microsecond=0), "text")}
 
 
@@ -216,10 +245,15 @@ def _age(run: Run, newest: date | None) -> str | None:
     """Return how long before the run an instant was, or a day began; null for a later one."""
     if newest is None:
         return None
-    if not isinstance(newest, datetime):
-        newest = datetime(newest.year, newest.month, newest.day, tzinfo=UTC)
-    age = run.finished_at - newest
+    age = run.finished_at - _instant(newest)
     return None if age.days < 0 else _duration(age.total_seconds())
+
+
+def _instant(when: date) -> datetime:
+    """Return an instant, of a day its begin."""
+    if isinstance(when, datetime):
+        return when
+    return datetime(when.year, when.month, when.day, tzinfo=UTC)
 
 
 def _late_table(rows: Rows) -> Table:

@@ -94,15 +94,19 @@ def pairs(rows: Rows, series: Sequence[str]) -> alt.LayerChart:
     )
 
 
-def bars(rows: Rows, overall: float) -> alt.LayerChart:
-    """Return a bar per name in the order of the rows, against the `overall` share.
+def limit_of(rows: Rows) -> float:
+    """Return the share up to which `bars` of these rows go, so that several share an axis."""
+    ends = (row["high"] * (_ROOM_FOR_EFFECT if row["is_abnormal"] else 1.05) for row in rows)
+    return max(ends, default=1.0)
 
-    Rows: `name`, `told`, `verdict`, `share`, `low`, `high`, `is_abnormal`, `is_judged` (else too
-    few to colour), `effect` (two lines).
+
+def bars(rows: Rows, overall: float, limit: float) -> alt.LayerChart:
+    """Return a bar per name in the order of the rows, against the `overall` share, up to `limit`.
+
+    Rows: `name`, `told`, `share`, `low`, `high`, `is_abnormal`, `is_judged` (else too few to
+    colour), `effect` (two lines).
     """
     labels = [_label(row) for row in rows]
-    ends = [row["high"] * (_ROOM_FOR_EFFECT if row["is_abnormal"] else 1.05) for row in rows]
-    limit = max(ends)
     base = alt.Chart().encode(y=_names(labels), tooltip=_tooltip("effect"))
     return _layered(
         [{**row, "label": label} for row, label in zip(rows, labels, strict=True)],
@@ -123,7 +127,8 @@ def bars(rows: Rows, overall: float) -> alt.LayerChart:
 def heat_map(rows: Rows, columns: Sequence[str], lines: Sequence[str]) -> alt.LayerChart:
     """Return a cell per `column` and `line`, darker for a higher share.
 
-    Rows: `column`, `line`, and what `bars` takes.
+    Rows: `column`, `line`, `few` (what is written where it is too small to judge, two lines), and
+    what `bars` takes.
     """
     darkest = max([row["share"] for row in rows if row["is_judged"]], default=1) or 1
     base = alt.Chart().encode(
@@ -160,7 +165,9 @@ def heat_map(rows: Rows, columns: Sequence[str], lines: Sequence[str]) -> alt.La
         base.transform_filter("datum.is_abnormal").mark_rect(
             filled=False, stroke=ALERT, strokeWidth=3, cornerRadius=2
         ),
-        text.transform_filter("!datum.is_judged").mark_text(fill=MUTED, fontSize=10),
+        base.transform_filter("!datum.is_judged")
+        .mark_text(fill=MUTED, fontSize=10, lineBreak=_LINE, lineHeight=11, dy=-5)
+        .encode(text="few:N"),
         text.transform_filter("datum.is_judged")
         .mark_text(fontSize=11)
         .encode(fill=_when(f"datum.share > {darkest * 0.6!r}", CARD, INK)),
@@ -213,8 +220,7 @@ def _names(labels: Sequence[str]) -> alt.Y:
 
 def _label(row: Mapping[str, Any]) -> str:
     name = f"{ABNORMAL} {row['name']}" if row.get("is_abnormal") else str(row["name"])
-    lines = [name.replace(_LINE, " "), row["told"], row.get("verdict")]
-    return _LINE.join(line for line in lines if line)
+    return _LINE.join([name.replace(_LINE, " "), row["told"]])
 
 
 def _tooltip(also: str) -> list[alt.Tooltip]:

@@ -1,6 +1,10 @@
 """Statistics on the small answer tables: intervals and tests, from scipy.
 
-**Shares** (Q1, Q2) stand with their 95 % Wilson score interval.
+**Shares** (Q1, Q2) stand with their 95 % Wilson score interval. Those of Q3 are of sessions, which
+are alike within a user: theirs is Wilson's with as many sessions as count.
+
+**The lead** (Q2). The leading genre is compared with every other one, user by user; p is adjusted
+for their number.
 
 **Abnormal drop-off** (Q3). Each value of device_os, of app_version and of the two together is
 compared with the rest, which is all other sessions. It is abnormal if its drop-off rate is at
@@ -36,7 +40,7 @@ from fractions import Fraction
 from math import sqrt
 from typing import Any, NamedTuple
 
-from scipy.stats import binomtest, false_discovery_control, t
+from scipy.stats import binomtest, false_discovery_control, fisher_exact, norm, t
 
 from streampro.viewing.answers import DIMENSIONS, OS, OS_BY_VERSION, VERSION
 
@@ -45,6 +49,7 @@ FALSE_DISCOVERY_RATE = 0.05
 FEWEST_SESSIONS = 30
 SMALLEST_EXCESS = 0.05
 """Share points by which a drop-off rate must lie above the rest to be called abnormal."""
+_Z = float(norm.isf((1 - CONFIDENCE) / 2))
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -109,6 +114,40 @@ def wilson(part: int, whole: int) -> Interval:
         return Interval(None, None, None)
     interval = binomtest(part, whole).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(part / whole, float(interval.low), float(interval.high))
+
+
+def clustered(row: Mapping[str, Any]) -> Interval:
+    """Return the drop-off rate of a row of `q3_dropoff` with its interval, clustered by user.
+
+    It is Wilson's with as many sessions as count (Korn and Graubard 1998, Survey Methodology
+    24:193): the sessions over the factor by which their variance exceeds that of independent ones,
+    never more than there are, and effective users where all sessions are alike.
+    """
+    side = _Sides.of(row)
+    p = side.d / side.n
+    squares = side.dd - 2 * p * side.nd + p * p * side.nn
+    independent = side.n * p * (1 - p)
+    factor = squares / independent if independent else side.nn / side.n
+    n = side.n / max(factor, 1.0)
+    middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    reach = _Z / (1 + _Z**2 / n) * sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
+    return Interval(p, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def leads(first: Mapping[str, Any], others: Rows) -> list[float]:
+    """Return per other genre the p of the lead of the first one, of users whose 3 days are over.
+
+    Two-sided, by Fisher's exact test of two shares, adjusted over all of them, as the first one is
+    the first of all (Benjamini and Hochberg 1995). Every user is in one genre.
+    """
+    tables = [[_came_back(first), _came_back(other)] for other in others]
+    p_values = [float(fisher_exact(table).pvalue) for table in tables]
+    return [float(each) for each in false_discovery_control(p_values)] if p_values else []
+
+
+def _came_back(row: Mapping[str, Any]) -> tuple[int, int]:
+    retained = row["observable_retained_users"]
+    return retained, row["observable_users"] - retained
 
 
 def excesses(rows: Rows) -> list[Excess]:

@@ -75,7 +75,7 @@ ROWS = [
 def test_system_and_version_of_an_abnormal_combination_are_explained_by_it(dropoff):
     sentence, marks = dropoff(*ROWS)
     assert sentence == (
-        "Abnormal: Android, 5.2, Android 5.2. "
+        "Abnormal: Android 5.2; without it neither Android nor 5.2 stands out. "
         "Android: +5.0 points above the rest, +0.0 without Android 5.2. "
         "5.2: +5.0 points above the rest, +0.0 without Android 5.2."
     )
@@ -117,9 +117,21 @@ def test_what_rounds_to_nothing_has_no_minus(dropoff):
 
 def test_best_genre_leads_with_the_users_it_is_told_of():
     sentence, _ = retention(genre("A", 9, 8, 3), genre("B", 1300, 1200, 600))
-    assert sentence == "B leads: 50.0% of the 1,200 users whose 3 days are over came back."
+    assert sentence == (
+        "B leads: 50.0% of the 1,200 users whose 3 days are over came back. "
+        "Its lead over A (37.5% of 8) may be chance (adjusted p 0.73)."
+    )
     sentence, _ = retention(genre("A", 1, 1, 1))
     assert sentence == "A leads: 100.0% of the 1 user whose 3 days are over came back."
+
+
+def test_a_lead_is_more_than_chance_if_few_such_leads_were():
+    # Fisher's exact test, two-sided: 60 of 100 and 40 of 100 give 0.0071, adjusted for 2 others.
+    rows = [genre("A", 100, 100, 60), genre("B", 100, 100, 40), genre("C", 100, 100, 40)]
+    assert retention(*rows)[0] == (
+        "A leads: 60.0% of the 100 users whose 3 days are over came back. "
+        "Its lead over B (40.0% of 100) is more than chance (adjusted p 0.0071)."
+    )
 
 
 def test_genres_that_share_the_best_rate_lead_together_in_any_order_of_rows():

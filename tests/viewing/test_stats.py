@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, t
 
-from streampro.viewing.stats import Excess, Interval, excesses, remainders, wilson
+from streampro.viewing.stats import (
+    Excess,
+    Interval,
+    clustered,
+    excesses,
+    leads,
+    remainders,
+    wilson,
+)
 
 
 class TestWilson:
@@ -209,6 +217,37 @@ class TestExcesses:
 
     def test_no_rows_no_verdicts(self):
         assert excesses([]) == []
+
+
+class TestClustered:
+    @pytest.mark.parametrize("dropoffs", [0, 1, 7, 40])
+    def test_sessions_of_a_user_each_have_wilson_s_interval(self, dropoffs):
+        users = [{"a": (1, int(user < dropoffs))} for user in range(40)]
+        found, wanted = clustered(sums(users, "a")), wilson(dropoffs, 40)
+        assert (found.share, found.low, found.high) == pytest.approx(
+            (wanted.share, wanted.low, wanted.high)
+        )
+
+    @pytest.mark.parametrize("dropoffs", [0, 3, 10])
+    def test_sessions_that_are_alike_count_as_their_users(self, dropoffs):
+        users = [{"a": (8, 8 * int(user < dropoffs))} for user in range(10)]
+        found, wanted = clustered(sums(users, "a")), wilson(dropoffs, 10)
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+    def test_sessions_that_differ_within_users_count_as_no_more_than_they_are(self):
+        users = [{"a": (2, 1)}] * 20
+        found, wanted = clustered(sums(users, "a")), wilson(20, 40)
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+class TestLeads:
+    def test_each_other_is_compared_and_adjusted(self):
+        """Fisher's exact test: 60 and 40 of 100 0.00706, 60 and 50 of 100 0.2008."""
+        rows = [
+            {"observable_users": 100, "observable_retained_users": back} for back in (60, 50, 40)
+        ]
+        assert leads(rows[0], rows[1:]) == pytest.approx([0.2008, 2 * 0.00706], abs=5e-4)
+        assert leads(rows[0], []) == []
 
 
 def told(system, version, sessions, dropoffs, is_abnormal=False, overall=(200, 40)):

@@ -58,6 +58,14 @@ for (const table of document.querySelectorAll("main table")) {
   tell();
 }
 
+const boxes = [...document.querySelectorAll(".scroll")];
+function tellWide() {
+  for (const each of boxes) each.classList.toggle("wide", each.scrollWidth > each.clientWidth + 1);
+}
+addEventListener("resize", tellWide);
+document.addEventListener("toggle", tellWide, true);
+tellWide();
+
 let closed = [];
 addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open])")];

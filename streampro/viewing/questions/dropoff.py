@@ -13,7 +13,7 @@ from streampro.viewing.questions.judged import (
     judged_values,
     left_sentences,
 )
-from streampro.viewing.stats import FEWEST_SESSIONS, Rows, wilson
+from streampro.viewing.stats import FEWEST_SESSIONS, Rows, clustered
 from streampro.viewing.values import (
     ABNORMAL,
     INTERVAL,
@@ -21,7 +21,6 @@ from streampro.viewing.values import (
     chart_row,
     ends,
     not_drawn,
-    with_intervals,
 )
 
 _SUMMARY_COMBINATIONS = 5
@@ -29,7 +28,6 @@ _MOST_BARS = 20
 _MOST_COLUMNS = 12
 _MOST_LINES = 12
 _CELL_WIDTH = 30
-_INTERVALS = {INTERVAL: ("dropoffs", "sessions")}
 
 
 def question(rows: Rows) -> Question:
@@ -52,7 +50,8 @@ def question(rows: Rows) -> Question:
             "of the rest, and an adjusted p below 0.05. p is the chance of such a difference "
             "where there is no effect: one-sided, clustered by user, as sessions of one user are "
             "alike, and adjusted for all values that are tested (Benjamini-Hochberg). "
-            "The 95 % intervals are Wilson score intervals."
+            "What stands out only through an abnormal combination is not abnormal itself. "
+            "The 95 % intervals are Wilson score intervals of sessions clustered by user."
         ),
         summary=Table(
             (
@@ -98,22 +97,26 @@ def _summary_row(value: Judged) -> Row:
         "value": value.name,
         "sessions": row["sessions"],
         "under 10 s": row["dropoff_rate"],
-        INTERVAL: ends(wilson(row["dropoff_sessions"], row["sessions"])),
+        INTERVAL: ends(clustered(row)),
         "points above the rest": value.excess.difference,
         "adjusted p": value.excess.adjusted_p_value,
-        "": value.verdict,
+        "": value.verdict or value.only_by,
     }
 
 
 def _figures(values: Sequence[Judged]) -> tuple[Figure, ...]:
+    from streampro.viewing import charts
+
     ranked = sorted(values, key=_most_telling)
 
     def rows(dimension: str) -> list[Row]:
         return [_value(each) for each in ranked if each.dimension == dimension]
 
+    drawn = [_drawn(rows(OS)), _drawn(rows(VERSION))]
+    limit = charts.limit_of([_chart_row(row) for each in drawn for row in each])
     return (
-        _bars("Drop-off by operating system", OS, rows(OS)),
-        _bars("Drop-off by app version", VERSION, rows(VERSION)),
+        _bars("Drop-off by operating system", OS, rows(OS), limit),
+        _bars("Drop-off by app version", VERSION, rows(VERSION), limit),
         _map(rows(OS_BY_VERSION)),
     )
 
@@ -138,27 +141,33 @@ def _value(value: Judged) -> Row:
         "points above the rest": value.excess.difference,
         "adjusted p": value.excess.adjusted_p_value,
         "verdict": value.verdict,
+        "only by": value.only_by,
+        INTERVAL: ends(clustered(row)),
         "is_abnormal": value.is_abnormal,
         "overall": row["all_dropoff_sessions"] / row["all_sessions"],
     }
 
 
-def _bars(title: str, dimension: str, rows: list[Row]) -> Figure:
+def _drawn(rows: list[Row]) -> list[Row]:
+    shown = _most_sessions(rows, "value", _MOST_BARS)
+    return [row for row in rows if row["value"] in shown]
+
+
+def _bars(title: str, dimension: str, rows: list[Row], limit: float) -> Figure:
     from streampro.viewing import charts
 
-    shown = _most_sessions(rows, "value", _MOST_BARS)
-    kept = [row for row in rows if row["value"] in shown]
-    drawn = [_chart_row(row) for row in with_intervals(kept, _INTERVALS)]
+    drawn = [_chart_row(row) for row in _drawn(rows)]
+    only_by = "".join(f"{r['value']} stands out {r['only by']}. " for r in rows if r["only by"])
     return Figure(
         title=title,
-        chart=charts.bars(sorted(drawn, key=lambda row: -row["share"]), rows[0]["overall"])
+        chart=charts.bars(sorted(drawn, key=lambda row: -row["share"]), rows[0]["overall"], limit)
         if rows
         else None,
         description=f"Share of sessions under 10 s per {dimension}, with 95 % intervals; "
         "abnormal ones are marked.",
         note=f"The dashed line is the rate of all sessions. {ABNORMAL} marks abnormal "
         f"values; pale bars have fewer than {FEWEST_SESSIONS} sessions or one user, too few to "
-        "judge. " + not_drawn(len(rows) - len(drawn), "values with the fewest sessions"),
+        "judge. " + only_by + not_drawn(len(rows) - len(drawn), "values with the fewest sessions"),
         table=_table(dimension, rows),
     )
 
@@ -169,17 +178,14 @@ def _map(rows: list[Row]) -> Figure:
     versions = _most_sessions(rows, VERSION, _MOST_COLUMNS)
     systems = _most_sessions(rows, OS, _MOST_LINES)
     drawn = [row for row in rows if row[VERSION] in versions and row[OS] in systems]
-    cells = [
-        _chart_row(row) | {"column": row[VERSION], "line": row[OS]}
-        for row in with_intervals(drawn, _INTERVALS)
-    ]
+    cells = [_chart_row(row) | {"column": row[VERSION], "line": row[OS]} for row in drawn]
     return Figure(
         title="Drop-off by operating system and app version",
         chart=charts.heat_map(cells, sorted(versions, key=_natural), systems) if rows else None,
         description="Share of sessions under 10 s per operating system and app version; "
         "abnormal ones have a frame.",
         note="A stronger colour is a higher share. A frame marks abnormal combinations; those "
-        "too small to judge have no colour. "
+        "too small to judge have no colour, and n tells their sessions. "
         + not_drawn(len(rows) - len(drawn), "combinations with the fewest sessions"),
         table=_table("combination", rows),
         least_width=100 + _CELL_WIDTH * len(versions),
@@ -197,7 +203,7 @@ def _table(name: str, rows: Sequence[Row]) -> Table:
             Column("adjusted p", "p_value", "Null for what is too small to be tested."),
             Column("verdict", "mark"),
         ),
-        with_intervals([{name: row["value"]} | row for row in rows], _INTERVALS),
+        [{name: row["value"]} | row for row in rows],
     )
 
 
@@ -217,7 +223,7 @@ def _chart_row(row: Row) -> Row:
         {
             "name": row["value"],
             "told": f"{row['sessions']:,} sessions",
-            "verdict": "" if row["verdict"] in (None, "abnormal") else row["verdict"],
+            "few": f"{row['under 10 s']:.0%}\x1fn={row['sessions']:,}",
             "share": row["under 10 s"],
             INTERVAL: row[INTERVAL],
             "is_abnormal": row["is_abnormal"],

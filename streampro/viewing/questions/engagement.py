@@ -18,7 +18,8 @@ def question(rows: Rows) -> Question:
     return Question(
         model="q1_engagement",
         title="Q1  Which share of new users watches 30 s in the first session?",
-        answer=f"{share_text(reached.share)} of {row['users']:,} users."
+        answer=f"{share_text(reached.share)} of {row['users']:,} users "
+        f"({INTERVAL}: {reached.low:.1%} to {reached.high:.1%})."
         if row["users"]
         else "Nobody has a session yet.",
         definition=(

@@ -1,6 +1,6 @@
 """Values of Q3 as judged: what each is called, whether it is abnormal, and what is left of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,17 +46,27 @@ class Judged:
 
     @property
     def is_abnormal(self) -> bool:
-        """The drop-off rate lies above that of all other sessions, and not by chance."""
-        return self.excess.is_abnormal
+        """The drop-off rate lies above that of all other sessions, not by chance, and not only
+        through abnormal combinations.
+        """
+        return self.excess.is_abnormal and not self.is_explained
+
+    @property
+    def is_explained(self) -> bool:
+        """Without its abnormal combinations it does not stand out."""
+        return bool(self.remainder and self.remainder.is_explained)
+
+    @property
+    def only_by(self) -> str | None:
+        """The combination through which alone it stands out, if that is so."""
+        if not (self.excess.is_abnormal and self.remainder and self.is_explained):
+            return None
+        return f"only by {_combinations(self.remainder)}"
 
     @property
     def verdict(self) -> str | None:
-        """Whether the value is abnormal, and if only by its combinations, by which."""
-        if not self.is_abnormal:
-            return None
-        if self.remainder and self.remainder.is_explained:
-            return f"only by {_combinations(self.remainder)}"
-        return "abnormal"
+        """Whether the value is abnormal itself."""
+        return "abnormal" if self.is_abnormal else None
 
 
 def judged_values(rows: Rows) -> list[Judged]:
@@ -76,9 +86,29 @@ def judged_values(rows: Rows) -> list[Judged]:
 
 
 def abnormal_sentence(values: Iterable[Judged]) -> str:
-    """Return which values are abnormal."""
+    """Return which values are abnormal, and which of their parts are not without them."""
+    values = [*values]
     abnormal = [each.name for each in values if each.is_abnormal]
-    return f"Abnormal: {', '.join(abnormal)}." if abnormal else "None is abnormal."
+    if not abnormal:
+        return "None is abnormal."
+    explained = [each for each in values if each.is_explained]
+    if not explained:
+        return f"Abnormal: {', '.join(abnormal)}."
+    causes = {
+        cause for each in explained if each.remainder for cause in each.remainder.combinations
+    }
+    without = "it" if len(causes) == 1 else "them"
+    return f"Abnormal: {', '.join(abnormal)}; without {without} {_none(explained)}."
+
+
+def _none(values: Sequence[Judged]) -> str:
+    """Return that no value stands out: `neither Android nor 5.2.0 stands out`."""
+    names = [each.name for each in values]
+    if len(names) == 1:
+        return f"{names[0]} does not stand out"
+    if len(names) == 2:
+        return f"neither {names[0]} nor {names[1]} stands out"
+    return f"none of {', '.join(names)} stands out"
 
 
 def findings(values: Iterable[Judged]) -> list[str]:

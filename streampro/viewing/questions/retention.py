@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streampro.report import Ask, Column, Figure, Question, Table, share_text
-from streampro.viewing.stats import Rows, wilson
+from streampro.report import Ask, Column, Figure, Question, Table, p_value_text, share_text
+from streampro.viewing.stats import FALSE_DISCOVERY_RATE, Rows, leads, wilson
 from streampro.viewing.values import (
     INTERVAL,
     Row,
@@ -42,7 +42,9 @@ def question(rows: Rows) -> Question:
             "if the next session starts at most 72 hours after the first one starts. As asked, "
             "all users count. But of a user whose first session was less than 72 hours before "
             "the newest event nobody can know yet; the fair comparison leaves these users out, "
-            "and ranks the genres. The 95 % intervals are Wilson score intervals."
+            "and ranks the genres. The 95 % intervals are Wilson score intervals. The lead is "
+            "tested user by user (Fisher's exact test of two shares, two-sided, adjusted for all "
+            "genres that the first one is compared with)."
         ),
         summary=Table(
             (
@@ -79,10 +81,24 @@ def _leading(ranked: Rows) -> str:
     share = share_text(best)
     first, *more = [row for row in observable if row["observable_retention_rate"] == best]
     if not more:
-        return f"{named(first['first_genre'])} leads: {share} of {_over([first])} came back."
+        came = f"{named(first['first_genre'])} leads: {share} of {_over([first])} came back."
+        return f"{came} {_lead(first, observable[1:])}".strip()
     *names, last = (named(row["first_genre"]) for row in (first, *more))
     of_users = _over([first, *more], "their")
     return f"{', '.join(names)} and {last} lead: {share} of {of_users} came back."
+
+
+def _lead(first: Mapping[str, Any], others: Rows) -> str:
+    """Return whether the lead over the next genre is more than chance, "" without a next one."""
+    if not others:
+        return ""
+    p_value, second = leads(first, others)[0], others[0]
+    verdict = "is more than chance" if p_value < FALSE_DISCOVERY_RATE else "may be chance"
+    return (
+        f"Its lead over {named(second['first_genre'])} "
+        f"({share_text(second['observable_retention_rate'])} of {second['observable_users']:,}) "
+        f"{verdict} (adjusted p {p_value_text(p_value)})."
+    )
 
 
 def _over(rows: Rows, whose: str = "the") -> str:
