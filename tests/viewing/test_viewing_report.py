@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -224,6 +225,23 @@ def test_rows_that_the_page_holds_or_draws_have_their_interval():
     )
 
 
+def test_bars_of_both_dimensions_share_their_axis_and_small_cells_tell_n():
+    q3 = [
+        dropoff(OS, "A", None, 500, 100),
+        dropoff(VERSION, None, "1", 500, 300),
+        dropoff(OS_BY_VERSION, "A", "1", 20, 5),
+    ]
+    systems, versions, cells = asked((), q3)[2].figures
+    ranges = {
+        layer["encoding"]["x"]["scale"]["domain"][1]
+        for figure in (systems, versions)
+        for layer in figure.chart.to_dict()["layer"]
+        if "scale" in layer.get("encoding", {}).get("x", {})
+    }
+    assert len(ranges) == 1
+    assert [row["few"] for row in drawn(cells)] == ["25%\x1fn=20"]
+
+
 def test_same_run_gives_the_same_bytes(sample_run, sample, tmp_path):
     assert report_of(sample_run, tmp_path).read_bytes() == sample.read_bytes()
 
@@ -237,6 +255,45 @@ def test_says_nothing_and_asks_for_nothing_but_itself(page, opened):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_never_scrolls_sideways(page, opened, width):
     assert opened(page, width).ask("document.documentElement.scrollWidth") <= width
+
+
+def test_a_table_wider_than_a_phone_shows_that_it_scrolls(sample, opened):
+    told = """[...document.querySelectorAll('.scroll > table')].map(table => [
+        table.scrollWidth > table.parentElement.clientWidth + 1,
+        getComputedStyle(table.parentElement.previousElementSibling).display !== 'none'
+            && table.parentElement.previousElementSibling.className === 'hint',
+        table.parentElement.clientWidth > 0])"""
+    for width in (390, 1280):
+        seen = [(wide, hint) for wide, hint, is_open in opened(sample, width).ask(told) if is_open]
+        assert all(wide == hint for wide, hint in seen)
+        assert any(wide for wide, _ in seen) == (width == 390)
+
+
+def test_no_row_of_a_phone_is_tall_for_a_cell_that_is_not_seen(sample, opened):
+    heights = opened(sample, 390).ask(
+        """[...document.querySelectorAll('#q3_dropoff tbody tr')].map(row => row.clientHeight)"""
+    )
+    assert max(heights) < 40
+
+
+def test_names_of_bars_never_meet_the_next_row(sample, opened):
+    gaps = opened(sample, 390).ask(
+        """[...document.querySelectorAll('#q3_dropoff .role-axis-label')].slice(0, 40).map(axis =>
+            [...axis.querySelectorAll('text')].map(text => text.getBoundingClientRect()))
+            .flatMap(all => all.slice(1).map((each, place) => each.top - all[place].bottom))"""
+    )
+    assert len(gaps) > 10
+    assert all(gap > 0 or gap < -10 for gap in gaps)  # labels of a line stand beside each other
+
+
+def test_old_data_is_said_at_the_top_and_the_title_is_for_people(sample, opened):
+    found = opened(sample)
+    warning = found.ask("document.querySelector('p.warning').innerText")
+    assert warning.startswith("The data is old: its newest row happened ")
+    assert warning.endswith(" before this run, 2026-01-30 20:46:18 UTC.")
+    title = found.ask("[document.title, document.querySelector('h1').innerText]")
+    assert title[0] == title[1]
+    assert re.fullmatch(r"Viewing, \d+ [A-Z][a-z]+ \d{4} \(run 1\)", title[0])
 
 
 @pytest.mark.parametrize("width", [390, 1280])
