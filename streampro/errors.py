@@ -25,6 +25,7 @@ except streampro.DataError as error:      # nothing was published
 import difflib
 import functools
 import inspect
+import re
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, TypeVar
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PACKAGE = str(Path(__file__).parent)
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 
@@ -109,6 +111,13 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 def number_of(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def printable(text: str) -> str:
+    """Return a text in which signs that move or recolour what a terminal or a page shows (controls
+    but tab and LF, and those that turn the direction) are written as escapes.
+    """
+    return _CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def _called() -> int:
     import click
 
     from streampro.cli.commands import cli
-    from streampro.errors import StreamProError
+    from streampro.errors import StreamProError, printable
 
     debug = "--debug" in sys.argv
     try:
@@ -74,7 +74,8 @@ def _called() -> int:
             return 3
         if debug:
             raise
-        click.echo(f"error: {type(error).__name__}: {error}\nMore with --debug.", err=True)
+        told = printable(f"error: {type(error).__name__}: {error}")
+        click.echo(f"{told}\nMore with --debug.", err=True)
         return 3
     return code
 
@@ -83,14 +84,14 @@ def _tell(error: "StreamProError") -> None:
     """Print an error on stderr, the rows that it is about as a table."""
     import click
 
-    from streampro.errors import ContractError
+    from streampro.errors import ContractError, printable
 
     if not isinstance(error, ContractError):
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {printable(str(error))}", err=True)
         return
     from streampro.console.tables import show_table
 
-    click.echo(f"error: {error.message}\n", err=True)
+    click.echo(f"error: {printable(error.message)}\n", err=True)
     show_table("", error.rows, err=True)
 
 

@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from streampro.errors import printable
 from streampro.modeling.question import parts_text
 
 _PIPED_WIDTH = 160
@@ -22,8 +23,6 @@ _ANY_WIDTH = 1_000_000
 _GAP = 2
 """Spaces between columns."""
 _WORD = re.compile(r"^\s+\S+|\S+", re.MULTILINE)
-_CONTROLS = {code: f"\\x{code:02x}" for code in {*range(32), *range(127, 160)} - {*b"\t\n"}}
-"""Signs that a terminal would obey, and how they are shown."""
 
 Cells = Sequence[Mapping[str, Any]]
 
@@ -53,11 +52,6 @@ def console_of(*, err: bool = False) -> Console:
     if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
         return console
     return Console(stderr=err, width=_PIPED_WIDTH)
-
-
-def printable(text: str) -> str:
-    """Return a text in which no sign moves the cursor, colours or rings."""
-    return text.translate(_CONTROLS)
 
 
 def _side_by_side(rows: Cells, width: int) -> Table | None:

@@ -53,6 +53,11 @@ class Careful:
         with _harmless():
             self.watcher.staged(table, rows, seconds)
 
+    def notice(self, text: str) -> None:
+        """See `Watcher.notice`."""
+        with _harmless():
+            self.watcher.notice(text)
+
 
 @contextmanager
 def _harmless() -> Iterator[None]:

@@ -1,0 +1,38 @@
+"""Control signs of the data never reach a terminal as they are."""
+
+import pytest
+from markupsafe import Markup
+
+from streampro.console.progress import ProgressBars
+from streampro.console.tables import show_table
+from streampro.errors import printable
+from streampro.pages import environment
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\x00\x7f\x9b", r"a\x00\x7f\x9b"),
+        ("\u202eabc\u2066", r"\u202eabc\u2066"),
+        ("end\r", r"end\r"),
+        ("line\n\ttab, é \u00a0 日本 \U0001f600 [b] \\x1b", None),
+    ],
+)
+def test_control_signs_are_shown_as_escapes(text: str, shown: str | None) -> None:
+    assert printable(text) == (text if shown is None else shown)
+
+
+def test_tables_and_notices_hold_no_control_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table("ti\x1btle", [{"na\x9bme": "\x1b]0;x\x07[bold]"}], "capt\u202eion")
+    ProgressBars().notice("no source reads a\x1b[2J.jsonl")
+    out, err = capsys.readouterr()
+    assert all(text in out for text in (r"ti\x1btle", r"na\x9bme", r"\x1b]0;x\x07[bold]"))
+    assert r"capt\u202eion" in out
+    assert err == "note: no source reads a\\x1b[2J.jsonl\n"
+
+
+def test_pages_hold_no_control_sign() -> None:
+    page = environment("streampro.report").from_string("<p>{{ text }}{{ own }}</p>")
+    shown = page.render(text="<a\x1b\u202e>", own=Markup("<b>\x1b</b>"))
+    assert shown == r"<p>&lt;a\x1b\u202e&gt;" + "<b>\x1b</b></p>"
