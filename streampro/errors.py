@@ -23,7 +23,6 @@ except streampro.DataError as error:      # nothing was published
 """
 
 import difflib
-import functools
 import inspect
 import re
 import sysconfig
@@ -141,16 +140,6 @@ def blamed(what: str, code: Any = None) -> Iterator[None]:
         raise PipelineError(said, place) from error
 
 
-def named_arguments(called: _Called) -> _Called:
-    """Return a function or class that refuses arguments which it does not have, by their names."""
-    if isinstance(called, type):
-        made: Any = called
-        made.__init__ = _refusing(made.__init__, called.__name__)
-        return called
-    refusing: Any = _refusing(called, called.__name__)
-    return refusing  # type: ignore[no-any-return]
-
-
 def place_of(code: Any) -> str:
     """Return the file and line in which a function or class is written, "" where there is none."""
     code = inspect.unwrap(code) if callable(code) else code
@@ -160,26 +149,6 @@ def place_of(code: Any) -> str:
         return _shown(inspect.getfile(code), inspect.getsourcelines(code)[1])
     except (OSError, TypeError):
         return ""
-
-
-def _refusing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    known = [each for each in signature.parameters if each != "self"]
-
-    @functools.wraps(function)
-    def refusing(*args: Any, **arguments: Any) -> Any:
-        for each in arguments.keys() - {*known}:
-            raise PipelineError(
-                f"{name}() has no argument {each!r}. {did_you_mean(each, known)}"
-                f"Arguments: {', '.join(known)}."
-            )
-        try:
-            signature.bind(*args, **arguments)
-        except TypeError as error:
-            raise PipelineError(f"{name}(): {error}.") from error
-        return function(*args, **arguments)
-
-    return refusing
 
 
 def _said(error: Exception) -> str:

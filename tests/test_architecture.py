@@ -36,7 +36,7 @@ PIPELINE_WORDS = re.compile(
 LINES = 400
 
 FOLDERS = (
-    ("errors", "config", "names", "portable", "notebook", "pages"),
+    ("arguments", "errors", "config", "names", "portable", "notebook", "pages"),
     ("expressions", "formats"),
     ("modeling",),
     ("storage",),

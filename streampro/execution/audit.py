@@ -30,7 +30,7 @@ def audited(
     broken = {rule: found for rule, found in counts.items() if found}
     fatal = {r: n for r, n in broken.items() if severity_of(model.contract, r) != "warn"}
     if fatal:
-        samples = breaking_rows(model.contract, rows, [*fatal]).limit(_SAMPLE_ROWS)
+        samples = breaking_rows(model.contract, rows, [*fatal], inputs).limit(_SAMPLE_ROWS)
         breaking = engine.fetch(samples).to_pylist(maps_as_pydicts="strict")
         raise ContractError(_verdict(model, fatal, published), breaking)
     return [Warned(model.table, rule, found) for rule, found in broken.items()]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Raw
@@ -12,6 +13,18 @@ from streampro.modeling.quarantine import Books
 from streampro.modeling.source import FEWEST, Reaction, Source
 from streampro.warehouse.ledger import Warned
 
+_LINE_BY_LINE = (
+    ops.Distinct,
+    ops.DropColumns,
+    ops.DropNull,
+    ops.FillNull,
+    ops.Filter,
+    ops.Limit,
+    ops.PhysicalTable,
+    ops.Project,
+    ops.Sort,
+)
+"""What makes at most a row of each row."""
 _WARNS = 'rejected="warn"'
 _SHOWN = 3
 _LONGEST = 120
@@ -89,6 +102,19 @@ def never_given(engine: Engine, source: Source, rows: ir.Table) -> Iterator[Exce
                 "of its field spelled otherwise in the files?",
                 source.limits.never_given, 'never_given="warn"',
             )  # fmt: skip
+
+
+def left_out(engine: Engine, raw: Raw, expression: ir.Table, rows: ir.Table) -> Iterator[Excess]:
+    """Yield the lines of which a model that keeps no books makes no row, as by a filter; of one
+    whose rows are no lines, nothing.
+    """
+    root = expression.op()
+    is_line_by_line = all(isinstance(each, _LINE_BY_LINE) for each in root.find(ops.Relation))
+    if not is_line_by_line or root.find(ops.Unnest):
+        return
+    [found] = engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
+    if lines := raw.lines - found["rows"]:
+        yield Excess("lines that are no row", lines, "", "warn", "")
 
 
 def vanished(

@@ -11,6 +11,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.engines.checked import refuse_problems
 from streampro.engines.compiled import model_of
@@ -30,6 +31,7 @@ from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan, Run
 
 
+@asks
 def run(
     pipeline: Pipeline,
     target: Target,
@@ -86,6 +88,7 @@ def run(
     return reported(work, target.openlineage, pipeline, target, models)
 
 
+@asks
 def plan(
     pipeline: Pipeline,
     target: Target,
@@ -126,6 +129,7 @@ def plan(
         )
 
 
+@asks
 def show(
     pipeline: Pipeline, target: Target, model: str, *, limit: int = 10, session: Any = None
 ) -> pa.Table:

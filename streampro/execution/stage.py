@@ -239,9 +239,12 @@ class Stage:
             return ()
         source = self.pipeline.sources[names[0]]
         excesses = [limits.never_given(self.engine, source, rows)]
+        raw = self.inputs.counted(source.name, mode)
         if lines:
-            raw = self.inputs.counted(source.name, mode)
             excesses.insert(0, limits.too_many_rejected(self.engine, source, raw, *lines))
+        else:
+            expression = self.pipeline.expressions[model.name]
+            excesses.append(limits.left_out(self.engine, raw, expression, rows))
         if self._is_known(model):
             before = self.state.stored(model)
             excesses.append(limits.vanished(self.engine, source, model, before, rows))

@@ -9,6 +9,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
@@ -85,6 +86,7 @@ class Explanation:
         return asdict(self) | {"lineage": origins}
 
 
+@asks
 def explain(
     pipeline: Pipeline,
     target: Target,

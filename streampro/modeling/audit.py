@@ -25,6 +25,22 @@ def with_reasons(contract: type[Contract], rows: ir.Table) -> ir.Table:
     return rows.mutate(reject_reason=ibis.coalesce(rows.reject_reason, ibis.cases(*broken)))
 
 
+def with_orphans(
+    contract: type[Contract], rows: ir.Table, inputs: Mapping[str, ir.Table]
+) -> ir.Table:
+    """Give rows that refer to nothing the name of the rule as `reject_reason`, if they have none
+    and the reference is of severity `quarantine`.
+    """
+    broken = [
+        (is_orphan, rule)
+        for rule, (name, is_orphan) in _orphans(contract, rows, inputs).items()
+        if spec_of(contract).columns[name].orphans == "quarantine"
+    ]
+    if not broken:
+        return rows
+    return rows.mutate(reject_reason=ibis.coalesce(rows["reject_reason"], ibis.cases(*broken)))
+
+
 def audit(
     contract: type[Contract],
     rows: ir.Table,
@@ -69,17 +85,31 @@ def audit(
 
 
 def severity_of(contract: type[Contract], rule_name: str) -> Severity:
-    """Return the severity of a count of `audit`: references warn, the key fails."""
-    declared = {rule.name: rule.severity for rule in spec_of(contract).rules}
-    return declared.get(rule_name, "warn" if rule_name.startswith("orphan ") else "fail")
+    """Return the severity of a count of `audit`; that of the key is `fail`."""
+    spec = spec_of(contract)
+    declared = {rule.name: rule.severity for rule in spec.rules}
+    declared |= {
+        reference_rule(name, *where): spec.columns[name].orphans
+        for name, where in spec.references.items()
+    }
+    return declared.get(rule_name, "fail")
 
 
-def breaking_rows(contract: type[Contract], rows: ir.Table, rule_names: list[str]) -> ir.Table:
-    """Return the rows that break any of the named rules, the repeated key among them."""
+def breaking_rows(
+    contract: type[Contract],
+    rows: ir.Table,
+    rule_names: list[str],
+    inputs: Mapping[str, ir.Table] | None = None,
+) -> ir.Table:
+    """Return the rows that break any of the named rules, the repeated key among them, and
+    references into `inputs`.
+    """
     broken = [rule.breaks(rows) for rule in spec_of(contract).rules if rule.name in rule_names]
     key = spec_of(contract).key
     if key and key_rule(key) in rule_names:
         broken.append(rows.count().over(ibis.window(group_by=list(key))) > 1)
+    orphans = _orphans(contract, rows, inputs or {})
+    broken += [is_orphan for rule, (_, is_orphan) in orphans.items() if rule in rule_names]
     return rows.filter(ibis.or_(*broken))
 
 
@@ -91,3 +121,19 @@ def key_rule(key: tuple[str, ...]) -> str:
 def reference_rule(name: str, model: str, referenced: str) -> str:
     """Return the name of the rule that a value exists in another model."""
     return f"orphan {name}: not in {model}.{referenced}"
+
+
+def _orphans(
+    contract: type[Contract], rows: ir.Table, inputs: Mapping[str, ir.Table]
+) -> dict[str, tuple[str, ir.BooleanValue]]:
+    """Return by rule which column refers to one of the inputs, and which of its values is not
+    there.
+    """
+    return {
+        reference_rule(name, model, key): (
+            name,
+            rows[name].notnull() & ~rows[name].isin(inputs[model][key]),
+        )
+        for name, (model, key) in spec_of(contract).references.items()
+        if model in inputs
+    }

@@ -1,13 +1,16 @@
-"""What is wrong with a model, told from its expression and its contract, without data."""
+"""What is wrong with models and what links them, told from expressions and contracts, without
+data.
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.errors import did_you_mean
+from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.decimals import exact
 from streampro.expressions.keys import Declared, Lines
 from streampro.expressions.locality import correlated, operations_across_rows
@@ -18,7 +21,11 @@ from streampro.expressions.types import nullable
 from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import fates
-from streampro.names import is_ours, twins
+from streampro.modeling.source import Source
+from streampro.names import is_ours, refused_layer, refused_table, twins
+
+Models: TypeAlias = Mapping[str, Model]
+Sources: TypeAlias = Mapping[str, Source]
 
 
 def differences(built: Model, expression: ir.Table) -> list[str]:
@@ -119,3 +126,132 @@ def not_allowed(built: Model, said: Iterable[str], beyond: Iterable[str]) -> lis
         for name in built.allow
         if name not in operations
     ]
+
+
+def refuse_wrong_links(pipeline: str, models: Models, sources: Sources) -> None:
+    """Raise `PipelineError` where models and sources do not fit together: names that cannot be told
+    apart or stored, inputs, references and keys that are not there.
+    """
+    _refuse_shared_names(pipeline, models, sources)
+    for built in models.values():
+        with blamed("", built.transform):
+            _refuse_unknown_inputs(pipeline, built, models, sources)
+            _refuse_unfit_increment(built)
+            for name, key in built.key_in.items():
+                _refuse_unknown_key(built, name, key, models)
+            _refuse_unknown_references(built, models)
+            _refuse_quarantine_of_tables(built)
+
+
+def _refuse_shared_names(pipeline: str, models: Models, sources: Sources) -> None:
+    layers = {built.table.layer for built in models.values()}
+    reasons = {name: refused_table(name) for name in models}
+    for name, why in (reasons | {name: refused_layer(name) for name in layers}).items():
+        if why:
+            raise PipelineError(f"pipeline {pipeline!r}: {name!r}: {why}.")
+    tables = [each for built in models.values() for each in (built.table, built.rejected)]
+    if same := twins(layers) or twins([*models, *sources]) or twins(tables):
+        raise PipelineError(
+            f"pipeline {pipeline!r}: the names {same[0]!r} and {same[1]!r} differ only in "
+            "case, and engines and some disks do not tell them apart. Rename one."
+        )
+    for name in models.keys() & sources.keys():
+        raise PipelineError(
+            f"pipeline {pipeline!r}: {name!r} is both a source and the model "
+            f"{models[name].table}. Rename one."
+        )
+    for rejecting in (built for built in models.values() if built.quarantine):
+        if rejecting.rejected.name in {**models, **sources}:
+            raise PipelineError(
+                f"pipeline {pipeline!r}: {rejecting.rejected.name!r} has the name of "
+                f"the table for what {rejecting.name!r} rejects. Rename it."
+            )
+
+
+def _refuse_unknown_inputs(pipeline: str, built: Model, models: Models, sources: Sources) -> None:
+    known = [*models, *sources]
+    for item in built.inputs:
+        if item not in known:
+            raise PipelineError(
+                f"model {built.name} takes {item!r}, which is neither a model nor a "
+                f"source of pipeline {pipeline!r}. {did_you_mean(item, known)}".strip()
+            )
+    read = [item for item in built.inputs if item in sources]
+    if built.quarantine and len(read) != 1:
+        raise PipelineError(
+            f"model {built.name} keeps the books of a source, so it must take exactly one; "
+            f"it takes {', '.join(read) or 'none'}."
+        )
+
+
+def _refuse_unknown_references(built: Model, models: Models) -> None:
+    for name, (other, key) in built.spec.references.items():
+        start = f"{built.table}.{name} references {other}.{key}, but"
+        if other not in models:
+            raise PipelineError(
+                f"{start} there is no model {other!r}. {did_you_mean(other, list(models))}".strip()
+            )
+        if key not in models[other].spec.schema:
+            raise PipelineError(f"{start} {other} has no such column.")
+        inputs = [models[each] for each in built.inputs if each in models]
+        if built.spec.columns[name].orphans != "warn" and other not in built.inputs:
+            raise PipelineError(
+                f"{start} {built.name} does not take {other}, as its orphans must not pass. "
+                f"Give it the parameter {other!r}."
+            )
+        is_handed_on = any(i.spec.references.get(name) == (other, key) for i in inputs)
+        if other not in (*built.inputs, built.name) and not is_handed_on:
+            raise PipelineError(
+                f"{start} {built.name} does not take {other}, so nobody would look. Give it "
+                f"the parameter {other!r}, or leave the reference out."
+            )
+
+
+def _refuse_quarantine_of_tables(built: Model) -> None:
+    """Raise `PipelineError` for a rule that would reject rows where there is no table for them."""
+    if built.quarantine:
+        return
+    rules = [rule.name for rule in built.spec.rules if rule.severity == "quarantine"]
+    columns = built.spec.columns.items()
+    rules += [f"orphans of {n}" for n, each in columns if each.orphans == "quarantine"]
+    if rules:
+        raise PipelineError(
+            f"model {built.name}: {', '.join(rules)}: severity 'quarantine' is for models with "
+            "quarantine=True, which have a table of rejected rows. Use 'fail' or 'warn'."
+        )
+
+
+def _refuse_unfit_increment(built: Model) -> None:
+    by, columns = built.incremental_by, built.spec.schema
+    if by is None:
+        return
+    start = f"model {built.name} is incremental by {by!r}, which"
+    if by not in columns:
+        raise PipelineError(
+            f"{start} is no column of it. {did_you_mean(by, list(columns))}".strip()
+        )
+    if by not in built.spec.key:
+        raise PipelineError(
+            f"{start} is no part of its key. Rows of different values could then have the same key."
+        )
+    if columns[by].nullable:
+        raise PipelineError(f"{start} may be null.")
+
+
+def _refuse_unknown_key(built: Model, name: str, key: str, models: Models) -> None:
+    by, inputs = built.incremental_by, [each for each in built.inputs if each in models]
+    start = f"model {built.name} has the key_in {{{name!r}: {key!r}}}, but"
+    if by is None or built.quarantine:
+        raise PipelineError(f"{start} only models with incremental_by that read tables have keys.")
+    if name not in inputs:
+        raise PipelineError(
+            f"{start} {name!r} is no model that it takes. {did_you_mean(name, inputs)}".strip()
+        )
+    columns = models[name].spec.schema
+    if key not in columns:
+        raise PipelineError(
+            f"{start} {name} has no such column. {did_you_mean(key, [*columns])}".strip()
+        )
+    there, here = (kind.copy(nullable=True) for kind in (columns[key], built.spec.schema[by]))
+    if there != here:
+        raise PipelineError(f"{start} {name}.{key} is {there} and {built.name}.{by} {here}.")

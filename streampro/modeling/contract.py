@@ -10,6 +10,7 @@ compiles it into one aggregate query, whatever the number of rules, and knows se
 As in SQL, a rule that is null for a row is not broken by it.
 """
 
+import re
 from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -21,7 +22,8 @@ from pandera.dtypes import immutable
 from pandera.engines import ibis_engine
 from pandera.typing import AnnotationInfo
 
-from streampro.errors import PipelineError, named_arguments
+from streampro.arguments import declares
+from streampro.errors import PipelineError
 from streampro.expressions.types import refusal, type_of
 
 Severity = Literal["fail", "quarantine", "warn"]
@@ -91,7 +93,7 @@ class Rejected(Contract):
     source_file: str = pa.Field(description="Path of the file below the raw folder.")
 
 
-@named_arguments
+@declares
 def column(
     description: str,
     *,
@@ -99,6 +101,7 @@ def column(
     unit: str | None = None,
     nullable: bool = False,
     references: str | None = None,
+    orphans: Severity = "warn",
     event_time: bool = False,
     personal: bool = False,
     severity: Severity = "fail",
@@ -118,7 +121,8 @@ def column(
         alias: the column's name, where it cannot be that of an attribute: `class`, `a-b`.
         unit: unit of a number, such as `s` or `rows`.
         nullable: whether null is legal.
-        references: `model.column` in which every value should exist; orphans are a warning.
+        references: `model.column` in which every value should exist.
+        orphans: severity where a value is not there; `quarantine` in quarantine models.
         event_time: whether it says when a row happened, so that late rows can be told.
         personal: whether it tells of a person: then no statistic of a Delta log holds a value of
             it, and readers cannot pass over files by it.
@@ -135,12 +139,23 @@ def column(
     for name, given in (("isin", isin), ("notin", notin)):
         if isinstance(given, str):
             raise PipelineError(f"column(): {name} is a text, but must be a list: [{given!r}].")
+        if given is not None and not given:
+            raise PipelineError(f"column(): {name} is empty, which no value is or every value.")
+    if references is not None and not re.fullmatch(r"[^.]+\.[^.].*", references):
+        raise PipelineError(
+            f"column(): references is {references!r}, but must be a model and its column: "
+            "'products.product'."
+        )
+    if orphans != "warn" and references is None:
+        raise PipelineError(f"column(): orphans={orphans!r} says nothing without references=...")
     metadata = {
         "unit": unit,
         "references": references,
         "event_time": event_time,
         "severity": severity,
-    } | ({"personal": True} if personal else {})
+        **({"personal": True} if personal else {}),
+        **({"orphans": orphans} if orphans != "warn" else {}),
+    }
     return pa.Field(
         alias=alias,
         description=description,
@@ -174,6 +189,7 @@ def _typed(contract: type, name: str, info: AnnotationInfo) -> AnnotationInfo:
     return typed
 
 
+@declares
 def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any]], Any]:
     """Return a decorator that makes a rule of a contract's method.
 

@@ -9,8 +9,10 @@ import ibis
 import ibis.expr.types as ir
 from pydantic_core import core_schema
 
-from streampro.errors import PipelineError, blamed, named_arguments, place_of
+from streampro.arguments import declares
+from streampro.errors import PipelineError, blamed, place_of
 from streampro.formats.format import RAW_COLUMNS
+from streampro.modeling.audit import with_orphans
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.spec import TableSpec, spec_of
 
@@ -55,8 +57,9 @@ class TableName(str):
 class Model:
     """A table of the warehouse: a pure function from its inputs to an Ibis expression.
 
-    Calling the model calls the function, so tests can use it directly. What it raises, and what it
-    returns if that is no table, is a `PipelineError` that names the model, file and line.
+    Calling the model calls the function, so tests can use it directly; rows whose references are
+    of severity `quarantine` get their reason here, where the inputs are. What the function raises,
+    and what it returns if that is no table, is a `PipelineError` that names model, file and line.
     """
 
     table: TableName
@@ -70,7 +73,9 @@ class Model:
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
-            return _table(self.transform(*args, **inputs))
+            rows = _table(self.transform(*args, **inputs))
+            given = dict(zip(self.inputs, args, strict=False)) | inputs
+            return with_orphans(self.contract, rows, given)
 
     @property
     def name(self) -> str:
@@ -103,7 +108,7 @@ class Model:
         return schema | spec_of(Rejected).schema if self.quarantine else schema
 
 
-@named_arguments
+@declares
 def model(
     contract: type[Contract],
     incremental_by: str | None = None,

@@ -12,23 +12,31 @@ from typing import TypeVar
 import ibis
 import ibis.expr.types as ir
 
+from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
-from streampro.modeling.checks import differences, misnamed, not_allowed, not_local, unportable
+from streampro.modeling.checks import (
+    differences,
+    misnamed,
+    not_allowed,
+    not_local,
+    refuse_wrong_links,
+    unportable,
+)
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.quarantine import fates
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
-from streampro.names import refused_layer, refused_table, twins
 
 _Thing = TypeVar("_Thing", Source, Model)
 _OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|Out")
 """Variables in which IPython keeps what cells have shown."""
 
 
+@declares
 class Pipeline:
     """Sources and models of a list of modules, linked by parameter names.
 
@@ -51,13 +59,18 @@ class Pipeline:
     def __init__(
         self,
         name: str,
-        modules: Iterable[ModuleType],
+        modules: Sequence[ModuleType],
         questions: str | None = None,
         unread: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.unread = unread
         self.questions = questions
+        for module in modules:
+            if not isinstance(module, ModuleType):
+                raise PipelineError(
+                    f"Pipeline(): modules holds {module!r}, which is no module. Import it first."
+                )
         declared = [thing for module in modules for thing in _declared_in(module)]
         self.sources = self._by_name([thing for thing in declared if isinstance(thing, Source)])
         models = self._by_name([thing for thing in declared if isinstance(thing, Model)])
@@ -69,11 +82,7 @@ class Pipeline:
         for built in models.values():
             with blamed(f"model {built.name}", built.contract):
                 assert built.spec
-        self._refuse_shared_names(models)
-        for built in models.values():
-            with blamed("", built.transform):
-                self._refuse_unknown_inputs(built, models)
-                self._refuse_unknown_references(built, models)
+        refuse_wrong_links(name, models, self.sources)
         self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
 
@@ -246,66 +255,6 @@ class Pipeline:
             by_name[thing.name] = thing
         return by_name
 
-    def _refuse_shared_names(self, models: Mapping[str, Model]) -> None:
-        layers = {built.table.layer for built in models.values()}
-        reasons = {name: refused_table(name) for name in models}
-        for name, why in (reasons | {name: refused_layer(name) for name in layers}).items():
-            if why:
-                raise PipelineError(f"pipeline {self.name!r}: {name!r}: {why}.")
-        tables = [each for built in models.values() for each in (built.table, built.rejected)]
-        if same := twins(layers) or twins([*models, *self.sources]) or twins(tables):
-            raise PipelineError(
-                f"pipeline {self.name!r}: the names {same[0]!r} and {same[1]!r} differ only in "
-                "case, and engines and some disks do not tell them apart. Rename one."
-            )
-        for name in models.keys() & self.sources.keys():
-            raise PipelineError(
-                f"pipeline {self.name!r}: {name!r} is both a source and the model "
-                f"{models[name].table}. Rename one."
-            )
-        for rejecting in (built for built in models.values() if built.quarantine):
-            if rejecting.rejected.name in {**models, **self.sources}:
-                raise PipelineError(
-                    f"pipeline {self.name!r}: {rejecting.rejected.name!r} has the name of "
-                    f"the table for what {rejecting.name!r} rejects. Rename it."
-                )
-
-    def _refuse_unknown_inputs(self, built: Model, models: Mapping[str, Model]) -> None:
-        known = [*models, *self.sources]
-        for item in built.inputs:
-            if item not in known:
-                raise PipelineError(
-                    f"model {built.name} takes {item!r}, which is neither a model nor a "
-                    f"source of pipeline {self.name!r}. {did_you_mean(item, known)}".strip()
-                )
-        _refuse_unfit_increment(built)
-        for name, key in built.key_in.items():
-            _refuse_unknown_key(built, name, key, models)
-        sources = [item for item in built.inputs if item in self.sources]
-        if built.quarantine and len(sources) != 1:
-            raise PipelineError(
-                f"model {built.name} keeps the books of a source, so it must take exactly one; "
-                f"it takes {', '.join(sources) or 'none'}."
-            )
-
-    def _refuse_unknown_references(self, built: Model, models: Mapping[str, Model]) -> None:
-        for name, (other, key) in built.spec.references.items():
-            start = f"{built.table}.{name} references {other}.{key}, but"
-            if other not in models:
-                raise PipelineError(
-                    f"{start} there is no model {other!r}. "
-                    f"{did_you_mean(other, list(models))}".strip()
-                )
-            if key not in models[other].spec.schema:
-                raise PipelineError(f"{start} {other} has no such column.")
-            inputs = [models[each] for each in built.inputs if each in models]
-            is_handed_on = any(i.spec.references.get(name) == (other, key) for i in inputs)
-            if other not in (*built.inputs, built.name) and not is_handed_on:
-                raise PipelineError(
-                    f"{start} {built.name} does not take {other}, so nobody would look. Give it "
-                    f"the parameter {other!r}, or leave the reference out."
-                )
-
     def _order(self, models: Mapping[str, Model]) -> list[str]:
         inputs = {
             name: [item for item in built.inputs if item in models]
@@ -317,42 +266,6 @@ class Pipeline:
             raise PipelineError(
                 f"pipeline {self.name!r} has a cycle: {' -> '.join(error.args[1])}."
             ) from error
-
-
-def _refuse_unfit_increment(built: Model) -> None:
-    by, columns = built.incremental_by, built.spec.schema
-    if by is None:
-        return
-    start = f"model {built.name} is incremental by {by!r}, which"
-    if by not in columns:
-        raise PipelineError(
-            f"{start} is no column of it. {did_you_mean(by, list(columns))}".strip()
-        )
-    if by not in built.spec.key:
-        raise PipelineError(
-            f"{start} is no part of its key. Rows of different values could then have the same key."
-        )
-    if columns[by].nullable:
-        raise PipelineError(f"{start} may be null.")
-
-
-def _refuse_unknown_key(built: Model, name: str, key: str, models: Mapping[str, Model]) -> None:
-    by, inputs = built.incremental_by, [each for each in built.inputs if each in models]
-    start = f"model {built.name} has the key_in {{{name!r}: {key!r}}}, but"
-    if by is None or built.quarantine:
-        raise PipelineError(f"{start} only models with incremental_by that read tables have keys.")
-    if name not in inputs:
-        raise PipelineError(
-            f"{start} {name!r} is no model that it takes. {did_you_mean(name, inputs)}".strip()
-        )
-    columns = models[name].spec.schema
-    if key not in columns:
-        raise PipelineError(
-            f"{start} {name} has no such column. {did_you_mean(key, [*columns])}".strip()
-        )
-    there, here = (kind.copy(nullable=True) for kind in (columns[key], built.spec.schema[by]))
-    if there != here:
-        raise PipelineError(f"{start} {name}.{key} is {there} and {built.name}.{by} {here}.")
 
 
 def _declared_in(module: ModuleType) -> Iterator[Source | Model]:

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import ibis
 
-from streampro.errors import PipelineError, did_you_mean, named_arguments
+from streampro.arguments import declares
+from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.registry import format_of, given_columns
 from streampro.names import is_ours, refused_table, twins
 
@@ -17,7 +18,7 @@ FEWEST = 20
 """
 
 
-@named_arguments
+@declares
 @dataclass(frozen=True)
 class Limits:
     """Limits of what is odd about a source in one run, and what happens beyond each: `fail` stops
@@ -69,7 +70,7 @@ class Limits:
         )
 
 
-@named_arguments
+@declares
 @dataclass(frozen=True)
 class Source:
     """Raw files of one kind, read as text: one row per line (or CSV record) that is not blank.

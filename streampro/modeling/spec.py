@@ -52,6 +52,12 @@ class ColumnSpec:
         return (self.metadata or {}).get("unit")
 
     @property
+    def orphans(self) -> Severity:
+        """Severity where a value is not in the referenced column."""
+        found: Severity = (self.metadata or {}).get("orphans", "warn")
+        return found
+
+    @property
     def references(self) -> tuple[str, str] | None:
         """The model and its column in which every value should exist."""
         model, _, key = ((self.metadata or {}).get("references") or "").partition(".")
@@ -111,7 +117,8 @@ def spec_of(contract: type[Contract]) -> TableSpec:
     """Return what a contract says of its table.
 
     Raises `PipelineError` for a column whose type engines do not store alike, and for a key of
-    lists, structs or maps, or of what is no column.
+    lists, structs or maps, or of what is no column; for a name that no column may have, and for
+    several event times.
     """
     schema = contract.to_schema()
     unique = schema.unique or ()
@@ -123,6 +130,12 @@ def spec_of(contract: type[Contract]) -> TableSpec:
     for name in columns:
         if why := refused_column(name):
             raise PipelineError(f"contract {contract.__name__}: column {name!r}: {why}.")
+    times = [n for n, each in columns.items() if (each.metadata or {}).get("event_time")]
+    if len(times) > 1 or any(not _is_a_time(columns[name].type) for name in times):
+        raise PipelineError(
+            f"contract {contract.__name__}: event_time is said of {', '.join(times)}, but must be "
+            "of one column, an instant or a date."
+        )
     for name in key:
         if name not in columns:
             raise PipelineError(
@@ -136,6 +149,10 @@ def spec_of(contract: type[Contract]) -> TableSpec:
                 "the rows apart, such as a field of it or its text."
             )
     return TableSpec(contract, schema.description, columns, key)
+
+
+def _is_a_time(kind: dt.DataType) -> bool:
+    return bool(kind.is_timestamp() or kind.is_date())
 
 
 def _rules(contract: type[Contract]) -> list[Rule]:

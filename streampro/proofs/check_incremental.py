@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import ibis.expr.types as ir
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
@@ -34,6 +35,7 @@ class Trial:
     models: tuple[str, ...]
 
 
+@asks
 def check_incremental(
     pipeline: Pipeline,
     target: Target,

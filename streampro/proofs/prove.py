@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
@@ -39,6 +40,7 @@ _FEW = 5
 """Differing rows that are shown per table."""
 
 
+@asks
 def prove(
     pipeline: Pipeline,
     left: Target,

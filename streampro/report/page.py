@@ -11,6 +11,7 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.modeling.pipeline import Pipeline
@@ -21,6 +22,7 @@ from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import published_run, readable_run
 
 
+@asks
 def write_report(
     pipeline: Pipeline,
     target: Target,

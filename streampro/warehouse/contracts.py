@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ibis.expr.types as ir
+
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
@@ -36,6 +39,7 @@ class Broken:
         return asdict(self)
 
 
+@asks
 def test(
     pipeline: Pipeline, target: Target, *, select: str | None = None, session: Any = None
 ) -> list[Broken]:
@@ -79,14 +83,14 @@ def _broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Br
     for rule, found in counts.items():
         if found:
             severity = severity_of(model.contract, rule)
-            first = _first(model, rule, snapshot)
+            first = _first(model, rule, snapshot, inputs)
             yield Broken(model.table, rule, severity, found, first)
 
 
-def _first(model: Model, rule: str, snapshot: Snapshot) -> tuple[Mapping[str, Any], ...]:
-    if rule.startswith("orphan "):
-        return ()
-    rows = breaking_rows(model.contract, snapshot.table(model.table), [rule])
+def _first(
+    model: Model, rule: str, snapshot: Snapshot, inputs: Mapping[str, ir.Table]
+) -> tuple[Mapping[str, Any], ...]:
+    rows = breaking_rows(model.contract, snapshot.table(model.table), [rule], inputs)
     return tuple(snapshot.rows(rows.order_by(*model.spec.key or rows.columns).limit(_SAMPLE_ROWS)))
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.formats.files import find
@@ -70,6 +71,7 @@ class Forgotten:
     raw: tuple[HeldRaw, ...] | None
 
 
+@asks
 def forget(
     target: Target,
     key: Mapping[str, Any],

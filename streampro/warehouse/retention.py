@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
@@ -24,6 +25,7 @@ class Cleaned:
     size_bytes: int
 
 
+@asks
 def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> Run:
     """Publish the tables of an earlier run again, as a new run, and return that.
 
@@ -59,6 +61,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
     return done
 
 
+@asks
 def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     """Remove the data files that none of the newest `keep` runs needs; return them by table.
 

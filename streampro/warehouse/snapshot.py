@@ -9,6 +9,7 @@ from typing import Any, Self
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from streampro.arguments import asks
 from streampro.config import Location, Target
 from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
 from streampro.engines.registry import connect_reader, connect_sql
@@ -161,6 +162,7 @@ class Published:
         self.close()
 
 
+@asks
 def published(target: Target, run_id: int | None = None) -> Published:
     """Return the tables of a run, the newest by default, open to ask; the caller closes them.
 
@@ -184,6 +186,7 @@ def published(target: Target, run_id: int | None = None) -> Published:
     return Published(target, found)
 
 
+@asks
 def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
     """Return the result of a DuckDB query over the tables of a run, the newest by default.
 
@@ -202,6 +205,7 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
         return tables.sql(query)
 
 
+@asks
 def tables(target: Target) -> list[dict[str, Any]]:
     """Return the published tables of a target: layer, name, rows, version, and the run that made
     this version. Raises `ConfigError` where nothing was published.
@@ -265,6 +269,7 @@ def answers(target: Target, run: Run) -> Mapping[TableName, list[dict[str, Any]]
     return {table: snapshot.small_table(table) for table in tables}
 
 
+@asks
 def spark_session(target: Target, session: Any = None) -> Any:
     """Return a Spark session in which the tables of the newest run are known by layer and name.
 

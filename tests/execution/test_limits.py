@@ -3,10 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import ibis.expr.types as ir
 import pytest
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
+from streampro import Contract, Source, column, model
 from streampro.config import Target
 from streampro.errors import PipelineError, SourceError
 from streampro.execution.runner import plan, run
@@ -164,3 +167,32 @@ def test_limits_of_another_kind_are_refused(argument: str, value: object, told: 
 def test_limits_that_are_none_are_refused() -> None:
     with pytest.raises(PipelineError, match=r"limits is 0\.5, but must be Limits\(\.\.\.\)"):
         replace(raw.raw_sales, limits=0.5)  # type: ignore[arg-type]  # what is refused
+
+
+def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_path: Path) -> None:
+    class Names(Contract):
+        """One row per name."""
+
+        name: str = column("Name.", nullable=True)
+
+    def names(raw_names: ir.Table) -> ir.Table:
+        return raw_names.filter(raw_names.name != "drop").select("name")
+
+    def lengths(raw_names: ir.Table) -> ir.Table:
+        return raw_names.group_by("name").aggregate().select("name")
+
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "names.csv").write_text("name\na\ndrop\nb\na\ndrop\n")
+    module: Any = ModuleType("staging")
+    module.source = Source(
+        name="raw_names", files=("*.csv",), format="csv", fields={"name": ("name",)}
+    )
+    for function in (names, lengths):
+        function.__module__ = "staging"
+        setattr(module, function.__name__, model(contract=Names)(function))
+    target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    done = engine.run(Pipeline("names", [module]), target)
+    assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
+        ("staging.names", "lines that are no row", 2)
+    ]

@@ -1,0 +1,109 @@
+"""References of every severity: orphans are counted, stop a run, or are rejected."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pytest
+
+from streampro import REJECT_COLUMNS, Contract, Pipeline, Source, column, model, one_row_per_key
+from streampro.config import Target
+from streampro.errors import ContractError
+from streampro.lineage.explain import explain
+from streampro.portable import strip
+from streampro.testing import Workbench
+from streampro.warehouse.snapshot import sql
+
+
+class Users(Contract):
+    """One row per user."""
+
+    user: str = column("User.")
+
+    class Config:
+        unique = ["user"]
+
+
+def pipeline_of(orphans: str) -> Pipeline:
+    class Orders(Contract):
+        """One row per distinct order."""
+
+        number: str = column("Order.", nullable=True)
+        user: str = column("Who.", nullable=True, references="users.user", orphans=orphans)  # type: ignore[arg-type]
+
+    def users(raw_users: ir.Table) -> ir.Table:
+        return one_row_per_key(raw_users.mutate(user=strip(raw_users.user)), "user")
+
+    def orders(raw_orders: ir.Table, users: ir.Table) -> ir.Table:
+        reason = ibis.cases((~raw_orders.is_object, "not_a_json_object"))
+        return raw_orders.mutate(reject_reason=reason).select("number", "user", *REJECT_COLUMNS)
+
+    users.__module__ = orders.__module__ = "staging"
+    module: Any = ModuleType("staging")
+    module.raw_users = Source(
+        name="raw_users", files=("users*.csv",), format="csv", fields={"user": ("user",)}
+    )
+    module.raw_orders = Source(
+        name="raw_orders",
+        files=("orders*.jsonl",),
+        format="json_lines",
+        fields={"number": ("number",), "user": ("user",)},
+    )
+    module.users = model(contract=Users, quarantine=True)(users)
+    module.orders = model(contract=Orders, quarantine=True, incremental_by=None)(orders)
+    return Pipeline("references", [module])
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "users-1.csv").write_text("user\nu1\n")
+    lines = [{"number": 1, "user": "u1"}, {"number": 2, "user": "u2"}, {"number": 3}]
+    lines += [{"number": 4, "user": "u1"}, {"number": 4, "user": "u1"}]
+    (raw / "orders-1.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+
+
+def numbers(target: Target) -> list[str]:
+    found = sql("select number from staging.orders order by number", target)
+    return [str(each) for each in found["number"].to_pylist()]
+
+
+def rejected(target: Target) -> list[tuple[str, int]]:
+    found = sql("select reject_reason, raw_line from staging.orders_rejected", target).to_pylist()
+    return [(row["reject_reason"], json.loads(row["raw_line"])["number"]) for row in found]
+
+
+def test_orphans_are_a_warning(engine: Workbench, target: Target) -> None:
+    done = engine.run(pipeline_of("warn"), target)
+    assert [(each.rule, each.rows) for each in done.warnings] == [
+        ("orphan user: not in users.user", 1)
+    ]
+    assert numbers(target) == ["1", "2", "3", "4"]
+
+
+def test_orphans_stop_a_run(engine: Workbench, target: Target) -> None:
+    with pytest.raises(ContractError, match=r"orphan user: not in users.user in 1 rows") as found:
+        engine.run(pipeline_of("fail"), target)
+    assert found.value.rows == [{"number": "2", "user": "u2"}]
+
+
+def test_orphans_are_rejected_until_they_are_none(engine: Workbench, target: Target) -> None:
+    pipeline = pipeline_of("quarantine")
+    done = engine.run(pipeline, target)
+    assert numbers(target) == ["1", "3", "4"]
+    assert rejected(target) == [("orphan user: not in users.user", 2)]
+    [books] = [each for each in done.books if each.source == "raw_orders"]
+    assert (books.lines, books.accepted, books.duplicates, books.rejected) == (5, 3, 1, 1)
+    assert target.raw is not None
+    Path(target.raw, "users-2.csv").write_text("user\nu2\n")
+    engine.run(pipeline, target)
+    assert numbers(target) == ["1", "2", "3", "4"]
+    assert rejected(target) == []
+    assert explain(pipeline, target, "staging.orders", "number = '2'").rows == (
+        {"number": "2", "user": "u2"},
+    )
