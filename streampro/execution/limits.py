@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -134,6 +135,35 @@ def vanished(
         )  # fmt: skip
 
 
+def stale(engine: Engine, source: Source, model: Model, rows: ir.Table) -> Iterator[Excess]:
+    """Yield that the newest event of a table is older than the source allows."""
+    oldest, at = source.limits.freshness, model.spec.event_time
+    if oldest is None or at is None:
+        return
+    [row] = engine.fetch(rows.aggregate(newest=rows[at].max(), rows=rows.count())).to_pylist()
+    newest = row["newest"]
+    if isinstance(newest, date) and not isinstance(newest, datetime):
+        newest = datetime.combine(newest, time.max, UTC)
+    if newest is not None and datetime.now(UTC) - newest > oldest:
+        yield Excess(
+            "the newest event is too old", row["rows"],
+            f"the newest {at} of {model.table} is {newest:%Y-%m-%d %H:%M:%S}, more than {oldest} "
+            "ago.",
+            source.limits.stale, 'stale="warn"',
+        )  # fmt: skip
+
+
+def row_change(source: Source, model: Model, before: int, now: int) -> Iterator[Excess]:
+    """Yield that a table has many more or fewer rows than it had."""
+    share = source.limits.row_change
+    if share is not None and before >= FEWEST and abs(now - before) > share * before:
+        yield Excess(
+            "too many rows more or fewer", abs(now - before),
+            f"{model.table} has {now:,} rows; it had {before:,}, and may change by {share:.0%}.",
+            source.limits.changed, f"row_change={_rounded_up(abs(now - before) / before)}",
+        )  # fmt: skip
+
+
 def _wholly_rejected(
     engine: Engine, by_file: Mapping[str, int], rejected: ir.Table
 ) -> dict[str, int]:
@@ -157,4 +187,5 @@ def _first(engine: Engine, rejected: ir.Table) -> str:
 
 
 def _rounded_up(share: float) -> float:
-    return min(1.0, round(share + 0.005, 2))
+    rounded = round(share + 0.005, 2)
+    return min(1.0, rounded) if share <= 1 else rounded

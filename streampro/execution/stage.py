@@ -19,6 +19,7 @@ from streampro.execution.state import Built, ChangedRows, State
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, outcomes
+from streampro.modeling.source import Source
 from streampro.warehouse import changes
 from streampro.warehouse.changes import Change, Mode, Move
 from streampro.warehouse.ledger import Warned
@@ -66,6 +67,10 @@ class Stage:
         Raises `ContractError` and `BooksError` for the data, `PipelineError` for rows of keys that
         a keyed model must not make.
         """
+        staged = self._computed_in(model, run_mode)
+        return replace(staged, warnings=(*staged.warnings, *self._grown(model, staged)))
+
+    def _computed_in(self, model: Model, run_mode: RunMode) -> StagedModel:
         change = Change(model.table, run_mode.mode, run_mode.reason)
         if run_mode.mode == "unchanged":
             return StagedModel(change)
@@ -234,10 +239,9 @@ class Stage:
         """Return what the limits of the source that a model reads warn of; `rows` are what it made
         of its lines. Raises `SourceError` for what they do not allow.
         """
-        names = [name for name in model.inputs if name in self.inputs.files]
-        if len(names) != 1:
+        source = self._only_source(model)
+        if source is None:
             return ()
-        source = self.pipeline.sources[names[0]]
         excesses = [limits.never_given(self.engine, source, rows)]
         raw = self.inputs.counted(source.name, mode)
         if lines:
@@ -249,6 +253,29 @@ class Stage:
             before = self.state.stored(model)
             excesses.append(limits.vanished(self.engine, source, model, before, rows))
         return limits.held(source, model, chain(*excesses))
+
+    def _grown(self, model: Model, staged: StagedModel) -> tuple[Warned, ...]:
+        """Return what the limits of the source that a model reads warn of in its whole table.
+        Raises `SourceError` for what they do not allow.
+        """
+        source = self._only_source(model)
+        if source is None or not source.limits.look_at_tables:
+            return ()
+        is_known = self.state.published(model.table) is not None
+        before = self.state.rows(model.table) if is_known else 0
+        built = staged.tables.get(model.table)
+        rows = built.rows if built else before
+        data = built.data if built else self.state.stored(model)
+        excesses = [
+            limits.stale(self.engine, source, model, data),
+            limits.row_change(source, model, before, rows),
+        ]
+        return limits.held(source, model, chain(*excesses))
+
+    def _only_source(self, model: Model) -> Source | None:
+        """Return the source of a model that reads one."""
+        names = [name for name in model.inputs if name in self.inputs.files]
+        return self.pipeline.sources[names[0]] if len(names) == 1 else None
 
     def _is_known(self, model: Model) -> bool:
         """Tell whether the keys of a table as it was published are compared with those of now."""

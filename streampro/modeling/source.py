@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
@@ -35,6 +36,13 @@ class Limits:
         vanished_share: share of the rows of a table that is built anew, at least 20, whose key may
             be gone; of models without `incremental_by`.
         vanished: what happens beyond it.
+        freshness: how old the newest event of a table that is made of the lines may be when a run
+            ends, null for any age; of models whose contract has an `event_time`. Looked at by every
+            run, one that has nothing to do among them.
+        stale: what happens where it is older.
+        row_change: share by which the rows of such a table, at least 20, may be more or fewer than
+            the last run had, null for any.
+        changed: what happens beyond it.
     """
 
     rejected_share: float = 0.5
@@ -43,22 +51,40 @@ class Limits:
     never_given: Reaction = "warn"
     vanished_share: float = 0.5
     vanished: Reaction = "warn"
+    freshness: timedelta | None = None
+    stale: Reaction = "warn"
+    row_change: float | None = None
+    changed: Reaction = "warn"
 
     def __post_init__(self) -> None:
         for name in ("rejected_share", "vanished_share"):
             if not _is_share(given := getattr(self, name)):
                 raise PipelineError(f"Limits: {name} is {given!r}, but must be 0 to 1.")
+        if self.freshness is not None and not isinstance(self.freshness, timedelta):
+            raise PipelineError(
+                f"Limits: freshness is {self.freshness!r}, but must be a timedelta or None."
+            )
+        change = self.row_change
+        if change is not None and (type(change) not in (int, float) or not change >= 0):
+            raise PipelineError(
+                f"Limits: row_change is {change!r}, but must be a share from 0 up, or None."
+            )
         lines = self.rejected_lines
         if lines is not None and (type(lines) is not int or lines < 0):
             raise PipelineError(
                 f"Limits: rejected_lines is {lines!r}, but must be a number of lines or None."
             )
-        for name in ("rejected", "never_given", "vanished"):
+        for name in ("rejected", "never_given", "vanished", "stale", "changed"):
             if (given := getattr(self, name)) not in (known := get_args(Reaction)):
                 hint = did_you_mean(given, known) if isinstance(given, str) else ""
                 raise PipelineError(
                     f"Limits: {name} is {given!r}, but must be 'fail' or 'warn'. {hint}".strip()
                 )
+
+    @property
+    def look_at_tables(self) -> bool:
+        """Whether a limit is about whole tables, not about what a run reads."""
+        return self.freshness is not None or self.row_change is not None
 
     def __str__(self) -> str:
         """Return the limits in words."""
@@ -67,6 +93,12 @@ class Limits:
             f"more than {self.rejected_share:.0%}{lines} rejected, or all of a file: "
             f"{self.rejected}; a column never given: {self.never_given}; "
             f"more than {self.vanished_share:.0%} of rows vanished: {self.vanished}"
+            + (f"; newest event before {self.freshness}: {self.stale}" if self.freshness else "")
+            + (
+                f"; more than {self.row_change:.0%} more or fewer rows: {self.changed}"
+                if self.row_change is not None
+                else ""
+            )
         )
 
 

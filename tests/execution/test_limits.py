@@ -1,10 +1,12 @@
 """Too much that is odd about a source stops a run, or is a warning, as its limits say."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pytest
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
@@ -28,6 +30,20 @@ def shop(limits: Limits) -> Pipeline:
     for name in ("raw_sales", "raw_shops"):
         setattr(sources, name, replace(getattr(raw, name), limits=limits))
     return Pipeline("shop", [sources, staging, mart])
+
+
+def dated(limits: Limits) -> Pipeline:
+    """The same, of which the contract of sales says when they were."""
+
+    class Sales(staging.Sales):
+        """One row per sale."""
+
+        day: dt.Date = column("Day.", nullable=True, event_time=True)
+
+    module: Any = ModuleType(staging.__name__)
+    module.sales = replace(staging.sales, contract=Sales)
+    module.raw_sales = replace(raw.raw_sales, limits=limits)
+    return Pipeline("shop", [module])
 
 
 def sales(good: int, bad: int) -> str:
@@ -195,4 +211,33 @@ def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_pat
     done = engine.run(Pipeline("names", [module]), target)
     assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
         ("staging.names", "lines that are no row", 2)
+    ]
+
+
+def test_a_table_whose_newest_event_is_old_is_told_by_every_run(
+    engine: Workbench, target: Target
+) -> None:
+    aged = dated(Limits(freshness=timedelta(days=7)))
+    for _ in range(2):  # the second has nothing to do
+        done = engine.run(aged, target)
+        assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
+            ("staging.sales", "the newest event is too old", 3)
+        ]
+    assert engine.run(dated(Limits(freshness=timedelta(days=100_000))), target).warnings == ()
+    with pytest.raises(SourceError, match=r"newest day of staging.sales is 2024-05-03 .* 7 days"):
+        engine.run(dated(Limits(freshness=timedelta(days=7), stale="fail")), target)
+
+
+def test_a_table_that_grows_or_shrinks_too_much_is_told(engine: Workbench, target: Target) -> None:
+    write(target, "sales_2.jsonl", sales(25, 0))
+    strict = shop(Limits(row_change=0.2, changed="fail"))
+    engine.run(strict, target)
+    write(target, "sales_3.jsonl", sales(28, 0))
+    engine.run(strict, target)
+    write(target, "sales_4.jsonl", sales(28, 0).replace('"a"', '"b"'))
+    with pytest.raises(SourceError, match=r"56 rows; it had 28, and may .* limits=Limits\(row_ch"):
+        engine.run(strict, target)
+    done = engine.run(shop(Limits(row_change=0.2)), target)
+    assert [(each.rule, each.rows) for each in done.warnings] == [
+        ("too many rows more or fewer", 28)
     ]
