@@ -127,7 +127,7 @@ class TestRun:
             "def titles(videos: ir.Table) -> ir.Table:\n"
             "    return videos.filter(videos.video_id == 'vid00000').select('title')\n"
             "import sys\n"
-            "PIPELINE = Pipeline('strict', [raw, staging, sys.modules[__name__]])\n"
+            "PIPELINE = Pipeline('strict', [raw, staging, sys.modules[__name__]], unread=['*'])\n"
         )
         result = streampro(
             *("run", "--pipeline", "strict:PIPELINE", "--raw", SAMPLE, "--warehouse", "w")
