@@ -1,6 +1,7 @@
 """JSON inside of text: its lists as rows, and secrets masked."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import ibis
@@ -21,13 +22,14 @@ POSITION, VALUE = "position", "value"
 
 
 class JsonElements(ops.Value):  # type: ignore[misc]  # Ibis has no types here
-    """The elements of a JSON list that a text holds, in its order: each a struct of its position,
-    from 0, and the text of the named fields, or of the whole element where none is named.
+    """The elements of a JSON list that a text holds at a path, in its order: each a struct of its
+    position, from 0, and the text of the named fields, or of the whole element where none is named.
 
-    Null for text that is no JSON list. Engines run DuckDB's JSON parser for it.
+    Null for text that holds no JSON list there. Engines run DuckDB's JSON parser for it.
     """
 
     arg: ops.Value[dt.String]
+    path: VarTuple[ops.Value[dt.String]]
     fields: VarTuple[ops.Value[dt.String]]
     shape = rlz.shape_like("arg")
 
@@ -37,10 +39,14 @@ class JsonElements(ops.Value):  # type: ignore[misc]  # Ibis has no types here
         return tuple(each.value for each in self.fields) or (VALUE,)
 
     @property
+    def pointer(self) -> str:
+        """To the list, as a JSON pointer."""
+        return "".join(map(_pointer, self.path))
+
+    @property
     def pointers(self) -> tuple[str, ...]:
         """To what is taken of an element, as JSON pointers."""
-        escaped = (each.value.replace("~", "~0").replace("/", "~1") for each in self.fields)
-        return tuple(f"/{each}" for each in escaped) or ("",)
+        return tuple(map(_pointer, self.fields)) or ("",)
 
     @attribute  # type: ignore[untyped-decorator]
     def dtype(self) -> dt.DataType:
@@ -48,13 +54,13 @@ class JsonElements(ops.Value):  # type: ignore[misc]  # Ibis has no types here
         return dt.Array(dt.Struct({POSITION: dt.int64, **dict.fromkeys(self.names, dt.string)}))
 
 
-def unnest_json(text: ir.StringValue, *fields: str) -> ir.StructColumn:
-    """Return, as `unnest()` does, a row per element of the JSON list that `text` holds: a struct of
-    the fields and, as `position`, its number from 0.
+def unnest_json(text: ir.StringValue, *fields: str, path: Sequence[str] = ()) -> ir.StructColumn:
+    """Return, as `unnest()` does, a row per element of the JSON list that `text` is, or has at the
+    keys of `path`: a struct of the fields and, as `position`, its number from 0.
 
     Fields are keys of the element's object, their values text: of texts what is between the quotes,
     of other values their JSON, null where there is none. Without fields the struct has the whole
-    element as `value`. No row comes of an empty list, nor of text that is no JSON list. Raises
+    element as `value`. No row comes of an empty list, nor of text without a JSON list there. Raises
     `PipelineError` for fields that cannot be columns beside each other and `position`.
     """
     names = [POSITION, *(field.casefold() for field in fields)]
@@ -63,8 +69,15 @@ def unnest_json(text: ir.StringValue, *fields: str) -> ir.StructColumn:
             f"portable.unnest_json: fields {[*fields]}: each needs a name that no other has, "
             f"in whatever case, and that is not {POSITION!r}."
         )
-    elements: Any = JsonElements(text, tuple(map(ibis.literal, fields))).to_expr()
+    if isinstance(path, str):
+        raise PipelineError(f"portable.unnest_json: path is {path!r}, but must be ({path!r},).")
+    names_and_keys = [tuple(map(ibis.literal, each)) for each in (path, fields)]
+    elements: Any = JsonElements(text, *names_and_keys).to_expr()
     return elements.unnest()
+
+
+def _pointer(key: Any) -> str:
+    return "/" + str(key.value).replace("~", "~0").replace("/", "~1")
 
 
 def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:

@@ -183,7 +183,7 @@ QUERY = "select tags, counts, place.x as x from staging.parts where id = 'holes'
     [
         ("csv", '"tags","counts","x"\n"[""b"", null, ""a""]","{""z"": null, ""é"": 5}",\n'),
         ("json", [{"tags": ["b", None, "a"], "counts": {"z": None, "é": 5}, "x": None}]),
-        ("table", '["b", null, "a"]   {"z": null, "é": 5}'),
+        ("table", '["b", null, "a"]  {"z": null, "é": 5}'),
     ],
 )
 def test_lists_and_maps_are_printed_as_json(target: Target, form: str, expected: Any) -> None:

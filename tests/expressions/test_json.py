@@ -64,6 +64,28 @@ def test_elements_of_lists_are_rows(run: Run) -> None:
     assert sorted(found, key=lambda row: row[:2]) == wanted
 
 
+def test_a_list_at_a_path(run: Run) -> None:
+    texts = [
+        '{"a": {"b/": [{"k": 1}, {"k": 2}]}}',
+        '{"a": {"b/": {"k": 1}}}',
+        '{"a": []}',
+        "[]",
+        "{",
+    ]
+    part = portable.unnest_json(ROWS.x, "k", path=("a", "b/"))
+    rows = pa.table({"i": range(5), "x": texts})
+    found = run(ROWS.select("i", part=part).unpack("part"), rows)
+    assert sorted(map(str, found)) == [
+        "{'i': 0, 'position': 0, 'k': '1'}",
+        "{'i': 0, 'position': 1, 'k': '2'}",
+    ]
+
+
+def test_a_path_is_no_text() -> None:
+    with pytest.raises(PipelineError, match=r"path is 'a', but must be \('a',\)"):
+        portable.unnest_json(ROWS.x, "k", path="a")
+
+
 def test_whole_elements_without_fields(run: Run) -> None:
     rows = pa.table({"i": [0], "x": ['[1, "a", null, {"b": 2.50}, [ ]]']})
     assert rows_of(run(unnested(), rows)) == [

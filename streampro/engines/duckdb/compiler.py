@@ -79,7 +79,7 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.list_extract(values, number)
 
-    def visit_JsonElements(self, op: Any, *, arg: Any, fields: Any) -> Any:
+    def visit_JsonElements(self, op: Any, *, arg: Any, **_: Any) -> Any:
         """Take the named parts of each element of a list, of nothing else."""
         element, number = sg.to_identifier("element"), sg.to_identifier("number")
         parts = [
@@ -95,8 +95,11 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         of_element = sge.Lambda(
             this=sge.Struct(expressions=parts), expressions=[element, number], colon=True
         )
-        is_list = self.if_(self.f.json_valid(arg), self.f.json_type(arg).eq("ARRAY"), FALSE)
-        elements = self.if_(is_list, self.f.json_extract(arg, sge.convert("$[*]")), NULL)
+        place = sge.convert(op.pointer)
+        kind = self.f.coalesce(self.f.json_type(arg, place), sge.convert(""))
+        is_list = self.if_(self.f.json_valid(arg), kind.eq("ARRAY"), FALSE)
+        found = self.f.json_extract(self.f.json_extract(arg, place), sge.convert("$[*]"))
+        elements = self.if_(is_list, found, NULL)
         return self.f.list_transform(elements, of_element)
 
 

@@ -106,7 +106,7 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         number, name = _UNITS.get(unit.name, ("1", unit.name))
         return sge.Interval(this=sge.convert(number), unit=sge.Var(this=name)) * sge.paren(arg)
 
-    def visit_JsonElements(self, op: Any, *, arg: Any, fields: Any) -> Any:
+    def visit_JsonElements(self, op: Any, *, arg: Any, **_: Any) -> Any:
         """Take what the function of `functions.py` found of each element."""
         element, number = sg.to_identifier("element"), sg.to_identifier("number")
         values = (sge.Bracket(this=element, expressions=[sge.convert(i)]) for i in count())
@@ -114,7 +114,7 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         for name, value in zip(op.names, values, strict=False):
             named += [sge.convert(name), value]
         parts = sge.Lambda(this=self.f.named_struct(*named), expressions=[element, number])
-        pointers = self.f.array(*map(sge.convert, op.pointers))
+        pointers = self.f.array(*map(sge.convert, (op.pointer, *op.pointers)))
         return self.f.transform(self.f.anon[JSON_ELEMENTS](arg, pointers), parts)
 
     def _sum_and_size(self, values: Any) -> tuple[Any, Any]:

@@ -17,9 +17,9 @@ _BATCH_BYTES = 4 * 1024 * 1024
 
 _JSON_ELEMENTS = """
     SELECT list_transform(
-        CASE WHEN json_valid(x) THEN CASE WHEN json_type(x) = 'ARRAY'
-            THEN json_extract(x, '$[*]') END END,
-        lambda element: list_transform($1, lambda path: json_extract_string(element, path))
+        CASE WHEN json_valid(x) THEN CASE WHEN json_type(x, $1) = 'ARRAY'
+            THEN json_extract(json_extract(x, $1), '$[*]') END END,
+        lambda element: list_transform($2, lambda path: json_extract_string(element, path))
     ) AS elements
     FROM texts ORDER BY number
 """
@@ -37,8 +37,9 @@ def read_json_lines(batches: Iterable[Any], query: str) -> Iterator[Any]:
 
 
 def json_elements(texts: Any, pointers: Any) -> Any:
-    """Return of each text of a pandas series the elements of its JSON list, of each the texts that
-    the JSON pointers lead to; null of what is no list. The pointers are the same in all rows.
+    """Return of each text of a pandas series the elements of the JSON list to which the first JSON
+    pointer leads, of each the texts to which the others do; null where there is no list. The
+    pointers are the same in all rows.
     """
     import duckdb
     import pandas as pd
@@ -47,7 +48,8 @@ def json_elements(texts: Any, pointers: Any) -> Any:
     rows = pa.table({"number": range(len(texts)), "x": pa.array(texts, pa.string())})
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("texts", rows)
-        found = connection.execute(_JSON_ELEMENTS, [[*pointers[0]] if len(pointers) else []])
+        place, *places = pointers[0] if len(pointers) else [""]
+        found = connection.execute(_JSON_ELEMENTS, [place, places])
         return pd.Series(found.to_arrow_table()["elements"].to_pylist(), dtype=object)
 
 
