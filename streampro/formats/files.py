@@ -99,9 +99,8 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     Raises `SourceError` if there are none, and for one whose name no table can hold,
     `EngineError` for a link to nowhere and for what may not be read.
     """
+    _refuse_no_folder(raw)
     try:
-        if raw.is_local and not raw.path.is_dir():
-            raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
         found = raw.files(source.files)
         files = [file for file in found if not (raw.is_local and _is_published(raw, file.path))]
     except OSError as error:
@@ -122,6 +121,16 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
         InputFile(source.name, file.path, file.size, file.modified_ns, file.etag, file.changed_ns)
         for file in files
     )
+
+
+def _refuse_no_folder(raw: "Place") -> None:
+    """Raise `SourceError` unless a raw folder on a disk is there."""
+    try:
+        is_there = not raw.is_local or raw.path.is_dir()
+    except OSError as error:
+        raise SourceError(f"the raw folder {raw} cannot be read: {error.strerror}.") from error
+    if not is_there:
+        raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
 
 
 def _is_published(raw: "Place", path: str) -> bool:
