@@ -32,8 +32,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        engine = parameters.get("streampro_engine")
-        needs_spark = "spark" in {*getattr(item, "fixturenames", ()), engine}
+        chosen = (parameters.get(name) for name in ("streampro_engine", "run"))
+        needs_spark = bool({"spark", "on_spark"} & {*getattr(item, "fixturenames", ()), *chosen})
         if needs_spark or HEAVY & {*getattr(item, "fixturenames", ())}:
             item.add_marker("slow")
         place = item.path.parent if needs_spark else item.path
