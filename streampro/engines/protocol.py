@@ -170,3 +170,9 @@ def fetched_rows(engine: Engine, query: ir.Table) -> list[dict[str, Any]]:
 def fetched(engine: Engine, query: ir.Table) -> pa.Table:
     """Return the few rows of an expression, columns of the types that the expression says."""
     return engine.fetch(query).cast(may_be_null(exact(query).schema()).to_pyarrow())
+
+
+def row_count(engine: Engine, rows: ir.Table) -> int:
+    """Return the number of rows of an expression."""
+    [found] = engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
+    return int(found["rows"])

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Raw
+from streampro.engines.protocol import Engine, Quarantined, Raw, row_count
 from streampro.errors import SourceError
 from streampro.modeling.model import Model
 from streampro.modeling.quarantine import Books
@@ -113,8 +113,7 @@ def left_out(engine: Engine, raw: Raw, expression: ir.Table, rows: ir.Table) -> 
     is_line_by_line = all(isinstance(each, _LINE_BY_LINE) for each in root.find(ops.Relation))
     if not is_line_by_line or root.find(ops.Unnest):
         return
-    [found] = engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
-    if lines := raw.lines - found["rows"]:
+    if lines := raw.lines - row_count(engine, rows):
         yield Excess("lines that are no row", lines, "", "warn", "")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import ibis.expr.types as ir
 
 from streampro.config import Location
-from streampro.engines.protocol import Engine, Staged
+from streampro.engines.protocol import Engine, Staged, row_count
 from streampro.errors import ConfigError
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import Model, TableName
@@ -140,8 +140,7 @@ class State:
 
     def count(self, rows: ir.Table) -> int:
         """Return the number of rows."""
-        [found] = self.engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
-        return int(found["rows"])
+        return row_count(self.engine, rows)
 
     def _changed_since(self, parent: Model, lineage: Mapping[TableName, int]) -> ChangedRows | None:
         then, now = lineage.get(parent.table), self.published(parent.table)

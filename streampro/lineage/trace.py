@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Target
-from streampro.engines.protocol import Raw, SqlEngine
+from streampro.engines.protocol import Raw, SqlEngine, row_count
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
@@ -100,7 +100,7 @@ class RowTrace:
         order = spec_of(contract).key or spec_of(contract).schema.names
         shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
         first = tuple(self.engine.fetch(shown).to_pylist(maps_as_pydicts="strict"))
-        count = self._count(selected)
+        count = row_count(self.engine, selected)
         self.steps.append(Step(table, count, self._total(table)))
         if count:
             self._follow(table, selected, names)
@@ -124,7 +124,7 @@ class RowTrace:
             if whole or deciding:
                 self.steps.append(Step(model.table, 0, self._total(model.table), deciding, whole))
             return
-        count, total = self._count(entering), self._total(model.table)
+        count, total = row_count(self.engine, entering), self._total(model.table)
         self.steps.append(Step(model.table, count, total, deciding, whole))
         columns = frozenset[str]().union(*(part.columns for part in parts))
         if count:
@@ -164,9 +164,9 @@ class RowTrace:
             return
         digests = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
         lines = self.engine.cache(digests)
-        count, duplicates = self._count(lines), None
+        count, duplicates = row_count(self.engine, lines), None
         if self.models[table].quarantine and self._is_accepted(table):
-            duplicates = count - self._count(selected)
+            duplicates = count - row_count(self.engine, selected)
         if duplicates is not None and duplicates < 0:
             self.notes.append(
                 f"{source.name}: {-duplicates} rows of {table} stand in no line of the files now."
@@ -176,7 +176,7 @@ class RowTrace:
                 source.name,
                 count,
                 total,
-                self._count(part.deciding) if part.deciding is not None else 0,
+                row_count(self.engine, part.deciding) if part.deciding is not None else 0,
                 part.decides_as_a_whole,
                 duplicates,
             )
@@ -255,11 +255,11 @@ class RowTrace:
         deciding = [part.deciding for part in parts if part.deciding is not None]
         if len(parts) == 1:
             kept = self.engine.cache(entering[0]) if entering else None
-            return kept, self._count(deciding[0]) if deciding else 0
+            return kept, row_count(self.engine, deciding[0]) if deciding else 0
         fields = [ops.Field(rows.op(), name) for name in rows.columns]
         met = [[match(each, fields, self.engine.cache)] for each in entering]
         further = [[match(each, fields, self.engine.cache)] for each in deciding]
-        count = self._count(where_any(rows.op(), further, met)) if further else 0
+        count = row_count(self.engine, where_any(rows.op(), further, met)) if further else 0
         return self.engine.cache(where_any(rows.op(), met)) if met else None, count
 
     def _stored(self, table: TableName) -> ir.Table:
@@ -269,10 +269,6 @@ class RowTrace:
 
     def _total(self, table: TableName) -> int:
         return self.snapshot.row_count(table)
-
-    def _count(self, rows: ir.Table) -> int:
-        [found] = self.engine.fetch(rows.aggregate(rows=rows.count())).to_pylist()
-        return int(found["rows"])
 
     def _is_accepted(self, table: TableName) -> bool:
         return self.models[table].table == table
