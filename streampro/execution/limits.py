@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Raw, row_count
+from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.errors import SourceError
 from streampro.modeling.model import Model
 from streampro.modeling.quarantine import Books
@@ -90,22 +90,24 @@ def too_many_rejected(
         )  # fmt: skip
 
 
-def never_given(engine: Engine, source: Source, rows: ir.Table) -> Iterator[Excess]:
+def never_given(engine: Engine, source: Source, staged: Staged) -> Iterator[Excess]:
     """Yield a column that is null in every row."""
+    if staged.rows < FEWEST:
+        return
+    rows = staged.data
     counts = {name: rows[name].count() for name in rows.columns}
-    [found] = engine.fetch(rows.aggregate(**{"number of rows": rows.count()}, **counts)).to_pylist()
-    number = found.pop("number of rows")
-    for name, given in found.items() if number >= FEWEST else ():
+    [found] = engine.fetch(rows.aggregate(**counts)).to_pylist()
+    for name, given in found.items():
         if not given:
             yield Excess(
-                f"{name} is never given", number,
-                f"{name} is null in all {number:,} rows that were accepted. Is the key or column "
-                "of its field spelled otherwise in the files?",
+                f"{name} is never given", staged.rows,
+                f"{name} is null in all {staged.rows:,} rows that were accepted. Is the key or "
+                "column of its field spelled otherwise in the files?",
                 source.limits.never_given, 'never_given="warn"',
             )  # fmt: skip
 
 
-def left_out(engine: Engine, raw: Raw, expression: ir.Table, rows: ir.Table) -> Iterator[Excess]:
+def left_out(raw: Raw, expression: ir.Table, rows: int) -> Iterator[Excess]:
     """Yield the lines of which a model that keeps no books makes no row, as by a filter; of one
     whose rows are no lines, nothing.
     """
@@ -113,7 +115,7 @@ def left_out(engine: Engine, raw: Raw, expression: ir.Table, rows: ir.Table) -> 
     is_line_by_line = all(isinstance(each, _LINE_BY_LINE) for each in root.find(ops.Relation))
     if not is_line_by_line or root.find(ops.Unnest):
         return
-    if lines := raw.lines - row_count(engine, rows):
+    if lines := raw.lines - rows:
         yield Excess("lines that are no row", lines, "", "warn", "")
 
 
@@ -134,18 +136,20 @@ def vanished(
         )  # fmt: skip
 
 
-def stale(engine: Engine, source: Source, model: Model, rows: ir.Table) -> Iterator[Excess]:
+def stale(
+    engine: Engine, source: Source, model: Model, table: ir.Table, rows: int
+) -> Iterator[Excess]:
     """Yield that the newest event of a table is older than the source allows."""
     oldest, at = source.limits.freshness, model.spec.event_time
     if oldest is None or at is None:
         return
-    [row] = engine.fetch(rows.aggregate(newest=rows[at].max(), rows=rows.count())).to_pylist()
+    [row] = engine.fetch(table.aggregate(newest=table[at].max())).to_pylist()
     newest = row["newest"]
     if isinstance(newest, date) and not isinstance(newest, datetime):
         newest = datetime.combine(newest, time.max, UTC)
     if newest is not None and datetime.now(UTC) - newest > oldest:
         yield Excess(
-            "the newest event is too old", row["rows"],
+            "the newest event is too old", rows,
             f"the newest {at} of {model.table} is {newest:%Y-%m-%d %H:%M:%S}, more than {oldest} "
             "ago.",
             source.limits.stale, 'stale="warn"',

@@ -98,11 +98,11 @@ class Stage:
             source = self.pipeline.source_of(model).name
             raw = self.inputs.counted(source, "full")
             books = reconcile(source, raw, quarantined, staged.rows)
-            warned = self._held(model, "full", staged.data, (quarantined, books))
+            warned = self._held(model, "full", staged, (quarantined, books))
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
             staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
-            warned = self._held(model, "full", staged.data)
+            warned = self._held(model, "full", staged)
         warnings = (*warned, *self._audited(model, staged.data, inputs))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
@@ -131,7 +131,7 @@ class Stage:
         source = self.pipeline.source_of(model).name
         raw = self.inputs.counted(source, "incremental")
         books = reconcile(source, raw, quarantined, fresh.rows, repeated)
-        warned = self._held(model, "incremental", accepted, (quarantined, books))
+        warned = self._held(model, "incremental", quarantined.accepted, (quarantined, books))
         onto = self.state.version(model.rejected)
         is_whole_row = {*model.spec.key} == {*model.spec.schema}
         rejected = self._rejected(quarantined.rejected, onto)
@@ -233,25 +233,25 @@ class Stage:
         self,
         model: Model,
         mode: Mode,
-        rows: ir.Table,
+        staged: Staged,
         lines: tuple[Quarantined, Books] | None = None,
     ) -> tuple[Warned, ...]:
-        """Return what the limits of the source that a model reads warn of; `rows` are what it made
-        of its lines. Raises `SourceError` for what they do not allow.
+        """Return what the limits of the source that a model reads warn of; `staged` is what it
+        made of its lines. Raises `SourceError` for what they do not allow.
         """
         source = self._only_source(model)
         if source is None:
             return ()
-        excesses = [limits.never_given(self.engine, source, rows)]
+        excesses = [limits.never_given(self.engine, source, staged)]
         raw = self.inputs.counted(source.name, mode)
         if lines:
             excesses.insert(0, limits.too_many_rejected(self.engine, source, raw, *lines))
         else:
             expression = self.pipeline.expressions[model.name]
-            excesses.append(limits.left_out(self.engine, raw, expression, rows))
+            excesses.append(limits.left_out(raw, expression, staged.rows))
         if self._is_known(model):
             before = self.state.stored(model)
-            excesses.append(limits.vanished(self.engine, source, model, before, rows))
+            excesses.append(limits.vanished(self.engine, source, model, before, staged.data))
         return limits.held(source, model, chain(*excesses))
 
     def _grown(self, model: Model, staged: StagedModel) -> tuple[Warned, ...]:
@@ -267,7 +267,7 @@ class Stage:
         rows = built.rows if built else before
         data = built.data if built else self.state.stored(model)
         excesses = [
-            limits.stale(self.engine, source, model, data),
+            limits.stale(self.engine, source, model, data, rows),
             limits.row_change(source, model, before, rows),
         ]
         return limits.held(source, model, chain(*excesses))

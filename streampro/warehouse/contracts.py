@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import ibis.expr.types as ir
-
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
@@ -83,15 +81,10 @@ def _broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Br
     for rule, found in counts.items():
         if found:
             severity = severity_of(model.contract, rule)
-            first = _first(model, rule, snapshot, inputs)
+            breaking = breaking_rows(model.contract, rows, [rule], inputs)
+            in_order = breaking.order_by(*model.spec.key or rows.columns)
+            first = tuple(snapshot.rows(in_order.limit(_SAMPLE_ROWS)))
             yield Broken(model.table, rule, severity, found, first)
-
-
-def _first(
-    model: Model, rule: str, snapshot: Snapshot, inputs: Mapping[str, ir.Table]
-) -> tuple[Mapping[str, Any], ...]:
-    rows = breaking_rows(model.contract, snapshot.table(model.table), [rule], inputs)
-    return tuple(snapshot.rows(rows.order_by(*model.spec.key or rows.columns).limit(_SAMPLE_ROWS)))
 
 
 def _refuse_unpublished(model: Model, run: Run) -> None:

@@ -210,8 +210,7 @@ def tables(target: Target) -> list[dict[str, Any]]:
     """Return the published tables of a target: layer, name, rows, version, and the run that made
     this version. Raises `ConfigError` where nothing was published.
     """
-    published_run(target)
-    runs = ledger.runs(target.warehouse)
+    runs = _runs(target)
     return [
         {
             "layer": item.table.layer,
@@ -226,11 +225,7 @@ def tables(target: Target) -> list[dict[str, Any]]:
 
 def published_run(target: Target, run_id: int | None = None) -> Run:
     """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
-    runs = ledger.runs(target.warehouse)
-    if not runs:
-        raise ConfigError(
-            f"{target.warehouse} has no published run yet. Start with `streampro run`."
-        )
+    runs = _runs(target)
     if run_id is None:
         return runs[-1]
     for run in runs:
@@ -239,6 +234,16 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
     raise ConfigError(
         f"{target.warehouse} has no run {run_id}; the runs are 1 to {runs[-1].run_id}."
     )
+
+
+def _runs(target: Target) -> list[Run]:
+    """Return all runs, at least one. Raises `ConfigError` if there is none."""
+    runs = ledger.runs(target.warehouse)
+    if not runs:
+        raise ConfigError(
+            f"{target.warehouse} has no published run yet. Start with `streampro run`."
+        )
+    return runs
 
 
 def readable_run(target: Target, run_id: int) -> Run:
