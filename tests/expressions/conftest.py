@@ -38,6 +38,13 @@ def on_duckdb() -> Callable[[ir.Table, pa.Table], list[Any]]:
     return run
 
 
+@pytest.fixture(params=["on_duckdb", "on_spark"])
+def run(request: pytest.FixtureRequest) -> Callable[[ir.Table, pa.Table], list[Any]]:
+    """Run on each engine in turn."""
+    chosen: Callable[[ir.Table, pa.Table], list[Any]] = request.getfixturevalue(request.param)
+    return chosen
+
+
 def plain(found: pa.Table) -> list[Any]:
     """Return the values of `v`, or the rows, in the order of `i` where they are numbered."""
     rows = sorted(found.to_pylist(), key=lambda row: row.get("i", 0))

@@ -50,12 +50,6 @@ def rows_of(found: list[Any]) -> list[tuple[Any, ...]]:
     return sorted((tuple(each.values()) for each in found), key=lambda each: each[0])
 
 
-@pytest.fixture(params=["on_duckdb", "on_spark"])
-def run(request: pytest.FixtureRequest) -> Run:
-    made: Run = request.getfixturevalue(request.param)
-    return made
-
-
 def test_elements_of_lists_are_rows(run: Run) -> None:
     rows = pa.table({"i": range(len(TEXTS)), "x": pa.array([*TEXTS], pa.string())})
     part = ROWS.select("i", part=portable.unnest_json(ROWS.x, "sku", "n", "a/b~")).unpack("part")

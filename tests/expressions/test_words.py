@@ -100,12 +100,6 @@ CALENDAR: dict[str, tuple[Callable[[Any], Any], Callable[[date], int]]] = {
 }
 
 
-@pytest.fixture(params=["on_duckdb", "on_spark"])
-def run(request: pytest.FixtureRequest) -> Run:
-    found: Run = request.getfixturevalue(request.param)
-    return found
-
-
 def computed(run: Run, kind: str, values: list[Any], word: Callable[[Any], Any]) -> list[Any]:
     table = ibis.table({"i": "int64", "x": kind}, name="rows")
     query = table.select("i", v=word(table.x))
