@@ -34,7 +34,7 @@ def _checked(called: _Called, kind: _Kind) -> _Called:
         made.__init__ = _refusing(made.__init__, called.__name__, kind)
         return called
     refusing: Any = _refusing(called, called.__name__, kind)
-    return refusing  # type: ignore[no-any-return]
+    return refusing  # type: ignore[no-any-return]  # it has the type of what it wraps
 
 
 def _refusing(function: Callable[..., Any], name: str, kind: _Kind) -> Callable[..., Any]:

@@ -26,15 +26,14 @@ import difflib
 import inspect
 import re
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, TypeVar
+from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PACKAGE = str(Path(__file__).parent)
-_Called = TypeVar("_Called", bound=Callable[..., Any])
 
 
 class StreamProError(Exception):

@@ -1,4 +1,6 @@
-"""Names of columns and tables: those that are ours, and those that cannot be stored."""
+"""Names of columns, tables and values: those that are ours, those that cannot be stored, and how
+what stands in JSON is named.
+"""
 
 import re
 from collections.abc import Iterable
@@ -8,8 +10,14 @@ _UNSTORABLE = " ,;{}()=\n\t"
 """Signs that Delta Lake allows in no column without a mapping of columns."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What the catalogs of Spark take."""
+_IS_OURS = f"names that begin with {_OURS!r} are StreamPro's own"
 _SCHEMAS = ("global_temp", "information_schema", "memory", "pg_catalog", "system", "temp")
 """Schemas and databases that engines have before there is any table."""
+
+
+def json_pointer(keys: Iterable[str]) -> str:
+    """Return how RFC 6901 names the value at these keys, the outermost first."""
+    return "".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in keys)
 
 
 def ours(name: object) -> str:
@@ -22,7 +30,7 @@ def refused_column(name: str) -> str | None:
     if not name:
         return "it is empty"
     if is_ours(name):
-        return f"names that begin with {_OURS!r} are StreamPro's own"
+        return _IS_OURS
     odd = sorted({*name} & {*_UNSTORABLE} | {each for each in name if not each.isprintable()})
     if odd:
         return f"Delta Lake stores no column whose name has {', '.join(map(repr, odd))}"
@@ -32,7 +40,7 @@ def refused_column(name: str) -> str | None:
 def refused_table(name: str) -> str | None:
     """Return why no model or source may have a name, None if it may."""
     if is_ours(name):
-        return f"names that begin with {_OURS!r} are StreamPro's own"
+        return _IS_OURS
     if not _WORD.fullmatch(name):
         return "a name is made of letters from a to z, digits and underscores, no digit first"
     return None

@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from streampro.formats.format import RAW_COLUMNS, Format, LocalText
+from streampro.names import json_pointer
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -156,7 +157,7 @@ def _scalar(number: int, path: Sequence[str]) -> str:
     the text may be one or the other are few; only they pay for a second look at the line.
     """
     text = f"fields_{number}" + "".join(f".{identifier(key)}" for key in path)
-    place = quoted("".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in path))
+    place = quoted(json_pointer(path))
     key = quoted(f'"{path[-1]}"')
     token = quoted(rf'^{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
     behind = f"substr(raw_line, strpos(raw_line, {key}) + 1)"

@@ -13,6 +13,7 @@ from ibis.common.annotations import attribute
 from ibis.common.typing import VarTuple
 
 from streampro.errors import PipelineError
+from streampro.names import json_pointer
 
 _JSON_SPACE = r" \t\r\n\f\x0b"
 _GAP = f"[{_JSON_SPACE}]*"
@@ -41,14 +42,14 @@ class JsonElements(ops.Value):  # type: ignore[misc]  # Ibis has no types here
     @property
     def pointer(self) -> str:
         """To the list, as a JSON pointer."""
-        return "".join(map(_pointer, self.path))
+        return json_pointer(each.value for each in self.path)
 
     @property
     def pointers(self) -> tuple[str, ...]:
         """To what is taken of an element, as JSON pointers."""
-        return tuple(map(_pointer, self.fields)) or ("",)
+        return tuple(json_pointer([each.value]) for each in self.fields) or ("",)
 
-    @attribute  # type: ignore[untyped-decorator]
+    @attribute  # type: ignore[untyped-decorator]  # Ibis has no types here
     def dtype(self) -> dt.DataType:
         """A list of structs."""
         return dt.Array(dt.Struct({POSITION: dt.int64, **dict.fromkeys(self.names, dt.string)}))
@@ -74,10 +75,6 @@ def unnest_json(text: ir.StringValue, *fields: str, path: Sequence[str] = ()) ->
     names_and_keys = [tuple(map(ibis.literal, each)) for each in (path, fields)]
     elements: Any = JsonElements(text, *names_and_keys).to_expr()
     return elements.unnest()
-
-
-def _pointer(key: Any) -> str:
-    return "/" + str(key.value).replace("~", "~0").replace("/", "~1")
 
 
 def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:

@@ -40,4 +40,4 @@ def native(function: _Called) -> _Called:
                 raise
             raise EngineError(f"a native library panicked: {error}") from error
 
-    return called  # type: ignore[return-value]
+    return called  # type: ignore[return-value]  # it has the type of what it wraps

@@ -15,5 +15,5 @@ def register(spark: Any) -> None:
     def json_elements(texts: pd.Series, pointers: pd.Series) -> pd.Series:
         return workers.json_elements(texts, pointers)
 
-    function = pandas_udf(json_elements, "array<array<string>>")  # type: ignore[call-overload]
-    spark.udf.register(JSON_ELEMENTS, function)
+    made = pandas_udf(json_elements, "array<array<string>>")  # type: ignore[call-overload]  # no pandas stubs
+    spark.udf.register(JSON_ELEMENTS, made)
