@@ -109,7 +109,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with ExitStack() as servers:
         yield folder
         for server in STARTED.pop(folder, {}).values():
-            servers.callback(server.wait)
+            servers.callback(server.wait, timeout=60)
             server.terminate()
 
 

@@ -7,6 +7,7 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def called(call: dict[str, Any], outputs: list[int]) -> int:
     from streampro.cli import main
 
     known, path, environment = {*sys.modules}, [*sys.path], dict(os.environ)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     own = [os.dup(number) for number in (1, 2)]
     try:
         replace_outputs(outputs)
@@ -82,6 +84,8 @@ def called(call: dict[str, Any], outputs: list[int]) -> int:
             return int(end.code or 0)
     finally:
         replace_outputs(own)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         os.environ.clear()
         os.environ.update(environment)
         sys.path[:] = path

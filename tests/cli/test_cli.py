@@ -32,13 +32,8 @@ def raw(here):
 def streampro(here, monkeypatch, capfdbinary):
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["streampro", *map(str, args)])
-        before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with pytest.raises(SystemExit) as exit_info:
-                cli.main()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
         out, err = capfdbinary.readouterr()
         return exit_info.value.code, out, err.decode()
 

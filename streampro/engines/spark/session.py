@@ -41,6 +41,7 @@ _OURS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 * 1024 * 1024),  # lines may be long
     "spark.sql.codegen.hugeMethodLimit": "8000",  # HotSpot only interprets longer methods
+    "spark.sql.artifact.isolation.enabled": "false",  # else each session has Python workers anew
     "spark.databricks.delta.snapshotPartitions": "2",
 }
 """What every query of ours relies on; set in a session of its own, so no caller's is changed."""
