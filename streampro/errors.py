@@ -100,6 +100,10 @@ class WarehouseError(EngineError):
     """The warehouse is busy, foreign, damaged or read-only."""
 
 
+class OvertakenError(WarehouseError):
+    """Another writer published first; nothing of this one is published."""
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return `"Did you mean 'x'? "` for the known word closest to `word`, or an empty text."""
     close = difflib.get_close_matches(word, known, n=1)

@@ -109,6 +109,7 @@ Another release is added here only with a line in the changelog that says so to 
 """
 
 
+@pytest.mark.thorough("spark")
 def test_first_run_builds_anew_what_has_another_code_hash_and_says_so(
     old: Old, engine: Workbench
 ) -> None:
@@ -158,6 +159,7 @@ def test_further_file_is_read_incrementally(old: Old, engine: Workbench) -> None
     assert contents(old.target) == old.as_in_a_full_run() != old.tables[2]
 
 
+@pytest.mark.thorough("spark")
 def test_run_after_a_rollback_goes_on_from_there(old: Old, engine: Workbench) -> None:
     streampro.rollback(old.target, 1, PIPELINE)
     assert contents(old.target) == old.tables[1] != old.tables[2]

@@ -28,7 +28,7 @@ def show_run(run: Run) -> None:
         item.table: item.rows for item in built if item.table.endswith("_rejected")
     }
     if not built:
-        reason = "nothing that the tables are built from changed"
+        reason = "nothing that the tables are built from changed since"
         say(f"Run {run.run_id}: {reason} ({seconds:.1f} s).")
         return
     show_table(
@@ -161,8 +161,9 @@ def show_runs(title: str, runs: Sequence[Run]) -> None:
 def show_past_run(run: Run) -> None:
     """Print all that the ledger tells of a run."""
     show_runs(f"Run {run.run_id}, pipeline {run.pipeline}", [run])
+    files = run.to_json()["inputs"]
     show_table(
-        f"Published, built from {len(run.inputs):,} files",
+        "Published" if files is None else f"Published, built from {len(files):,} files",
         [
             {
                 "table": item.table,

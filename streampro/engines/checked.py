@@ -1,10 +1,13 @@
 """All that can be told of a pipeline without data: what `check`, `run`, `plan`, `prove` refuse."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from weakref import WeakKeyDictionary
 
 from streampro.engines.compiled import uncompiled
+from streampro.engines.registry import ENGINES
 from streampro.errors import PipelineError
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.secrets import leaks
@@ -35,6 +38,18 @@ def refuse_problems(pipeline: Pipeline, *engines: str) -> None:
     """Raise `PipelineError` with all that `problems_of` returns, if there is any."""
     if problems := problems_of(pipeline, *engines):
         raise PipelineError("\n".join(problems))
+
+
+def fingerprint(pipeline: Pipeline, engine: str) -> str:
+    """Return a digest of all that `problems_of` looks at: models, allowances, engines, and the
+    packages that compile. Where `engine` could compute all, it can with the same fingerprint.
+
+    Raises `PipelineError` for a model that cannot be built.
+    """
+    allowed = {name: dict(model.allow) for name, model in pipeline.models.items()}
+    packages = [version(name) for name in ("streampro", "ibis-framework", "sqlglot")]
+    looked_at = (engine, pipeline.name, pipeline.code_hashes(), allowed, [*ENGINES], packages)
+    return hashlib.sha256(repr(looked_at).encode()).hexdigest()[:16]
 
 
 def _checked(pipeline: Pipeline) -> _Checked:

@@ -20,7 +20,7 @@ from streampro.modeling.quarantine import REJECTION, rejected_lines, tally
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.names import ours
-from streampro.storage import delta
+from streampro.storage import delta, merge
 from streampro.storage.place import Place
 from streampro.storage.statistics import DataFile
 
@@ -102,13 +102,19 @@ class Staging(ABC, Generic[P]):
     def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
         """See `Engine.publish`."""
         table, spec = staged[0].table, spec_of(staged[0].contract)
+        folder, schema = self.warehouse.table(table), delta.published_schema(spec)
+        files = [file.bounded_by(spec.bounded) for each in staged for file in each.payload]
+        merged = onto is not None and merge.merged(
+            folder, onto, schema, self._folder(table), self.token
+        )
         return delta.commit(
-            self.warehouse.table(table),
-            [file.bounded_by(spec.bounded) for each in staged for file in each.payload],
-            delta.published_schema(spec),
+            folder,
+            files,
+            schema,
             spec.grain or "",
             run,
             onto,
+            merged.bounded_by(spec.bounded) if merged else None,
         )
 
     def _folder(self, table: TableName) -> P:

@@ -11,9 +11,10 @@ from streampro.execution.inputs import Inputs
 from streampro.execution.progress import Watcher
 from streampro.execution.stage import StagedModel
 from streampro.execution.state import State
+from streampro.formats.files import InputFile
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse import ledger
+from streampro.warehouse import known_files, ledger
 from streampro.warehouse.ledger import Plan, PublishedTable, Run
 
 _PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
@@ -27,6 +28,7 @@ class StagedRun:
         models: those that the run was asked for.
         staged: what it made of each of them, in the same order.
         seconds: how long each table took that was computed.
+        checked: see `Run`.
     """
 
     started_at: datetime
@@ -38,6 +40,7 @@ class StagedRun:
     models: Sequence[Model]
     staged: Sequence[StagedModel]
     seconds: Mapping[TableName, float]
+    checked: str
 
 
 def plan_of(run: StagedRun) -> Plan:
@@ -61,7 +64,10 @@ def plan_of(run: StagedRun) -> Plan:
 
 
 def publish(run: StagedRun, watcher: Watcher) -> Run:
-    """Publish everything that was staged, then the run itself, and return it."""
+    """Publish everything that was staged, then the run itself, and return it.
+
+    Where nothing is new nothing is written: what is returned has the number of the last run.
+    """
     last = run.state.last
     number = last.run_id + 1 if last else 1
     existing = {*run.pipeline.tables()}
@@ -70,27 +76,42 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
         for item in (last.tables if last else ())
         if item.table in existing
     }
+    made = {table: each for table, each in run.state.built.items() if not each.is_as_before}
+    done = _ledger_row(run, number, tables, run.inputs.ledger())
+    if last and not made and _is_as(last, done):
+        return replace(done, run_id=last.run_id)
     with watcher.step("publish", lambda: None):
-        for table, built in run.state.built.items():
-            if not built.is_as_before:
-                tables[table] = PublishedTable(
-                    table,
-                    run.engine.publish(built.parts, number, built.onto),
-                    built.rows,
-                    run.seconds.get(table, 0.0),
-                )
-    published = _ledger_row(run, number, tables)
-    ledger.append(run.target.warehouse, published)
-    return published
+        for table, built in made.items():
+            version = run.engine.publish(built.parts, number, built.onto)
+            tables[table] = PublishedTable(table, version, built.rows, run.seconds.get(table, 0.0))
+        files = ledger.files(run.target.warehouse, last, run.inputs.ledger())
+        done = _ledger_row(run, number, tables, files)
+        return ledger.append(run.target.warehouse, replace(done, files_version=files.version))
 
 
-def _ledger_row(run: StagedRun, number: int, tables: Mapping[TableName, PublishedTable]) -> Run:
+def _is_as(last: Run, done: Run) -> bool:
+    """Tell whether a run that made no table leaves everything else as the last one did, too."""
+    tables = tuple(replace(item, seconds=None) for item in last.tables)
+    kept = (last.code, last.lineage, last.packages["streampro"])
+    return (
+        (tables, *kept) == (done.tables, done.code, done.lineage, done.packages["streampro"])
+        and last.checked is not None
+        and known_files.are_same(last.inputs, done.inputs)
+    )
+
+
+def _ledger_row(
+    run: StagedRun,
+    number: int,
+    tables: Mapping[TableName, PublishedTable],
+    inputs: Sequence[InputFile],
+) -> Run:
     last, models, plan = run.state.last, run.pipeline.models, plan_of(run)
     code = {name: code for name, code in (last.code if last else {}).items() if name in models}
     lineage = {table: of for table, of in (last.lineage if last else {}).items() if table in tables}
     for model in run.models:
         parents = (models[name].table for name in model.inputs if name in models)
-        lineage[model.table] = {parent: tables[parent].version for parent in parents}
+        lineage[model.table] = {p: tables[p].version for p in parents if p in tables}
     return Run(
         run_id=number,
         started_at=run.started_at,
@@ -100,11 +121,12 @@ def _ledger_row(run: StagedRun, number: int, tables: Mapping[TableName, Publishe
         engine=run.engine.name,
         packages={name: version(name) for name in _PACKAGES} | dict(run.engine.packages),
         code=code | {model.name: run.state.hashes[model.name] for model in run.models},
-        inputs=run.inputs.ledger(),
+        inputs=inputs,
         books=plan.books,
         tables=tuple(tables.values()),
         warnings=plan.warnings,
         lineage=lineage,
         changes=plan.changes,
         moves=plan.moves,
+        checked=run.checked,
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.engines.checked import refuse_problems
+from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
 from streampro.engines.registry import connect
@@ -45,7 +45,8 @@ def run(
 
     Only what new files, changed dimension rows or changed code can have altered is computed; the
     rows are those of a full run. All models are staged and audited before the first is published;
-    the returned run is written last. Whatever fails before leaves the warehouse as it was.
+    the returned run is written last. Whatever fails before leaves the warehouse as it was. Where
+    nothing is new nothing is written: what is returned has the number of the last run.
 
     ```python
     target = streampro.load_target("local", raw="raw", warehouse="warehouse")
@@ -152,7 +153,8 @@ def show(
     Raises what `plan` raises, but for contracts and books.
     """
     asked = model_of(pipeline, model)
-    _checked(pipeline, target, None)
+    refuse_problems(pipeline, target.engine)
+    _refuse_no_raw_folder(target)
     with (
         TemporaryDirectory(prefix="streampro-show-") as scratch,
         connect(target, session, Path(scratch)) as engine,
@@ -183,11 +185,19 @@ def _computed(
 
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:
-    """Return the selected models, after refusing what can be told without data."""
-    refuse_problems(pipeline, target.engine)
+    """Return the selected models, after refusing what can be told without data. A pipeline that the
+    last run published has been looked at.
+    """
+    last = ledger.newest(target.warehouse)
+    if not last or last.checked != fingerprint(pipeline, target.engine):
+        refuse_problems(pipeline, target.engine)
+    _refuse_no_raw_folder(target)
+    return pipeline.select(select)
+
+
+def _refuse_no_raw_folder(target: Target) -> None:
     if target.raw is None:
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
-    return pipeline.select(select)
 
 
 def _staged(
@@ -221,7 +231,18 @@ def _staged(
             took = time.monotonic() - start if table == model.table else 0.0
             seconds[table] = took
             watcher.staged(table, built.rows, took)
-    return StagedRun(started_at, pipeline, target, engine, state, inputs, models, staged, seconds)
+    return StagedRun(
+        started_at,
+        pipeline,
+        target,
+        engine,
+        state,
+        inputs,
+        models,
+        staged,
+        seconds,
+        fingerprint(pipeline, target.engine),
+    )
 
 
 def _count_sources(

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,20 +17,21 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from streampro.errors import WarehouseError
+from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
+from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native
 from streampro.storage.place import Place
 from streampro.storage.statistics import DataFile
 
-COMPRESSION = "zstd"
-"""Of the data files of every engine."""
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5
-_KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false"}
-"""Else versions that older runs pin could not be read after 30 days."""
+_KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "10"}
+"""Else versions that older runs pin could not be read after 30 days, and whoever opens a table
+would read up to a hundred entries of its log."""
 _KEEP_LOGS = PostCommitHookProperties(cleanup_expired_logs=False)
 
 
@@ -52,11 +53,14 @@ def commit(
     description: str,
     run: int,
     onto: int | None = None,
+    merged: Merged | None = None,
 ) -> int:
     """Make `files` the whole content of the table in `folder`; return its new version.
 
     With `onto` they are added to what the table had at that version, whatever others did to it
-    since. Older versions stay readable. Raises `WarehouseError` when the log cannot be written.
+    since; `merged` then takes the place of some of these. Older versions stay readable.
+
+    Raises `WarehouseError` when the log cannot be written.
     """
     properties = CommitProperties(custom_metadata={"streampro.run": str(run)}, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
@@ -64,7 +68,8 @@ def commit(
         folder.make()
         if onto is not None:
             refuse_damaged(folder, onto)
-        added = [file.moved_to(folder) for file in files]
+        made = [*files, merged.file] if merged else files
+        added = [file.moved_to(folder) for file in made]
         if not DeltaTable.is_deltatable(str(folder)):
             create_table_with_add_actions(
                 str(folder),
@@ -75,22 +80,43 @@ def commit(
                 commit_properties=properties,
             )
             return 0
-        return _commit_exactly(folder, added, columns, onto, properties)
+        replaced = merged.names if merged else frozenset[str]()
+        return _commit_exactly(folder, added, columns, onto, replaced, properties)
     except (DeltaError, OSError) as error:
         raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
 
 
 @native
-def append(folder: Place, rows: pa.Table) -> None:
-    """Append rows to the table in `folder` in one commit, creating it if need be.
+def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
+    """Write the rows of a small table in one commit and return its new version: added to those of
+    version `onto`, or else in place of all that it has. Many small files become one on the way.
 
-    Raises `WarehouseError` when it cannot be written.
+    Raises `OvertakenError` where `onto` is not the newest version, `WarehouseError` when the table
+    cannot be written.
     """
+    exactly = CommitProperties(max_commit_retries=0)
     try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            write_deltalake(str(folder), rows, mode="error", configuration=_KEEPS_ITS_LOG)
+            return 0
+        table = DeltaTable(str(folder))
+        if onto is not None and table.version() != onto:
+            raise OvertakenError(f"{folder}: another writer added version {table.version()}.")
+        is_added = onto is not None and len(table.file_uris()) < MOST_SMALL_FILES
+        if onto is not None and not is_added:
+            rows = pa.concat_tables([_rows(table, folder), rows], promote_options="permissive")
         write_deltalake(
-            str(folder), rows, mode="append", schema_mode="merge", configuration=_KEEPS_ITS_LOG
+            table,
+            rows,
+            mode="append" if is_added else "overwrite",
+            schema_mode="merge" if is_added else "overwrite",
+            commit_properties=exactly,
+            post_commithook_properties=_KEEP_LOGS,
         )
-    except (DeltaError, OSError) as error:
+        return int(table.version())
+    except CommitFailedError as error:
+        raise OvertakenError(f"{folder}: another writer came first: {error}") from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
         raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
 
 
@@ -98,25 +124,36 @@ def append(folder: Place, rows: pa.Table) -> None:
 def read(folder: Place, version: int | None = None) -> pa.Table | None:
     """Return the rows of a small table, by default of its newest version; None if there is none.
 
-    Its files are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that abort a
-    process which ends right after it, about every second time.
-
     Raises `WarehouseError` when the table is damaged.
     """
     try:
         if not DeltaTable.is_deltatable(str(folder)):
             return None
-        table = DeltaTable(str(folder), version=version)
-        if not folder.is_local:
-            return table.to_pyarrow_table()
-        paths = sorted(
-            _data_files(table, folder.path.absolute())
-        )  # PyArrow takes `a:b` for an address
-        rows = [pq.ParquetFile(path).read() for path in paths]
-        schema = pa.schema(table.schema().to_arrow())
-        found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
-        return found.select(schema.names)
+        return _rows(DeltaTable(str(folder), version=version), folder)
     except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+
+
+@native
+def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
+    """Return the newest version of a small table, and of its rows those of the file that has the
+    greatest value of a column; None if there is no table. Raises what `read` raises.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return None
+        table = DeltaTable(str(folder))
+        return int(table.version()), _rows(table, folder, column)
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+
+
+@native
+def newest_version(folder: Place) -> int:
+    """Return the newest version of a table. Raises `WarehouseError` when it cannot be read."""
+    try:
+        return int(DeltaTable(str(folder)).version())
+    except (DeltaError, OSError) as error:
         raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
@@ -204,6 +241,7 @@ def _commit_exactly(
     added: list[AddAction],
     columns: Schema,
     onto: int | None,
+    replaced: Set[str],
     properties: CommitProperties,
 ) -> int:
     """Commit on top of the version that was looked at, never on one that came in between."""
@@ -211,7 +249,7 @@ def _commit_exactly(
         newest = _with_schema_of(DeltaTable(str(folder)), folder, onto, properties)
         try:
             newest.create_write_transaction(
-                [*added, *([] if onto is None else _restored(newest, folder, onto))],
+                [*added, *([] if onto is None else _restored(newest, folder, onto, replaced))],
                 mode="overwrite" if onto is None else "append",
                 schema=columns,
                 commit_properties=properties,
@@ -238,9 +276,14 @@ def _with_schema_of(
     return DeltaTable(str(folder))
 
 
-def _restored(newest: DeltaTable, folder: Place, version: int) -> list[AddAction | RemoveAction]:
-    """Return what makes the newest content of a table that of a version again."""
-    wanted = _sizes(DeltaTable(str(folder), version=version))
+def _restored(
+    newest: DeltaTable, folder: Place, version: int, replaced: Set[str]
+) -> list[AddAction | RemoveAction]:
+    """Return what makes the newest content of a table that of a version again, but for files that
+    are replaced.
+    """
+    then = _sizes(DeltaTable(str(folder), version=version)).items()
+    wanted = {path: file for path, file in then if path not in replaced}
     found = _sizes(newest)
     now = int(time.time() * 1000)
     return [
@@ -253,6 +296,29 @@ def _restored(newest: DeltaTable, folder: Place, version: int) -> list[AddAction
             for path, (size, rows) in wanted.items() - found.items()
         ),
     ]
+
+
+def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table:
+    """Return the rows of a table, or those of the file with the greatest value of `last`.
+
+    Files of a disk are read directly: `DeltaTable.to_pyarrow_table` leaves threads behind that
+    abort a process which ends right after it, about every second time.
+    """
+    actions = pa.table(table.get_add_actions(flatten=True))
+    names = actions.column("path").to_pylist()
+    if last is not None and f"max.{last}" in actions.column_names and len(names) > 1:
+        greatest = actions.column(f"max.{last}").to_pylist()
+        if None not in greatest:
+            names = [names[greatest.index(max(greatest))]]
+    schema = pa.schema(table.schema().to_arrow())
+    if not folder.is_local:
+        files = DeltaStorageHandler(str(folder))
+        rows = [pq.ParquetFile(files.open_input_file(unquote(name))).read() for name in names]
+    else:
+        paths = [folder.path / unquote(name) for name in sorted(names)]
+        rows = [pq.ParquetFile(path).read() for path in paths]
+    found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
+    return found.select(schema.names)
 
 
 def _sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:

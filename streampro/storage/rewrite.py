@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from streampro.errors import WarehouseError
 from streampro.storage import statistics
-from streampro.storage.delta import COMPRESSION
+from streampro.storage.statistics import COMPRESSION
 
 Action = dict[str, Any]
 _SUMMARIES = ("_last_checkpoint", "*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc")

@@ -12,6 +12,8 @@ from deltalake.transaction import AddAction
 
 from streampro.storage.place import Place
 
+COMPRESSION = "zstd"
+"""Of the data files of every engine."""
 _LONGEST_TEXT_STATISTIC = 64
 
 

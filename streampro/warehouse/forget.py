@@ -264,9 +264,21 @@ def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], stagi
         new = [_ledger_row(run, wanted, counts) for run in old]
         return runs if new == old else pa.Table.from_pylist(new, schema=runs.schema)
 
-    folder = warehouse / ledger.FOLDER / "runs"
-    change = Change(columns=lambda names: names, rows=rows, text=wanted.mask)
-    rewrite.carry_out(rewrite.prepared(folder, change, staging, staging.parent.name), staging)
+    for table, changed in (
+        (ledger.RUNS, rows),
+        (ledger.KNOWN_FILES, lambda files: _masked_paths(files, wanted)),
+    ):
+        folder, staged = place_of(warehouse).table(table).path, staging / table.name
+        change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
+        if folder.is_dir():
+            found = rewrite.prepared(folder, change, staged, staging.parent.name)
+            rewrite.carry_out(found, staged)
+
+
+def _masked_paths(files: pa.Table, wanted: Key) -> pa.Table:
+    old = files.to_pylist()
+    new = [{**file, "path": wanted.mask(file["path"])} for file in old]
+    return files if new == old else pa.Table.from_pylist(new, schema=files.schema)
 
 
 def _ledger_row(

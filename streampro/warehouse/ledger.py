@@ -4,9 +4,9 @@ in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every tab
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -14,19 +14,24 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from streampro.config import Location
-from streampro.errors import ConfigError, WarehouseError, number_of
+from streampro.errors import ConfigError, OvertakenError, WarehouseError, number_of
 from streampro.formats.files import InputFile
 from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.notebook import html_table
 from streampro.storage import delta
 from streampro.storage.place import Place, place_of
+from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.known_files import KnownFiles
 
 FOLDER = "_streampro"
+KNOWN_FILES, RUNS = (TableName(FOLDER, name) for name in ("files", "runs"))
+"""Our own tables in a warehouse."""
 _UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -97,7 +102,8 @@ class Run:
         run_id: 1, 2, ... in the order of publication.
         packages: versions of what computed and stored.
         code: per model the digest of the expression that its table was built from.
-        inputs: the raw files that the tables were built from, as they were found.
+        inputs: the raw files that the tables were built from, as they were found; what looks at
+            them raises `WarehouseError` where the run was cleaned.
         books: the account of every source that was read.
         tables: every table of the warehouse, also those that this run did not build.
         warnings: rows that break a rule of severity `warn`, references without a match among them.
@@ -105,6 +111,8 @@ class Run:
         changes: what the run did to each table that it was asked to build.
         moves: the values of answers that it changed.
         rolled_back_to: the run whose tables it published again, null for a run that built.
+        files_version: the version of the table of raw files that holds `inputs`.
+        checked: a digest of all that `check` looks at, with which it found nothing.
     """
 
     run_id: int
@@ -115,7 +123,7 @@ class Run:
     engine: str
     packages: Mapping[str, str]
     code: Mapping[str, str]
-    inputs: tuple[InputFile, ...]
+    inputs: Sequence[InputFile]
     books: tuple[Books, ...]
     tables: tuple[PublishedTable, ...]
     warnings: tuple[Warned, ...] = ()
@@ -123,6 +131,8 @@ class Run:
     changes: tuple[Change, ...] = ()
     moves: tuple[Move, ...] = ()
     rolled_back_to: int | None = None
+    files_version: int | None = None
+    checked: str | None = None
 
     @property
     def kind(self) -> str:
@@ -138,6 +148,8 @@ class Run:
     def needs(self) -> set[tuple[TableName, int]]:
         """The table versions without which it cannot be read, or no run can go on from it."""
         pinned = {(item.table, item.version) for item in self.tables}
+        if self.files_version is not None:
+            pinned.add((KNOWN_FILES, self.files_version))
         return pinned | {pair for inputs in self.lineage.values() for pair in inputs.items()}
 
     def table(self, table: TableName) -> PublishedTable | None:
@@ -150,8 +162,12 @@ class Run:
         return found.version if found else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the run as JSON values."""
-        return asdict(self) | {
+        """Return the run as JSON values; `inputs` are null where the run was cleaned."""
+        inputs: list[dict[str, Any]] | None = None
+        with suppress(WarehouseError):
+            inputs = [asdict(file) for file in self.inputs]
+        return asdict(replace(self, inputs=())) | {
+            "inputs": inputs,
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat(),
         }
@@ -184,7 +200,7 @@ def _arrow_type(kind: Any) -> pa.DataType:
     if origin in (Union, UnionType):
         [kind] = (each for each in arguments if each is not NoneType)
         return _arrow_type(kind)
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return pa.list_(_arrow_type(arguments[0]))
     if origin in (Mapping, dict):
         return pa.map_(*map(_arrow_type, arguments))
@@ -218,10 +234,35 @@ def _run_type() -> "TypeAdapter[Run]":
     return TypeAdapter(Run)
 
 
-def append(warehouse: Location, run: Run) -> None:
-    """Publish a run: its row is written last, in one commit."""
-    row = pa.Table.from_pylist([asdict(run)], schema=_schema())
-    delta.append(place_of(warehouse) / FOLDER / "runs", row)
+def append(warehouse: Location, run: Run) -> Run:
+    """Publish a run and return it as it is kept: its row is written last, in one commit, after that
+    of the run before, which must be the newest.
+
+    Raises `OvertakenError` where another run was published meanwhile, `WarehouseError` when the
+    ledger cannot be written.
+    """
+    place = place_of(warehouse)
+    last = delta.read_last(place.table(RUNS), "run_id")
+    newest = max(last[1]["run_id"].to_pylist()) if last else 0
+    overtaken = (
+        f"another run was published in {place} meanwhile. Nothing of this one was published: "
+        "run again."
+    )
+    if newest != run.run_id - 1:
+        raise OvertakenError(overtaken)
+    row = asdict(replace(run, inputs=() if run.files_version is not None else run.inputs))
+    rows = pa.Table.from_pylist([row], schema=_schema())
+    try:
+        delta.write(place.table(RUNS), rows, last[0] if last else None)
+    except OvertakenError as error:
+        raise OvertakenError(overtaken) from error
+    return run
+
+
+def files(warehouse: Location, last: Run | None, found: Sequence[InputFile]) -> KnownFiles:
+    """Return the raw files of a run that is to be published, kept beside the ledger."""
+    folder = place_of(warehouse).table(KNOWN_FILES)
+    return known_files.kept(folder, last.inputs if last else (), found)
 
 
 def runs(warehouse: Location) -> list[Run]:
@@ -233,18 +274,24 @@ def runs(warehouse: Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    place = place_of(warehouse)
-    if place.is_local:
-        _refuse_unusable(place.path)
-    table = delta.read(place / FOLDER / "runs")
-    rows = [] if table is None else table.to_pylist(maps_as_pydicts="strict")
-    return sorted((_run(row) for row in rows), key=lambda run: run.run_id)
+    place = _usable(warehouse)
+    table = delta.read(place.table(RUNS))
+    return [] if table is None else _runs(place, table.sort_by("run_id"))
+
+
+def run(warehouse: Location, run_id: int) -> Run | None:
+    """Return a published run, None if there is none of that number."""
+    place = _usable(warehouse)
+    table = delta.read(place.table(RUNS))
+    found = [] if table is None else _runs(place, table.filter(pc.field("run_id") == run_id))
+    return found[0] if found else None
 
 
 def newest(warehouse: Location) -> Run | None:
-    """Return the run that readers see, None before the first."""
-    found = runs(warehouse)
-    return found[-1] if found else None
+    """Return the run that readers see, None before the first. Older ones are not looked at."""
+    place = _usable(warehouse)
+    last = delta.read_last(place.table(RUNS), "run_id")
+    return _runs(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
 
 
 @contextmanager
@@ -283,6 +330,13 @@ def _remove_leftovers(warehouse: Place) -> None:
         delta.remove_leftovers(warehouse, staging / leftover.name)
 
 
+def _usable(warehouse: Location) -> Place:
+    place = place_of(warehouse)
+    if place.is_local:
+        _refuse_unusable(place.path)
+    return place
+
+
 def _refuse_unusable(warehouse: Path) -> None:
     if unusable := _UNUSABLE.search(str(warehouse.absolute())):
         raise ConfigError(
@@ -300,7 +354,14 @@ def _refuse_unfit(warehouse: Path) -> None:
         )
 
 
-def _run(row: dict[str, Any]) -> Run:
-    """Return the run of a row; what an older release did not know is as by default."""
-    known = {name: value for name, value in row.items() if value is not None}
-    return _run_type().validate_python(known)
+def _runs(warehouse: Place, rows: pa.Table) -> list[Run]:
+    """Return the runs of rows; what an older release did not know is as by default."""
+    found = []
+    for row in rows.to_pylist(maps_as_pydicts="strict"):
+        known = {name: value for name, value in row.items() if value is not None}
+        read = _run_type().validate_python(known)
+        version = read.files_version
+        kept = warehouse.table(KNOWN_FILES)
+        inputs = tuple(read.inputs) if version is None else KnownFiles(kept, version)
+        found.append(replace(read, inputs=inputs))
+    return found

@@ -57,8 +57,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
             moves=tuple(moves),
             rolled_back_to=run_id,
         )
-        ledger.append(target.warehouse, done)
-    return done
+        return ledger.append(target.warehouse, done)
 
 
 @asks
@@ -66,8 +65,8 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     """Remove the data files that none of the newest `keep` runs needs; return them by table.
 
     A dry run removes nothing. Kept are the versions that these runs pin, those that the next run
-    compares with, and the newest version of every table, whoever wrote it. Logs, the ledger,
-    files that no log names and tables that StreamPro did not publish are not touched.
+    compares with, the newest version of every table, whoever wrote it, and every row of the
+    ledger. Logs, files that no log names and tables that StreamPro did not publish are not touched.
 
     Raises `ConfigError` for a remote warehouse, one without a run and `keep` below 1,
     `WarehouseError` while another run is writing, or when a log cannot be read.
@@ -125,7 +124,8 @@ def _surplus(warehouse: Place, keep: int) -> list[Cleaned]:
     runs = ledger.runs(warehouse.path)
     needed = {need for run in runs[-keep:] for need in run.needs}
     cleaned = []
-    for table in sorted({item.table for run in runs for item in run.tables}):
+    published = {item.table for run in runs for item in run.tables}
+    for table in sorted(published | {ledger.KNOWN_FILES, ledger.RUNS}):
         versions = {version for needed_table, version in needed if needed_table == table}
         files = delta.surplus_files(warehouse.table(table), versions)
         if files:

@@ -210,7 +210,7 @@ def tables(target: Target) -> list[dict[str, Any]]:
     """Return the published tables of a target: layer, name, rows, version, and the run that made
     this version. Raises `ConfigError` where nothing was published.
     """
-    runs = _runs(target)
+    newest, runs = published_run(target), ledger.runs(target.warehouse)
     return [
         {
             "layer": item.table.layer,
@@ -219,31 +219,22 @@ def tables(target: Target) -> list[dict[str, Any]]:
             "version": item.version,
             "run": next(r.run_id for r in runs if r.version_of(item.table) == item.version),
         }
-        for item in runs[-1].tables
+        for item in newest.tables
     ]
 
 
 def published_run(target: Target, run_id: int | None = None) -> Run:
     """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
-    runs = _runs(target)
-    if run_id is None:
-        return runs[-1]
-    for run in runs:
-        if run.run_id == run_id:
-            return run
-    raise ConfigError(
-        f"{target.warehouse} has no run {run_id}; the runs are 1 to {runs[-1].run_id}."
-    )
-
-
-def _runs(target: Target) -> list[Run]:
-    """Return all runs, at least one. Raises `ConfigError` if there is none."""
-    runs = ledger.runs(target.warehouse)
-    if not runs:
+    newest = ledger.newest(target.warehouse)
+    if newest is None:
         raise ConfigError(
             f"{target.warehouse} has no published run yet. Start with `streampro run`."
         )
-    return runs
+    if run_id is None or run_id == newest.run_id:
+        return newest
+    if run := ledger.run(target.warehouse, run_id):
+        return run
+    raise ConfigError(f"{target.warehouse} has no run {run_id}; the runs are 1 to {newest.run_id}.")
 
 
 def readable_run(target: Target, run_id: int) -> Run:

@@ -100,7 +100,7 @@ class TestRun:
         streampro(*args)
         code, out, err = streampro(*args)
         assert (code, err, out.count(b"\n")) == (0, "", 1)
-        assert out.startswith(b"Run 2: nothing that the tables are built from changed")
+        assert out.startswith(b"Run 1: nothing that the tables are built from changed")
 
     def test_quiet_prints_nothing_unless_it_fails(self, streampro, raw):
         args = ("run", "--raw", raw, "--warehouse", "w", "--quiet")

@@ -228,6 +228,7 @@ def test_a_table_whose_newest_event_is_old_is_told_by_every_run(
         engine.run(dated(Limits(freshness=timedelta(days=7), stale="fail")), target)
 
 
+@pytest.mark.thorough("spark")
 def test_a_table_that_grows_or_shrinks_too_much_is_told(engine: Workbench, target: Target) -> None:
     write(target, "sales_2.jsonl", sales(25, 0))
     strict = shop(Limits(row_change=0.2, changed="fail"))

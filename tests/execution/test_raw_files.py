@@ -108,6 +108,7 @@ GROWING = {
 STEPS = ("count raw_sales", "staging.sales")
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize(
     ("case", "step"),
     # half a member in a file that rests until it is counted is refused
@@ -148,6 +149,7 @@ def test_csv_that_grows_is_cut_behind_a_whole_record(engine: Workbench, target: 
     assert row == {"shop": "a", "city": 'Os"lo'}
 
 
+@pytest.mark.thorough("spark")
 def test_file_of_the_same_size_and_time_is_read_anew(engine: Workbench, target: Target) -> None:
     path = write(target, "sales-2.jsonl", as_sold("d"))
     engine.run(SHOP, target)
@@ -160,6 +162,7 @@ def test_file_of_the_same_size_and_time_is_read_anew(engine: Workbench, target: 
     assert sold(target) == ["e"]
 
 
+@pytest.mark.thorough("spark")
 def test_link_whose_target_goes_away_stops_the_run(
     engine: Workbench, target: Target, tmp_path: Path
 ) -> None:

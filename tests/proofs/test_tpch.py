@@ -52,6 +52,7 @@ LATE = "o_orderpriority = '1-URGENT' AND o_orderdate >= '1993-07-01' AND o_order
 LATE += " AND l_orderkey = o_orderkey AND l_commitdate < l_receiptdate"
 
 
+@pytest.mark.thorough("spark")
 def test_rows_that_exist_beside_others_are_explained(
     target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:
@@ -65,6 +66,7 @@ def test_rows_that_exist_beside_others_are_explained(
     assert found["staging.lineitem"] == (0, lines, False)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("name", ["q16", "q18", "q20", "q21", "q22"])
 def test_queries_with_subqueries_are_explained_to_raw_lines(target: Target, name: str) -> None:
     found = explain(TPCH, target, name)

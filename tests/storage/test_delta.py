@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,12 +20,13 @@ from hypothesis import given, strategies as st
 
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
-from streampro.errors import WarehouseError
+from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.spec import spec_of
 from streampro.storage import delta
 from streampro.storage.delta import DataFile
+from streampro.storage.merge import MOST_SMALL_FILES
 from streampro.storage.place import Disk
 
 SCHEMA = pa.schema({"number": pa.int64(), "name": pa.string()})
@@ -289,22 +291,54 @@ def test_engine_reads_the_version_it_is_asked_for(duckdb_engine: DuckDBEngine) -
         assert found["number"].to_pylist() == [version]
 
 
-def test_append_creates_and_grows_a_table(tmp_path: Path) -> None:
-    folder = tmp_path / "ledger"
-    assert delta.read(Disk(folder)) is None
-    for number in (1, 2):
-        row = {"number": number, "name": None}
-        delta.append(Disk(folder), pa.Table.from_pylist([row], SCHEMA))
-    found = delta.read(Disk(folder))
-    assert found is not None
-    assert sorted(found["number"].to_pylist()) == [1, 2]
+def rows_of(*numbers: int) -> pa.Table:
+    return pa.Table.from_pylist([{"number": each, "name": None} for each in numbers], SCHEMA)
+
+
+def test_small_table_is_created_grown_and_replaced(tmp_path: Path) -> None:
+    folder = Disk(tmp_path / "small")
+    assert delta.read(folder) is None
+    assert delta.write(folder, rows_of(1)) == 0
+    assert delta.write(folder, rows_of(2), 0) == 1
+    assert delta.write(folder, rows_of(3)) == 2
+    found = [delta.read(folder, version) for version in (0, 1, 2)]
+    assert [sorted(each["number"].to_pylist()) for each in found if each] == [[1], [1, 2], [3]]
     protocol = DeltaTable(str(folder)).protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
 
 
+def test_files_of_a_small_table_are_few_however_often_it_grows(tmp_path: Path) -> None:
+    folder = Disk(tmp_path / "small")
+    version = delta.write(folder, rows_of(0))
+    for number in range(1, 3 * MOST_SMALL_FILES):
+        version = delta.write(folder, rows_of(number), version)
+        assert len(DeltaTable(str(folder)).file_uris()) <= MOST_SMALL_FILES
+        last = delta.read_last(folder, "number")
+        assert last is not None
+        assert (last[0], max(last[1]["number"].to_pylist())) == (number, number)
+    found = delta.read(folder)
+    assert found is not None
+    assert sorted(found["number"].to_pylist()) == [*range(3 * MOST_SMALL_FILES)]
+
+
+def test_of_two_that_write_onto_one_version_one_is_told(tmp_path: Path) -> None:
+    folder = Disk(tmp_path / "small")
+    delta.write(folder, rows_of(1))
+    delta.write(folder, rows_of(2), 0)
+    with pytest.raises(OvertakenError, match="another writer added version 1"):
+        delta.write(folder, rows_of(3), 0)
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(delta.write, folder, rows_of(10 + each), 1) for each in range(4)]
+    failed = [each.exception() for each in written]
+    assert [type(each) for each in failed if each] == [OvertakenError] * 3
+    found = delta.read(folder)
+    assert found is not None
+    assert len(found) == 3
+
+
 def test_damaged_table_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
-    delta.append(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
+    delta.write(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
     next(folder.glob("*.parquet")).unlink()
     with pytest.raises(WarehouseError, match="the table cannot be read"):
         delta.read(Disk(folder))
@@ -313,7 +347,7 @@ def test_damaged_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="the table cannot be read"):
         delta.read(Disk(folder))
     with pytest.raises(WarehouseError, match="the table cannot be written"):
-        delta.append(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
+        delta.write(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
 
 
 def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def tables(engine: Workbench, warehouse_of: Callable[[Path], Any]) -> dict[str, 
     return found
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("name", ASKED)
 def test_rows_are_those_of_the_rows_that_they_come_from(name, engine, tables):
     model = PIPELINE.models[name]

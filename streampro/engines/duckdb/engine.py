@@ -189,7 +189,7 @@ class DuckDBEngine(Staging[Place]):
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
                 f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
-                f"(FORMAT parquet, COMPRESSION {delta.COMPRESSION}, RETURN_STATS, {layout}, "
+                f"(FORMAT parquet, COMPRESSION {statistics.COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
         return [_data_file(row, rows.schema()) for row in written]

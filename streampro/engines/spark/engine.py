@@ -158,7 +158,7 @@ class SparkEngine(Staging[HadoopPlace]):
         folder = self._folder(table)
         with _errors(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
-            writer = found.write.option("compression", delta.COMPRESSION)
+            writer = found.write.option("compression", statistics.COMPRESSION)
             (writer.partitionBy(by) if by else writer).parquet(folder.uri)
             return [self._data_file(*written) for written in folder.written()]
 

@@ -1,0 +1,89 @@
+"""Small files of a table become one, whichever engine wrote them."""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from streampro.errors import WarehouseError
+from streampro.storage.native import native
+from streampro.storage.place import Place
+from streampro.storage.statistics import COMPRESSION, DataFile, bounds, nulls
+
+MOST_SMALL_FILES = 32
+"""Of a table; the run that would add one more makes one of them."""
+SMALL_BYTES = 32 * 1024**2
+"""A file of fewer bytes is small. So this is about the most that a run copies of a table, and each
+row is copied once in as many runs as there are small files, until its file is large."""
+_ROWS_OF_A_GROUP = 122_880
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The file that takes the place of others in a table, which are told by their names."""
+
+    file: DataFile
+    names: frozenset[str]
+
+    def bounded_by(self, columns: Container[str]) -> Self:
+        """See `DataFile.bounded_by`."""
+        return replace(self, file=self.file.bounded_by(columns))
+
+
+@native
+def merged(
+    folder: Place, version: int, schema: pa.Schema, staging: Place, token: str
+) -> Merged | None:
+    """Return one file with the rows of the small files of a version, written to `staging`; None
+    where there are few of them, and in a store.
+
+    Raises `WarehouseError` for a file that cannot be read or written.
+    """
+    if not folder.is_local:
+        return None
+    try:
+        names = _small_files(DeltaTable(str(folder), version=version))
+        if len(names) < MOST_SMALL_FILES:
+            return None
+        staging.make()
+        made = staging / f"part-{token}-merged.parquet"
+        footer = _write(made.path, [folder.path / unquote(name) for name in names], schema)
+        size = made.path.stat().st_size
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: its small files cannot be merged: {error}") from error
+    file = DataFile(
+        path=made,
+        name=made.path.name,
+        size=size,
+        rows=footer.num_rows,
+        minimum=bounds(footer, "min"),
+        maximum=bounds(footer, "max"),
+        nulls=nulls(footer),
+    )
+    return Merged(file, frozenset(names))
+
+
+def _small_files(table: DeltaTable) -> list[str]:
+    """Return the names of the small files of a table."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    names, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
+    return sorted(name for name, size in zip(names, sizes, strict=True) if size < SMALL_BYTES)
+
+
+def _write(path: Path, small: Sequence[Path], published: pa.Schema) -> pq.FileMetaData:
+    """Write the rows of files into one, in groups that are worth skipping; return its footer."""
+    schema = pa.schema([pa.field(field.name, field.type) for field in published])
+    held: list[pa.Table] = []
+    with pq.ParquetWriter(path, schema, compression=COMPRESSION) as writer:
+        for each in small:
+            held.append(pq.ParquetFile(each).read(schema.names).select(schema.names).cast(schema))
+            if sum(map(len, held)) >= _ROWS_OF_A_GROUP or each is small[-1]:
+                writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_OF_A_GROUP)
+                held = []
+    return pq.read_metadata(path)

@@ -1,0 +1,208 @@
+"""What a run costs and leaves does not grow with the number of runs before it."""
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from pipelines.shop import SHOP, write_raw
+
+from streampro.config import Target
+from streampro.errors import OvertakenError, WarehouseError
+from streampro.execution.runner import run
+from streampro.storage import merge
+from streampro.testing import Workbench
+from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.known_files import KnownFiles
+from streampro.warehouse.retention import clean, rollback
+
+TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+
+
+def add_sale(target: Target, number: int) -> None:
+    """Add a file with a line that is accepted and one that is not."""
+    sold = {"shop": "ab"[number % 2], "day": f"2024-05-{1 + number % 28:02}", "amount": str(number)}
+    lines = (sold, sold | {"day": "soon"})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(text)
+
+
+def contents(target: Target, run_id: int | None = None) -> dict[str, Any]:
+    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
+    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
+    return dict(found)
+
+
+def fresh(target: Target) -> dict[str, Any]:
+    other = target.model_copy(update={"warehouse": target.warehouse.with_name("fresh")})
+    run(SHOP, other)
+    return contents(other)
+
+
+def written(target: Target) -> dict[str, str]:
+    files = (path for path in target.warehouse.rglob("*") if path.is_file())
+    return {str(path): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def data_files(target: Target, table: str) -> list[str]:
+    return DeltaTable(target.warehouse / Path(*table.split("."))).file_uris()
+
+
+def test_run_with_nothing_new_writes_nothing(engine: Workbench, target: Target) -> None:
+    first = engine.run(SHOP, target)
+    before = written(target)
+    again = engine.run(SHOP, target)
+    assert (again.run_id, again.kind, again.tables) == (
+        1,
+        "unchanged",
+        tuple(replace(item, seconds=None) for item in first.tables),
+    )
+    assert written(target) == before
+    assert ledger.runs(target.warehouse) == [first]
+
+
+def test_small_files_become_one_and_no_row_changes(
+    engine: Workbench, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "MOST_SMALL_FILES", 3)
+    engine.run(SHOP, target)
+    for number in range(6):
+        add_sale(target, number)
+        engine.run(SHOP, target)
+        for table in TABLES[:2]:
+            assert len(data_files(target, table)) <= 3
+    assert contents(target) == fresh(target)
+    sales = [len(contents(target, run_id)["staging.sales"]) for run_id in range(1, 8)]
+    assert sales == [*range(sales[0], sales[0] + 7)], "older runs are as they were"
+    rollback(target, 3)
+    add_sale(target, 9)
+    engine.run(SHOP, target)
+    assert contents(target) == fresh_again(target)
+
+
+def fresh_again(target: Target) -> dict[str, Any]:
+    return fresh(target.model_copy(update={"warehouse": target.warehouse / ".." / "again" / "w"}))
+
+
+def test_merged_file_has_statistics_of_the_columns_that_may_have_them(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "MOST_SMALL_FILES", 2)
+    run(SHOP, target)
+    add_sale(target, 0)
+    run(SHOP, target)
+    plain = DeltaTable(target.warehouse / "staging" / "sales").get_add_actions(flatten=True)
+    add_sale(target, 1)
+    run(SHOP, target)
+    merged = DeltaTable(target.warehouse / "staging" / "sales").get_add_actions(flatten=True)
+    assert merged.schema.names == plain.schema.names
+    assert sorted(merged["num_records"].to_pylist()) == [1, sum(plain["num_records"].to_pylist())]
+
+
+def test_known_files_are_kept_once(target: Target) -> None:
+    first = run(SHOP, target)
+    add_sale(target, 1)
+    second = run(SHOP, target)
+    assert (first.files_version, second.files_version) == (0, 1)
+    assert {file.path for file in second.inputs} - {file.path for file in first.inputs} == {
+        "sales-1.jsonl"
+    }
+    log = target.warehouse / "_streampro" / "files" / "_delta_log" / f"{1:020}.json"
+    [added] = (line for line in log.read_text().splitlines() if '"add"' in line)
+    assert json.loads(json.loads(added)["add"]["stats"])["numRecords"] == 1
+    third = run(SHOP, target, full_refresh=True)
+    assert (third.run_id, third.files_version) == (3, 1)
+    Path(str(target.raw), "sales-1.jsonl").unlink()
+    fourth = run(SHOP, target)
+    assert {file.path for file in fourth.inputs} == {file.path for file in first.inputs}
+    assert [len(each.inputs) for each in ledger.runs(target.warehouse)] == [2, 3, 3, 2]
+
+
+def test_files_that_a_broken_run_noted_are_new_to_the_next(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(SHOP, target)
+    add_sale(target, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(SHOP, target)
+    add_sale(target, 2)
+    done = run(SHOP, target)
+    assert (done.run_id, done.kind) == (2, "incremental")
+    assert contents(target) == fresh(target)
+    assert isinstance(done.inputs, KnownFiles)
+    assert len(done.inputs) == 4
+
+
+def test_of_two_runs_from_one_state_one_is_published(target: Target) -> None:
+    first = run(SHOP, target)
+    add_sale(target, 1)
+    second = run(SHOP, target)
+    for overtaken in (first, second):
+        with pytest.raises(OvertakenError, match=r"another run was published .* meanwhile"):
+            ledger.append(target.warehouse, overtaken)
+    assert [each.run_id for each in ledger.runs(target.warehouse)] == [1, 2]
+
+
+def test_newest_run_is_found_without_the_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(SHOP, target)
+    add_sale(target, 1)
+    second = run(SHOP, target)
+    oldest = DeltaTable(target.warehouse / "_streampro" / "runs", version=0).file_uris()
+    [gone] = oldest
+    Path(gone.removeprefix("file://")).unlink()
+    assert ledger.newest(target.warehouse) == second
+    add_sale(target, 2)
+    assert run(SHOP, target).run_id == 3
+
+
+def test_published_code_is_not_looked_at_again(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streampro.execution import runner
+
+    run(SHOP, target)
+    monkeypatch.setattr(runner, "refuse_problems", lambda *_: pytest.fail("it was looked at"))
+    assert run(SHOP, target).kind == "unchanged"
+    monkeypatch.undo()
+    asked: list[object] = []
+    monkeypatch.setattr(runner, "refuse_problems", lambda *args: asked.append(args))
+    allowing = replace(SHOP.models["revenue"], allow={"Sum": "because"})
+    other = SHOP.without_limits()
+    other.models = {**SHOP.models, "revenue": allowing}
+    run(other, target)
+    assert len(asked) == 1
+
+
+def test_cleaned_runs_are_told_without_their_files_and_cannot_be_gone_back_to(
+    target: Target,
+) -> None:
+    run(SHOP, target)
+    add_sale(target, 1)
+    run(SHOP, target)
+    Path(str(target.raw), "sales-1.jsonl").unlink()
+    run(SHOP, target)
+    known = target.warehouse / "_streampro" / "files"
+    before = {*known.glob("*.parquet")}
+    removed = clean(target, keep=1, dry_run=False)
+    assert "_streampro.files" in [each.table for each in removed]
+    assert len(before - {*known.glob("*.parquet")}) == 2
+    first, second, third = ledger.runs(target.warehouse)
+    assert (first.to_json()["inputs"], second.to_json()["inputs"]) == (None, None)
+    assert len(third.to_json()["inputs"]) == 2
+    with pytest.raises(WarehouseError, match="run 1 was cleaned"):
+        rollback(target, 1)
+    add_sale(target, 2)
+    run(SHOP, target)
+    assert contents(target) == fresh(target)
