@@ -14,10 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from run import DATA, adopt_orphans, measure
+from run import DATA, Cost, adopt_orphans, measure
 
 _EVENTS, _BATCH = 60_000, 200
-_COMMANDS = (("history",), ("sql", "select count(*) from staging.events"), ("clean", "--keep", "1"))
+_RUN = ("run", "--quiet", "--raw", "raw")
+_CLEAN = ("clean", "--keep", "1")
+_READERS = (("history",), ("sql", "select count(*) from staging.events"))
 
 
 def main() -> None:
@@ -43,24 +45,25 @@ def main() -> None:
         shutil.copy(whole / name, work / "raw" / name)
     os.chdir(work)
     (folder / "events-1.jsonl").write_bytes(b"".join(lines[:_EVENTS]))
-    told("run 1, full", "run", "--quiet", "--raw", "raw")
+    told("run 1, full", spent(*_RUN))
     for number in range(2, runs + 1):
         start = _EVENTS + (number - 2) * _BATCH
         (folder / f"events-{number}.jsonl").write_bytes(b"".join(lines[start : start + _BATCH]))
+        cost = spent(*_RUN)
         if number == 2 or number % max(1, runs // 10) == 0:
-            told(f"run {number}", "run", "--quiet", "--raw", "raw")
-        else:
-            command = [sys.executable, "-m", "streampro", "run", "--quiet", "--raw", "raw"]
-            subprocess.run([*command, "--warehouse", "w"], check=True)
-    told("nothing new", "run", "--quiet", "--raw", "raw")
-    for command in _COMMANDS:
-        told(" ".join(command), *command)
-    told("clean --keep 1 --yes", "clean", "--keep", "1", "--yes")
+            told(f"run {number}", cost)
+    told("nothing new", spent(*_RUN))
+    for command in (*_READERS, _CLEAN, (*_CLEAN, "--yes")):
+        told(" ".join(command), spent(*command))
 
 
-def told(what: str, *command: str) -> None:
-    """Run a command and print its cost and what the warehouse weighs then."""
-    cost = measure([sys.executable, "-m", "streampro", *command, "--warehouse", "w"])
+def spent(*command: str) -> Cost:
+    """Return what a command on the warehouse takes."""
+    return measure([sys.executable, "-m", "streampro", *command, "--warehouse", "w"])
+
+
+def told(what: str, cost: Cost) -> None:
+    """Print a cost and what the warehouse weighs then."""
     sizes = [*sizes_below(Path("w"))]
     print(f"{what:40} {cost.cpu_s:6.2f} CPU s {len(sizes):7,} files {sum(sizes) / 1e6:9.1f} MB")
 

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,7 +26,7 @@ from streampro.modeling.spec import TableSpec
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native
 from streampro.storage.place import Place
-from streampro.storage.statistics import DataFile
+from streampro.storage.statistics import DataFile, sizes
 
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5
@@ -126,12 +127,10 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
 
     Raises `WarehouseError` when the table is damaged.
     """
-    try:
+    with _readable(folder):
         if not DeltaTable.is_deltatable(str(folder)):
             return None
         return _rows(DeltaTable(str(folder), version=version), folder)
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
 @native
@@ -139,22 +138,18 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
     """Return the newest version of a small table, and of its rows those of the file that has the
     greatest value of a column; None if there is no table. Raises what `read` raises.
     """
-    try:
+    with _readable(folder):
         if not DeltaTable.is_deltatable(str(folder)):
             return None
         table = DeltaTable(str(folder))
         return int(table.version()), _rows(table, folder, column)
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
 @native
 def newest_version(folder: Place) -> int:
     """Return the newest version of a table. Raises `WarehouseError` when it cannot be read."""
-    try:
+    with _readable(folder):
         return int(DeltaTable(str(folder)).version())
-    except (DeltaError, OSError) as error:
-        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
 
 
 @native
@@ -163,10 +158,8 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
     Raises `WarehouseError` when it cannot be read.
     """
-    try:
+    with _readable(folder):
         schema = DeltaTable(str(folder), version=version).schema().to_json()
-    except (DeltaError, OSError) as error:
-        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
     return list(json.loads(schema)["fields"])
 
 
@@ -236,6 +229,15 @@ def remove_leftovers(warehouse: Place, staging: Place) -> None:
         raise WarehouseError(f"{staging} cannot be removed: {error}") from error
 
 
+@contextmanager
+def _readable(folder: Place) -> Iterator[None]:
+    """Raise `WarehouseError` for a table that cannot be read."""
+    try:
+        yield
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+
+
 def _commit_exactly(
     folder: Place,
     added: list[AddAction],
@@ -282,9 +284,9 @@ def _restored(
     """Return what makes the newest content of a table that of a version again, but for files that
     are replaced.
     """
-    then = _sizes(DeltaTable(str(folder), version=version)).items()
+    then = sizes(DeltaTable(str(folder), version=version)).items()
     wanted = {path: file for path, file in then if path not in replaced}
-    found = _sizes(newest)
+    found = sizes(newest)
     now = int(time.time() * 1000)
     return [
         *(
@@ -319,13 +321,6 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
         rows = [pq.ParquetFile(path).read() for path in paths]
     found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
     return found.select(schema.names)
-
-
-def _sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
-    """Return bytes and rows of each file of a table."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
-    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
 
 
 def _data_files(table: DeltaTable, folder: Path) -> set[Path]:

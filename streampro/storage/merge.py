@@ -14,13 +14,13 @@ from deltalake.exceptions import DeltaError
 from streampro.errors import WarehouseError
 from streampro.storage.native import native
 from streampro.storage.place import Place
-from streampro.storage.statistics import COMPRESSION, DataFile, bounds, nulls
+from streampro.storage.statistics import COMPRESSION, DataFile, sizes
 
 MOST_SMALL_FILES = 32
 """Of a table; the run that would add one more makes one of them."""
 SMALL_BYTES = 32 * 1024**2
-"""A file of fewer bytes is small. So this is about the most that a run copies of a table, and each
-row is copied once in as many runs as there are small files, until its file is large."""
+"""A file of fewer bytes is small. A run copies at most as many bytes of each small file of a table,
+once in as many runs as there may be small files; rows of a large file are never copied again."""
 _ROWS_OF_A_GROUP = 122_880
 
 
@@ -48,32 +48,17 @@ def merged(
     if not folder.is_local:
         return None
     try:
-        names = _small_files(DeltaTable(str(folder), version=version))
+        found = sizes(DeltaTable(str(folder), version=version))
+        names = sorted(name for name, (size, _) in found.items() if size < SMALL_BYTES)
         if len(names) < MOST_SMALL_FILES:
             return None
         staging.make()
         made = staging / f"part-{token}-merged.parquet"
         footer = _write(made.path, [folder.path / unquote(name) for name in names], schema)
-        size = made.path.stat().st_size
+        file = DataFile.of(made, made.path.name, made.path.stat().st_size, footer)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise WarehouseError(f"{folder}: its small files cannot be merged: {error}") from error
-    file = DataFile(
-        path=made,
-        name=made.path.name,
-        size=size,
-        rows=footer.num_rows,
-        minimum=bounds(footer, "min"),
-        maximum=bounds(footer, "max"),
-        nulls=nulls(footer),
-    )
     return Merged(file, frozenset(names))
-
-
-def _small_files(table: DeltaTable) -> list[str]:
-    """Return the names of the small files of a table."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    names, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
-    return sorted(name for name, size in zip(names, sizes, strict=True) if size < SMALL_BYTES)
 
 
 def _write(path: Path, small: Sequence[Path], published: pa.Schema) -> pq.FileMetaData:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal, Self
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from streampro.storage.place import Place
@@ -28,6 +30,19 @@ class DataFile:
     minimum: Mapping[str, Any]
     maximum: Mapping[str, Any]
     nulls: Mapping[str, int]
+
+    @classmethod
+    def of(cls, path: Place, name: str, size: int, footer: pq.FileMetaData) -> Self:
+        """Return a file with the statistics that its footer tells."""
+        return cls(
+            path=path,
+            name=name,
+            size=size,
+            rows=footer.num_rows,
+            minimum=bounds(footer, "min"),
+            maximum=bounds(footer, "max"),
+            nulls=nulls(footer),
+        )
 
     def bounded_by(self, columns: Container[str]) -> Self:
         """Return the file with bounds of no other columns."""
@@ -54,6 +69,13 @@ class DataFile:
             data_change=True,
             stats=json.dumps(stats, ensure_ascii=False),
         )
+
+
+def sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
+    """Return bytes and rows of each file of a table, by its name in the log."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
 
 
 def statistic(value: Any) -> Any:

@@ -20,6 +20,7 @@ from streampro.config import Remote, SparkSettings, Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.engines.spark.files import Files
+from streampro.engines.spark.session import Session
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
 from streampro.execution.runner import run
 from streampro.formats.files import find
@@ -101,6 +102,26 @@ def test_callers_session_does_the_work_and_stays_as_it_was(
     assert caller.catalog.listTables() == []
     assert revenue(caller) == REVENUE
     assert staged(target) == []
+
+
+def test_sessions_of_one_application_share_their_python_workers(spark: Any) -> None:
+    """A run that starts workers of its own takes seconds more."""
+
+    def parents(batches: Iterator[Any]) -> Iterator[Any]:
+        import os
+
+        import pyarrow
+
+        for _ in batches:
+            yield pyarrow.RecordBatch.from_pydict({"parent": [os.getppid()]})
+
+    found = set()
+    for _ in range(2):
+        session = Session(SparkSettings(), spark)
+        rows = session.spark.range(0, 1, 1, 1).mapInArrow(parents, "parent long").collect()
+        found |= {row.parent for row in rows}
+        session.close()
+    assert len(found) == 1
 
 
 def test_running_application_is_used_without_being_given(

@@ -42,7 +42,8 @@ def contents(target: Target, run_id: int | None = None) -> dict[str, Any]:
 
 
 def fresh(target: Target) -> dict[str, Any]:
-    other = target.model_copy(update={"warehouse": target.warehouse.with_name("fresh")})
+    number = len([*target.warehouse.parent.iterdir()])
+    other = target.model_copy(update={"warehouse": target.warehouse.with_name(f"fresh {number}")})
     run(SHOP, other)
     return contents(other)
 
@@ -85,11 +86,7 @@ def test_small_files_become_one_and_no_row_changes(
     rollback(target, 3)
     add_sale(target, 9)
     engine.run(SHOP, target)
-    assert contents(target) == fresh_again(target)
-
-
-def fresh_again(target: Target) -> dict[str, Any]:
-    return fresh(target.model_copy(update={"warehouse": target.warehouse / ".." / "again" / "w"}))
+    assert contents(target) == fresh(target)
 
 
 def test_merged_file_has_statistics_of_the_columns_that_may_have_them(

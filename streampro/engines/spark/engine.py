@@ -164,15 +164,7 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def _data_file(self, path: HadoopPlace, size: int, footer: pq.FileMetaData) -> DataFile:
         self.counter += 1
-        return DataFile(
-            path=path,
-            name=f"part-{self.token}-{self.counter}.parquet",
-            size=size,
-            rows=footer.num_rows,
-            minimum=statistics.bounds(footer, "min"),
-            maximum=statistics.bounds(footer, "max"),
-            nulls=statistics.nulls(footer),
-        )
+        return DataFile.of(path, f"part-{self.token}-{self.counter}.parquet", size, footer)
 
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         kinds = self.ibis.compiler.type_mapper
