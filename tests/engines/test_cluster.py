@@ -48,7 +48,7 @@ spark = SparkSession.builder.getOrCreate()
 raw, warehouse = map(Path, sys.argv[1:])
 target = streampro.Target(name="own", engine="spark", raw=raw, warehouse=warehouse)
 streampro.run(SHOP, target, session=spark)
-streampro.run(SHOP, target, session=spark, select="shops")
+streampro.run(SHOP, target, session=spark, select="shops", full_refresh=True)
 print(spark.sql("select sum(amount) from mart.revenue").first()[0])
 """
 
