@@ -32,8 +32,8 @@ _FIRST_BYTES = {
     "7-Zip": rb"7z\xbc\xaf\x27\x1c",
 }
 SUFFIX = ".gz"
-_MARK = 2
-"""Bytes without which nobody can tell what a file is."""
+_MARK = b"\x1f\x8b"
+"""First bytes of a gzip file: with fewer nobody can tell what a file is."""
 _CHUNK = 64 * 1024
 _BUFFER = 256 * 1024
 _WITH_HEADER = 31
@@ -91,7 +91,9 @@ def beginning(path: Path, size: int) -> Iterator[BinaryIO]:
     with readable(str(path)), path.open("rb") as file:
         bounded = BufferedReader(_Bounded(file, size))
         head = bounded.peek(HEAD)[:HEAD]
-        is_packed = len(head) >= _MARK and packing_of(head, str(path))
+        is_packed = (
+            packing_of(head, str(path)) if len(head) >= len(_MARK) else _MARK.startswith(head)
+        )
         yield cast(
             BinaryIO, Unpacked(cast(BinaryIO, bounded), is_cut=True) if is_packed else bounded
         )
@@ -173,9 +175,9 @@ class _Members(RawIOBase):
         self._pass_over_zeros()
         if len(self.packed) < HEAD:
             self._more()
-        if not self.packed or (self.is_cut and len(self.packed) < _MARK):
+        if not self.packed or (self.is_cut and len(self.packed) < len(_MARK)):
             return False
-        if not self.packed.startswith(b"\x1f\x8b"):
+        if not self.packed.startswith(_MARK):
             raise EOFError("behind its last gzip member stands something else")
         self.is_usual &= self.packed[3:4] in (b"\0", _WITH_NAME)
         self.member, self.is_first = zlib.decompressobj(_WITH_HEADER), False

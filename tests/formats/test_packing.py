@@ -62,19 +62,19 @@ def test_members_with_any_header_and_padding_are_read(
     assert file.is_usual is usual
 
 
-@given(st.lists(st.binary(max_size=20), min_size=1, max_size=3), st.data())
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=3))
 def test_beginning_of_a_packed_file_is_unpacked_as_far_as_it_goes(
-    tmp_path_factory: pytest.TempPathFactory, members: list[bytes], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, members: list[bytes]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "growing.gz"
     path.write_bytes(b"".join(map(member, members)))
     ends = [sum(len(member(each)) for each in members[:n]) for n in range(len(members) + 1)]
-    size = data.draw(st.integers(0, ends[-1]))
-    with beginning(path, size) as file:
-        found = file.read()
-    whole = sum(end <= size for end in ends) - 1
-    assert b"".join(members).startswith(found)
-    assert found.startswith(b"".join(members[:whole]))
+    for size in range(ends[-1] + 1):
+        with beginning(path, size) as file:
+            found = file.read()
+        whole = sum(end <= size for end in ends) - 1
+        assert b"".join(members).startswith(found)
+        assert found.startswith(b"".join(members[:whole]))
 
 
 def test_members_longer_than_a_chunk_are_read() -> None:
