@@ -63,7 +63,7 @@ def refresh(pipeline: streampro.Pipeline, watcher: streampro.Watcher | None = No
         raise SystemExit(error.exit_code) from error
     with streampro.published(target, run.run_id) as tables:
         rows: int = tables.table("mart.total").count().to_pyarrow().as_py()
-    found: list[streampro.Run] = streampro.runs(target.warehouse)
+    found: list[streampro.Run] = streampro.runs(target)
     certificate: streampro.Certificate = streampro.prove(pipeline, target, target)
     certificate.check()
     cleaned: list[streampro.Cleaned] = streampro.clean(target, keep=3)
@@ -229,6 +229,19 @@ def test_a_second_thread_on_the_same_warehouse_is_refused(target: Target) -> Non
     assert [str(error) for error in raised] == [
         f"another run is writing to {target.warehouse}. Wait for it to end, then run again."
     ]
+
+
+def test_arguments_stand_in_one_order() -> None:
+    functions = {
+        name: list(inspect.signature(function).parameters)
+        for name in streampro.__all__
+        if inspect.isfunction(function := getattr(streampro, name))
+    }
+    asked = {name: names for name, names in functions.items() if {"target", "left"} & {*names}}
+    assert len(asked) > 10
+    for name, names in asked.items():
+        before = names[: names.index("target" if "target" in names else "left")]
+        assert before in ([], ["pipeline"], ["query"]), name
 
 
 def test_every_public_name_is_documented() -> None:

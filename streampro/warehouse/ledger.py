@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from streampro.config import Location
+from streampro.config import Location, Target
 from streampro.errors import ConfigError, OvertakenError, WarehouseError, number_of
 from streampro.formats.files import InputFile
 from streampro.modeling.model import TableName
@@ -265,16 +265,16 @@ def files(warehouse: Location, last: Run | None, found: Sequence[InputFile]) -> 
     return known_files.kept(folder, last.inputs if last else (), found)
 
 
-def runs(warehouse: Location) -> list[Run]:
-    """Return all published runs of a warehouse folder, the oldest first; none where there is no
-    warehouse yet.
+def runs(target: Target | Location) -> list[Run]:
+    """Return all published runs of a target, or of a warehouse folder, the oldest first; none
+    where there is no warehouse yet.
 
     ```python
-    for run in streampro.runs(target.warehouse):
+    for run in streampro.runs(target):
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    place = _usable(warehouse)
+    place = _usable(target.warehouse if isinstance(target, Target) else target)
     table = delta.read(place.table(RUNS))
     return [] if table is None else _runs(place, table.sort_by("run_id"))
 

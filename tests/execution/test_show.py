@@ -86,7 +86,7 @@ def test_published_rows_are_judged_by_the_contract_of_now(
         ("sales less_than_or_equal_to(1)", "fail", 1, (row,)),
         ("amount less_than_or_equal_to(10)", "warn", 1, (row,)),
     ]
-    assert [run.run_id for run in streampro.runs(target.warehouse)] == [1]
+    assert [run.run_id for run in streampro.runs(target)] == [1]
 
 
 def test_a_column_that_was_not_published_cannot_be_judged(
