@@ -32,7 +32,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Signs that move or recolour what a terminal or a page shows, or turn its direction."""
 _PACKAGE = str(Path(__file__).parent)
 
 
@@ -116,10 +117,8 @@ def number_of(number: int, what: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which signs that move or recolour what a terminal or a page shows (controls
-    but tab and LF, and those that turn the direction) are written as escapes.
-    """
-    return _CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+    """Return a text in which `CONTROLS` (tab and LF are none) are written as escapes."""
+    return CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.types as ir
 
+from streampro.errors import CONTROLS
 from streampro.notebook import html_table
 
 if TYPE_CHECKING:
@@ -132,9 +133,11 @@ def parts_text(value: list[Any] | dict[str, Any]) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = None, ensure_ascii: bool = False) -> str:
-    """Return a value as JSON, of which NaN and infinities are no part: they are null."""
-    plain = _plain(value)
-    return json.dumps(plain, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+    """Return a value as JSON, of which NaN and infinities are no part: they are null. Signs that
+    a terminal obeys are escapes.
+    """
+    text = json.dumps(_plain(value), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+    return CONTROLS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:

@@ -1,11 +1,15 @@
 """Control signs of the data never reach a terminal as they are."""
 
+import json
+
 import pytest
+from hypothesis import given, strategies as st
 from markupsafe import Markup
 
 from streampro.console.progress import ProgressBars
 from streampro.console.tables import show_table
 from streampro.errors import printable
+from streampro.modeling.question import json_text
 from streampro.pages import environment
 
 
@@ -30,6 +34,16 @@ def test_tables_and_notices_hold_no_control_sign(capsys: pytest.CaptureFixture[s
     assert all(text in out for text in (r"ti\x1btle", r"na\x9bme", r"\x1b]0;x\x07[bold]"))
     assert r"capt\u202eion" in out
     assert err == "note: no source reads a\\x1b[2J.jsonl\n"
+
+
+@given(
+    st.text() | st.sampled_from(["\x9b2J", "\u202e", "\x7f\t\n", '\\"\x1b']),
+    st.sampled_from([None, 2]),
+)
+def test_json_holds_no_control_sign_and_says_the_same(text: str, indent: int | None) -> None:
+    said = json_text({text: [text]}, indent=indent)
+    assert printable(said) == said
+    assert json.loads(said) == {text: [text]}
 
 
 def test_pages_hold_no_control_sign() -> None:
