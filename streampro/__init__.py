@@ -75,6 +75,11 @@ if TYPE_CHECKING:
         spark_session as spark_session,
         sql as sql,
     )
+    from streampro.warehouse.verify import (
+        Damage as Damage,
+        Verified as Verified,
+        verify as verify,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.spark.engine import SparkEngine
 from streampro.execution.runner import run
-from streampro.storage.statistics import DataFile
+from streampro.storage.data_files import DataFile
 from streampro.warehouse import ledger
 
 ENGINES: dict[str, Any] = {"duckdb": DuckDBEngine, "spark": SparkEngine}

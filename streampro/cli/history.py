@@ -7,7 +7,7 @@ import click
 
 from streampro.cli.options import load, open_target, options
 from streampro.console.output import print_json, print_past_run
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, DataError, number_of
 
 
 @click.command()
@@ -53,6 +53,31 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
         return
     show_moves(done.moves)
     click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
+
+
+@click.command()
+@click.option("--run", "run_id", metavar="N", type=int, help="Look at this run only.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@options("warehouse", "pipeline")
+def verify(run_id: int | None, as_json: bool, **options: Any) -> None:
+    """Compare the files of the published runs with what was written: digests, rows, keys.
+
+    Exits with 1 if something differs.
+    """
+    from streampro.console.runs import show_verified
+    from streampro.warehouse import verify as library
+
+    target, pipeline = load(**options)
+    found = library.verify(pipeline, target, run_id=run_id)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show_verified(found)
+    if found.damages:
+        raise DataError(
+            f"{target.warehouse} is damaged in {number_of(len(found.damages), 'place')}. "
+            f"{found.advice}"
+        )
 
 
 @click.command()

@@ -13,6 +13,7 @@ from streampro.warehouse.contracts import Broken
 from streampro.warehouse.forget import Forgotten
 from streampro.warehouse.ledger import Plan, Run, Warned
 from streampro.warehouse.retention import Cleaned
+from streampro.warehouse.verify import Verified
 
 _FILES = 20
 _MOVES = 20
@@ -94,6 +95,18 @@ def show_plan(plan: Plan) -> None:
         say(f"limits of {source}: {limits}")
     for allowance in plan.allowances:
         say(allowance)
+
+
+def show_verified(found: Verified) -> None:
+    """Print what was compared with what was written, and what differs, a line each."""
+    for damage in found.damages:
+        say(str(damage))
+    looked = f"{number_of(len(found.runs), 'run')}, {number_of(found.files, 'data file')}"
+    left = (
+        f"; {number_of(len(found.incomplete), 'older run')} lack files" if found.incomplete else ""
+    )
+    said = "not all as written" if found.damages else "all as written"
+    say(f"{looked} of {found.bytes / 1e6:,.1f} MB: {said}{left}.")
 
 
 def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:

@@ -21,8 +21,8 @@ from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.names import ours
 from streampro.storage import delta, merge
+from streampro.storage.data_files import DataFile
 from streampro.storage.place import Place
-from streampro.storage.statistics import DataFile
 
 P = TypeVar("P", bound=Place)
 _IS_REJECTED = ours("is_rejected")

@@ -23,10 +23,10 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
+from streampro.storage.data_files import DataFile, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native
 from streampro.storage.place import Place
-from streampro.storage.statistics import DataFile, sizes
 
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5

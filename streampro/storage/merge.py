@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
+from streampro.storage.data_files import COMPRESSION, DataFile, sizes
 from streampro.storage.native import native
 from streampro.storage.place import Place
-from streampro.storage.statistics import COMPRESSION, DataFile, sizes
 
 MOST_SMALL_FILES = 32
 """Of a table; the run that would add one more makes one of them."""

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from streampro.errors import WarehouseError
 from streampro.storage import statistics
-from streampro.storage.statistics import COMPRESSION
+from streampro.storage.data_files import COMPRESSION, with_digest
 
 Action = dict[str, Any]
 _SUMMARIES = ("_last_checkpoint", "*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc")
@@ -144,6 +144,7 @@ def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriti
             new = staging / f"part-{token}-{number}.parquet"
             fewer = _write(found.path(name), change, new)
             if fewer is not None:
+                new = new.rename(new.with_name(with_digest(new.name, new)))
                 stats = _new_statistics(new, kept_bounds[name])
                 parent = name.rpartition("/")[0]
                 named = f"{parent}/{new.name}" if parent else new.name

@@ -1,81 +1,11 @@
-"""Data files of a Delta table, and the statistics of each that let readers skip it."""
+"""Statistics of data files, by which readers skip those that have no row for them."""
 
-import json
-import time
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.transaction import AddAction
 
-from streampro.storage.place import Place
-
-COMPRESSION = "zstd"
-"""Of the data files of every engine."""
 _LONGEST_TEXT_STATISTIC = 64
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A parquet file and the statistics that let readers skip it (JSON values per column)."""
-
-    path: Place
-    name: str
-    size: int
-    rows: int
-    minimum: Mapping[str, Any]
-    maximum: Mapping[str, Any]
-    nulls: Mapping[str, int]
-
-    @classmethod
-    def of(cls, path: Place, name: str, size: int, footer: pq.FileMetaData) -> Self:
-        """Return a file with the statistics that its footer tells."""
-        return cls(
-            path=path,
-            name=name,
-            size=size,
-            rows=footer.num_rows,
-            minimum=bounds(footer, "min"),
-            maximum=bounds(footer, "max"),
-            nulls=nulls(footer),
-        )
-
-    def bounded_by(self, columns: Container[str]) -> Self:
-        """Return the file with bounds of no other columns."""
-        minimum, maximum = (
-            {name: bound for name, bound in bounds.items() if name in columns}
-            for bounds in (self.minimum, self.maximum)
-        )
-        return replace(self, minimum=minimum, maximum=maximum)
-
-    def moved_to(self, folder: Place) -> AddAction:
-        """Move the file into a table's folder and return the log entry that adds it."""
-        self.path.move(folder / self.name)
-        stats = {
-            "numRecords": self.rows,
-            "minValues": dict(self.minimum),
-            "maxValues": dict(self.maximum),
-            "nullCount": dict(self.nulls),
-        }
-        return AddAction(
-            path=self.name,
-            size=self.size,
-            partition_values={},
-            modification_time=int(time.time() * 1000),
-            data_change=True,
-            stats=json.dumps(stats, ensure_ascii=False),
-        )
-
-
-def sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
-    """Return bytes and rows of each file of a table, by its name in the log."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
-    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
 
 
 def statistic(value: Any) -> Any:

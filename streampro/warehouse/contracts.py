@@ -64,10 +64,14 @@ def test(
     for model in models:
         _refuse_unpublished(model, run)
     with opened(target, run, session) as snapshot:
-        return [each for model in models for each in _broken(pipeline, model, snapshot)]
+        return [each for model in models for each in broken(pipeline, model, snapshot)]
 
 
-def _broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Broken]:
+def broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Broken]:
+    """Yield the rules of a model's contract that its published rows break.
+
+    Raises `ConfigError` for a table that lacks a column of its contract.
+    """
     rows = snapshot.table(model.table)
     if missing := [name for name in model.spec.schema if name not in rows.columns]:
         raise ConfigError(

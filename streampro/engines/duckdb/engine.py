@@ -27,9 +27,10 @@ from streampro.formats.json_lines import identifier, quoted
 from streampro.formats.registry import reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
-from streampro.storage import delta, statistics
+from streampro.storage import delta
+from streampro.storage.data_files import COMPRESSION, DataFile
 from streampro.storage.place import Disk, Place, place_of
-from streampro.storage.statistics import DataFile
+from streampro.storage.statistics import statistic
 
 
 class DuckDBEngine(Staging[Place]):
@@ -189,7 +190,7 @@ class DuckDBEngine(Staging[Place]):
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
                 f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
-                f"(FORMAT parquet, COMPRESSION {statistics.COMPRESSION}, RETURN_STATS, {layout}, "
+                f"(FORMAT parquet, COMPRESSION {COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
         return [_data_file(row, rows.schema()) for row in written]
@@ -238,7 +239,7 @@ def _statistic(
 ) -> dict[str, Any]:
     """Return a bound per column, read from the text that COPY returns."""
     found = {
-        name: statistics.statistic(_read_bound(values[which], schema[name]))
+        name: statistic(_read_bound(values[which], schema[name]))
         for name, values in columns.items()
         if values.get(which) is not None
     }

@@ -28,8 +28,8 @@ from streampro.formats.registry import reader_of
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
-from streampro.storage import delta, statistics
-from streampro.storage.statistics import DataFile
+from streampro.storage import delta
+from streampro.storage.data_files import COMPRESSION, DataFile
 
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
@@ -158,7 +158,7 @@ class SparkEngine(Staging[HadoopPlace]):
         folder = self._folder(table)
         with _errors(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
-            writer = found.write.option("compression", statistics.COMPRESSION)
+            writer = found.write.option("compression", COMPRESSION)
             (writer.partitionBy(by) if by else writer).parquet(folder.uri)
             return [self._data_file(*written) for written in folder.written()]
 

@@ -1,0 +1,104 @@
+"""Data files of a Delta table: how they are written, named and added to its log."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
+
+from streampro.storage.place import Place
+from streampro.storage.statistics import bounds, nulls
+
+COMPRESSION = "zstd"
+"""Of the data files of every engine."""
+_DIGEST = re.compile(r"\.([0-9a-f]{32})\.parquet$")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A parquet file and the statistics that let readers skip it (JSON values per column)."""
+
+    path: Place
+    name: str
+    size: int
+    rows: int
+    minimum: Mapping[str, Any]
+    maximum: Mapping[str, Any]
+    nulls: Mapping[str, int]
+
+    @classmethod
+    def of(cls, path: Place, name: str, size: int, footer: pq.FileMetaData) -> Self:
+        """Return a file with the statistics that its footer tells."""
+        return cls(
+            path=path,
+            name=name,
+            size=size,
+            rows=footer.num_rows,
+            minimum=bounds(footer, "min"),
+            maximum=bounds(footer, "max"),
+            nulls=nulls(footer),
+        )
+
+    def bounded_by(self, columns: Container[str]) -> Self:
+        """Return the file with bounds of no other columns."""
+        minimum, maximum = (
+            {name: bound for name, bound in bounds.items() if name in columns}
+            for bounds in (self.minimum, self.maximum)
+        )
+        return replace(self, minimum=minimum, maximum=maximum)
+
+    def moved_to(self, folder: Place) -> AddAction:
+        """Move the file into a table's folder and return the log entry that adds it. On a disk its
+        digest becomes part of its name; stores keep check sums of their own.
+        """
+        name = with_digest(self.name, self.path.path) if self.path.is_local else self.name
+        self.path.move(folder / name)
+        stats = {
+            "numRecords": self.rows,
+            "minValues": dict(self.minimum),
+            "maxValues": dict(self.maximum),
+            "nullCount": dict(self.nulls),
+        }
+        return AddAction(
+            path=name,
+            size=self.size,
+            partition_values={},
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps(stats, ensure_ascii=False),
+        )
+
+
+def sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
+    """Return bytes and rows of each file of a table, by its name in the log."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
+
+
+def with_digest(name: str, file: Path) -> str:
+    """Return the name of a data file with the digest of what the file holds, by which anybody can
+    tell whether it is as it was written: the first 128 bits of its SHA-256.
+    """
+    return f"{name.removesuffix('.parquet')}.{_digest(file)}.parquet"
+
+
+def is_as_written(file: Path) -> bool | None:
+    """Tell whether a data file holds what it held when it was named; None where its name has no
+    digest. Raises `OSError` for a file that cannot be read.
+    """
+    named = _DIGEST.search(file.name)
+    return None if named is None else named[1] == _digest(file)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:32]

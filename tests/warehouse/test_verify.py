@@ -1,0 +1,198 @@
+"""What is not as it was written is found, whatever was done to it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import ibis.expr.types as ir
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from pipelines.shop import SHOP, mart, write_raw
+
+import streampro
+from streampro.cli.commands import cli
+from streampro.config import Remote, Target
+from streampro.errors import ConfigError, DataError
+from streampro.storage import data_files, integrity
+from streampro.testing import Workbench
+
+Damaging = Callable[[Path], None]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+
+
+def add_sale(target: Target, number: int) -> None:
+    sold = {"shop": "a", "day": "2024-05-09", "amount": str(number)}
+    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(json.dumps(sold) + "\n")
+
+
+def published_files(target: Target, table: str = "*/*") -> list[Path]:
+    folder = Path(str(target.warehouse))
+    return sorted(
+        path for path in folder.glob(f"{table}/*.parquet") if "_streampro" not in path.parts
+    )
+
+
+def found(target: Target, run_id: int | None = None) -> list[tuple[int, str, str]]:
+    damages = streampro.verify(SHOP, target, run_id=run_id).damages
+    return [(each.run_id, str(each.table), each.what) for each in damages]
+
+
+def test_what_engines_publish_is_as_it_was_written(engine: Workbench, target: Target) -> None:
+    engine.run(SHOP, target)
+    add_sale(target, 1)
+    engine.run(SHOP, target)
+    verified = streampro.verify(SHOP, target)
+    assert (verified.runs, verified.incomplete, verified.damages) == ((2, 1), (), ())
+    files = published_files(target)
+    assert all(data_files.is_as_written(path) for path in files)
+    lists = len([*(Path(str(target.warehouse)) / "_streampro" / "files").glob("*.parquet")])
+    assert verified.files == len(files) + lists
+
+
+def test_any_flipped_bit_is_found(target: Target) -> None:
+    streampro.run(SHOP, target)
+    random = Random(7)
+    for path in published_files(target) * 3:
+        whole = path.read_bytes()
+        spoiled, place = bytearray(whole), random.randrange(len(whole))
+        spoiled[place] ^= 1 << random.randrange(8)
+        path.write_bytes(spoiled)
+        [(run_id, table, what)] = found(target)
+        assert (run_id, table) == (1, ".".join(path.parent.parts[-2:]))
+        assert what == f"{path.name}: it does not hold what was written: its digest differs"
+        path.write_bytes(whole)
+    assert found(target) == []
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def replace_rows(path: Path) -> None:
+    """Write another good file in its place."""
+    pq.write_table(pq.read_table(path).slice(1), path)
+
+
+@pytest.mark.parametrize(
+    ("damaging", "what"),
+    [
+        (Path.unlink, "it is missing"),
+        (truncate, "bytes, but"),
+        (empty, "it has 0 bytes, but"),
+        (replace_rows, "bytes, but"),
+    ],
+)
+def test_lost_and_changed_files_are_found(target: Target, damaging: Damaging, what: str) -> None:
+    streampro.run(SHOP, target)
+    [path] = published_files(target, "mart/revenue")
+    damaging(path)
+    [(_, table, said)] = found(target)
+    assert table == "mart.revenue"
+    assert said.startswith(path.name)
+    assert what in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('\\"numRecords\\": ', '\\"numRecords\\": 1', "rows, but its log says"),
+        ('\\"numRecords\\": ', '\\"numRecords\\": x', "rows, but its log says None"),
+        (
+            '\\"maxValues\\": {\\"amount\\": ',
+            '\\"maxValues\\": {\\"amount\\": 1',
+            "another maximum",
+        ),
+        ('"path":"part', '"path":"qart', "it is missing"),
+        ('"size":', '"size":1', "bytes, but"),
+    ],
+)
+def test_changed_log_is_found(target: Target, old: str, new: str, what: str) -> None:
+    streampro.run(SHOP, target)
+    entry = Path(str(target.warehouse)) / "mart" / "revenue" / "_delta_log" / f"{0:020}.json"
+    text = entry.read_text()
+    assert old in text
+    entry.write_text(text.replace(old, new, 1))
+    told = found(target)
+    assert {table for _, table, _ in told} == {"mart.revenue"}
+    assert what in " ".join(said for _, _, said in told)
+
+
+def test_broken_key_is_found_where_every_file_is_whole(target: Target) -> None:
+    class Unkeyed(mart.Revenue):
+        class Config:
+            unique = ["shop", "sales"]
+
+    def twice(sales: ir.Table, shops: ir.Table) -> ir.Table:
+        rows = mart.revenue.transform(sales, shops)
+        return rows.union(rows.mutate(sales=rows.sales + 1))
+
+    loose = SHOP.without_limits()
+    made = replace(mart.revenue, contract=Unkeyed, transform=twice, incremental_by=None)
+    loose.models = {**SHOP.models, "revenue": made}
+    streampro.run(loose, target)
+    assert found(target) == [(1, "mart.revenue", "key (shop) is repeated, in 2 rows")]
+
+
+def test_runs_that_were_cleaned_are_told_and_are_no_damage(target: Target) -> None:
+    streampro.run(SHOP, target)
+    add_sale(target, 1)
+    streampro.run(SHOP, target)
+    streampro.clean(target, keep=1, dry_run=False)
+    verified = streampro.verify(SHOP, target)
+    assert (verified.runs, verified.incomplete, verified.damages) == ((2,), (1,), ())
+    assert {what.rpartition(": ")[2] for _, _, what in found(target, run_id=1)} == {"it is missing"}
+
+
+def test_files_from_before_there_were_digests_are_read(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_files, "with_digest", lambda name, _: name)
+    streampro.run(SHOP, target)
+    assert found(target) == []
+    [path] = published_files(target, "mart/revenue")
+    spoiled = bytearray(path.read_bytes())
+    spoiled[5:9] = b"\xff" * 4
+    path.write_bytes(spoiled)
+    [(_, _, what)] = found(target)
+    assert "it cannot be read" in what
+
+
+def test_forgetting_names_files_anew_by_what_they_hold(target: Target) -> None:
+    streampro.run(SHOP, target)
+    streampro.forget(target, {"shop": "a"}, pipeline=SHOP)
+    assert found(target) == []
+    assert all(data_files.is_as_written(path) for path in published_files(target))
+
+
+def test_command_exits_with_1_and_says_what_mends(target: Target, tmp_path: Path) -> None:
+    def asked(*options: str) -> Result:
+        place = ("--warehouse", str(target.warehouse), "--pipeline", "pipelines.shop:SHOP")
+        return CliRunner().invoke(cli, ["verify", *place, *options])
+
+    streampro.run(SHOP, target)
+    assert asked().stdout.endswith(": all as written.\n")
+    streampro.run(SHOP, target, full_refresh=True)
+    for version, advice in ((0, "streampro clean"), (1, "--full-refresh")):
+        [file] = integrity.logged_files(Path(str(target.warehouse)) / "mart" / "revenue", version)
+        truncate(file.path)
+        told = asked()
+        assert file.path.name in told.stdout
+        assert isinstance(told.exception, DataError)
+        assert advice in str(told.exception)
+    assert len(json.loads(asked("--json").stdout)["damages"]) == 2
+
+
+def test_stores_are_refused() -> None:
+    with pytest.raises(ConfigError):
+        streampro.verify(SHOP, Target(name="far", engine="spark", warehouse=Remote("s3a://a/b")))
