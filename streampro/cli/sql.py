@@ -15,6 +15,7 @@ from streampro.engines.registry import ENGINES
 @click.argument("query", required=False)
 @click.option("--run", "run_id", type=int, help="Run to ask, by its number; default: the newest.")
 @FORMAT
+@click.option("--allow-files", is_flag=True, help="Let QUERY read other files than the tables.")
 @click.option(
     "--compiled",
     "model",
@@ -32,11 +33,12 @@ def sql(
     query: str | None,
     run_id: int | None,
     form: str,
+    allow_files: bool,
     model: str | None,
     engine: str | None,
     **options: Any,
 ) -> None:
-    """Ask the published tables, named layer.table, with DuckDB's SQL.
+    """Ask the published tables, named layer.table, with DuckDB's SQL. A query only reads.
 
     With --compiled print the SQL that an engine gets for a model instead; it is not started.
     """
@@ -48,7 +50,8 @@ def sql(
         target, pipeline = load(**options)
         click.echo(compiled(pipeline, model, engine or target.engine))
     else:
-        print_rows(snapshot.sql(query or "", open_target(**options), run_id), form)
+        target = open_target(**options)
+        print_rows(snapshot.sql(query or "", target, run_id, allow_files=allow_files), form)
 
 
 @click.command()
@@ -71,7 +74,7 @@ def _refuse_misfits(model: str | None, query: str | None) -> None:
     if (model is None) == (query is None):
         raise click.UsageError("give either a QUERY or --compiled MODEL.")
     context = click.get_current_context()
-    for option in ("run_id", "form") if model is not None else ("engine",):
+    for option in ("run_id", "form", "allow_files") if model is not None else ("engine",):
         if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
             [name] = (each.opts[0] for each in context.command.params if each.name == option)
             raise click.UsageError(f"{name} does not go with {'--compiled' if model else 'QUERY'}.")

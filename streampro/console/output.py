@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, WarehouseError
 
 if TYPE_CHECKING:
     from streampro.config import Target
@@ -83,7 +83,10 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
 
     show_past_run(run)
     if answers is None:
-        click.echo(f"Run {run_id} was cleaned: its answers cannot be read any more.", err=True)
+        try:
+            snapshot.readable_run(target, run_id)
+        except WarehouseError as error:
+            click.echo(f"Its answers cannot be read: {error}", err=True)
         return
     code = pipeline.code_hashes()
     is_same = all(run.code.get(model.name) == code[model.name] for model in pipeline.answers())

@@ -15,6 +15,7 @@ from streampro.formats.files import InputFile
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
+from streampro.storage.delta import Stored
 from streampro.storage.place import Place
 
 
@@ -137,8 +138,11 @@ class Engine(Protocol):
 class SqlEngine(Engine, Protocol):
     """An engine that also answers SQL over a snapshot: the tables of one run as it pins them."""
 
-    def show(self, versions: Mapping[TableName, int]) -> None:
-        """Give published versions the names `layer.table`, for `ask` and for `shown`."""
+    def show(self, tables: Mapping[TableName, Stored], allow_files: bool = False) -> None:
+        """Give published versions the names `layer.table`, for `ask` and for `shown`.
+
+        From then on nothing but their data files is read, other files only with `allow_files`.
+        """
 
     def shown(self, table: TableName) -> ir.Table:
         """Return a table that `show` has named."""
@@ -146,13 +150,15 @@ class SqlEngine(Engine, Protocol):
     def ask(self, query: str) -> pa.Table:
         """Return the result of a user's query, which changes nothing.
 
-        Raises `ConfigError` for one that is wrong, for several, and for what is no query.
+        Raises `ConfigError` for one that is wrong, for several, for what does not only read, and
+        for what reads more than `show` lets it.
         """
 
     def where(self, rows: ir.Table, condition: str) -> ir.Table:
         """Return the rows of a table that was `read` which meet a condition, in the engine's SQL.
 
-        Raises `ConfigError` for a condition that is wrong, and for what is no expression.
+        Raises `ConfigError` for a condition that is wrong, for what is no expression, and for one
+        with a query inside it.
         """
 
     def scan(self, folder: Place, version: int) -> str:

@@ -77,7 +77,7 @@ class State:
 
     def refuse_damaged(self, table: TableName, version: int) -> None:
         """Raise `WarehouseError` unless a version is there with all its data files."""
-        self._snapshot.refuse_damaged(table, version)
+        self._snapshot.stored(table, version)
 
     def is_same_code(self, model: Model) -> bool:
         """Tell whether the last run built the model from the same expression and contract."""

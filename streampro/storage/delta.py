@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+from pyarrow.fs import FileSelector
 
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
@@ -68,7 +70,7 @@ def commit(
     try:
         folder.make()
         if onto is not None:
-            refuse_damaged(folder, onto)
+            stored(folder, onto)
         made = [*files, merged.file] if merged else files
         added = [file.moved_to(folder) for file in made]
         if not DeltaTable.is_deltatable(str(folder)):
@@ -123,12 +125,12 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
 
 @native
 def read(folder: Place, version: int | None = None) -> pa.Table | None:
-    """Return the rows of a small table, by default of its newest version; None if there is none.
+    """Return the rows of a version of a small table, or of its newest, None if there is no table.
 
-    Raises `WarehouseError` when the table is damaged.
+    Raises `WarehouseError` when it is damaged.
     """
-    with _readable(folder):
-        if not DeltaTable.is_deltatable(str(folder)):
+    with _readable(folder, version):
+        if version is None and not DeltaTable.is_deltatable(str(folder)):
             return None
         return _rows(DeltaTable(str(folder), version=version), folder)
 
@@ -163,26 +165,32 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
     return list(json.loads(schema)["fields"])
 
 
-def refuse_damaged(folder: Place, version: int) -> None:
-    """Raise `WarehouseError` unless a version of a table can be read with all its data files."""
-    if missing := missing_files(folder, version):
-        raise WarehouseError(
-            f"version {version} of {folder} cannot be read: {len(missing)} of its data files are "
-            f"missing, such as {missing[0]}."
-        )
+@dataclass(frozen=True)
+class Stored:
+    """What a version of a table consists of by its log: columns, and the names of data files."""
+
+    folder: Place
+    schema: pa.Schema
+    files: tuple[str, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the data files of a table on a disk lie."""
+        return [self.folder.path / unquote(name) for name in self.files]
 
 
 @native
-def missing_files(folder: Place, version: int) -> list[str]:
-    """Return the data files of a version that are no longer there.
+def stored(folder: Place, version: int) -> Stored:
+    """Return what a version of a table consists of.
 
-    Raises `WarehouseError` where the log does not tell of such a version.
+    Raises `WarehouseError` unless it can be read: its log tells of it, and all its data files are
+    there with the bytes that the log says. None of them is opened.
     """
-    try:
-        found = DeltaTable(str(folder), version=version).repair(dry_run=True)
-    except (DeltaError, OSError) as error:
-        raise WarehouseError(f"version {version} of {folder} cannot be read: {error}") from error
-    return sorted(found["files_removed"])
+    with _readable(folder, version):
+        table = DeltaTable(str(folder), version=version)
+        expected = _bytes(table)
+        _refuse_damaged(folder, expected)
+        return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(expected)))
 
 
 @native
@@ -230,12 +238,41 @@ def remove_leftovers(warehouse: Place, staging: Place) -> None:
 
 
 @contextmanager
-def _readable(folder: Place) -> Iterator[None]:
-    """Raise `WarehouseError` for a table that cannot be read."""
+def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
+    """Raise `WarehouseError` for a table, or a version of it, that cannot be read."""
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise WarehouseError(f"{folder}: the table cannot be read: {error}") from error
+        what = "the table" if version is None else f"version {version}"
+        raise WarehouseError(f"{folder}: {what} cannot be read: {error}") from error
+
+
+def _refuse_damaged(folder: Place, expected: Mapping[str, int]) -> None:
+    """Raise `WarehouseError` unless data files, named as in the log, are there with these bytes."""
+    found = _found_bytes(folder, expected)
+    damaged = sorted(name for name, size in expected.items() if found.get(name) != size)
+    if damaged:
+        first, size = damaged[0], found.get(damaged[0])
+        what = "is missing" if size is None else f"has {size:,} bytes, not {expected[first]:,}"
+        number = f"{len(damaged)} of its data files are damaged"
+        raise WarehouseError(f"{folder} cannot be read: {number}; {first} {what}.")
+
+
+def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of those data files that are there, of a store by listing it once."""
+    if folder.is_local:
+        paths = ((name, folder.path / unquote(name)) for name in names)
+        return {name: path.stat().st_size for name, path in paths if path.is_file()}
+    listed = DeltaStorageHandler(str(folder)).get_file_info_selector(FileSelector("/"))
+    there = {each.path: each.size for each in listed if each.is_file}
+    return {name: there[unquote(name)] for name in names if unquote(name) in there}
+
+
+def _bytes(table: DeltaTable) -> dict[str, int]:
+    """Return the bytes of each data file by the log, by its name there."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    names, found = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
+    return dict(zip(names, found, strict=True))
 
 
 def _commit_exactly(
@@ -312,6 +349,8 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
         greatest = actions.column(f"max.{last}").to_pylist()
         if None not in greatest:
             names = [names[greatest.index(max(greatest))]]
+    expected = _bytes(table)
+    _refuse_damaged(folder, {name: expected[name] for name in names})
     schema = pa.schema(table.schema().to_arrow())
     if not folder.is_local:
         files = DeltaStorageHandler(str(folder))

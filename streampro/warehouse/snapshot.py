@@ -1,6 +1,7 @@
 """The tables of one run at the versions that it pins, and ways to ask them."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import ConfigError, WarehouseError, did_you_mean
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
+from streampro.storage.delta import Stored
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run
@@ -59,12 +61,15 @@ class Snapshot:
         if self._engine is None:
             raise ValueError("a snapshot without an engine reads small tables only.")
         version = self.versions[table] if version is None else version
-        self.refuse_damaged(table, version)
+        self.stored(table, version)
         return self._engine.read(table, version)
 
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
-        """Return the rows of a small table. Raises `KeyError` if the run has none of that name."""
-        rows = delta.read(self.folder(table), self.versions[table])
+        """Return the rows of a small table. Raises `KeyError` if the run has none of that name,
+        `WarehouseError` for a damaged one.
+        """
+        with self._advised():
+            rows = delta.read(self.folder(table), self.versions[table])
         return [] if rows is None else rows.to_pylist(maps_as_pydicts="strict")
 
     def rows(self, query: ir.Table) -> list[dict[str, Any]]:
@@ -73,25 +78,45 @@ class Snapshot:
             raise ValueError("a snapshot without an engine computes nothing.")
         return fetched_rows(self._engine, query)
 
-    def refuse_damaged(self, table: TableName, version: int) -> None:
-        """Raise `WarehouseError` unless a version is there with all its data files."""
-        try:
-            delta.refuse_damaged(self.folder(table), version)
-        except WarehouseError as error:
-            raise WarehouseError(f"{error} {self._advice}") from error
+    def stored(self, table: TableName, version: int | None = None) -> Stored:
+        """Return what a version of a table consists of, by default that of the run.
 
-    def lost_table(self) -> str | None:
-        """Return which table of the run, or of those that the next run compares with, lost files;
-        None if all can be read.
+        Raises `WarehouseError` unless it is there with all its data files.
+        """
+        with self._advised():
+            return delta.stored(
+                self.folder(table), self.versions[table] if version is None else version
+            )
+
+    def intact(self) -> tuple[dict[TableName, Stored], dict[TableName, WarehouseError]]:
+        """Return the tables of the run that can be read, and why the others cannot."""
+        found: dict[TableName, Stored] = {}
+        damaged: dict[TableName, WarehouseError] = {}
+        for table in self.versions:
+            try:
+                found[table] = self.stored(table)
+            except WarehouseError as error:
+                damaged[table] = error
+        return found, damaged
+
+    def damage(self) -> tuple[str, WarehouseError] | None:
+        """Return which table of the run, or of those that the next run compares with, lost files,
+        and the error that reading it raises; None if all can be read.
         """
         for table, version in sorted(self.run.needs):
             try:
-                is_lost = bool(delta.missing_files(self.folder(table), version))
-            except WarehouseError:
-                is_lost = True
-            if is_lost:
-                return f"{table} lost files of version {version}"
+                self.stored(table, version)
+            except WarehouseError as error:
+                return f"{table} lost files of version {version}", error
         return None
+
+    @contextmanager
+    def _advised(self) -> Iterator[None]:
+        """Raise a `WarehouseError` with what to do about it."""
+        try:
+            yield
+        except WarehouseError as error:
+            raise WarehouseError(f"{error} {self._advice}") from error
 
 
 @contextmanager
@@ -118,17 +143,21 @@ class Published:
         run: the run whose versions of the tables these are.
     """
 
-    def __init__(self, target: Target, run: Run) -> None:
+    def __init__(self, target: Target, run: Run, allow_files: bool = False) -> None:
         self.run = run
         self._is_open = True
         with ExitStack() as stack:
             scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-ask-"))
             self._engine: SqlEngine = stack.enter_context(connect_sql(target, Path(scratch)))
-            self._engine.show({item.table: item.version for item in run.tables})
+            readable, self._damaged = Snapshot(target.warehouse, run).intact()
+            self._engine.show(readable, allow_files)
             self._resources = stack.pop_all()
 
     def table(self, name: str) -> ir.Table:
-        """Return a table by its name, `layer.table`. Raises `ConfigError` if the run has none."""
+        """Return a table by its name, `layer.table`.
+
+        Raises `ConfigError` if the run has none, `WarehouseError` for a damaged one.
+        """
         self._refuse_when_closed()
         known = [item.table for item in self.run.tables]
         if name not in known:
@@ -136,20 +165,30 @@ class Published:
                 f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
                 f"Its tables: {', '.join(known)}."
             )
-        return self._engine.shown(TableName.of(name))
+        table = TableName.of(name)
+        self._refuse_damaged({table.name})
+        return self._engine.shown(table)
 
     def sql(self, query: str) -> pa.Table:
         """Return the result of a DuckDB query, in which tables are named `layer.table`.
 
-        Raises `ConfigError` for a query that is wrong, for several, and for what is no query.
+        Raises `ConfigError` for a query that is wrong, for several, for what does not only read,
+        and for one that reads files without `allow_files`; `WarehouseError` for a damaged table.
         """
         self._refuse_when_closed()
+        self._refuse_damaged({*re.findall(r"\w+", query.lower())})
         return self._engine.ask(query)
 
     def close(self) -> None:
         """Close the connection and remove its temporary folder; again is fine."""
         self._is_open = False
         self._resources.close()
+
+    def _refuse_damaged(self, named: Set[str]) -> None:
+        """Raise the `WarehouseError` of a damaged table that is named."""
+        for table, error in self._damaged.items():
+            if table.name.lower() in named:
+                raise error
 
     def _refuse_when_closed(self) -> None:
         if not self._is_open:
@@ -163,7 +202,7 @@ class Published:
 
 
 @asks
-def published(target: Target, run_id: int | None = None) -> Published:
+def published(target: Target, run_id: int | None = None, *, allow_files: bool = False) -> Published:
     """Return the tables of a run, the newest by default, open to ask; the caller closes them.
 
     ```python
@@ -173,7 +212,8 @@ def published(target: Target, run_id: int | None = None) -> Published:
     ```
 
     Every table is read at the version that the run pins, so what is asked never sees half of a
-    run. Asks local warehouses, whichever engine wrote them.
+    run. Asks local warehouses, whichever engine wrote them. Nothing but the tables is read, and
+    nothing is written, by SQL or an expression; with `allow_files` other files are read too.
 
     Raises `ConfigError` where nothing was published, for an unknown run and for a remote
     warehouse, `WarehouseError` for a run that was cleaned.
@@ -183,11 +223,13 @@ def published(target: Target, run_id: int | None = None) -> Published:
             f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
         )
     found = published_run(target) if run_id is None else readable_run(target, run_id)
-    return Published(target, found)
+    return Published(target, found, allow_files)
 
 
 @asks
-def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
+def sql(
+    query: str, target: Target, run_id: int | None = None, *, allow_files: bool = False
+) -> pa.Table:
     """Return the result of a DuckDB query over the tables of a run, the newest by default.
 
     ```python
@@ -198,10 +240,19 @@ def sql(query: str, target: Target, run_id: int | None = None) -> pa.Table:
     query never sees half of a run. The connection is closed when this returns; to ask more than
     once, or with Ibis, keep one open with `published`.
 
-    Raises `ConfigError` where nothing was published or the query is wrong, `WarehouseError` for a
-    run that was cleaned.
+    A query only reads: `SELECT`, `WITH`, `FROM`, `VALUES`, `TABLE`, `PIVOT`, `UNPIVOT`, `SHOW`,
+    `DESCRIBE`, `SUMMARIZE`, and `EXPLAIN` of one of these. It reads the tables, no other file.
+
+    Args:
+        query: one statement.
+        target: where the warehouse is.
+        run_id: the run to ask, by default the newest.
+        allow_files: let the query read other files too, such as `FROM 'cities.csv'`.
+
+    Raises `ConfigError` where nothing was published, for a query that is wrong and for one that is
+    not allowed; `WarehouseError` for a run that was cleaned and for a damaged table.
     """
-    with published(target, run_id) as tables:
+    with published(target, run_id, allow_files=allow_files) as tables:
         return tables.sql(query)
 
 
@@ -240,12 +291,16 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
 def readable_run(target: Target, run_id: int) -> Run:
     """Return a run that can be read and gone on from.
 
-    Raises `ConfigError` if there is no such run, `WarehouseError` for one that was cleaned.
+    Raises `ConfigError` if there is no such run, `WarehouseError` for one that was cleaned and for
+    the newest, which nobody cleans, if it is damaged.
     """
-    found = published_run(target, run_id)
-    if lost := Snapshot(target.warehouse, found).lost_table():
+    found, newest = published_run(target, run_id), published_run(target)
+    if damage := Snapshot(target.warehouse, found).damage():
+        lost, error = damage
+        if found == newest:
+            raise error
         runs = ledger.runs(target.warehouse)
-        others = (run for run in runs if not Snapshot(target.warehouse, run).lost_table())
+        others = (run for run in runs if not Snapshot(target.warehouse, run).damage())
         oldest = next(others, None)
         advice = (
             f"the oldest that can be read is {oldest.run_id}."
@@ -257,9 +312,9 @@ def readable_run(target: Target, run_id: int) -> Run:
 
 
 def answers(target: Target, run: Run) -> Mapping[TableName, list[dict[str, Any]]] | None:
-    """Return the rows of the answers as a run published them, None if the run was cleaned."""
+    """Return the rows of the answers as a run published them, None if they cannot be read."""
     snapshot = Snapshot(target.warehouse, run)
-    if snapshot.lost_table():
+    if snapshot.damage():
         return None
     tables = (table for table in snapshot.versions if table.layer == ANSWERS)
     return {table: snapshot.small_table(table) for table in tables}

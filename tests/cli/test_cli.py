@@ -467,6 +467,7 @@ def test_compiled_sql_is_that_of_the_target_or_of_the_engine_asked(streampro):
         (("select 1", "--compiled", "events"), "give either a QUERY or --compiled MODEL."),
         (("--compiled", "events", "--run", 1), "--run does not go with --compiled."),
         (("--compiled", "events", "--format", "csv"), "--format does not go with --compiled."),
+        (("--compiled", "events", "--allow-files"), "--allow-files does not go with --compiled."),
         (("select 1", "--engine", "spark"), "--engine does not go with QUERY."),
     ],
 )
@@ -480,6 +481,16 @@ def test_sql_is_asked_for_one_thing(streampro, args, error):
 def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
     streampro("run", "--raw", SAMPLE, "--warehouse", "w")
     fails(streampro("sql", query, "--warehouse", "w"), 2, "the query is")
+
+
+def test_sql_only_reads_and_reads_files_where_it_is_allowed(streampro, here):
+    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
+    (here / "cities.csv").write_text("city\nOslo\n")
+    ask = ("sql", "--warehouse", "w", "--format", "csv")
+    fails(streampro(*ask, "explain analyze copy (select 1) to 'a.csv'"), 2, "Allowed is", "SELECT")
+    assert not (here / "a.csv").exists()
+    fails(streampro(*ask, "from 'cities.csv'"), 2, "--allow-files")
+    assert streampro(*ask, "--allow-files", "from 'cities.csv'") == (0, b'"city"\n"Oslo"\n', "")
 
 
 def test_warehouse_of_another_pipeline_is_refused(streampro, here):

@@ -236,9 +236,9 @@ def test_instants_are_utc_wherever_the_machine_stands(tmp_path: Path) -> None:
     with DuckDBEngine(Target(name="test", warehouse=tmp_path)) as engine:
         folder = published(engine, [{"number": 1, "at_ts": at}])
         assert statistics(folder)[0]["minValues"]["at_ts"] == "2024-05-01T23:30:00.000000Z"
-        engine.show({THINGS.table: 0})
         found = engine.query(
-            "SELECT at_ts::VARCHAR AS text FROM layer.things WHERE at_ts = '2024-05-01 23:30:00Z'"
+            f"SELECT at_ts::VARCHAR AS text FROM ({engine.scan(Disk(folder), 0)}) "
+            "WHERE at_ts = '2024-05-01 23:30:00Z'"
         )
     assert found.to_pylist() == [{"text": "2024-05-01 23:30:00+00"}]
     assert DeltaTable(str(folder)).to_pyarrow_table()["at_ts"].to_pylist() == [at]
@@ -247,10 +247,9 @@ def test_instants_are_utc_wherever_the_machine_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("year", [1, 999, 1969, 2199, 9999])
 def test_instants_of_any_year_are_found_again(year: int, duckdb_engine: DuckDBEngine) -> None:
     at = datetime(year, 7, 1, 1, 2, 3, 999999, tzinfo=UTC)
-    published(duckdb_engine, [{"number": 1, "at_ts": at}])
-    query = f"FROM layer.things WHERE at_ts >= TIMESTAMPTZ '{year:04}-07-01 01:02:03.999999+00'"
-    duckdb_engine.show({THINGS.table: 0})
-    assert duckdb_engine.query(query).num_rows == 1
+    things = duckdb_engine.scan(Disk(published(duckdb_engine, [{"number": 1, "at_ts": at}])), 0)
+    instant = f"TIMESTAMPTZ '{year:04}-07-01 01:02:03.999999+00'"
+    assert duckdb_engine.query(f"FROM ({things}) WHERE at_ts >= {instant}").num_rows == 1
 
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # no NUL in SQL text
@@ -340,7 +339,7 @@ def test_damaged_table_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     delta.write(Disk(folder), pa.Table.from_pylist([{"number": 1, "name": "a"}], SCHEMA))
     next(folder.glob("*.parquet")).unlink()
-    with pytest.raises(WarehouseError, match="the table cannot be read"):
+    with pytest.raises(WarehouseError, match=r"1 of its data files are damaged; .* is missing\.$"):
         delta.read(Disk(folder))
     log = folder / "_delta_log" / f"{0:020}.json"
     log.write_text("no json")

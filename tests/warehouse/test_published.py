@@ -80,24 +80,6 @@ def test_nothing_to_ask_before_the_first_run(tmp_path: Path) -> None:
         streampro.published(Target(name="test", warehouse=tmp_path))
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "copy (select 1) to 'written.csv'",
-        "drop view mart.revenue",
-        "select 1; select 2",
-        "create or replace view mart.revenue as select 1",
-        "set threads = 1",
-    ],
-)
-def test_nothing_but_one_query_is_taken(sql: str, target: Target) -> None:
-    with streampro.published(target) as tables:
-        with pytest.raises(ConfigError, match="nothing but a query"):
-            tables.sql(sql)
-        assert tables.sql("pivot mart.revenue on shop using sum(amount)").num_rows > 0
-        assert tables.table("mart.revenue").count().execute() == 2
-
-
 def test_closed_tables_say_so(target: Target) -> None:
     with streampro.published(target) as tables:
         pass

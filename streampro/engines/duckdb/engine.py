@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
+from streampro.engines.duckdb import statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
@@ -29,6 +30,7 @@ from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
 from streampro.storage import delta
 from streampro.storage.data_files import COMPRESSION, DataFile
+from streampro.storage.delta import Stored
 from streampro.storage.place import Disk, Place, place_of
 from streampro.storage.statistics import statistic
 
@@ -43,6 +45,7 @@ class DuckDBEngine(Staging[Place]):
         super().__init__(target, scratch)
         settings = target.duckdb
         config: dict[str, Any] = {
+            **statements.CONFIG,
             "preserve_insertion_order": False,
             "temp_directory": str(settings.temp_directory or self.staging / "spill"),
         }
@@ -61,6 +64,7 @@ class DuckDBEngine(Staging[Place]):
                 "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
             )
         self.knows_delta = False
+        self.allow_files = False
 
     def place(self, location: Location) -> Place:
         """Return a location as this engine reaches it."""
@@ -102,17 +106,22 @@ class DuckDBEngine(Staging[Place]):
         self.connection.register(name, rows)
         return ibis.table(schema, name=name)
 
-    def show(self, versions: Mapping[TableName, int]) -> None:
-        """See `SqlEngine.show`."""
-        for table, version in versions.items():
-            scan = self.scan(self.warehouse.table(table), version)
+    def show(self, tables: Mapping[TableName, Stored], allow_files: bool = False) -> None:
+        """See `SqlEngine.show`. Without the Delta extension: it reads and writes what it likes."""
+        layers = dict.fromkeys(table.layer for table in tables)
+        for layer in layers:
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(layer)}")
+        for table, stored in tables.items():
             name = f"{identifier(table.layer)}.{identifier(table.name)}"
+            query = self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
             with _errors(f"{table} cannot be read"):
-                self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(table.layer)}")
-                self.connection.execute(f"CREATE VIEW {name} AS {scan}")
-        layers = dict.fromkeys(["main", *(table.layer for table in versions)])
-        path = quoted(",".join(map(identifier, layers)))
+                self.connection.execute(f"CREATE VIEW {name} AS {query}")
+        path = quoted(",".join(map(identifier, ["main", *layers])))
         self.connection.execute(f"SET search_path = {path}")  # so SHOW TABLES knows them
+        if not allow_files:
+            statements.confine(self.connection, [p for each in tables.values() for p in each.paths])
+        self.connection.execute("SET lock_configuration = true")
+        self.allow_files = allow_files
 
     def shown(self, table: TableName) -> ir.Table:
         """See `SqlEngine.shown`."""
@@ -124,25 +133,28 @@ class DuckDBEngine(Staging[Place]):
             return self.connection.execute(sql).to_arrow_table()
         except (duckdb.OperationalError, duckdb.InternalError) as error:
             raise EngineError(f"the query failed: {error}") from error
+        except duckdb.PermissionException as error:
+            raise ConfigError(f"the query is refused: {error}. {statements.FILES}") from error
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
 
     def ask(self, query: str) -> pa.Table:
         """See `SqlEngine.ask`."""
-        if not query.strip(" \t\r\n;"):
-            raise ConfigError("the query is empty.")
-        _refuse_all_but_a_query(query)
-        found = self.query(query)
+        found = self.query(statements.reading(self.connection, query, self.allow_files))
         return found.rename_columns(_distinct(found.column_names))
 
     def where(self, rows: ir.Table, condition: str) -> ir.Table:
         """See `SqlEngine.where`."""
         if not condition.strip():
             raise ConfigError("--where is empty.")
+        statements.refuse_unreadable(condition)
         try:
+            query = f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"
             with _errors("the query failed"):
-                duckdb.SQLExpression(condition)  # none closes the bracket below
-            return self.cache(self._view(f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"))
+                duckdb.SQLExpression(condition)  # none closes the bracket
+                self.connection.extract_statements(query)
+            statements.refuse_all_but_condition(self.connection, query)
+            return self.cache(self._view(query))
         except EngineError as error:
             if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
                 [reason, *_] = str(error.__cause__).splitlines()
@@ -172,14 +184,17 @@ class DuckDBEngine(Staging[Place]):
             return self.ibis.table(name)
 
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
-        if files:
-            columns = ", ".join(map(identifier, schema))
-            return self._view(f"SELECT {columns} FROM {parquet([file.path for file in files])}")
+        return self._view(self._rows_of([file.path for file in files], schema))
+
+    def _rows_of(self, paths: Sequence[object], schema: ibis.Schema) -> str:
+        """Return the query of the rows of parquet files, which has its columns without a file."""
+        if paths:
+            return f"SELECT {', '.join(map(identifier, schema))} FROM {parquet(paths)}"
         types = self.ibis.compiler.type_mapper
         nulls = ", ".join(
             f"NULL::{types.to_string(kind)} AS {identifier(name)}" for name, kind in schema.items()
         )
-        return self._view(f"SELECT {nulls} WHERE false")
+        return f"SELECT {nulls} WHERE false"
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)
@@ -194,17 +209,6 @@ class DuckDBEngine(Staging[Place]):
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
         return [_data_file(row, rows.schema()) for row in written]
-
-
-def _refuse_all_but_a_query(sql: str) -> None:
-    """Raise `ConfigError` for several statements, and for one that writes or changes views."""
-    kinds = duckdb.StatementType
-    try:
-        asked = [each for each in duckdb.extract_statements(sql) if each.query]  # of PIVOT none
-    except duckdb.Error as error:
-        raise ConfigError(f"the query is wrong: {error}") from error
-    if len(asked) > 1 or any(each.type not in (kinds.SELECT, kinds.EXPLAIN) for each in asked):
-        raise ConfigError("one query at a time, and nothing but a query: SELECT ..., FROM ...")
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
