@@ -160,7 +160,7 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
     Raises `WarehouseError` when it cannot be read.
     """
-    with _readable(folder):
+    with _readable(folder, version):
         schema = DeltaTable(str(folder), version=version).schema().to_json()
     return list(json.loads(schema)["fields"])
 
@@ -189,7 +189,7 @@ def stored(folder: Place, version: int) -> Stored:
     with _readable(folder, version):
         table = DeltaTable(str(folder), version=version)
         expected = _bytes(table)
-        _refuse_damaged(folder, expected)
+        _refuse_damaged(folder, version, expected)
         return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(expected)))
 
 
@@ -243,19 +243,21 @@ def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
-        what = "the table" if version is None else f"version {version}"
-        raise WarehouseError(f"{folder}: {what} cannot be read: {error}") from error
+        what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
+        raise WarehouseError(f"{what} cannot be read: {error}") from error
 
 
-def _refuse_damaged(folder: Place, expected: Mapping[str, int]) -> None:
+def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:
     """Raise `WarehouseError` unless data files, named as in the log, are there with these bytes."""
     found = _found_bytes(folder, expected)
     damaged = sorted(name for name, size in expected.items() if found.get(name) != size)
     if damaged:
         first, size = damaged[0], found.get(damaged[0])
         what = "is missing" if size is None else f"has {size:,} bytes, not {expected[first]:,}"
-        number = f"{len(damaged)} of its data files are damaged"
-        raise WarehouseError(f"{folder} cannot be read: {number}; {first} {what}.")
+        raise WarehouseError(
+            f"version {version} of {folder} cannot be read: {len(damaged)} of its data files are "
+            f"damaged; {first} {what}."
+        )
 
 
 def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
@@ -350,7 +352,7 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
         if None not in greatest:
             names = [names[greatest.index(max(greatest))]]
     expected = _bytes(table)
-    _refuse_damaged(folder, {name: expected[name] for name in names})
+    _refuse_damaged(folder, table.version(), {name: expected[name] for name in names})
     schema = pa.schema(table.schema().to_arrow())
     if not folder.is_local:
         files = DeltaStorageHandler(str(folder))
