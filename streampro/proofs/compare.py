@@ -194,7 +194,6 @@ class Comparison:
         return f"(SELECT {selected} FROM ({self._scan(table)}))"
 
     def _scan(self, table: Version) -> str:
-        delta.stored(table.folder, table.version)
         return self.engine.scan(table.folder, table.version)
 
     def _ask(self, query: str) -> list[dict[str, Any]]:

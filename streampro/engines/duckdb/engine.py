@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import duckdb_extension_delta
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -63,7 +62,6 @@ class DuckDBEngine(Staging[Place]):
             self.connection.execute(
                 "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
             )
-        self.knows_delta = False
         self.allow_files = False
 
     def place(self, location: Location) -> Place:
@@ -88,11 +86,8 @@ class DuckDBEngine(Staging[Place]):
 
     def scan(self, folder: Place, version: int) -> str:
         """See `SqlEngine.scan`."""
-        if not self.knows_delta:
-            with _errors("the DuckDB extension for Delta cannot be loaded"):
-                self.connection.execute(f"LOAD {quoted(_delta_extension())}")
-            self.knows_delta = True
-        return f"SELECT * FROM delta_scan({quoted(folder)}, version => {version})"
+        stored = delta.stored(folder, version)
+        return self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
@@ -107,7 +102,7 @@ class DuckDBEngine(Staging[Place]):
         return ibis.table(schema, name=name)
 
     def show(self, tables: Mapping[TableName, Stored], allow_files: bool = False) -> None:
-        """See `SqlEngine.show`. Without the Delta extension: it reads and writes what it likes."""
+        """See `SqlEngine.show`."""
         layers = dict.fromkeys(table.layer for table in tables)
         for layer in layers:
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(layer)}")
@@ -256,11 +251,6 @@ def _read_bound(text: str, kind: dt.DataType) -> Any:
     if kind.is_timestamp():
         return datetime.fromisoformat(text)
     return text if kind.is_string() or kind.is_date() else None
-
-
-def _delta_extension() -> Path:
-    folder = Path(duckdb_extension_delta.__file__).parent / "extensions"
-    return next(folder.glob("*/delta.duckdb_extension"))
 
 
 @contextmanager

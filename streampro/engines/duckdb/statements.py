@@ -83,7 +83,7 @@ _READ_NO_FILES = frozenset(
     )
 )
 _WRITE = frozenset(("write_blob", "write_log"))
-"""Scalar functions that write: `write_blob` of the Delta extension does wherever it likes."""
+"""Scalar functions that write; `write_blob` comes with an extension and does wherever it likes."""
 _GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 _EXPLAIN = re.compile(
     rf"{_GAP}explain\b{_GAP}"
