@@ -40,6 +40,11 @@ OPTIONS = {
     "full_refresh": click.option(
         "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."
     ),
+    "accept_lost_files": click.option(
+        "--accept-lost-files",
+        is_flag=True,
+        help="Go on though more known raw files are gone than the source allows.",
+    ),
     "target": click.option(
         "--target",
         "target_name",

@@ -11,11 +11,16 @@ from streampro.console.output import print_json, print_rows, print_run
 
 
 @click.command("run")
-@options("select", "full_refresh", "raw", "warehouse", "pipeline")
+@options("select", "full_refresh", "accept_lost_files", "raw", "warehouse", "pipeline")
 @click.option("--json", "as_json", is_flag=True, help="Print the run and the answers as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless it fails.")
 def run_command(
-    select: str | None, full_refresh: bool, as_json: bool, quiet: bool, **options: Any
+    select: str | None,
+    full_refresh: bool,
+    accept_lost_files: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Build what changed, audit it, publish it, show the answers."""
     from streampro.console.progress import ProgressBars
@@ -27,7 +32,14 @@ def run_command(
     if not quiet:
         say_what_is_assumed(target, **options)
     bars = None if quiet else ProgressBars()
-    done = run(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
+    done = run(
+        pipeline,
+        target,
+        select=select,
+        full_refresh=full_refresh,
+        accept_lost_files=accept_lost_files,
+        watcher=bars,
+    )
     if as_json:
         print_run(done, pipeline, target, as_json=True)
     elif not quiet:
@@ -40,9 +52,15 @@ def run_command(
 
 
 @click.command()
-@options("select", "full_refresh", "raw", "warehouse", "pipeline")
+@options("select", "full_refresh", "accept_lost_files", "raw", "warehouse", "pipeline")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(select: str | None, full_refresh: bool, as_json: bool, **options: Any) -> None:
+def plan(
+    select: str | None,
+    full_refresh: bool,
+    accept_lost_files: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Tell what a run would do and which answers would move, writing nothing."""
     from streampro.console.progress import ProgressBars
     from streampro.console.runs import show_plan
@@ -50,7 +68,14 @@ def plan(select: str | None, full_refresh: bool, as_json: bool, **options: Any) 
 
     target, pipeline = load(**options)
     bars = ProgressBars()
-    found = plan(pipeline, target, select=select, full_refresh=full_refresh, watcher=bars)
+    found = plan(
+        pipeline,
+        target,
+        select=select,
+        full_refresh=full_refresh,
+        accept_lost_files=accept_lost_files,
+        watcher=bars,
+    )
     if as_json:
         print_json(found.to_json())
     else:

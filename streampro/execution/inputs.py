@@ -23,13 +23,29 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a source at hand; `new` are not in the ledger, `lost` tells of those that are
-    there no more, or no more the same.
+    """The files of a source at hand, compared with those that the last run knew.
+
+    Attributes:
+        found: all that are there.
+        new: those of them that are not in the ledger.
+        known: how many are in the ledger.
+        gone: paths of these that are there no more.
+        changed: paths of these that are no more the same.
     """
 
     found: tuple[InputFile, ...]
     new: tuple[InputFile, ...]
-    lost: tuple[str, ...]
+    known: int
+    gone: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What became of those that are gone or changed, in words."""
+        return (
+            *(f"{path} vanished" for path in self.gone),
+            *(f"{path} changed" for path in self.changed),
+        )
 
 
 class Inputs:
@@ -154,10 +170,12 @@ class Inputs:
         return Files(
             found,
             tuple(file for file in found if file.path not in known),
+            len(known),
+            tuple(path for path in known if path not in at_hand),
             tuple(
-                f"{path} {'changed' if path in at_hand else 'vanished'}"
+                path
                 for path, file in known.items()
-                if path not in at_hand or not file.is_still(at_hand[path])
+                if path in at_hand and not file.is_still(at_hand[path])
             ),
         )
 

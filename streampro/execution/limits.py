@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.errors import SourceError
+from streampro.execution.inputs import Files
 from streampro.modeling.model import Model
 from streampro.modeling.quarantine import Books
 from streampro.modeling.source import FEWEST, Reaction, Source
@@ -56,6 +57,20 @@ def held(source: Source, model: Model, excesses: Iterable[Excess]) -> tuple[Warn
             )
         warnings.append(Warned(model.table, each.rule, each.rows))
     return tuple(warnings)
+
+
+def refuse_lost_files(source: Source, files: Files) -> None:
+    """Raise `SourceError` where more of the known files are gone than a source allows."""
+    gone, share = len(files.gone), source.limits.lost_files_share
+    if gone <= share * files.known:
+        return
+    names = ", ".join(files.gone[:_SHOWN]) + (" and others" if gone > _SHOWN else "")
+    raise SourceError(
+        f"source {source.name!r}: {gone:,} of {files.known:,} files that the last run read are "
+        f"gone, more than {share:.0%}: {names}. Nothing was published. If they were removed on "
+        "purpose, run with --accept-lost-files (accept_lost_files=True); to allow it always, say "
+        f"so in the source: limits=Limits(lost_files_share={_rounded_up(gone / files.known)})."
+    )
 
 
 def too_many_rejected(

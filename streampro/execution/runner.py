@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from streampro.engines.registry import connect
 from streampro.errors import ConfigError
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
+from streampro.execution.limits import refuse_lost_files
 from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
@@ -38,6 +40,7 @@ def run(
     *,
     select: str | None = None,
     full_refresh: bool = False,
+    accept_lost_files: bool = False,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Run:
@@ -64,6 +67,8 @@ def run(
         select: models to build, as `name`, `+name` with all it is built from, `name+` with all
             built from it, several separated by commas. Default: all.
         full_refresh: compute all rows anew, changed or not.
+        accept_lost_files: go on though more of the files that the last run read are gone than
+            `Limits.lost_files_share` allows.
         watcher: told of each step while the run works, such as the progress bars of the command
             line, `streampro.console.ProgressBars()`.
         session: a Spark session to work in; without one a Spark target starts its own.
@@ -74,13 +79,12 @@ def run(
     is writing, `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
+    asked = _Asked(models, full_refresh, accept_lost_files)
     progress = Careful(watcher or Unwatched())
 
     def work() -> Run:
         with ledger.writing(target.warehouse), connect(target, session) as engine:
-            return publish(
-                _staged(pipeline, target, engine, models, full_refresh, progress), progress
-            )
+            return publish(_staged(pipeline, target, engine, asked, progress), progress)
 
     if target.openlineage is None:
         return work()
@@ -96,6 +100,7 @@ def plan(
     *,
     select: str | None = None,
     full_refresh: bool = False,
+    accept_lost_files: bool = False,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Plan:
@@ -115,6 +120,7 @@ def plan(
         target: as of `run`.
         select: as of `run`.
         full_refresh: as of `run`.
+        accept_lost_files: as of `run`.
         watcher: as of `run`.
         session: as of `run`.
 
@@ -125,9 +131,8 @@ def plan(
         TemporaryDirectory(prefix="streampro-plan-") as scratch,
         connect(target, session, Path(scratch)) as engine,
     ):
-        return plan_of(
-            _staged(pipeline, target, engine, models, full_refresh, Careful(watcher or Unwatched()))
-        )
+        asked = _Asked(models, full_refresh, accept_lost_files)
+        return plan_of(_staged(pipeline, target, engine, asked, Careful(watcher or Unwatched())))
 
 
 @asks
@@ -200,22 +205,28 @@ def _refuse_no_raw_folder(target: Target) -> None:
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a run is asked for."""
+
+    models: list[Model]
+    full_refresh: bool
+    accept_lost_files: bool
+
+
 def _staged(
-    pipeline: Pipeline,
-    target: Target,
-    engine: Engine,
-    models: list[Model],
-    full_refresh: bool,
-    watcher: Watcher,
+    pipeline: Pipeline, target: Target, engine: Engine, asked: _Asked, watcher: Watcher
 ) -> StagedRun:
     """Decide how much of each model is computed, stage that, and hand all of it on."""
-    started_at = datetime.now(UTC)
-    forced = {model.name for model in models} if full_refresh else set()
+    started_at, models = datetime.now(UTC), asked.models
+    forced = {model.name for model in models} if asked.full_refresh else set()
     last = ledger.newest(target.warehouse)
     _refuse_another_pipeline(pipeline, target, last)
     assert target.raw is not None
     state = State(pipeline, engine, target.warehouse, last)
     inputs = Inputs(pipeline, engine, target.raw, models, last, watcher)
+    for name, files in inputs.files.items() if not asked.accept_lost_files else ():
+        refuse_lost_files(pipeline.sources[name], files)
     _count_sources(models, state, inputs, forced)
     stage = Stage(pipeline, engine, state, inputs, forced)
     staged: list[StagedModel] = []

@@ -43,6 +43,9 @@ class Limits:
         row_change: share by which the rows of such a table, at least 20, may be more or fewer than
             the last run had, null for any.
         changed: what happens beyond it.
+        lost_files_share: share of the files that the last run read which may be gone, 0 to 1, of
+            any number of files. A run that finds fewer stops, whatever is done with other limits,
+            unless it is told `accept_lost_files`: a folder that is not mounted looks like this.
     """
 
     rejected_share: float = 0.5
@@ -55,9 +58,10 @@ class Limits:
     stale: Reaction = "warn"
     row_change: float | None = None
     changed: Reaction = "warn"
+    lost_files_share: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("rejected_share", "vanished_share"):
+        for name in ("rejected_share", "vanished_share", "lost_files_share"):
             if not _is_share(given := getattr(self, name)):
                 raise PipelineError(f"Limits: {name} is {given!r}, but must be 0 to 1.")
         if self.freshness is not None and not isinstance(self.freshness, timedelta):
@@ -99,6 +103,7 @@ class Limits:
                 if self.row_change is not None
                 else ""
             )
+            + f"; more than {self.lost_files_share:.0%} of known files gone: fail"
         )
 
 
@@ -199,4 +204,4 @@ def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-LENIENT = Limits(rejected="warn", never_given="warn", vanished="warn")
+LENIENT = Limits(rejected="warn", never_given="warn", vanished="warn", lost_files_share=1)

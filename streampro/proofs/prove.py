@@ -160,7 +160,14 @@ class _Proof:
         here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
         watcher = _SideWatcher(self.watcher, side)
         try:
-            return run(self.pipeline, here, select=self.built, full_refresh=True, watcher=watcher)
+            return run(
+                self.pipeline,
+                here,
+                select=self.built,
+                full_refresh=True,
+                accept_lost_files=True,
+                watcher=watcher,
+            )
         except StreamProError as error:
             raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
 

@@ -353,8 +353,16 @@ def test_an_earlier_run_can_be_asked(streampro, raw):
     ask = ("sql", "select users from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
     streampro("run", "--raw", raw, "--warehouse", "w")
     _, first, _ = streampro(*ask)
-    (raw / "events" / "events-2026-01-01.jsonl").unlink()
-    streampro("run", "--raw", raw, "--warehouse", "w")
+    for path in (raw / "events").glob("events-2026-01-0*.jsonl"):
+        path.unlink()
+    again = ("--raw", raw, "--warehouse", "w")
+    for command in ("run", "plan"):
+        got, out, err = streampro(command, *again)
+        assert (got, out) == (1, b"")
+        assert "are gone, more than 20%: events/events-2026-01-01.jsonl, " in err
+    _, planned, _ = streampro("plan", *again, "--accept-lost-files")
+    assert "events/events-2026-01-01.jsonl vanished" in planned.decode()
+    streampro("run", *again, "--accept-lost-files")
     _, second, _ = streampro(*ask)
     assert first != second
     assert streampro(*ask, "--run", "1") == (0, first, "")

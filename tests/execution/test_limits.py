@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -152,12 +153,77 @@ def test_rows_of_a_dimension_that_vanish_are_told(
             engine.run(strict, target)
 
 
+def days(target: Target, *numbers: int) -> None:
+    """Let the raw folder hold these days of sales, and no others."""
+    wanted = {f"sales-{number}.jsonl": GOOD % number for number in numbers}
+    at_hand = {path.name: path for path in Path(str(target.raw)).glob("sales*.jsonl")}
+    for name in at_hand.keys() - wanted.keys():
+        at_hand[name].unlink()
+    for name in wanted.keys() - at_hand.keys():
+        write(target, name, wanted[name])
+
+
+@pytest.mark.thorough("spark")
+def test_run_that_lost_many_known_files_publishes_nothing(
+    engine: Workbench, target: Target
+) -> None:
+    days(target, 1, 2, 3, 4, 5)
+    first = engine.run(SHOP, target)
+    days(target, 1, 6)
+    for attempt in (engine.plan, engine.run, partial(engine.run, full_refresh=True)):
+        with pytest.raises(SourceError) as caught:
+            attempt(SHOP, target)
+        assert str(caught.value) == (
+            "source 'raw_sales': 4 of 5 files that the last run read are gone, more than 20%: "
+            "sales-2.jsonl, sales-3.jsonl, sales-4.jsonl and others. Nothing was published. If "
+            "they were removed on purpose, run with --accept-lost-files "
+            "(accept_lost_files=True); to allow it always, say so in the source: "
+            "limits=Limits(lost_files_share=0.81)."
+        )
+        assert caught.value.exit_code == 1
+    assert ledger.runs(target.warehouse) == [first]
+    told = engine.plan(SHOP, target, accept_lost_files=True).lost_files
+    assert told == tuple(f"sales-{day}.jsonl vanished" for day in (2, 3, 4, 5))
+    done = engine.run(SHOP, target, accept_lost_files=True)
+    fresh = engine.run(SHOP, target.model_copy(update={"warehouse": f"{target.warehouse}-2"}))
+    assert {each.table: each.rows for each in done.tables} == {
+        each.table: each.rows for each in fresh.tables
+    }
+    assert engine.run(SHOP, target).run_id == done.run_id
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.2, 4), (0.6, 2), (0, 5), (1, 1)])
+def test_run_that_lost_few_files_goes_on(target: Target, share: float, left: int) -> None:
+    limits = Limits(lost_files_share=share)
+    days(target, *range(1, 6))
+    run(shop(limits), target)
+    days(target, *range(1, left + 1))
+    assert run(shop(limits), target).inputs[-2].path == f"sales-{left}.jsonl"
+    days(target, *range(left + 1, 7))
+    if share < 1:
+        with pytest.raises(SourceError, match="are gone, more than"):
+            run(shop(limits), target)
+
+
+def test_folder_that_is_not_mounted_stops_the_run(target: Target) -> None:
+    source = replace(raw.raw_sales, files=("sales*.jsonl", "days/*.jsonl"))
+    pipeline: Any = ModuleType("sources")
+    pipeline.raw_sales, pipeline.raw_shops = source, raw.raw_shops
+    (Path(str(target.raw)) / "days").mkdir()
+    write(target, "days/one.jsonl", GOOD % 1)
+    run(Pipeline("shop", [pipeline, staging, mart]), target)
+    (Path(str(target.raw)) / "days").rename(Path(str(target.warehouse)) / "unmounted")
+    (Path(str(target.raw)) / "days").mkdir()
+    with pytest.raises(SourceError, match=r"1 of 2 files .* more than 20%: days/one\.jsonl\."):
+        run(Pipeline("shop", [pipeline, staging, mart]), target)
+
+
 def test_limits_change_no_code_and_are_shown_in_a_plan(target: Target) -> None:
     limits = Limits(rejected_share=0.1, rejected_lines=2_000, vanished="fail")
     assert shop(limits).code_hashes() == SHOP.code_hashes()
     assert plan(shop(limits), target).limits["raw_sales"] == (
         "more than 10% or 2,000 lines rejected, or all of a file: fail; a column never given: "
-        "warn; more than 50% of rows vanished: fail"
+        "warn; more than 50% of rows vanished: fail; more than 20% of known files gone: fail"
     )
 
 
@@ -167,6 +233,7 @@ def test_limits_change_no_code_and_are_shown_in_a_plan(target: Target) -> None:
         ("rejected_share", 50, "rejected_share is 50, but must be 0 to 1."),
         ("rejected_share", True, "rejected_share is True, but must be 0 to 1."),
         ("vanished_share", "0.5", "vanished_share is '0.5', but must be 0 to 1."),
+        ("lost_files_share", 1.1, "lost_files_share is 1.1, but must be 0 to 1."),
         ("rejected_lines", 0.5, "rejected_lines is 0.5, but must be a number of lines or None."),
         ("rejected_lines", -1, "rejected_lines is -1, but must be a number of lines or None."),
         ("rejected", "wran", "rejected is 'wran', but must be 'fail' or 'warn'. Did you mean"),

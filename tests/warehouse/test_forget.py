@@ -138,7 +138,7 @@ def test_raw_files_that_hold_it_are_named_and_bring_it_back(target: Target) -> N
     assert holding(target.warehouse, "zz-anna") != []
     write_raw(target.raw)
     (target.raw / "sales-later.jsonl").unlink()
-    streampro.run(SHOP, target)
+    streampro.run(SHOP, target, accept_lost_files=True)
     assert forget(target, {"shop": ANNA}, pipeline=SHOP).raw == ()
     assert holding(target.warehouse, "zz-anna") == []
     again = forget(target, {"shop": ANNA}, pipeline=SHOP)
@@ -149,7 +149,7 @@ def test_statistics_of_files_that_were_cleaned_are_forgotten(target: Target) -> 
     assert target.raw is not None
     write_raw(target.raw)
     (target.raw / "sales-later.jsonl").unlink()
-    streampro.run(SHOP, target)
+    streampro.run(SHOP, target, accept_lost_files=True)
     streampro.clean(target, keep=1, dry_run=False)
     assert holding(target.warehouse, "zz-anna") != []
     done = forget(target, {"shop": ANNA})
@@ -246,7 +246,7 @@ def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> No
     streampro.run(told, target)
     write_raw(target.raw)
     (target.raw / "sales-Zz-Ulm.jsonl").unlink()
-    moved = streampro.run(told, target).moves
+    moved = streampro.run(told, target, accept_lost_files=True).moves
     assert any("Zz-Ulm" in move.row for move in moved)
     forget(target, {"city": "Zz-Ulm"}, pipeline=told)
     assert holding(target.warehouse, "Zz-Ulm") == []
