@@ -5,6 +5,8 @@ what stands in JSON is named.
 import re
 from collections.abc import Iterable
 
+WAREHOUSE = "_streampro"
+"""A folder that has this one is a warehouse; what is in it is ours."""
 _OURS = "streampro_"
 _UNSTORABLE = " ,;{}()=\n\t"
 """Signs that Delta Lake allows in no column without a mapping of columns."""

@@ -1,7 +1,8 @@
 """Run the shop pipeline and die on the way: `kill_driver.py RAW WAREHOUSE POINT NUMBER HOW ENGINE`.
 
 POINT is what is about to happen, or has happened, for the NUMBERth time when the process kills
-itself as the kernel would: no handler, no clean-up. HOW is `full` for a full refresh.
+itself as the kernel would: no handler, no clean-up. HOW is `full` for a full refresh, or the
+command that is at work instead of a run.
 """
 
 import os
@@ -16,7 +17,9 @@ from pipelines.shop import SHOP
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.spark.engine import SparkEngine
-from streampro.execution.runner import run
+from streampro.execution.runner import plan, run, show
+from streampro.proofs.check_incremental import check_incremental
+from streampro.proofs.prove import prove
 from streampro.storage.data_files import DataFile
 from streampro.warehouse import ledger
 
@@ -51,7 +54,16 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
     }
     die(*places[what], int(number), after=when == "after")
     target = Target(name="test", engine=engine, raw=Path(raw), warehouse=Path(warehouse))
-    run(SHOP, target, full_refresh=how == "full")
+    commands: dict[str, Callable[[], object]] = {
+        "plan": lambda: plan(SHOP, target, full_refresh=True),
+        "show": lambda: show(SHOP, target, "revenue"),
+        "check incremental": lambda: check_incremental(SHOP, target),
+        "prove": lambda: prove(SHOP, target, target.model_copy(update={"name": "other"})),
+    }
+    if how in commands:
+        commands[how]()
+    else:
+        run(SHOP, target, full_refresh=how == "full")
 
 
 if __name__ == "__main__":

@@ -78,10 +78,15 @@ def open_target(
     pipeline: str | None = None,
     debug: bool = False,
 ) -> "Target":
-    """Return the target of a configuration; `raw`, `warehouse` and `pipeline` override it."""
+    """Return the target of a configuration; `raw`, `warehouse` and `pipeline` override it. What
+    commands that were killed left of temporary folders is removed.
+    """
     from streampro.config import load_target
+    from streampro.warehouse.scratch import sweep
 
-    return load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
+    target = load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
+    sweep(target.warehouse)
+    return target
 
 
 def say_what_is_assumed(

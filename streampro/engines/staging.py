@@ -19,7 +19,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.quarantine import REJECTION, rejected_lines, tally
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
-from streampro.names import ours
+from streampro.names import WAREHOUSE, ours
 from streampro.storage import delta, merge
 from streampro.storage.data_files import DataFile
 from streampro.storage.place import Place
@@ -37,7 +37,7 @@ class Staging(ABC, Generic[P]):
     def __init__(self, target: Target, scratch: Path | None) -> None:
         self.warehouse = self.place(target.warehouse)
         self.token = uuid4().hex[:12]
-        staging = self.place(scratch) if scratch else self.warehouse / "_streampro" / "staging"
+        staging = self.place(scratch) if scratch else self.warehouse / WAREHOUSE / "staging"
         self.staging = staging / self.token
         self.counter = 0
 

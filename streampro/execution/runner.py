@@ -5,8 +5,6 @@ from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis.expr.types as ir
@@ -31,6 +29,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan, Run
+from streampro.warehouse.scratch import scratch
 
 
 @asks
@@ -106,8 +105,8 @@ def plan(
 ) -> Plan:
     """Return what `run` with the same arguments would do, writing nothing to the warehouse.
 
-    Everything is computed and audited, in a temporary folder (`TMPDIR`), which on a cluster must
-    be one that all machines share.
+    Everything is computed and audited in a temporary folder: of the warehouse if it is there and
+    can be written, else of `TMPDIR`, which on a cluster must be one that all machines share.
 
     ```python
     plan = streampro.plan(PIPELINE, target)
@@ -128,8 +127,8 @@ def plan(
     """
     models = _checked(pipeline, target, select)
     with (
-        TemporaryDirectory(prefix="streampro-plan-") as scratch,
-        connect(target, session, Path(scratch)) as engine,
+        scratch(target.warehouse) as folder,
+        connect(target, session, folder) as engine,
     ):
         asked = _Asked(models, full_refresh, accept_lost_files)
         return plan_of(_staged(pipeline, target, engine, asked, Careful(watcher or Unwatched())))
@@ -161,8 +160,8 @@ def show(
     refuse_problems(pipeline, target.engine)
     _refuse_no_raw_folder(target)
     with (
-        TemporaryDirectory(prefix="streampro-show-") as scratch,
-        connect(target, session, Path(scratch)) as engine,
+        scratch(target.warehouse) as folder,
+        connect(target, session, folder) as engine,
     ):
         computed: dict[str, ir.Table] = {}
         for each in pipeline.built_from(asked.name):

@@ -10,13 +10,12 @@ from streampro.errors import EngineError, SourceError
 from streampro.formats.format import LONGEST_LINE
 from streampro.formats.packing import beginning, created
 from streampro.formats.registry import format_of
+from streampro.names import WAREHOUSE
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
     from streampro.storage.place import Place
 
-_WAREHOUSE = "_streampro"
-"""A folder that has this one is a warehouse."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Stands for a byte of a file's name that is not UTF-8."""
 
@@ -135,4 +134,4 @@ def _refuse_no_folder(raw: "Place") -> None:
 
 def _is_published(raw: "Place", path: str) -> bool:
     """Tell whether a file below the raw folder is one of a warehouse there."""
-    return any((raw.path / each / _WAREHOUSE).is_dir() for each in [*PurePath(path).parents][:-1])
+    return any((raw.path / each / WAREHOUSE).is_dir() for each in [*PurePath(path).parents][:-1])

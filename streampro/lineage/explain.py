@@ -3,8 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis.expr.types as ir
@@ -22,6 +20,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
+from streampro.warehouse.scratch import scratch
 from streampro.warehouse.snapshot import published_run, readable_run
 
 _SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
@@ -120,7 +119,7 @@ def explain(
     table, column = _asked(pipeline, lineage, model)
     columns = [column] if column else [*lineage.tables[table.name].columns]
     run = published_run(target) if run_id is None else readable_run(target, run_id)
-    with TemporaryDirectory() as scratch, connect_sql(target, Path(scratch)) as engine:
+    with scratch(target.warehouse) as folder, connect_sql(target, folder) as engine:
         followed = RowTrace(pipeline, target, run, engine, limit)
         rows = followed.from_table(table, column, where)
         return Explanation(

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import ibis.expr.types as ir
 
@@ -23,6 +21,7 @@ from streampro.proofs.prove import compared_tables
 from streampro.storage.place import place_of
 from streampro.warehouse import changes
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.scratch import scratch
 from streampro.warehouse.snapshot import Snapshot
 
 
@@ -56,8 +55,7 @@ def check_incremental(
     if target.raw is None or not place_of(target.raw).is_local:
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits()
-    with TemporaryDirectory(prefix="streampro-check-") as scratch:
-        folder = Path(scratch)
+    with scratch(target.warehouse) as folder:
         grown = target.model_copy(
             update={"raw": folder / "raw", "warehouse": folder / "left", "openlineage": None},
         )
@@ -87,7 +85,7 @@ def _refuse_differences(tables: Sequence[ComparedTable], runs: Sequence[Run]) ->
 
 def _try_halves(pipeline: Pipeline, target: Target, full: Run) -> list[str]:
     tried = []
-    with TemporaryDirectory() as scratch, connect(target, scratch=Path(scratch)) as engine:
+    with scratch(target.warehouse) as folder, connect(target, scratch=folder) as engine:
         snapshot = Snapshot(target.warehouse, full, engine)
         for model in pipeline.models.values():
             if model.incremental_by and {*model.inputs} <= {*pipeline.models}:

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from streampro.config import Target
@@ -21,6 +19,7 @@ from streampro.engines.registry import connect_sql
 from streampro.formats.json_lines import identifier
 from streampro.storage import delta
 from streampro.storage.place import Place
+from streampro.warehouse.scratch import scratch
 
 DIGEST = (
     "sum over all rows, modulo 2^128, of MD5(schema + row) read as a little-endian number; schema: "
@@ -91,8 +90,8 @@ class Comparison:
 
     def __init__(self, target: Target) -> None:
         with ExitStack() as stack:
-            scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-compare-"))
-            self.engine = stack.enter_context(connect_sql(target, Path(scratch)))
+            folder = stack.enter_context(scratch(target.warehouse))
+            self.engine = stack.enter_context(connect_sql(target, folder))
             self.resources = stack.pop_all()
 
     def columns(self, table: Version) -> tuple[StoredColumn, ...]:

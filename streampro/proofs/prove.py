@@ -6,12 +6,11 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from streampro.arguments import asks
@@ -34,6 +33,7 @@ from streampro.proofs.certificate import (
 from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
 from streampro.storage.place import place_of
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.scratch import scratch
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
 _FEW = 5
@@ -78,8 +78,8 @@ def prove(
     if out:
         _write(out, "")
         out.unlink()
-    with _scratch(warehouse) as scratch:
-        proof = _Proof(pipeline, select, built, raw, scratch, watcher or Unwatched())
+    with nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder:
+        proof = _Proof(pipeline, select, built, raw, folder, watcher or Unwatched())
         certificate = proof.certificate(left, right)
     if out:
         _write(out, json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n")
@@ -285,15 +285,6 @@ def _refuse_changes(
             f"{raw}: {', '.join(changed)} changed while the two sides were running, so they did "
             "not read the same bytes. Nothing was compared; prove again when nobody writes there."
         )
-
-
-@contextmanager
-def _scratch(warehouse: Path | None) -> Iterator[Path]:
-    if warehouse:
-        yield warehouse
-        return
-    with TemporaryDirectory(prefix="streampro-prove-") as folder:
-        yield Path(folder)
 
 
 def _write(out: Path, content: str) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +18,12 @@ from streampro.formats.files import find
 from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.names import WAREHOUSE
 from streampro.storage import delta, rewrite
 from streampro.storage.place import place_of
 from streampro.storage.rewrite import Change, Rewriting
 from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.scratch import scratch
 
 _RAW_LINE = "raw_line"
 _MASK = "***"
@@ -115,17 +116,17 @@ def forget(
     _refuse_another_pipeline(target, pipeline)
     with ExitStack() as stack:
         if dry_run:
-            own = Path(stack.enter_context(TemporaryDirectory(prefix="streampro-forget-")))
+            own = stack.enter_context(scratch(target.warehouse))
         else:
             stack.enter_context(ledger.writing(target.warehouse))
-            own = warehouse / ledger.FOLDER / "staging"
+            own = warehouse / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
         tables = _tables(target, warehouse, wanted, staging)
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
             for table, found in tables.items():
                 rewrite.carry_out(found, staging / table)
-            _rewrite_ledger(warehouse, wanted, [*tables], staging / ledger.FOLDER)
+            _rewrite_ledger(warehouse, wanted, [*tables], staging / WAREHOUSE)
             delta.remove_leftovers(place, place_of(staging))
         return Forgotten(tuple(done), _held(target, wanted, pipeline))
 

@@ -22,15 +22,16 @@ from streampro.errors import ConfigError, OvertakenError, WarehouseError, number
 from streampro.formats.files import InputFile
 from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
+from streampro.names import WAREHOUSE
 from streampro.notebook import html_table
 from streampro.storage import delta
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.known_files import KnownFiles
+from streampro.warehouse.scratch import sweep
 
-FOLDER = "_streampro"
-KNOWN_FILES, RUNS = (TableName(FOLDER, name) for name in ("files", "runs"))
+KNOWN_FILES, RUNS = (TableName(WAREHOUSE, name) for name in ("files", "runs"))
 """Our own tables in a warehouse."""
 _UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -304,7 +305,7 @@ def writing(warehouse: Location) -> Iterator[None]:
     is writing or the folder cannot be written.
     """
     place = place_of(warehouse)
-    own = place / FOLDER
+    own = place / WAREHOUSE
     with ExitStack() as held:
         try:
             if place.is_local:
@@ -317,6 +318,7 @@ def writing(warehouse: Location) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
+        sweep(warehouse)
         _remove_leftovers(place)
         try:
             yield
@@ -325,7 +327,7 @@ def writing(warehouse: Location) -> Iterator[None]:
 
 
 def _remove_leftovers(warehouse: Place) -> None:
-    staging = warehouse / FOLDER / "staging"
+    staging = warehouse / WAREHOUSE / "staging"
     for leftover in staging.path.glob("*") if warehouse.is_local else ():
         delta.remove_leftovers(warehouse, staging / leftover.name)
 
@@ -347,7 +349,7 @@ def _refuse_unusable(warehouse: Path) -> None:
 
 def _refuse_unfit(warehouse: Path) -> None:
     _refuse_unusable(warehouse)
-    if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / FOLDER).is_dir():
+    if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / WAREHOUSE).is_dir():
         raise ConfigError(
             f"{warehouse} holds other files and is no StreamPro warehouse. "
             "Choose an empty or a new folder with --warehouse."

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import ibis.expr.types as ir
@@ -21,6 +19,7 @@ from streampro.storage.delta import Stored
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.scratch import scratch
 
 REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
 
@@ -125,8 +124,8 @@ def opened(target: Target, run: Run, session: Any = None) -> Iterator[Snapshot]:
     needs no session.
     """
     with (
-        TemporaryDirectory(prefix="streampro-read-") as scratch,
-        connect_reader(target, session, Path(scratch)) as engine,
+        scratch(target.warehouse) as folder,
+        connect_reader(target, session, folder) as engine,
     ):
         yield Snapshot(target.warehouse, run, engine)
 
@@ -147,8 +146,8 @@ class Published:
         self.run = run
         self._is_open = True
         with ExitStack() as stack:
-            scratch = stack.enter_context(TemporaryDirectory(prefix="streampro-ask-"))
-            self._engine: SqlEngine = stack.enter_context(connect_sql(target, Path(scratch)))
+            folder = stack.enter_context(scratch(target.warehouse))
+            self._engine: SqlEngine = stack.enter_context(connect_sql(target, folder))
             readable, self._damaged = Snapshot(target.warehouse, run).intact()
             self._engine.show(readable, allow_files)
             self._resources = stack.pop_all()

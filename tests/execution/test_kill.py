@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_IFDIR
 from typing import Any
 
 import pytest
@@ -142,6 +143,20 @@ def test_first_run_that_is_killed_leaves_nothing_published(
     assert run(SHOP, empty).run_id == 1
     assert contents(empty) == fresh
     assert list(stray_files(empty.warehouse)) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "show", "check incremental", "prove"])
+def test_raw_lines_of_a_command_that_is_killed_are_private_and_gone_with_the_next_one(
+    command: str, target: Target
+) -> None:
+    old = contents(target)
+    killed(target, "after stage", 2, command)
+    left = target.warehouse / "_streampro" / "scratch"
+    [folder] = left.iterdir()
+    assert {oct(each.stat().st_mode) for each in (left, folder)} == {oct(S_IFDIR | 0o700)}
+    assert [*folder.rglob("*.parquet")] != []
+    assert contents(target) == old
+    assert not left.exists()
 
 
 def test_runs_that_are_killed_again_and_again_leave_nothing_behind(

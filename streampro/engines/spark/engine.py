@@ -28,6 +28,7 @@ from streampro.formats.registry import reader_of
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
+from streampro.names import WAREHOUSE
 from streampro.storage import delta
 from streampro.storage.data_files import COMPRESSION, DataFile
 
@@ -219,7 +220,7 @@ def known_location(spark: Any, table: TableName) -> str | None:
             raise
         location = described.data_type if described else ""
         warehouse = Files(spark).place(Remote(location.rsplit("/", 2)[0]))
-        if not location or not (warehouse / "_streampro").exists():
+        if not location or not (warehouse / WAREHOUSE).exists():
             raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
         return str(location)
 
