@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
-from streampro.errors import ConfigError, did_you_mean
+from streampro.errors import ConfigError, did_you_mean, hide
 
 CONFIGS = Path("configs")
 
@@ -107,8 +107,9 @@ class Target(BaseModel):
 
     Relative paths count from the working directory, `~/` from the home folder; places of a Spark
     target may be on any file system that Spark reads and writes. `${NAME}` in a file is replaced by
-    that environment variable, `$$` is a dollar sign. A target cannot be changed;
-    `target.model_copy(update={...})` is one that differs.
+    that environment variable, `$$` is a dollar sign; errors show `${NAME}`, never a value of four
+    letters or more. A target cannot be changed; `target.model_copy(update={...})` is one that
+    differs.
 
     Attributes:
         name: shown in messages and kept in the history; of a file, its name.
@@ -181,7 +182,7 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
     try:
         return Target(**{**settings, **given, "name": name})
     except ValidationError as error:
-        raise ConfigError(f"target {name!r} ({path}): {_explain(error)}") from error
+        raise ConfigError(f"target {name!r} ({path}): {_explain(error)}") from None  # shows values
 
 
 def known_targets(configs: Path = CONFIGS) -> list[str]:
@@ -203,12 +204,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _expanded(value: Any) -> Any:
-    """Replace `${NAME}` in every text of a setting. Raises `KeyError` for an unset variable."""
+    """Replace `${NAME}` in every text of a setting; no error shows what stands there then.
+
+    Raises `KeyError` for an unset variable.
+    """
     if isinstance(value, dict):
         return {key: _expanded(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_expanded(each) for each in value]
-    return Template(value).substitute(os.environ) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    template = Template(value)
+    expanded = template.substitute(os.environ)
+    for name in template.get_identifiers():
+        hide(os.environ[name], f"${{{name}}}")
+    return expanded
 
 
 def _explain(error: ValidationError) -> str:

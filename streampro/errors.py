@@ -24,6 +24,7 @@ except streampro.DataError as error:      # nothing was published
 
 import difflib
 import inspect
+import json
 import re
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,16 +32,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
+from urllib.parse import quote
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Signs that move or recolour what a terminal or a page shows, or turn its direction."""
 _PACKAGE = str(Path(__file__).parent)
+_SHORTEST = 4
+"""Letters below which a value is no secret, but would be found in every message."""
+_hidden: dict[str, str] = {}
+"""What stands in messages for a text that none may show."""
 
 
 class StreamProError(Exception):
     """Base of all StreamPro errors; `exit_code` is what the command line returns."""
 
     exit_code = 3
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(hidden(each) if isinstance(each, str) else each for each in args))
 
 
 class ConfigError(StreamProError):
@@ -114,6 +123,24 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 def number_of(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def hide(value: str, name: str) -> None:
+    """Let no message show a value of four letters or more, in whatever spelling; `name` stands for
+    it.
+    """
+    one_line = " ".join(value.split())
+    quoted = (repr(value)[1:-1], json.dumps(value)[1:-1], quote(value), quote(value, safe=""))
+    for each in (value, one_line, *value.splitlines(), *quoted):
+        if len(each) >= _SHORTEST:
+            _hidden[each] = name
+
+
+def hidden(text: str) -> str:
+    """Return a text without the values that `hide` was told."""
+    for value in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(value, _hidden[value])
+    return text
 
 
 def printable(text: str) -> str:

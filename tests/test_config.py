@@ -1,13 +1,17 @@
 """A target is a file of the configs folder, and every mistake in it has a sentence."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given, strategies as st
 from pydantic import ValidationError
 
+from streampro import cli, errors
 from streampro.config import DuckDBSettings, Remote, Target, load_target
-from streampro.errors import ConfigError, did_you_mean
+from streampro.errors import ConfigError, StreamProError, did_you_mean
 
 
 def write(configs: Path, text: str, name: str = "local") -> Path:
@@ -157,6 +161,59 @@ def test_environment_is_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_wrong_place_or_variable_is_told(tmp_path: Path, text: str, told: str) -> None:
     write(tmp_path, text, "local")
     assert told in message(tmp_path, "local")
+
+
+secrets = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4).filter(
+    lambda text: text not in "${SECRET}" and len(text.strip()) >= 4
+)
+SETTINGS = {
+    "engine": 'engine = "%s"',
+    "raw": 'raw = "%s"',
+    "warehouse": 'raw = "."\nwarehouse = "%s"',
+    "remote warehouse": 'warehouse = "s3a://user:%s@lake/%s"',
+    "odd warehouse": 'raw = "."\nwarehouse = "a[%s"',
+    "pipeline": 'pipeline = "%s"',
+    "no text": 'pipeline = ["%s"]',
+    "no such key": 'nonsense = "%s"',
+    "memory": '[duckdb]\nmemory_limit = "%s"',
+    "threads": '[duckdb]\nthreads = "%s"',
+    "spill": '[duckdb]\ntemp_directory = "/dev/null/%s"\nmemory_limit = "1 %s"',
+    "master": 'engine = "duckdb"\n[spark]\nmaster = ["%s"]',
+    "spark": '[spark]\nsettings = ["%s"]',
+    "a setting of Spark": '[spark.settings]\n"spark.password" = ["%s"]',
+    "jars": '[spark]\njars = "%s"',
+    "no transport": '[openlineage]\ntransport = "%s"',
+    "a transport": 'raw = "."\n[openlineage.transport]\ntype = "%s"\nurl = "http://%s"',
+    "namespace": '[openlineage]\nnamespace = ["%s"]',
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@hypothesis.settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(secret=secrets, before=st.sampled_from(["", "x", "/"]), debug=st.booleans())
+def test_nothing_that_is_told_shows_what_stands_in_a_variable(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], setting: str, **drawn: Any
+) -> None:
+    secret = drawn["secret"]
+    with pytest.MonkeyPatch.context() as patch:
+        (tmp_path / "configs").mkdir(exist_ok=True)
+        text = SETTINGS[setting].replace("%s", drawn["before"] + "${SECRET}")
+        write(tmp_path / "configs", text, "private")
+        command = ["streampro", "run", "--target", "private"]
+        patch.setattr(sys, "argv", command + ["--debug"] * drawn["debug"])
+        patch.setattr(errors, "_hidden", {})
+        patch.setenv("SECRET", secret)
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        with pytest.raises((SystemExit, StreamProError)) as end:
+            cli.main()
+        if end.type is not SystemExit:
+            sys.excepthook(end.type, end.value, end.tb)
+    told = "".join(capfd.readouterr())
+    assert told
+    assert secret not in told
 
 
 def test_remote_places_are_joined_like_paths() -> None:

@@ -10,9 +10,12 @@ import os
 import signal
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from streampro.cli.commands import cli as cli
     from streampro.errors import StreamProError
 
@@ -31,6 +34,7 @@ def __getattr__(name: str) -> Any:
 def main() -> NoReturn:
     """Run the command line and exit; the one place where errors become messages and codes."""
     _stopped_by.clear()
+    sys.excepthook = _show_traceback
     for number in _STOPS:
         signal.signal(number, _stop)
     try:
@@ -51,7 +55,7 @@ def _called() -> int:
     import click
 
     from streampro.cli.commands import cli
-    from streampro.errors import StreamProError, printable
+    from streampro.errors import StreamProError, hidden, printable
 
     debug = "--debug" in sys.argv
     try:
@@ -74,7 +78,7 @@ def _called() -> int:
             return 3
         if debug:
             raise
-        told = printable(f"error: {type(error).__name__}: {error}")
+        told = printable(hidden(f"error: {type(error).__name__}: {error}"))
         click.echo(f"{told}\nMore with --debug.", err=True)
         return 3
     return code
@@ -84,15 +88,23 @@ def _tell(error: "StreamProError") -> None:
     """Print an error on stderr, the rows that it is about as a table."""
     import click
 
-    from streampro.errors import ContractError, printable
+    from streampro.errors import ContractError, hidden, printable
 
     if not isinstance(error, ContractError):
         click.echo(f"error: {printable(str(error))}", err=True)
         return
     from streampro.console.tables import show_table
 
-    click.echo(f"error: {printable(error.message)}\n", err=True)
+    click.echo(f"error: {printable(hidden(error.message))}\n", err=True)
     show_table("", error.rows, err=True)
+
+
+def _show_traceback(
+    kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
+) -> None:
+    from streampro.errors import hidden
+
+    sys.stderr.write(hidden("".join(format_exception(kind, error, trace))))
 
 
 def _stop(number: int, _: object) -> NoReturn:

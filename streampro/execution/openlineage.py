@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streampro.config import OpenLineageSettings, Target
-from streampro.errors import ConfigError, EngineError, SourceError, StreamProError
+from streampro.errors import ConfigError, EngineError, SourceError, StreamProError, hidden
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.contract import Rejected
@@ -129,14 +129,14 @@ class _Teller:
         try:
             self.client.emit(self._event(state, run, error))
         except Exception as fault:
-            _LOG.warning("the OpenLineage event %s was not sent: %s", state, fault)
+            _LOG.warning("the OpenLineage event %s was not sent: %s", state, hidden(str(fault)))
 
     def close(self) -> None:
         """Wait for events that are on their way."""
         try:
             self.client.close(_LONGEST_WAIT_S)
         except Exception as fault:
-            _LOG.warning("the OpenLineage client could not be closed: %s", fault)
+            _LOG.warning("the OpenLineage client could not be closed: %s", hidden(str(fault)))
 
     def _event(self, state: str, run: Run | None, error: BaseException | None) -> RunEvent:
         kind = job_type_job.JobTypeJobFacet("BATCH", "STREAMPRO", "JOB")

@@ -14,6 +14,7 @@ from streampro.names import ours
 from streampro.portable import count_if, mask_json_value
 
 _SEPARATOR = "\x1f"
+_NUL = r"\x00"
 REJECTION, COPIES, UNREADABLE_LINES = ours("rejection"), ours("copies"), ours("unreadable")
 """Columns of `outcomes` beside the contract's."""
 
@@ -115,10 +116,17 @@ def fates(model: Model, rows: ir.Table) -> Fates:
 
 
 def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
-    """Return the text of lines without the values of secret keys."""
+    """Return the text of lines without the values of secret keys.
+
+    Of a line with a NUL, as of every line in UTF-16, only its length in characters and its MD5 are
+    kept: a key that is spelled so is not known again.
+    """
+    length, digest = text.length().cast("string"), text.hexdigest("md5")
+    unknown = ibis.literal("text with NUL, ") + length + " characters, MD5 " + digest
+    known = text
     for key in secret:
-        text = mask_json_value(text, key)
-    return text
+        known = mask_json_value(known, key)
+    return ibis.cases((text.re_search(_NUL), unknown), else_=known)
 
 
 def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:

@@ -1,16 +1,20 @@
 """Secrets are told from the lineage before a run, and stand in nothing that it leaves."""
 
+import hashlib
 import json
+import string
 import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from streampro.config import Target
 from streampro.errors import ContractError, PipelineError, SourceError
@@ -22,6 +26,7 @@ from streampro.modeling.secrets import leaks
 from streampro.modeling.source import Source
 from streampro.proofs.prove import prove
 from streampro.testing import Workbench, assert_rows_equal
+from streampro.warehouse.snapshot import sql
 
 SALES = Source(
     "raw_sales",
@@ -218,9 +223,9 @@ def people(raw_people: ir.Table) -> ir.Table:
     return raw_people.mutate(reject_reason=reason).select("shop", *REJECT_COLUMNS)
 
 
-def shops() -> Pipeline:
+def shops(source: Source = SALES) -> Pipeline:
     return made_of(
-        SALES,
+        source,
         PEOPLE,
         Model(TableName("staging", "sales"), sales, Staged, ("raw_sales",), quarantine=True),
         Model(TableName("staging", "people"), people, People, ("raw_people",), quarantine=True),
@@ -233,6 +238,11 @@ LINES = [
     '{"shop": null, "card": "SECRET", "x": {"pin": ["SECRET"]}}',
     '{"shop": "b", "card": "0", "pin": "SECRET"}',
     "{'card': SECRET, broken",
+]
+SHAPES = [
+    '{"shop": null, "card": "%s"}',
+    '{"shop": "b", "card": "0", "pin": ["%s"]}',
+    "{'card': %s, broken",
 ]
 RECORDS = [
     "mail,city,shop,phone",
@@ -281,6 +291,66 @@ def test_nothing_that_a_run_leaves_holds_a_secret(engine: Workbench, target: Tar
             {"reject_reason": "no shop", "raw_line": "***,***,***,***"},
         ],
     )
+
+
+def values_in(folder: Path) -> bytes:
+    """Return all bytes of a folder, those of parquet files as they are unpacked."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.suffix == ".parquet":
+            rows = pq.ParquetFile(path).read().to_pylist()
+            found += [f"{value}\n".encode() for row in rows for value in row.values()]
+        if path.is_file():
+            found.append(path.read_bytes())
+    return b"\n".join(found)
+
+
+SPELLINGS: dict[str, Callable[[str], bytes]] = {
+    "as it is": str.encode,
+    "NUL between letters": lambda text: "\0".join(text).encode(),
+    "UTF-16-LE": lambda text: text.encode("utf-16-le"),
+    "UTF-16-BE": lambda text: text.encode("utf-16-be"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+}
+words = st.text(string.ascii_letters + string.digits + "äß旅", min_size=6, max_size=12)
+
+
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(secrets=st.lists(words, min_size=2, max_size=4, unique=True), data=st.data())
+def test_no_spelling_of_a_secret_is_in_any_byte_of_a_warehouse(
+    engine: Workbench, tmp_path_factory: pytest.TempPathFactory, secrets: list[str], data: Any
+) -> None:
+    raw = tmp_path_factory.mktemp("raw")
+    (raw / "people.csv").write_text("mail,shop,phone\n")
+    for file, spelled in enumerate(SPELLINGS.values()):
+        lines = [data.draw(st.sampled_from(SHAPES)) % secret for secret in secrets]
+        (raw / f"{file}.jsonl").write_bytes(spelled("\n".join(lines) + "\n"))
+        inside = [SHAPES[0] % "?", SHAPES[2] % "?"]
+        text = "\n".join(inside).encode().replace(b"?", spelled(secrets[0]))
+        (raw / f"inside {file}.jsonl").write_bytes(text)
+    target = Target(name="test", raw=raw, warehouse=raw.with_name(f"{raw.name}-warehouse"))
+    engine.run(shops(replace(SALES, files=("*.jsonl",))).without_limits(), target)
+    left = values_in(Path(target.warehouse))
+    is_told = b"text with NUL, " in left
+    found = [
+        (name, secret)
+        for secret in secrets
+        for name, spelled in SPELLINGS.items()
+        for sought in (spelled(secret), spelled(secret).decode("utf-8", "replace").encode())
+        if sought in left
+    ]
+    assert (found, is_told) == ([], True)
+
+
+def test_of_a_line_with_a_nul_length_and_digest_are_kept(engine: Workbench, target: Target) -> None:
+    line = '{"shop": "é\0", "card": "SECRET"}'
+    assert target.raw is not None
+    (Path(target.raw) / "sales.jsonl").write_text(f"{LINES[0]}\n{line}\n", encoding="utf-8")
+    engine.run(shops(), target)
+    [kept] = sql("SELECT raw_line FROM staging.sales_rejected", target)["raw_line"].to_pylist()
+    digest = hashlib.md5(line.encode()).hexdigest()
+    assert kept == f"text with NUL, {len(line)} characters, MD5 {digest}"
 
 
 def test_messages_and_certificate_hold_no_secret(target: Target, tmp_path: Path) -> None:
