@@ -34,8 +34,11 @@ from traceback import walk_tb
 from typing import Any
 from urllib.parse import quote
 
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Signs that move or recolour what a terminal or a page shows, or turn its direction."""
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Signs that move or recolour what a terminal or a page shows, or turn its direction; and bytes of
+a name that is not UTF-8."""
 _PACKAGE = str(Path(__file__).parent)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""

@@ -1,6 +1,7 @@
 """Every place that a user may name works, or is refused before any work."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pipelines.shop import SALES, SHOP, mart, staging, write_raw
 from pipelines.shop.raw import raw_shops
 
 import streampro
+from streampro.cli import main
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.testing import Workbench
@@ -122,6 +124,20 @@ def test_places_that_cannot_work_are_refused(
     assert not [*folder.rglob("*.parquet")]
 
 
+@pytest.mark.parametrize("is_rejected", ["true", "false"])
+def test_lines_are_told_apart_below_a_folder_that_is_called_as_ours(
+    engine: Workbench, folder: Path, is_rejected: str
+) -> None:
+    place = folder / f"streampro_is_rejected={is_rejected}"
+    place.mkdir()
+    raw, warehouse = write_raw(place / "raw"), place / "_streampro" / "w"
+    done = engine.run(SHOP, streampro.Target(name="odd", raw=raw, warehouse=warehouse))
+    [books] = [each for each in done.books if each.source == "raw_sales"]
+    rows = {str(each.table): each.rows for each in done.tables}
+    assert (books.accepted, books.rejected) == (3, 2)
+    assert (rows["staging.sales"], rows["staging.sales_rejected"]) == (3, 2)
+
+
 def test_asking_a_warehouse_of_such_a_name_is_refused_too(folder: Path) -> None:
     with pytest.raises(streampro.ConfigError, match="must not contain"):
         streampro.sql("select 1", streampro.load_target("local", warehouse="a^b"))
@@ -134,6 +150,25 @@ def test_files_of_a_name_that_is_not_utf8_are_refused(folder: Path) -> None:
         streampro.SourceError, match=r"'sales\\udce9.jsonl', whose name is not UTF-8"
     ):
         streampro.run(SHOP, streampro.load_target("local", raw="raw", warehouse="w"))
+
+
+def test_a_file_of_such_a_name_that_no_source_reads_is_told(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = write_raw(folder / "raw")
+    (raw / os.fsdecode(b"caf\xe9")).mkdir()
+    (raw / os.fsdecode(b"caf\xe9") / os.fsdecode(b"not\xe9.txt")).touch()
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    for command in (["run"], ["plan", "--json"], ["check", "incremental"]):
+        pipeline = ["--pipeline", "pipelines.shop:SHOP"]
+        monkeypatch.setattr(sys, "argv", ["streampro", *command, "--raw", "raw", *pipeline])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        assert (end.value.code, err.count("Traceback")) == (0, 0), err
+        if command[0] != "check":
+            assert r"caf\udce9/not\udce9.txt" in err
+    assert isinstance(out, str)
 
 
 def test_a_warehouse_below_the_raw_folder_is_not_read(folder: Path) -> None:

@@ -91,7 +91,7 @@ class Staging(ABC, Generic[P]):
         """
         parted = outcomes.mutate(**{_IS_REJECTED: outcomes[REJECTION].notnull()})
         files = self._write(parted, model.table, by=_IS_REJECTED)
-        accepted = [file for file in files if f"{_IS_REJECTED}=false/" in str(file.path)]
+        accepted = [file for file in files if _folder_of(file) == f"{_IS_REJECTED}=false"]
         staged = self._scan(files, exact(outcomes).schema())
         return Quarantined(
             accepted=self._staged(model.table, accepted, model.contract),
@@ -124,3 +124,8 @@ class Staging(ABC, Generic[P]):
     def _staged(self, table: TableName, files: list[DataFile], contract: type[Contract]) -> Staged:
         rows = sum(file.rows for file in files)
         return Staged(table, contract, rows, self._scan(files, spec_of(contract).schema), files)
+
+
+def _folder_of(file: DataFile) -> str:
+    """Return the name of the folder that a file is in; those above it are the user's."""
+    return str(file.path).rsplit("/", 2)[1]

@@ -58,7 +58,8 @@ class Unpacked(BufferedReader):
 def packing_of(head: bytes, name: str) -> str | None:
     """Return how a file is packed, of which `head` are the first bytes: `gzip`, or None.
 
-    Raises `SourceError` for every other packing, and for what `.gz` is said of without being it.
+    A file without a byte is not packed, whatever its name says. Raises `SourceError` for every
+    other packing, and for what `.gz` is said of without being it.
     """
     kinds = (kind for kind, start in _FIRST_BYTES.items() if re.match(start, head, re.DOTALL))
     kind = next(kinds, None)
@@ -67,7 +68,7 @@ def packing_of(head: bytes, name: str) -> str | None:
             f"{name} cannot be read: it is packed by {kind}, as its first bytes say. Unpack it, or "
             "pack it by gzip. Nothing was published."
         )
-    if kind is None and name.lower().endswith(SUFFIX):
+    if kind is None and head and name.lower().endswith(SUFFIX):
         raise _unreadable(name, "its name says gzip, but its first bytes do not")
     return kind
 
