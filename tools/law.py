@@ -17,8 +17,11 @@ rest. Some are equal because StreamPro writes other SQL than Ibis would: the tab
 The list is also what the fuzzer draws from (`make fuzz`).
 
 Types: *integer* is any signed integer, *float* is float64, *instant* is `timestamp('UTC', 6)`, \
-*number* an integer, float or decimal, *plain* all but lists, structs and intervals. A *literal* \
-stands in the code; `?` may be left out, `*` stands for any number of them.
+*number* an integer, float or decimal, *plain* all but lists, structs, maps and intervals, *list* \
+one of plain values, *nested* a list of lists or structs, *map* one whose keys are texts or \
+integers. A *literal* stands in the code; `?` may be left out, `*` stands for any number of them.
+
+A map has its entries in the order of its keys, whatever order they were given in.
 
 Aggregates and windows may stand in columns and filters, not in each other, nor in keys of \
 `group_by` and `order_by` or conditions of joins; an `unnest()` may only be a column, one in a \
@@ -37,15 +40,23 @@ SHOWN = {
     "Texts": (ir.StringValue,),
     "Dates and instants": (ir.DateValue, ir.TimestampValue, ir.IntervalValue),
     "Lists, structs, maps": (ir.ArrayValue, ir.StructValue, ir.MapValue),
+    "JSON": (ir.JSONValue,),
     "Tables": (ir.Table,),
 }
 """Classes of Ibis whose methods the page answers for."""
 RUNS = {
     *("alias", "as_scalar", "as_table", "bind", "cache", "columns", "compile", "equals", "execute"),
     *("get_backend", "get_name", "has_name", "head", "info", "name", "op", "pipe", "preview"),
-    *("schema", "tee", "to_sql", "type", "unbind", "visualize"),
+    *("fields", "names", "schema", "tee", "types", "to_sql", "type", "unbind", "visualize"),
 }
 """Methods that compute, show or name and are no operations."""
+
+_GROUPS = {
+    ("boolean", "integer", "float", "decimal", "text", "date", "instant"): "plain",
+    ("integer", "float", "decimal"): "number",
+}
+"""Families of types by the name that stands for all of them, the largest first."""
+_MOST_NAMED = 9
 
 
 def what_you_may_write() -> str:
@@ -86,18 +97,19 @@ def _argument(argument: Argument) -> str:
 
 
 def _named(families: tuple[str, ...]) -> str:
-    groups = {
-        ("integer", "float", "decimal"): "number",
-        ("date", "instant"): "date or instant",
-        ("boolean", "integer", "float", "decimal", "text", "date", "instant"): "plain",
-    }
     named = [each for each in families if each not in ("null", "other")]
-    return groups.get(tuple(named)) or ("any" if len(named) > 7 else " or ".join(named) or "null")
+    if len(named) > _MOST_NAMED:
+        return "any"
+    for group, called in _GROUPS.items():
+        if {*group} <= {*named}:
+            named = [called, *(each for each in named if each not in group)]
+    return " or ".join(named) or "null"
 
 
 def _methods(classes: tuple[type, ...]) -> Iterator[tuple[str, str]]:
     for each in classes:
         for name, method in vars(each).items():
+            method = getattr(method, "fget", method)
             is_public = not name.startswith("_") and inspect.isfunction(method)
             if is_public and name not in RUNS and not name.startswith("to_"):
                 yield name, _answer(method)

@@ -1,6 +1,7 @@
 """What the compilers of all engines write otherwise than Ibis does, so that engines agree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -16,6 +17,8 @@ from streampro.expressions.decimals import exact
 
 _BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
+_MOST_PARTS = 10**9
+"""Of a share of all values, so that its product with their number is an int64."""
 _OPERATORS = (
     ops.Between,
     ops.Binary,
@@ -47,7 +50,14 @@ def subtractions_as_additions(_: Any) -> Any:
     return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
 
 
-REWRITES = (subtractions_as_additions,)
+@replace(p.Literal)  # type: ignore[untyped-decorator]
+def quarters_as_months(_: Any) -> Any:
+    """Count quarters in months: Spark has no intervals of quarters."""
+    is_in_quarters = _.dtype.is_interval() and _.dtype.unit.name == "QUARTER" and _.value
+    return ops.Literal(3 * _.value, dt.Interval("M")) if is_in_quarters else _
+
+
+REWRITES = (subtractions_as_additions, quarters_as_months)
 
 
 class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -75,9 +85,12 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float."""
         if dtype.is_floating() and abs(value) < float("inf"):
             return _double(float(value))
-        if dtype.is_interval() and dtype.unit.name == "QUARTER":
-            return sge.Interval(this=sge.convert(str(3 * value)), unit=sge.Var(this="MONTH"))
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
+    def visit_DefaultLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
+        """Cast what is empty, as no engine can tell its type."""
+        literal = super().visit_DefaultLiteral(op, value=value, dtype=dtype)
+        return literal if value or not dtype.is_nested() else self.cast(literal, dtype)
 
     def to_sqlglot(self, expr: ir.Expr, **given: Any) -> Any:
         """Write the expression with the true types of decimals."""
@@ -184,37 +197,49 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         count = bare(self.agg.count(number, where=where))
         return self.cast(total, dt.float64) / self.f.nullif(count, 0)
 
-    def visit_Quantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
-        """Interpolate between two of the sorted values: `lower + (upper - lower) * fraction`.
-
-        Engines interpolate by different formulas, whose last digits differ.
-        """
-        if not (op.arg.dtype.is_integer() or op.arg.dtype.is_floating()):
-            return super().visit_Quantile(op, arg=arg, quantile=quantile, where=where)
-        number = self.cast(arg, dt.float64)
-        is_given = arg.is_(sg.not_(NULL))
-        there = is_given if where is None else sg.and_(where, is_given)
-        values = self.f.array_sort(bare(self.agg.array_agg(number, where=there)))
-        size = self.f.array_size(values)
-        place = sge.paren(self.cast(quantile, dt.float64) * sge.paren(size - 1))
-        whole = self.cast(self.f.floor(place), dt.int32)
-        lower = self._element(values, whole + 1)
-        upper = self._element(values, self.f.least(whole + 2, size))
-        between = lower + sge.paren(upper - lower) * sge.paren(place - whole)
-        return self.if_(size > 0, self.if_(lower.eq(upper), lower, between), NULL)
+    def visit_Quantile(self, op: Any, *, arg: Any, where: Any, **_: Any) -> Any:
+        """Return one of the sorted values; of numbers what lies between two of them."""
+        return self._quantile(op, arg, op.quantile.value, where)
 
     def visit_Median(self, op: Any, *, arg: Any, where: Any) -> Any:
         """Return the quantile of one half."""
-        return self.visit_Quantile(op, arg=arg, quantile=sge.convert(0.5), where=where)
+        return self._quantile(op, arg, 0.5, where)
 
-    def visit_MultiQuantile(self, op: Any, *, arg: Any, quantile: Any, where: Any) -> Any:
+    def visit_MultiQuantile(self, op: Any, *, arg: Any, where: Any, **_: Any) -> Any:
         """Return a list of quantiles."""
-        if not (op.arg.dtype.is_integer() or op.arg.dtype.is_floating()):
-            return super().visit_MultiQuantile(op, arg=arg, quantile=quantile, where=where)
-        each = (sge.convert(q) for q in op.quantile.value)
-        return self.f.array(
-            *(self.visit_Quantile(op, arg=arg, quantile=q, where=where) for q in each)
-        )
+        return self.f.array(*(self._quantile(op, arg, share, where) for share in op.quantile.value))
+
+    def visit_ArrayRepeat(self, op: Any, *, arg: Any, times: Any) -> Any:
+        """Repeat nothing where the number of times is negative; return null of null."""
+        number = self._from_0(op.times, times)
+        repeated = super().visit_ArrayRepeat(op, arg=arg, times=number)
+        return self._null_of_null((arg, times), repeated)
+
+    def visit_IntegerRange(self, op: Any, **given: Any) -> Any:
+        """Return null of null."""
+        return self._null_of_null(given.values(), super().visit_IntegerRange(op, **given))
+
+    def visit_TimestampRange(self, op: Any, **given: Any) -> Any:
+        """Return null of null."""
+        return self._null_of_null(given.values(), super().visit_TimestampRange(op, **given))
+
+    def visit_MapGet(self, op: Any, *, arg: Any, key: Any, default: Any) -> Any:
+        """Return the default only where the map has no such key: a null that it has is null."""
+        value = super().visit_MapGet(op, arg=arg, key=key, default=NULL)
+        is_there = self.visit_MapContains(op, arg=arg, key=key)
+        return self._null_of_null([arg], self.if_(is_there, value, default))
+
+    def visit_MapLength(self, op: Any, *, arg: Any) -> Any:
+        """Count with a sign, from which one may subtract."""
+        return self.cast(super().visit_MapLength(op, arg=arg), dt.int64)
+
+    def visit_MapKeys(self, op: Any, *, arg: Any) -> Any:
+        """Return the keys in their order."""
+        return super().visit_MapKeys(op, arg=self._by_key(arg))
+
+    def visit_MapValues(self, op: Any, *, arg: Any) -> Any:
+        """Return the values in the order of their keys."""
+        return super().visit_MapValues(op, arg=self._by_key(arg))
 
     def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:
         """Put the window at the aggregates themselves where more is computed from them."""
@@ -224,6 +249,38 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return func.transform(
             lambda each: over(op, func=each, **window) if "bare" in each.meta else each
         )
+
+    def _quantile(self, op: Any, arg: Any, share: float, where: Any) -> Any:
+        """Return the first of the sorted values that is not below a share of all, of numbers
+        `lower + (upper - lower) * fraction`: engines interpolate by formulas of their own.
+        """
+        is_given, kind = arg.is_(sg.not_(NULL)), op.arg.dtype
+        there = is_given if where is None else sg.and_(where, is_given)
+        number = self.cast(arg, dt.float64) if kind.is_integer() else arg
+        values = self.f.array_sort(bare(self.agg.array_agg(number, where=there)))
+        size = self.f.array_size(values)
+        if kind.is_numeric():
+            found = self._interpolated(values, size, share)
+        else:
+            of = Fraction(share).limit_denominator(_MOST_PARTS)
+            below = sge.paren(self.cast(size, dt.int64) * of.numerator + (of.denominator - 1))
+            number = sge.IntDiv(this=below, expression=sge.convert(of.denominator))
+            found = self._element(values, self.cast(self.f.greatest(number, 1), dt.int32))
+        return self.if_(size > 0, found, NULL)
+
+    def _interpolated(self, values: Any, size: Any, share: float) -> Any:
+        place = sge.paren(self.cast(sge.convert(share), dt.float64) * sge.paren(size - 1))
+        whole = self.cast(self.f.floor(place), dt.int32)
+        lower = self._element(values, whole + 1)
+        upper = self._element(values, self.f.least(whole + 2, size))
+        between = lower + sge.paren(upper - lower) * sge.paren(place - whole)
+        return self.if_(lower.eq(upper), lower, between)
+
+    def _by_key(self, entries: Any) -> Any:
+        return self.f.map_from_entries(self.f.array_sort(self.f.map_entries(entries)))
+
+    def _null_of_null(self, given: Iterable[Any], made: Any) -> Any:
+        return self.if_(sg.or_(*(each.is_(NULL) for each in given)), NULL, made)
 
     def _place(self, value: Any, sql: Any, text: Any) -> Any:
         """Return the place of a letter; a negative one counts from the end."""

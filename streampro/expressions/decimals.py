@@ -62,7 +62,7 @@ def exact(rows: ir.Table) -> ir.Table:
 
     A product has the digits of both factors, a sum or difference one more than its terms, up to
     38; what is compared or chosen has a type that holds each; a mean is a float64, that of
-    `portable.ratio`. A literal such as 0.5 beside a decimal is one.
+    `portable.ratio`, and so is a median or quantile. A literal such as 0.5 beside a decimal is one.
     """
     return rows.op().replace(_exact).to_expr()
 
@@ -179,6 +179,12 @@ def _mean(node: Any, given: dict[str, Any]) -> Any:
     return ratio(total.to_expr(), count.to_expr()).op()
 
 
+def _quantile(node: Any, given: dict[str, Any]) -> Any:
+    if not given["arg"].dtype.is_decimal():
+        return _recreated(node, given)
+    return type(node)(**(given | {"arg": ratio(given["arg"].to_expr(), 1).op()}))
+
+
 def _window(node: Any, given: dict[str, Any]) -> Any:
     """Return the ratio of two sums over a window for a mean over it."""
     if isinstance(given["func"], ops.Analytic | ops.Reduction):
@@ -224,6 +230,7 @@ _REWRITES: dict[Any, Callable[[Any, dict[str, Any]], Any]] = {
     ): _of_one_type,
     ops.Literal: _literal,
     ops.Mean: _mean,
+    (ops.Median, ops.Quantile, ops.MultiQuantile): _quantile,
     ops.WindowFunction: _window,
     ops.Round: _round,
     ops.Set: _set,

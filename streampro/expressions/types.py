@@ -157,5 +157,4 @@ def _parts_stored(value: ir.Value) -> ir.Value:
         return value.map(_stored)
     if isinstance(value, ir.StructValue):
         return ibis.struct({name: _stored(value[name]) for name in value.names})
-    keys = value.keys().sort()
-    return ibis.map(keys, keys.map(lambda key: _stored(value[key])))
+    return ibis.map(value.keys(), value.values().map(_stored))

@@ -336,4 +336,4 @@ def test_key_twice_in_a_map_stops_the_run(engine: Workbench, read: Target) -> No
         return raw_readings.select(counts=ibis.map(twice, twice))
 
     with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
-        engine.run(of_one_model(Counts, counted, "Map"), read)
+        engine.run(of_one_model(Counts, counted), read)

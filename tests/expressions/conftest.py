@@ -20,6 +20,7 @@ def on_spark(spark: Any) -> Callable[[ir.Table, pa.Table], list[Any]]:
     backend.compiler = spark_compiler()
 
     def run(expression: ir.Table, rows: pa.Table) -> list[Any]:
+        spark.conf.set("spark.sql.mapKeyDedupPolicy", "EXCEPTION")  # Ibis has set it otherwise
         spark.createDataFrame(rows).createOrReplaceTempView("rows")
         return plain(spark.sql(str(backend.compile(expression))).toArrow())
 

@@ -112,6 +112,7 @@ class Engines:
 
     def __init__(self, spark: Any, rows: pa.Table) -> None:
         self.spark = spark
+        spark.conf.set("spark.sql.mapKeyDedupPolicy", "EXCEPTION")  # as in runs
         self.duckdb = ibis.duckdb.connect()
         self.duckdb.create_table("rows", rows)
         frame = spark.createDataFrame(rows)

@@ -1,5 +1,6 @@
 """DuckDB's SQL of an expression, made without an engine."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -50,10 +51,24 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         left = super().visit_ArrayRemove(op, arg=arg, other=other)
         return self.if_(other.is_(NULL), NULL, left)
 
+    def visit_ArrayDistinct(self, op: Any, *, arg: Any) -> Any:
+        """Return each element, also null and NaN, where it is first, as Spark does."""
+        return self._distinct(arg)
+
     def visit_ArrayUnion(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Return null of null, as Spark does."""
-        both = super().visit_ArrayUnion(op, left=left, right=right)
-        return self.if_(left.is_(NULL).or_(right.is_(NULL)), NULL, both)
+        """Return each element of both where it is first, null of null, as Spark does."""
+        both = self._distinct(self.f.list_concat(left, right))
+        return self._null_of_null((left, right), both)
+
+    def visit_ArrayIntersect(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Return each element of the one that the other has too, as Spark does."""
+        shared = self._distinct(left, lambda element: self._number(right, element) > 0)
+        return self._null_of_null((left, right), shared)
+
+    def visit_MapMerge(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Merge maps of one type, of which literals have another."""
+        sides = (self.cast(each, op.dtype) for each in (left, right))
+        return super().visit_MapMerge(op, **dict(zip(("left", "right"), sides, strict=True)))
 
     def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
         """Join nulls to an empty text, as Spark does."""
@@ -75,6 +90,16 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         return self.f[f"to_{unit.plural}"](arg if is_fixed else self.cast(arg, dt.int32))
 
     visit_ApproxMultiQuantile = visit_ApproxQuantile
+
+    def _distinct(self, values: Any, is_taken: Callable[[Any], Any] | None = None) -> Any:
+        element, number = map(sg.to_identifier, ("streampro_element", "streampro_number"))
+        is_first = self._number(values, element).eq(number)
+        test = sg.and_(is_first, is_taken(element)) if is_taken else is_first
+        chosen = sge.Lambda(this=test, expressions=[element, number], colon=True)
+        return self.f.list_filter(values, chosen)
+
+    def _number(self, values: Any, element: Any) -> Any:
+        return self.f.coalesce(self.f.list_position(values, element), 0)
 
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.list_extract(values, number)

@@ -101,6 +101,19 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         """Join nothing to an empty text, as DuckDB does."""
         return self.if_(arg.is_(NULL), NULL, self.f.array_join(arg, sep))
 
+    def visit_ArrayFlatten(self, op: Any, *, arg: Any) -> Any:
+        """Pass over lists that are null, as DuckDB does: Spark would forget the others."""
+        element = sg.to_identifier("element")
+        is_given = sge.Lambda(this=element.is_(sg.not_(NULL)), expressions=[element])
+        return self.f.flatten(self.f.filter(arg, is_given))
+
+    def visit_MapMerge(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Take the value on the right of a key that both have, as DuckDB does: Spark stops."""
+        key, value = map(sg.to_identifier, ("streampro_key", "streampro_value"))
+        is_alone = sg.not_(self.f.map_contains_key(right, key))
+        alone = self.f.map_filter(left, sge.Lambda(this=is_alone, expressions=[key, value]))
+        return self.f.map_concat(alone, right)
+
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
         """Multiply an interval of one: read from a text, a number of seconds has 32 bits."""
         number, name = _UNITS.get(unit.name, ("1", unit.name))

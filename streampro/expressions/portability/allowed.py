@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
+from streampro.expressions.types import parts_of
 from streampro.portable import json
 
 _TABLE = r"""
@@ -49,7 +50,7 @@ Between | number number number; text text text; date date date; instant instant 
 InValues | number number*; text text*; boolean boolean*; date date*; instant instant*
 InSubquery | plain | false, not null, where it is not known
 ExistsSubquery ScalarSubquery |
-IfElse | boolean ALIKE
+IfElse | CHOSEN
 Coalesce | MANY
 NullIf | SAME
 SearchedCase SimpleCase | CASES
@@ -57,7 +58,7 @@ Cast TryCast | boolean>integer; boolean>text; integer>integer; integer>float; in
     integer>text; float>float; float>integer; decimal>decimal; decimal>float; decimal>integer;
     decimal>text; text>text; text>integer; text>float; text>decimal; text>date; text>instant;
     date>date; date>text; instant>instant; instant>date; date>instant; boolean>boolean
-Cast | null>any; list>list; struct>struct
+Cast | null>any; list>list; nested>nested; struct>struct; map>map
 StringConcat | text*
 StringLength StringAscii | text
 StringContains StartsWith EndsWith | text text
@@ -97,28 +98,40 @@ Mean | integer; boolean | the sum, exact, divided by the count
 Min Max | plain
 Min Max | struct
 All Any | boolean
-Median | integer; float
-Quantile | integer =float; float =float
-MultiQuantile | integer =list; float =list
+Median | number|text|when | between two numbers, decimals as floats; of others the lower of two
+Quantile | number|text|when =number | as the median
+MultiQuantile | number|text|when =list | as the median
 ArrayCollect | plain | null, not an empty list, where there is nothing to collect
 RowNumber MinRank DenseRank PercentRank CumeDist |
 NTile | =integer
 Lag Lead | SHIFTED
 WindowFunction | any any*
 WindowBoundary | =integer
-Array | integer*; text*; float*; boolean*; date*; instant*; decimal*
-ArrayLength | list; nested
-ArrayIndex | list integer; nested integer
-ArraySort ArrayDistinct ArrayMin ArrayMax ArrayAny ArrayAll | list
+Array | integer|null*; text|null*; float|null*; boolean|null*; date|null*; instant|null*;
+    decimal|null*; list|null*; struct|null*
+ArrayLength | list|nested
+ArrayIndex | list|nested integer
+ArraySort ArrayMin ArrayMax ArrayAny ArrayAll | list
 ArraySum ArrayMean | list | nulls do not count, a sum beyond int64 stops
 ArrayContains ArrayPosition ArrayRemove | list plain | of null it is null
-ArrayConcat | list*
-ArrayUnion | list list | of null it is null
-ArraySlice | list =integer? =integer?
-ArrayMap ArrayFilter | list any any any?
+ArrayDistinct | list | each element where it is first, on DuckDB too
+ArrayUnion ArrayIntersect | list list | each element where it is first; of null it is null
+ArrayConcat ArrayZip | list|nested*
+ArrayRepeat | list|nested integer | a negative number of times is 0; of null it is null
+ArrayFlatten | nested | null lists are passed over, on Spark too
+ArraySlice | list|nested =integer? =integer?
+ArrayMap ArrayFilter | list|nested any|nested any|nested any?
+IntegerRange | integer integer =integer | of null it is null
+TimestampRange | instant instant =interval | of null it is null
+Map | list list|nested | a null key, or one that is there twice, stops
+MapGet | map text|integer PART? | the default counts only where the key is not there
+MapContains | map text|integer
+MapKeys MapValues | map | in the order of the keys
+MapLength | map
+MapMerge | map map | the value on the right counts where both have a key
 Equals NotEquals | list list
 ArrayStringJoin | list =text
-Unnest | list; nested
+Unnest | list|nested
 StructColumn | any*
 StructField | struct
 JsonElements | text =text* | DuckDB's JSON parser reads it on Spark too
@@ -150,7 +163,7 @@ RELATIONS = (
 )
 """Operations on tables that mean the same; `order.py` judges orders and limits."""
 _PLAIN = ("boolean", "integer", "float", "decimal", "text", "date", "instant")
-_ANY = (*_PLAIN, "interval", "list", "struct", "null")
+_ANY = (*_PLAIN, "interval", "list", "struct", "map", "null")
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "number": ("integer", "float", "decimal"),
     "when": ("date", "instant"),
@@ -158,13 +171,14 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "any": _ANY,
     "whatever": (*_ANY, "nested", "other"),
 }
-_ALIKE = ("number", "text", "boolean", "date", "instant", "list", "struct")
+_ALIKE = ("number", "text", "boolean", "date", "instant", "list", "nested", "struct", "map")
 _MACROS = {
     "SAME": "; ".join(f"{each} {each}" for each in _ALIKE[:5]),
-    "ALIKE": "; ".join(f"{each}|null {each}|null" for each in _ALIKE),
+    "CHOSEN": "; ".join(f"boolean {each}|null {each}|null" for each in _ALIKE),
     "MANY": "; ".join(f"{each}|null*" for each in _ALIKE),
     "SHIFTED": "; ".join(f"{each} =integer? {each}?" for each in _ALIKE[:5]),
     "CASES": "; ".join(f"plain* {each}|null*" for each in _ALIKE),
+    "PART": "plain|list|struct|null",
 }
 
 
@@ -305,6 +319,15 @@ def _operation(name: str) -> type[ops.Value]:
     return found
 
 
+def holds_map(kind: dt.DataType) -> bool:
+    """Tell whether a type is a map or has one in it: Spark compares none."""
+    return kind.is_map() or any(map(holds_map, parts_of(kind)))
+
+
+def _is_unordered(kind: dt.DataType) -> bool:
+    return holds_map(kind) or kind.is_null()
+
+
 def _by_operation(entries: Iterable[Entry]) -> dict[type[ops.Value], tuple[Entry, ...]]:
     found: dict[type[ops.Value], tuple[Entry, ...]] = {}
     for entry in entries:
@@ -322,8 +345,13 @@ _FAMILIES: Mapping[str, Callable[[Any], bool]] = {
     "instant": lambda kind: kind.is_timestamp() and kind.timezone == "UTC",
     "interval": lambda kind: kind.is_interval(),
     "list": lambda kind: kind.is_array() and family_of(kind.value_type) in _PLAIN,
-    "nested": lambda kind: kind.is_array(),
+    "nested": lambda kind: kind.is_array() and not _is_unordered(kind.value_type),
     "struct": lambda kind: kind.is_struct(),
+    "map": lambda kind: (
+        kind.is_map()
+        and family_of(kind.key_type) in ("text", "integer")
+        and not _is_unordered(kind.value_type)
+    ),
     "null": lambda kind: kind.is_null(),
 }
 ALLOWED = _by_operation(_entries())

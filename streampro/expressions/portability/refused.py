@@ -19,7 +19,15 @@ from streampro.expressions.decimals import (
     takes_decimals,
     true_type,
 )
-from streampro.expressions.portability.allowed import described, family_of, is_allowed
+from streampro.expressions.portability.allowed import described, family_of, holds_map, is_allowed
+from streampro.expressions.portability.patterns import (
+    COMMON_STRFTIME,
+    READ_DIFFERENTLY,
+    as_python,
+    misread,
+    text_of,
+    value_of,
+)
 from streampro.expressions.portability.places import misplaced
 
 _TABLE = r"""
@@ -74,8 +82,6 @@ BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes o
 Sum Mean | floating | a sum of floats depends on the order of rows |
     portable.sum_floats(x) or portable.mean(x)
 Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
-Median Quantile MultiQuantile | not_numeric | Spark stops at text and times, DuckDB rounds decimals
-    | integers
 ApproxCountDistinct ApproxMedian ApproxQuantile ApproxMultiQuantile | | engines approximate
     differently | nunique(), median() or quantile(q)
 CountDistinctStar | | rows with a null count on DuckDB only | rows.distinct().count()
@@ -87,10 +93,13 @@ First Last Arbitrary NthValue | | the row is any row, and over a window Spark sk
 ArrayCollect | collected | the order is any, and Spark knows neither order_by nor include_null |
     x.collect().sort()
 GroupConcat | | the order is any, and Spark knows no order_by | x.collect().sort().join(',')
-ArrayDistinct ArrayUnion | unsorted | the order of elements is any | .sort() of it
 ArraySum ArrayMean | inexact | Spark forgets the sum at a null | integers, or unnest and aggregate
-ArrayContains ArrayPosition ArrayRemove | stranger | engines compare an element with a value of
-    another type in different ways | a value of the type of the elements
+ArrayContains ArrayPosition ArrayRemove MapContains MapGet | stranger | engines compare an element
+    or a key with a value of another type in different ways | a value of the same type
+MapGet | default | engines make one type of two in different ways | a default of the type of the
+    values
+Aggregate Distinct Set Sort WindowFunction | maps | DuckDB tells maps by the order of their entries,
+    Spark compares none | ibis.struct({'keys': m.keys(), 'values': m.values()})
 ArrayIndex | index | DuckDB gives null for an element that is not there, Spark stops |
     ibis.cases((array.length() > 1, array[1]))
 Min Max | struct | null in a struct is last on DuckDB, first on Spark |
@@ -104,6 +113,8 @@ TimestampDiff DateDiff | | engines give different types |
     a.delta(b, unit='microsecond'), or a <= b + ibis.interval(hours=72)
 ExtractEpochSeconds ExtractSecond ExtractMicrosecond | | one engine keeps the fraction, the other
     cuts or refuses it | instant.delta(other, unit='microsecond') // 1_000_000
+TimestampRange | calendar | each month is counted from the last on DuckDB, from the first on Spark |
+    ibis.range(n).map(lambda each: start + each.as_interval('M'))
 Value PhysicalTable | local | a time without the zone UTC differs in type and meaning |
     timestamp('UTC', 6), datetime(..., tzinfo=UTC)
 StringToTimestamp StringToDate | | formats are read differently | portable.to_utc or to_date
@@ -118,23 +129,13 @@ InMemoryTable | | nulls and large integers arrive changed on Spark | a Source
 ScalarUDF AggUDF | | it runs on one engine, or not alike on both | Ibis operations
 Mode | | only DuckDB has it | portable.mode(rows, 'column', by=['group'])
 ExtractIsoYear | | only DuckDB has it | portable.iso_year(day)
-ArrayMode BitAnd BitOr BitXor FindInSet Kurtosis RandomUUID RowID StringToTime
-    TimeFromHMS TimestampBucket TimestampFromYMDHMS ToJSONArray ToJSONMap TypeOf | | only DuckDB has
+ToJSONArray ToJSONMap | | only DuckDB has it | the fields of a Source, or portable.unnest_json(text)
+ArrayMode | | only DuckDB has it | unnest(), and portable.mode(rows, 'column', by=['key'])
+BitAnd BitOr BitXor FindInSet Kurtosis RandomUUID RowID StringToTime
+    TimeFromHMS TimestampBucket TimestampFromYMDHMS TypeOf | | only DuckDB has
     it | other operations
 """
 """Operations | the condition that makes them wrong, below | why | what to use instead."""
-
-_ESCAPE = r"\\(?:[adfnrtwzADW]|[pP]\{[A-Z][a-z]?\}|x[0-9A-Fa-f]{2}|x\{[0-9A-Fa-f]+\}|[^0-9A-Za-z])"
-_CLASS = rf"\[\^?(?:{_ESCAPE}|[^][\\&]|&(?!&))+\]"
-_ATOM = rf"{_ESCAPE}|{_CLASS}|\((?!\?)|\(\?:|[)|^]|[^][\\(){{}}.*+?$|^]"
-_QUANTIFIER = r"(?:(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??)?"
-_COMMON_REGEX = re.compile(
-    rf"(\(\?s\)(?:(?:{_ATOM}|\.){_QUANTIFIER})*|(?:(?:{_ATOM}){_QUANTIFIER})*)"
-)
-_COMMON_STRFTIME = re.compile(r"(?:%[YmdHMSfaAbByIpZ]|%-d|[^%A-Za-z'\[\]{}#])*")
-_READ_DIFFERENTLY = ("$", ".", r"\s", r"\b", "(?i")
-_UNKNOWN_TEXT = r"\$(?%"
-"""What stands for a text that is known only while running: no condition lets it pass."""
 
 
 class _Place(NamedTuple):
@@ -214,14 +215,6 @@ def _name(node: Any) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
-def _literal(node: Any, unknown: Any = None) -> Any:
-    return node.value if isinstance(node, ops.Literal) else unknown
-
-
-def _text(node: Any) -> str:
-    return str(_literal(node, _UNKNOWN_TEXT))
-
-
 def _casts(source: str, target: str) -> _Condition:
     """Say of a cast whether it goes from one family of types to the other."""
     return lambda place: bool(
@@ -235,20 +228,20 @@ def _is_cast_of_unread_text(place: _Place) -> bool:
     """Say no in the branch of a pattern over all of the text, or of what it is cut from."""
     text, target = place.node.arg, place.node.to
     is_read = any(
-        re.fullmatch(r"(\^|\\A).*\\z", _text(gate.pattern), re.DOTALL)
+        re.fullmatch(r"(\^|\\A).*\\z", text_of(gate.pattern), re.DOTALL)
         and gate.arg in text.find(type(gate.arg), filter=ops.Value)
         for gate in place.gates
         if isinstance(gate, ops.RegexSearch)
     )
     is_cast = text.dtype.is_string() and not target.is_string()
-    return is_cast and not is_read and _literal(text, "") is not None
+    return is_cast and not is_read and value_of(text, "") is not None
 
 
 def _is_gated_above(place: _Place, value: Any, bound: float) -> bool:
     """Say whether the branch is taken only for values above the bound, or not below if it is 0."""
     kinds = (ops.Greater, ops.GreaterEqual) if bound == 0 else (ops.Greater,)
     return any(
-        isinstance(gate, kinds) and gate.left == value and _literal(gate.right, -1) >= bound
+        isinstance(gate, kinds) and gate.left == value and value_of(gate.right, -1) >= bound
         for gate in place.gates
     )
 
@@ -271,26 +264,8 @@ def _is_never_zero(node: Any) -> bool:
     if isinstance(node, ops.Multiply):
         return _is_never_zero(node.left) and _is_never_zero(node.right)
     if isinstance(node, ops.NullIf):
-        return bool(_literal(node.null_if_expr) == 0)
-    return _is_never_zero(node.arg) if isinstance(node, ops.Cast) else bool(_literal(node))
-
-
-def _misread(node: Any) -> str:
-    """Return the family of the first part of a pattern that engines read differently, or ""."""
-    pattern = _text(node.pattern)
-    common = _COMMON_REGEX.match(pattern)
-    rest = pattern[common.end() if common else 0 :].lower()
-    families = [each for each in _READ_DIFFERENTLY if rest.startswith(each)]
-    return rest and "".join(families or ["other"])
-
-
-def _as_python(pattern: Any) -> re.Pattern[str]:
-    """Return a pattern as Python spells it; one that fits nothing where it cannot."""
-    spelled = re.sub(r"\\[pP]\{\w+\}|\\x\{\w+\}", "_", _text(pattern)).replace(r"\z", r"\Z")
-    try:
-        return re.compile(spelled)
-    except re.error:
-        return re.compile("_")
+        return bool(value_of(node.null_if_expr) == 0)
+    return _is_never_zero(node.arg) if isinstance(node, ops.Cast) else bool(value_of(node))
 
 
 def _is_distinct_in_a_window(place: _Place) -> bool:
@@ -314,8 +289,23 @@ def _may_hold_null(extreme: Any) -> bool:
     return bool(struct.dtype.is_struct()) and is_nullable
 
 
+def _is_stranger(node: Any) -> bool:
+    """Say of a list or map and an element or key whether they are of different families."""
+    kind, other = node.arg.dtype, node.__args__[1].dtype
+    return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
+
+
+def _compares_maps(node: Any) -> bool:
+    if isinstance(node, ops.Set) and not node.distinct:
+        return False
+    keys = getattr(node, "keys", ()) or getattr(node, "groups", {}).values()
+    over = (*node.group_by, *node.order_by) if isinstance(node, ops.WindowFunction) else keys
+    is_whole = isinstance(node, ops.Distinct | ops.Set)
+    return any(map(holds_map, node.schema.types if is_whole else (each.dtype for each in over)))
+
+
 def _may_miss(place: _Place) -> bool:
-    array, index = place.node.arg, _literal(place.node.index, -1)
+    array, index = place.node.arg, value_of(place.node.index, -1)
     is_first_part = index == 0 and isinstance(array, ops.StringSplit)
     is_there = is_first_part or _is_gated_above(place, ops.ArrayLength(array), index)
     return index < 0 or not is_there
@@ -323,31 +313,35 @@ def _may_miss(place: _Place) -> bool:
 
 _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "": lambda node: True,
-    "delimiter": lambda node: bool(re.search(r"[][\\^$.|?*+(){}]", _text(node.delimiter))),
-    "backslash": lambda node: "\\" in _text(node.pattern),
-    "replacement": lambda node: bool(re.search(r"[\\$]", _text(node.replacement))),
-    "nothing": lambda node: bool(_as_python(node.pattern).search("")),
-    "group": lambda node: _literal(node.index) not in range(_as_python(node.pattern).groups + 1),
+    "delimiter": lambda node: bool(re.search(r"[][\\^$.|?*+(){}]", text_of(node.delimiter))),
+    "backslash": lambda node: "\\" in text_of(node.pattern),
+    "replacement": lambda node: bool(re.search(r"[\\$]", text_of(node.replacement))),
+    "nothing": lambda node: bool(as_python(node.pattern).search("")),
+    "group": lambda node: value_of(node.index) not in range(as_python(node.pattern).groups + 1),
     "control": lambda node: bool(set(str(node.value)) & set("\0\a\v\f")),
     "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
     "zero": lambda node: not _is_never_zero(node.right),
     "decimals": takes_decimals,
     "mixed": mixes_with_floats,
     "digits": is_inexact_product,
-    "fraction": lambda node: true_type(node.arg).is_floating() and _literal(node.digits) != 0,
+    "fraction": lambda node: true_type(node.arg).is_floating() and value_of(node.digits) != 0,
     "wide": is_inexact_float,
-    "shift": lambda node: _literal(node.right, -1) not in range(64),
-    "power": lambda node: not (node.left.dtype.is_integer() and _literal(node.right) in range(64)),
+    "shift": lambda node: value_of(node.right, -1) not in range(64),
+    "power": lambda node: not (node.left.dtype.is_integer() and value_of(node.right) in range(64)),
     "floating": lambda node: true_type(node.arg).is_floating(),
-    "not_numeric": lambda node: not node.arg.dtype.is_numeric() or node.arg.dtype.is_decimal(),
     "struct": _may_hold_null,
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
-    "stranger": lambda node: family_of(node.arg.dtype.value_type) != family_of(node.other.dtype),
+    "stranger": _is_stranger,
+    "default": lambda node: (
+        family_of(node.default.dtype) not in ("null", family_of(node.arg.dtype.value_type))
+    ),
+    "maps": _compares_maps,
     "structs": lambda node: node.left.dtype.is_struct(),
     "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
     "boundaries": lambda node: node.part.value not in ("day", "week"),
+    "calendar": lambda node: node.step.dtype.unit.name in ("YEAR", "QUARTER", "MONTH"),
     "local": _is_origin_of_local_time,
-    "format": lambda node: not _COMMON_STRFTIME.fullmatch(_text(node.format_str)),
+    "format": lambda node: not COMMON_STRFTIME.fullmatch(text_of(node.format_str)),
     "join": lambda node: node.how in ("asof", "positional"),
 }
 _OF_PLACE: dict[str, _Condition] = {
@@ -355,7 +349,6 @@ _OF_PLACE: dict[str, _Condition] = {
     "sqrt": lambda place: not _is_gated_above(place, place.node.arg, 0),
     "windowed": _is_distinct_in_a_window,
     "collected": _is_collected_in_any_order,
-    "unsorted": lambda place: not isinstance(place.parent, ops.ArraySort),
     "index": _may_miss,
 }
 
@@ -363,8 +356,8 @@ _OF_PLACE: dict[str, _Condition] = {
 def _condition(name: str) -> _Condition:
     if name in _OF_PLACE:
         return _OF_PLACE[name]
-    if name in (*_READ_DIFFERENTLY, "other"):
-        return lambda place: _misread(place.node) == name
+    if name in (*READ_DIFFERENTLY, "other"):
+        return lambda place: misread(place.node) == name
     if ">" in name:
         return _casts(*name.split(">"))
     return lambda place: _OF_NODE[name](place.node)

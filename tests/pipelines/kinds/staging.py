@@ -8,10 +8,8 @@ from streampro.modeling.contract import Contract, Instant, column, rule
 from streampro.modeling.model import model
 from streampro.portable import to_decimal, to_integer, to_utc
 
-_LISTS = ("Array", "Map", "MapGet", "MapKeys")
-_IN_LISTS = ("Add", "Cast", "Literal", "NotNull", "NullIf", "SearchedCase")
 COMPARED = dict.fromkeys(
-    (*_LISTS, *_IN_LISTS), "parts of columns, compared on the rows of this pipeline only"
+    ("Add", "Cast", "Literal", "NullIf"), "floats of 32 bits, compared on these rows only"
 )
 
 Place = Annotated[dt.Struct, {"x": dt.Int64, "y": str, "tags": list[str]}]
