@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from streampro.warehouse.contracts import Broken as Broken, test as test
     from streampro.warehouse.forget import Forgotten as Forgotten, forget as forget
     from streampro.warehouse.ledger import Plan as Plan, Run as Run, runs as runs
+    from streampro.warehouse.repair import Repaired as Repaired, repair as repair
     from streampro.warehouse.retention import (
         Cleaned as Cleaned,
         clean as clean,

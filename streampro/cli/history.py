@@ -81,6 +81,22 @@ def verify(run_id: int | None, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@options("warehouse", "pipeline")
+def repair(as_json: bool, **options: Any) -> None:
+    """Bring a damaged warehouse to where runs can go on from it. Nothing is removed."""
+    from streampro.console.runs import show_repaired
+    from streampro.warehouse import repair as library
+
+    target, pipeline = load(**options)
+    done = library.repair(pipeline, target)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        show_repaired(done)
+
+
+@click.command()
 @click.option("--keep", metavar="N", type=int, required=True, help="Newest runs to keep readable.")
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @options("warehouse")

@@ -12,6 +12,7 @@ from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.contracts import Broken
 from streampro.warehouse.forget import Forgotten
 from streampro.warehouse.ledger import Plan, Run, Warned
+from streampro.warehouse.repair import Repaired
 from streampro.warehouse.retention import Cleaned
 from streampro.warehouse.verify import Verified
 
@@ -107,6 +108,18 @@ def show_verified(found: Verified) -> None:
     )
     said = "not all as written" if found.damages else "all as written"
     say(f"{looked} of {found.bytes / 1e6:,.1f} MB: {said}{left}.")
+
+
+def show_repaired(done: Repaired) -> None:
+    """Print what was set aside and which runs were rebuilt, and what is to be done next."""
+    for name in done.set_aside:
+        say(f"set aside: {name}")
+    for number in done.rebuilt:
+        say(f"run {number}: known by the commits of its tables only")
+    if not done.set_aside:
+        say(f"Ledger, lists of raw files and logs can be read: {number_of(len(done.runs), 'run')}.")
+    else:
+        say("Build the tables anew from the raw files: streampro run --full-refresh.")
 
 
 def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:

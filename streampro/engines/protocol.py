@@ -65,6 +65,8 @@ class Engine(Protocol):
     """What an engine does; all else is Ibis. Use it as a context manager, so it is closed."""
 
     name: str
+    token: str
+    """Marks the data files and commits of this engine; another has another."""
 
     @property
     def packages(self) -> Mapping[str, str]:

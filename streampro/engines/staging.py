@@ -115,6 +115,7 @@ class Staging(ABC, Generic[P]):
             run,
             onto,
             merged.bounded_by(spec.bounded) if merged else None,
+            self.token,
         )
 
     def _folder(self, table: TableName) -> P:

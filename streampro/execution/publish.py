@@ -85,8 +85,13 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             version = run.engine.publish(built.parts, number, built.onto)
             tables[table] = PublishedTable(table, version, built.rows, run.seconds.get(table, 0.0))
         files = ledger.files(run.target.warehouse, last, run.inputs.ledger())
-        done = _ledger_row(run, number, tables, files)
-        return ledger.append(run.target.warehouse, replace(done, files_version=files.version))
+        tokens = {**(last.tokens if last else {}), **dict.fromkeys(made, run.engine.token)}
+        done = replace(
+            _ledger_row(run, number, tables, files),
+            files_version=files.version,
+            tokens={table: token for table, token in tokens.items() if table in tables},
+        )
+        return ledger.append(run.target.warehouse, done)
 
 
 def _is_as(last: Run, done: Run) -> bool:

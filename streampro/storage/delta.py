@@ -30,6 +30,8 @@ from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native
 from streampro.storage.place import Place
 
+RUN, TOKEN = "streampro.run", "streampro.token"
+"""What a commit says of the run that made it."""
 _DESCRIPTION_KEY = "comment"
 _ATTEMPTS = 5
 _KEEPS_ITS_LOG = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "10"}
@@ -57,15 +59,20 @@ def commit(
     run: int,
     onto: int | None = None,
     merged: Merged | None = None,
+    token: str = "",
 ) -> int:
     """Make `files` the whole content of the table in `folder`; return its new version.
+
+    `token` stays with the commit: whoever knows it is not deceived by a version of the same number
+    that was written after the log had lost this one.
 
     With `onto` they are added to what the table had at that version, whatever others did to it
     since; `merged` then takes the place of some of these. Older versions stay readable.
 
     Raises `WarehouseError` when the log cannot be written.
     """
-    properties = CommitProperties(custom_metadata={"streampro.run": str(run)}, max_commit_retries=0)
+    origin = {RUN: str(run), TOKEN: token}
+    properties = CommitProperties(custom_metadata=origin, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
     try:
         folder.make()
@@ -86,7 +93,10 @@ def commit(
         replaced = merged.names if merged else frozenset[str]()
         return _commit_exactly(folder, added, columns, onto, replaced, properties)
     except (DeltaError, OSError) as error:
-        raise WarehouseError(f"{folder}: the table cannot be published: {error}") from error
+        raise WarehouseError(
+            f"{folder}: the table cannot be published: {error}. Where its log is damaged, "
+            "`streampro repair` sets it aside."
+        ) from error
 
 
 @native
@@ -180,61 +190,23 @@ class Stored:
 
 
 @native
-def stored(folder: Place, version: int) -> Stored:
+def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     """Return what a version of a table consists of.
 
-    Raises `WarehouseError` unless it can be read: its log tells of it, and all its data files are
-    there with the bytes that the log says. None of them is opened.
+    Raises `WarehouseError` unless it can be read: its log tells of it, its commit has the token if
+    one is given, and all its data files are there with the bytes that the log says. None of them is
+    opened.
     """
     with _readable(folder, version):
+        if token and folder.is_local and _origin(folder.path, version).get(TOKEN, token) != token:
+            raise WarehouseError(
+                f"version {version} of {folder} cannot be read: the log has lost it, and another "
+                "was written under its number."
+            )
         table = DeltaTable(str(folder), version=version)
         expected = _bytes(table)
         _refuse_damaged(folder, version, expected)
         return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(expected)))
-
-
-@native
-def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
-    """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
-    the table in `folder` are made of.
-
-    Files that no log entry names belong to a writer at work and are left out. `DeltaTable.vacuum`
-    either counts them in (`full`) or overlooks files whose removal a checkpoint has forgotten; it
-    also writes two log entries.
-
-    Raises `WarehouseError` when the log cannot be read.
-    """
-    try:
-        if not DeltaTable.is_deltatable(str(folder)):
-            return {}
-        versions = {*kept, DeltaTable(str(folder)).version()}
-        tables = [DeltaTable(str(folder), version=version) for version in versions]
-        needed = {path for table in tables for path in _data_files(table, folder.path)}
-        return {
-            path: path.stat().st_size
-            for path in sorted(_logged_files(folder.path) - needed)
-            if path.is_file()
-        }
-    except (DeltaError, OSError, ValueError) as error:
-        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
-
-
-def remove_leftovers(warehouse: Place, staging: Place) -> None:
-    """Remove what a run left behind: staged files, and moved ones that no log entry names.
-
-    `staging` is the run's folder; its name is the token that the run's data files carry. Call it
-    only while no other run writes. In a store moved files stay.
-    """
-    if warehouse.is_local and staging.is_local:
-        if not staging.path.is_dir():
-            return
-        for path in warehouse.path.glob(f"*/*/*{staging.path.name}*.parquet"):
-            if path not in _logged_files(path.parent):
-                path.unlink()
-    try:
-        staging.remove()
-    except OSError as error:
-        raise WarehouseError(f"{staging} cannot be removed: {error}") from error
 
 
 @contextmanager
@@ -242,9 +214,18 @@ def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
     """Raise `WarehouseError` for a table, or a version of it, that cannot be read."""
     try:
         yield
-    except (DeltaError, OSError, pa.ArrowException) as error:
+    except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
         what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
         raise WarehouseError(f"{what} cannot be read: {error}") from error
+
+
+def _origin(folder: Path, version: int) -> dict[str, str]:
+    """Return what the entry of a version says of its origin; nothing where the log is cut there."""
+    entry = folder / "_delta_log" / f"{version:020}.json"
+    if not entry.is_file():
+        return {}
+    actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
+    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
 
 
 def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:
@@ -362,30 +343,3 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
         rows = [pq.ParquetFile(path).read() for path in paths]
     found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
     return found.select(schema.names)
-
-
-def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
-    actions = pa.table(table.get_add_actions(flatten=True))
-    return {folder / unquote(path) for path in actions.column("path").to_pylist()}
-
-
-def _logged_files(folder: Path) -> set[Path]:
-    """Return the parquet files inside a table's folder that any entry of its log has added.
-
-    Raises `WarehouseError` for an entry that cannot be read.
-    """
-    found = set()
-    for entry in (folder / "_delta_log").glob("*.json"):
-        try:
-            for line in filter(None, entry.read_bytes().split(b"\n")):
-                if added := json.loads(line).get("add"):
-                    found.add(folder / unquote(added["path"]))
-        except (OSError, ValueError) as error:
-            raise WarehouseError(f"{entry} cannot be read: {error}") from error
-    return {
-        path
-        for path in found
-        if path.suffix == ".parquet"
-        and path.is_relative_to(folder)
-        and ".." not in path.relative_to(folder).parts
-    }

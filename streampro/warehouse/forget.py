@@ -19,7 +19,7 @@ from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
-from streampro.storage import delta, rewrite
+from streampro.storage import leftovers, rewrite
 from streampro.storage.place import place_of
 from streampro.storage.rewrite import Change, Rewriting
 from streampro.warehouse import ledger, snapshot
@@ -127,7 +127,7 @@ def forget(
             for table, found in tables.items():
                 rewrite.carry_out(found, staging / table)
             _rewrite_ledger(warehouse, wanted, [*tables], staging / WAREHOUSE)
-            delta.remove_leftovers(place, place_of(staging))
+            leftovers.remove_leftovers(place, place_of(staging))
         return Forgotten(tuple(done), _held(target, wanted, pipeline))
 
 

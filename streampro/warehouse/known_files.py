@@ -4,12 +4,14 @@ A run that finds more files adds these; one that finds the same pins the same ve
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cached_property
 from typing import overload
 
 import pyarrow as pa
 
+from streampro.errors import WarehouseError
 from streampro.formats.files import InputFile
 from streampro.storage import delta
 from streampro.storage.place import Place
@@ -18,6 +20,15 @@ _TYPES = {"size": pa.int64(), "modified_ns": pa.int64(), "changed_ns": pa.int64(
 _SCHEMA = pa.schema(
     [(field.name, _TYPES.get(field.name, pa.string())) for field in fields(InputFile)]
 )
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Raise a `WarehouseError` of one of our own tables with what mends it."""
+    try:
+        yield
+    except WarehouseError as error:
+        raise WarehouseError(f"{error} Mend the warehouse: streampro repair.") from error
 
 
 class KnownFiles(Sequence[InputFile]):
@@ -32,7 +43,8 @@ class KnownFiles(Sequence[InputFile]):
 
     @cached_property
     def _files(self) -> tuple[InputFile, ...]:
-        rows = delta.read(self.folder, self.version)
+        with readable():
+            rows = delta.read(self.folder, self.version)
         return tuple(InputFile(**row) for row in (rows.to_pylist() if rows else ()))
 
     @overload

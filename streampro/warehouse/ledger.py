@@ -24,7 +24,7 @@ from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.names import WAREHOUSE
 from streampro.notebook import html_table
-from streampro.storage import delta
+from streampro.storage import delta, leftovers
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
@@ -113,6 +113,8 @@ class Run:
         moves: the values of answers that it changed.
         rolled_back_to: the run whose tables it published again, null for a run that built.
         files_version: the version of the table of raw files that holds `inputs`.
+        tokens: per table the mark of the commit that made its version, by which that is told from
+            another of the same number; none where an older release published it.
         checked: a digest of all that `check` looks at, with which it found nothing.
     """
 
@@ -134,6 +136,7 @@ class Run:
     rolled_back_to: int | None = None
     files_version: int | None = None
     checked: str | None = None
+    tokens: Mapping[TableName, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -251,13 +254,18 @@ def append(warehouse: Location, run: Run) -> Run:
     )
     if newest != run.run_id - 1:
         raise OvertakenError(overtaken)
-    row = asdict(replace(run, inputs=() if run.files_version is not None else run.inputs))
-    rows = pa.Table.from_pylist([row], schema=_schema())
     try:
-        delta.write(place.table(RUNS), rows, last[0] if last else None)
+        delta.write(place.table(RUNS), _rows([run]), last[0] if last else None)
     except OvertakenError as error:
         raise OvertakenError(overtaken) from error
     return run
+
+
+def rewrite(warehouse: Location, runs: Sequence[Run]) -> None:
+    """Write a ledger of these runs where there is none. Raises `WarehouseError` when it cannot be
+    written.
+    """
+    delta.write(place_of(warehouse).table(RUNS), _rows(runs))
 
 
 def files(warehouse: Location, last: Run | None, found: Sequence[InputFile]) -> KnownFiles:
@@ -276,23 +284,26 @@ def runs(target: Target | Location) -> list[Run]:
     ```
     """
     place = _usable(target.warehouse if isinstance(target, Target) else target)
-    table = delta.read(place.table(RUNS))
-    return [] if table is None else _runs(place, table.sort_by("run_id"))
+    with known_files.readable():
+        table = delta.read(place.table(RUNS))
+    return [] if table is None else runs_of(place, table.sort_by("run_id"))
 
 
 def run(warehouse: Location, run_id: int) -> Run | None:
     """Return a published run, None if there is none of that number."""
     place = _usable(warehouse)
-    table = delta.read(place.table(RUNS))
-    found = [] if table is None else _runs(place, table.filter(pc.field("run_id") == run_id))
+    with known_files.readable():
+        table = delta.read(place.table(RUNS))
+    found = [] if table is None else runs_of(place, table.filter(pc.field("run_id") == run_id))
     return found[0] if found else None
 
 
 def newest(warehouse: Location) -> Run | None:
     """Return the run that readers see, None before the first. Older ones are not looked at."""
     place = _usable(warehouse)
-    last = delta.read_last(place.table(RUNS), "run_id")
-    return _runs(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
+    with known_files.readable():
+        last = delta.read_last(place.table(RUNS), "run_id")
+    return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
 
 
 @contextmanager
@@ -329,7 +340,7 @@ def writing(warehouse: Location) -> Iterator[None]:
 def _remove_leftovers(warehouse: Place) -> None:
     staging = warehouse / WAREHOUSE / "staging"
     for leftover in staging.path.glob("*") if warehouse.is_local else ():
-        delta.remove_leftovers(warehouse, staging / leftover.name)
+        leftovers.remove_leftovers(warehouse, staging / leftover.name)
 
 
 def _usable(warehouse: Location) -> Place:
@@ -356,7 +367,14 @@ def _refuse_unfit(warehouse: Path) -> None:
         )
 
 
-def _runs(warehouse: Place, rows: pa.Table) -> list[Run]:
+def _rows(runs: Sequence[Run]) -> pa.Table:
+    kept = (
+        replace(run, inputs=() if run.files_version is not None else run.inputs) for run in runs
+    )
+    return pa.Table.from_pylist([asdict(run) for run in kept], schema=_schema())
+
+
+def runs_of(warehouse: Place, rows: pa.Table) -> list[Run]:
     """Return the runs of rows; what an older release did not know is as by default."""
     found = []
     for row in rows.to_pylist(maps_as_pydicts="strict"):

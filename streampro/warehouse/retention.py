@@ -9,7 +9,7 @@ from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.storage import delta
+from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
@@ -127,7 +127,7 @@ def _surplus(warehouse: Place, keep: int) -> list[Cleaned]:
     published = {item.table for run in runs for item in run.tables}
     for table in sorted(published | {ledger.KNOWN_FILES, ledger.RUNS}):
         versions = {version for needed_table, version in needed if needed_table == table}
-        files = delta.surplus_files(warehouse.table(table), versions)
+        files = leftovers.surplus_files(warehouse.table(table), versions)
         if files:
             paths = (str(path.relative_to(warehouse.path)) for path in files)
             cleaned.append(Cleaned(table, tuple(paths), sum(files.values())))

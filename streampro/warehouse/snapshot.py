@@ -67,6 +67,7 @@ class Snapshot:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name,
         `WarehouseError` for a damaged one.
         """
+        self.stored(table)
         with self._advised():
             rows = delta.read(self.folder(table), self.versions[table])
         return [] if rows is None else rows.to_pylist(maps_as_pydicts="strict")
@@ -82,10 +83,11 @@ class Snapshot:
 
         Raises `WarehouseError` unless it is there with all its data files.
         """
+        version = self.versions[table] if version is None else version
+        is_pinned = self.versions.get(table) == version
+        token = self.run.tokens.get(table) if is_pinned else None
         with self._advised():
-            return delta.stored(
-                self.folder(table), self.versions[table] if version is None else version
-            )
+            return delta.stored(self.folder(table), version, token)
 
     def intact(self) -> tuple[dict[TableName, Stored], dict[TableName, WarehouseError]]:
         """Return the tables of the run that can be read, and why the others cannot."""

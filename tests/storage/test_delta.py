@@ -25,7 +25,7 @@ from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.spec import spec_of
-from streampro.storage import delta
+from streampro.storage import delta, leftovers
 from streampro.storage.delta import DataFile
 from streampro.storage.merge import MOST_SMALL_FILES
 from streampro.storage.place import Disk
@@ -369,7 +369,7 @@ def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
     data_file(warehouse / "layer" / "unborn", "part-bbb-4", 9)
     data_file(staging / "bbb" / "layer" / "table", "part-bbb-5", 9)
     data_file(staging / "ccc" / "layer" / "table", "part-ccc-2", 9)
-    delta.remove_leftovers(Disk(warehouse), Disk(staging / "bbb"))
+    leftovers.remove_leftovers(Disk(warehouse), Disk(staging / "bbb"))
     assert [path.name for path in staging.iterdir()] == ["ccc"]
     assert list((warehouse / "layer" / "unborn").iterdir()) == []
     names = {path.name.split(".")[0] for path in folder.glob("*.parquet")}
@@ -379,7 +379,7 @@ def test_leftovers_are_removed_and_live_files_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_left_over_is_nothing_to_do(tmp_path: Path) -> None:
-    delta.remove_leftovers(Disk(tmp_path), Disk(tmp_path / "_streampro" / "staging" / "bbb"))
+    leftovers.remove_leftovers(Disk(tmp_path), Disk(tmp_path / "_streampro" / "staging" / "bbb"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -218,8 +218,9 @@ class Places:
         return query.format(**self.names)
 
     def digest(self) -> str:
-        """Return what is on the disk: names and content."""
-        files = sorted(each for each in self.folder.rglob("*") if each.is_file())
+        """Return what is on the disk: names and content, but for the scratch of who is asking."""
+        found = (each for each in self.folder.rglob("*") if "scratch" not in each.parts)
+        files = sorted(each for each in found if each.is_file())
         parts = ((str(each), hashlib.sha256(each.read_bytes()).hexdigest()) for each in files)
         return hashlib.sha256(repr([*parts]).encode()).hexdigest()
 

@@ -27,7 +27,7 @@ from streampro.formats.json_lines import identifier, quoted
 from streampro.formats.registry import reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
-from streampro.storage import delta
+from streampro.storage import delta, leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 from streampro.storage.delta import Stored
 from streampro.storage.place import Disk, Place, place_of
@@ -163,7 +163,7 @@ class DuckDBEngine(Staging[Place]):
     def close(self) -> None:
         """See `Engine.close`."""
         self.ibis.disconnect()
-        delta.remove_leftovers(self.warehouse, self.staging)
+        leftovers.remove_leftovers(self.warehouse, self.staging)
 
     def __enter__(self) -> "DuckDBEngine":
         return self

@@ -29,7 +29,7 @@ from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
-from streampro.storage import delta
+from streampro.storage import leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
@@ -140,7 +140,7 @@ class SparkEngine(Staging[HadoopPlace]):
         try:
             for table, folder in self.published:
                 register(self.spark, table, folder)
-            delta.remove_leftovers(self.warehouse, self.staging)
+            leftovers.remove_leftovers(self.warehouse, self.staging)
         finally:
             self.session.close()
 

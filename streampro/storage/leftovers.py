@@ -1,0 +1,85 @@
+"""Data files that no version needs, which only its log tells."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from streampro.errors import WarehouseError
+from streampro.storage.native import native
+from streampro.storage.place import Place
+
+
+@native
+def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
+    """Return the data files, and the bytes of each, that neither `kept` versions nor the newest of
+    the table in `folder` are made of.
+
+    Files that no log entry names belong to a writer at work and are left out. `DeltaTable.vacuum`
+    either counts them in (`full`) or overlooks files whose removal a checkpoint has forgotten; it
+    also writes two log entries.
+
+    Raises `WarehouseError` when the log cannot be read.
+    """
+    try:
+        if not DeltaTable.is_deltatable(str(folder)):
+            return {}
+        versions = {*kept, DeltaTable(str(folder)).version()}
+        tables = [DeltaTable(str(folder), version=version) for version in versions]
+        needed = {path for table in tables for path in _data_files(table, folder.path)}
+        return {
+            path: path.stat().st_size
+            for path in sorted(_logged_files(folder.path) - needed)
+            if path.is_file()
+        }
+    except (DeltaError, OSError, ValueError) as error:
+        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
+
+
+def remove_leftovers(warehouse: Place, staging: Place) -> None:
+    """Remove what a run left behind: staged files, and moved ones that no log entry names.
+
+    `staging` is the run's folder; its name is the token that the run's data files carry. Call it
+    only while no other run writes. In a store moved files stay.
+    """
+    if warehouse.is_local and staging.is_local:
+        if not staging.path.is_dir():
+            return
+        for path in warehouse.path.glob(f"*/*/*{staging.path.name}*.parquet"):
+            if path not in _logged_files(path.parent):
+                path.unlink()
+    try:
+        staging.remove()
+    except OSError as error:
+        raise WarehouseError(f"{staging} cannot be removed: {error}") from error
+
+
+def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+    return {folder / unquote(path) for path in actions.column("path").to_pylist()}
+
+
+def _logged_files(folder: Path) -> set[Path]:
+    """Return the parquet files inside a table's folder that any entry of its log has added.
+
+    Raises `WarehouseError` for an entry that cannot be read.
+    """
+    found = set()
+    for entry in (folder / "_delta_log").glob("*.json"):
+        try:
+            for line in filter(None, entry.read_bytes().split(b"\n")):
+                if added := json.loads(line).get("add"):
+                    found.add(folder / unquote(added["path"]))
+        except (OSError, ValueError) as error:
+            raise WarehouseError(f"{entry} cannot be read: {error}") from error
+    return {
+        path
+        for path in found
+        if path.suffix == ".parquet"
+        and path.is_relative_to(folder)
+        and ".." not in path.relative_to(folder).parts
+    }

@@ -1,0 +1,247 @@
+"""A damaged warehouse brought to where runs can go on from it. Nothing is removed: what cannot be
+read is set aside.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streampro.arguments import asks
+from streampro.config import Target
+from streampro.errors import ConfigError, WarehouseError
+from streampro.modeling.model import TableName
+from streampro.modeling.pipeline import Pipeline
+from streampro.names import WAREHOUSE
+from streampro.storage import delta, integrity
+from streampro.storage.place import Place, place_of
+from streampro.warehouse import ledger
+from streampro.warehouse.ledger import PublishedTable, Run
+
+_Said = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was wrong with a warehouse, and is no longer.
+
+    Attributes:
+        runs: those of the ledger as it is now.
+        rebuilt: those of them that only the commits of their tables tell of: which versions they
+            published, not what they read and counted. Where the newest is one, or the list of raw
+            files was lost, the next run computes all tables anew.
+        set_aside: folders that could not be read, below `_streampro/damaged`.
+    """
+
+    runs: tuple[int, ...]
+    rebuilt: tuple[int, ...]
+    set_aside: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """What an entry of a table's log says of the run that made it."""
+
+    table: TableName
+    version: int
+    run_id: int
+    token: str
+    at: datetime
+
+
+@asks
+def repair(pipeline: Pipeline, target: Target) -> Repaired:
+    """Bring a warehouse on a disk to where runs can go on from it, and return what was done.
+
+    A ledger that cannot be read is written anew from those of its files that can be, and from what
+    the commits of tables say of their runs. A list of raw files, or a table, whose newest version
+    has no log is set aside. Published tables are not touched, nothing is removed, and a warehouse
+    in order stays as it is.
+
+    ```python
+    done = streampro.repair(PIPELINE, target)
+    print(done.rebuilt, done.set_aside)
+    ```
+
+    Raises `ConfigError` for a warehouse in a store, `WarehouseError` while another run is writing
+    and where the folder cannot be written.
+    """
+    warehouse = place_of(target.warehouse)
+    if not warehouse.is_local:
+        raise ConfigError(f"streampro repair mends local warehouses; {warehouse} is a store.")
+    with ledger.writing(target.warehouse):
+        aside = _Aside(warehouse.path)
+        runs, rebuilt = _runs(warehouse, pipeline, target)
+        runs, lost_files = _with_files_that_are_there(runs)
+        if rebuilt or lost_files or not _is_readable(warehouse, runs):
+            aside.put(ledger.RUNS)
+            if runs:
+                ledger.rewrite(target.warehouse, runs)
+        if lost_files:
+            aside.put(ledger.KNOWN_FILES)
+        for table in runs[-1].tables if runs else ():
+            if not _has_log(warehouse, table.table):
+                aside.put(table.table)
+        numbers = tuple(run.run_id for run in runs)
+        return Repaired(numbers, tuple(sorted(rebuilt)), tuple(aside.names))
+
+
+class _Aside:
+    """Where folders go that cannot be read."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self.warehouse = warehouse
+        self.names: list[str] = []
+
+    def put(self, table: TableName) -> None:
+        folder = self.warehouse / table.layer / table.name
+        if not folder.exists():
+            return
+        damaged = self.warehouse / WAREHOUSE / "damaged" / table.layer
+        number = len([*damaged.glob(f"{table.name}-*")]) + 1
+        try:
+            damaged.mkdir(parents=True, exist_ok=True)
+            new = folder.rename(damaged / f"{table.name}-{number}")
+        except OSError as error:
+            raise WarehouseError(f"{folder} cannot be set aside: {error}") from error
+        self.names.append(new.relative_to(self.warehouse).as_posix())
+
+
+def _runs(warehouse: Place, pipeline: Pipeline, target: Target) -> tuple[list[Run], set[int]]:
+    """Return all runs that anything tells of, and the numbers of those that only commits do."""
+    kept = {run.run_id: run for run in _kept(warehouse)}
+    told = {*kept, *_told(warehouse.table(ledger.RUNS).path)}
+    commits = [*_commits(warehouse.path)] if told - kept.keys() else []
+    runs: list[Run] = []
+    for number in sorted(told):
+        before = runs[-1] if runs else None
+        run = kept.get(number) or _rebuilt(number, before, commits, warehouse, pipeline, target)
+        runs.append(run)
+    return runs, told - kept.keys()
+
+
+def _kept(warehouse: Place) -> Iterator[Run]:
+    """Yield the runs of the ledger, whichever of its files can be read."""
+    try:
+        yield from ledger.runs(warehouse.path)
+    except WarehouseError:
+        for path in sorted(warehouse.table(ledger.RUNS).path.glob("*.parquet")):
+            with suppress(OSError, ValueError, pa.ArrowException):
+                yield from ledger.runs_of(warehouse, pq.read_table(path))
+
+
+def _told(folder: Path) -> Iterator[int]:
+    """Yield the numbers of runs that entries of the ledger's log tell of."""
+    for _, actions in _entries(folder):
+        for added in (action["add"] for action in actions if "add" in action):
+            with suppress(ValueError, KeyError, TypeError):
+                said = json.loads(added["stats"])
+                yield from range(said["minValues"]["run_id"], said["maxValues"]["run_id"] + 1)
+
+
+def _commits(warehouse: Path) -> Iterator[_Commit]:
+    """Yield what the logs of all tables say of runs."""
+    for log in sorted(warehouse.glob("*/*/_delta_log")):
+        table = TableName(*log.parts[-3:-1])
+        for number, actions in _entries(log.parent) if table.layer != WAREHOUSE else ():
+            for said in (action["commitInfo"] for action in actions if "commitInfo" in action):
+                if delta.RUN in said:
+                    at = datetime.fromtimestamp(said.get("timestamp", 0) / 1000, UTC)
+                    run_id, token = int(said[delta.RUN]), said.get(delta.TOKEN, "")
+                    yield _Commit(table, number, run_id, token, at)
+
+
+def _entries(folder: Path) -> Iterator[tuple[int, list[_Said]]]:
+    """Yield the entries of a log that can be read, by version."""
+    for path in sorted((folder / "_delta_log").glob("*.json")):
+        with suppress(OSError, ValueError):
+            lines = filter(None, path.read_bytes().split(b"\n"))
+            yield int(path.stem), [json.loads(line) for line in lines]
+
+
+def _rebuilt(
+    number: int,
+    before: Run | None,
+    commits: list[_Commit],
+    warehouse: Place,
+    pipeline: Pipeline,
+    target: Target,
+) -> Run:
+    """Return a run as the commits of tables tell of it, what it did not publish as before it.
+
+    Of attempts with its number the last one was published.
+    """
+    own = [commit for commit in commits if commit.run_id == number]
+    last = max(own, key=lambda commit: commit.at, default=None)
+    made = {each.table: each for each in own if last and each.token == last.token}
+    tables = (
+        {item.table: replace(item, seconds=None) for item in before.tables if before}
+        if before
+        else {}
+    )
+    tables |= {
+        table: PublishedTable(table, each.version, _row_count(warehouse, table, each.version))
+        for table, each in made.items()
+    }
+    at = last.at if last else before.finished_at if before else datetime.now(UTC)
+    return Run(
+        run_id=number,
+        started_at=at,
+        finished_at=at,
+        pipeline=before.pipeline if before else pipeline.name,
+        target=target.name,
+        engine=target.engine,
+        packages={"streampro": version("streampro")},
+        code={},
+        inputs=(),
+        books=(),
+        tables=tuple(tables.values()),
+        tokens={
+            **(before.tokens if before else {}),
+            **{table: each.token for table, each in made.items() if each.token},
+        },
+    )
+
+
+def _row_count(warehouse: Place, table: TableName, number: int) -> int:
+    with suppress(WarehouseError):
+        files = integrity.logged_files(warehouse.table(table).path, number)
+        return sum(file.rows or 0 for file in files)
+    return 0
+
+
+def _with_files_that_are_there(runs: list[Run]) -> tuple[list[Run], bool]:
+    """Return the runs, without lists of raw files where the newest cannot be read."""
+    if not runs or runs[-1].files_version is None:
+        return runs, False
+    try:
+        len(runs[-1].inputs)
+    except WarehouseError:
+        without = [replace(run, files_version=None, inputs=()) for run in runs]
+        return [*without[:-1], replace(without[-1], code={})], True
+    return runs, False
+
+
+def _is_readable(warehouse: Place, runs: list[Run]) -> bool:
+    """Tell whether the ledger can be read as it is, and has these runs."""
+    try:
+        newest = ledger.newest(warehouse.path)
+        return ledger.runs(warehouse.path) == runs and newest == (runs[-1] if runs else None)
+    except WarehouseError:
+        return False
+
+
+def _has_log(warehouse: Place, table: TableName) -> bool:
+    """Tell whether a table's log can be read at its newest version."""
+    try:
+        delta.newest_version(warehouse.table(table))
+    except WarehouseError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Whatever a warehouse loses, a command brings it back to where runs go on; none are mixed."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pipelines.shop import SHOP, write_raw
+
+import streampro
+from streampro.cli.commands import cli
+from streampro.config import Remote, Target
+from streampro.errors import ConfigError, WarehouseError
+
+TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
+OWN = "_streampro"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    """A warehouse of three runs, each with one more file."""
+    made = Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+    for number in range(3):
+        add_sale(made, number)
+        streampro.run(SHOP, made)
+    return made
+
+
+def add_sale(target: Target, number: int) -> None:
+    sold = {"shop": "ab"[number % 2], "day": f"2024-05-{10 + number}", "amount": str(number)}
+    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(json.dumps(sold) + "\n")
+
+
+def contents(target: Target, run_id: int | None = None) -> dict[str, Any]:
+    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
+    [found] = streampro.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
+    return dict(found)
+
+
+def folder(target: Target, *names: str) -> Path:
+    return Path(str(target.warehouse)).joinpath(*names)
+
+
+def log(target: Target, *names: str) -> list[Path]:
+    return sorted(folder(target, *names, "_delta_log").glob("*.json"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def goes_on(target: Target) -> None:
+    """A run after one more file has what a fresh warehouse has."""
+    add_sale(target, 7)
+    streampro.run(SHOP, target)
+    fresh = target.model_copy(update={"warehouse": folder(target).with_name("fresh")})
+    streampro.run(SHOP, fresh)
+    assert contents(target) == contents(fresh)
+
+
+def test_warehouse_in_order_stays_as_it_is(target: Target) -> None:
+    before = {path: path.read_bytes() for path in folder(target).rglob("*") if path.is_file()}
+    done = streampro.repair(SHOP, target)
+    assert (done.runs, done.rebuilt, done.set_aside) == ((1, 2, 3), (), ())
+    after = {path: path.read_bytes() for path in folder(target).rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize(("number", "damaging"), [(0, cut), (1, Path.unlink), (2, cut)])
+def test_lost_file_of_the_ledger_loses_no_data(
+    number: int, damaging: Callable[[Path], None], target: Target
+) -> None:
+    wanted = [contents(target, run_id) for run_id in (1, 2, 3)]
+    names = [
+        action["add"]["path"]
+        for line in log(target, OWN, "runs")[number].read_text().splitlines()
+        if "add" in (action := json.loads(line))
+    ]
+    damaging(folder(target, OWN, "runs", *names))
+    with pytest.raises(WarehouseError, match="streampro repair"):
+        streampro.runs(target)
+    done = streampro.repair(SHOP, target)
+    assert (done.runs, done.rebuilt) == ((1, 2, 3), (number + 1,))
+    assert [contents(target, run_id) for run_id in (1, 2, 3)] == wanted
+    assert [run.run_id for run in streampro.runs(target)] == [1, 2, 3]
+    goes_on(target)
+
+
+@pytest.mark.parametrize(("number", "damaging"), [(0, cut), (0, Path.unlink), (2, cut)])
+def test_lost_entry_of_the_ledger_s_log_loses_nothing(
+    number: int, damaging: Callable[[Path], None], target: Target
+) -> None:
+    runs, wanted = streampro.runs(target), [contents(target, run_id) for run_id in (1, 2, 3)]
+    damaging(log(target, OWN, "runs")[number])
+    streampro.repair(SHOP, target)
+    assert streampro.runs(target) == runs
+    assert [contents(target, run_id) for run_id in (1, 2, 3)] == wanted
+    goes_on(target)
+
+
+def test_run_whose_entry_is_gone_was_never_published(target: Target) -> None:
+    wanted = contents(target, 2)
+    log(target, OWN, "runs")[-1].unlink()
+    assert contents(target) == wanted
+    goes_on(target)
+    assert [run.run_id for run in streampro.runs(target)] == [1, 2, 3]
+
+
+def test_lost_ledger_is_begun_anew(target: Target) -> None:
+    for path in (*log(target, OWN, "runs"), *folder(target, OWN, "runs").glob("*.parquet")):
+        cut(path)
+    assert streampro.repair(SHOP, target).runs == ()
+    goes_on(target)
+
+
+def test_lost_list_of_raw_files_is_made_anew(target: Target) -> None:
+    wanted = [contents(target, run_id) for run_id in (1, 2, 3)]
+    for path in folder(target, OWN, "files").glob("*.parquet"):
+        cut(path)
+    with pytest.raises(WarehouseError):
+        streampro.run(SHOP, target)
+    assert streampro.repair(SHOP, target).set_aside == (
+        "_streampro/damaged/_streampro/runs-1",
+        "_streampro/damaged/_streampro/files-1",
+    )
+    assert [contents(target, run_id) for run_id in (1, 2, 3)] == wanted
+    goes_on(target)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_lost_entry_of_a_table_s_log_is_mended_and_mixes_no_runs(
+    number: int, target: Target
+) -> None:
+    wanted = {run_id: contents(target, run_id) for run_id in (1, 2, 3)}
+    log(target, "mart", "revenue")[number].unlink()
+    streampro.repair(SHOP, target)
+    streampro.run(SHOP, target, full_refresh=True)
+    goes_on(target)
+    for run_id, rows in wanted.items():
+        with suppress(WarehouseError):
+            assert contents(target, run_id) == rows
+
+
+def test_version_written_again_under_its_number_is_not_taken_for_the_old_one(
+    target: Target,
+) -> None:
+    log(target, "mart", "revenue")[-1].unlink()
+    done = streampro.run(SHOP, target, full_refresh=True)
+    third = next(run for run in streampro.runs(target) if run.run_id == 3)
+    revenue = SHOP.models["revenue"].table
+    assert done.version_of(revenue) == third.version_of(revenue)
+    with pytest.raises(WarehouseError, match="run 3 was cleaned"):
+        contents(target, 3)
+
+
+def mend(target: Target, command: str) -> None:
+    """Do what a message says, and what that says."""
+    if command == "streampro repair":
+        if streampro.repair(SHOP, target).set_aside:
+            streampro.run(SHOP, target, full_refresh=True)
+        return
+    try:
+        streampro.run(SHOP, target, full_refresh=True)
+    except WarehouseError as error:
+        assert "streampro repair" in str(error)  # noqa: PT017
+        mend(target, "streampro repair")
+
+
+def test_any_damage_is_mended_by_what_the_message_says(target: Target) -> None:
+    """Files of a warehouse are cut, emptied, lost or changed, one after the other."""
+    random, last = Random(3), contents(target)
+    files = sorted(path for path in folder(target).rglob("*") if path.is_file())
+    chosen = random.sample([path for path in files if path.name != "lock"], 14)
+    for path in chosen:
+        if not path.is_file():
+            continue
+        [cut, Path.unlink, lambda path: path.write_bytes(b"")][random.randrange(3)](path)
+        try:
+            assert contents(target) == last
+            streampro.run(SHOP, target)
+        except WarehouseError as error:
+            for command in re.findall(r"streampro repair|run --full-refresh", str(error)):
+                mend(target, command)
+        assert contents(target) == last
+
+
+def test_command_tells_what_it_did_and_what_comes_next(target: Target) -> None:
+    place = ("--warehouse", str(target.warehouse), "--pipeline", "pipelines.shop:SHOP")
+    said = CliRunner().invoke(cli, ["repair", *place]).stdout
+    assert said == "Ledger, lists of raw files and logs can be read: 3 runs.\n"
+    cut(log(target, "mart", "revenue")[0])
+    said = CliRunner().invoke(cli, ["repair", *place]).stdout
+    assert "set aside: _streampro/damaged/mart/revenue-1\n" in said
+    assert "streampro run --full-refresh" in said
+    done = json.loads(CliRunner().invoke(cli, ["repair", *place, "--json"]).stdout)
+    assert done == {"runs": [1, 2, 3], "rebuilt": [], "set_aside": []}
+
+
+def test_stores_are_refused() -> None:
+    with pytest.raises(ConfigError):
+        streampro.repair(SHOP, Target(name="far", engine="spark", warehouse=Remote("s3a://abc/b")))
