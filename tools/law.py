@@ -25,7 +25,11 @@ A map has its entries in the order of its keys, whatever order they were given i
 
 Aggregates and windows may stand in columns and filters, not in each other, nor in keys of \
 `group_by` and `order_by` or conditions of joins; an `unnest()` may only be a column, one in a \
-select. `mutate()` makes a column that may stand anywhere.
+select. `mutate()` makes a column that may stand anywhere. \
+An aggregate in a column or filter is over the rows of the table that it stands in, also where it \
+was written of a table below: Ibis takes the one for the other. `as_scalar()` asks for all rows of \
+the table that it was written of: `some.mutate(total=all_rows.x.sum().as_scalar())`. A subquery \
+whose value looks at the row outside of it is refused: join an aggregate.
 
 To propose another: add a line to `streampro/expressions/portability/allowed.py`, run `make fuzz`, \
 and open a pull request with what it says.

@@ -30,24 +30,35 @@ def correlated(expression: ir.Expr) -> list[str]:
     fields = {
         field
         for subquery in expression.op().find(ops.ScalarSubquery)
-        for field in _fields_from_outside(subquery)
+        for field in _fields_from_outside(subquery.rel)
     }
     names = ", ".join(sorted({field.name for field in fields}))
     said = f"ScalarSubquery: it looks at {names} of the row outside of it. Join an aggregate."
     return [said] if fields else []
 
 
-def _fields_from_outside(subquery: ops.ScalarSubquery) -> Iterator[ops.Field]:
-    nodes = {*_below(subquery.rel)}
-    yield from (each for each in nodes if isinstance(each, ops.Field) and each.rel not in nodes)
+def _fields_from_outside(
+    relation: Any, around: frozenset[Any] = frozenset(), seen: set[Any] | None = None
+) -> Iterator[ops.Field]:
+    """Yield the fields in a relation, and below it, of what it neither takes nor stands in."""
+    seen = set() if seen is None else seen
+    if (relation, around) in seen:
+        return
+    seen.add((relation, around))
+    parts = [*_parts(relation)]
+    inputs = [each for each in parts if isinstance(each, ops.Relation)]
+    near = around.union(inputs)
+    for value in (each for each in parts if isinstance(each, ops.Value)):
+        for each in value.find((ops.Field, ops.Subquery), filter=ops.Value):
+            if isinstance(each, ops.Subquery):
+                yield from _fields_from_outside(each.rel, near, seen)
+            elif each.rel not in near:
+                yield each
+    for each in inputs:
+        yield from _fields_from_outside(each, around, seen)
 
 
-def _below(node: Any) -> Iterator[Any]:
-    """Yield what rows are computed from, without following a field to its table."""
-    todo, seen = [node], set()
-    while todo:
-        each = todo.pop()
-        if each not in seen:
-            seen.add(each)
-            yield each
-            todo += () if isinstance(each, ops.Field) else each.__children__
+def _parts(relation: Any) -> Iterator[Any]:
+    """Yield the tables that a relation takes, and the values in it."""
+    for child in relation.__children__:
+        yield from child.__children__ if isinstance(child, ops.JoinLink) else (child,)

@@ -372,6 +372,7 @@ REFUSED = [
         [0.8485552916276632],
         [0.8485552916276634],
     ),
+    Refused("beyond 1", ints(1, 2, 3), lambda t: t.x.quantile(1.5), [None], STOPS),
     Refused("approximate", ints(*range(3000)), lambda t: t.x.approx_nunique(), [3100], [2770]),
     Refused("approximate", MANY, lambda t: t.x.approx_median(), [10007], [10003]),
     Refused("approximate", MANY, lambda t: t.x.approx_quantile(0.371).round(), [7424], [7421]),

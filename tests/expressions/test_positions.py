@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
+from streampro.expressions.locality import correlated
 from streampro.expressions.portability import findings
 
 Run = Callable[[ir.Table, pa.Table], list[Any]]
@@ -126,6 +127,46 @@ def test_filters_and_columns_take_aggregates_and_windows(on_duckdb: Run, on_spar
     query = T.filter(T.x >= T.x.mean()).mutate(v=T.x.rank().over(RUNNING)).select("i", "v")
     assert findings(query) == []
     assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [0]
+
+
+OUTSIDE: dict[str, ir.Table] = {
+    "of another table": T.mutate(v=U.filter(U.x < T.x).count().as_scalar()),
+    "of a filter of the same": T.mutate(
+        v=T.filter(T.x > 0).view().pipe(lambda u: u.filter(u.g == T.g).x.sum()).as_scalar()
+    ),
+    "in a join": T.mutate(
+        v=U.inner_join(T.view(), "g").filter(lambda both: both.x < T.x).count().as_scalar()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_subquery_that_looks_at_the_row_outside_is_refused(name: str) -> None:
+    [said] = correlated(OUTSIDE[name])
+    assert "Join an aggregate" in said
+
+
+def test_an_aggregate_is_joined_instead(on_duckdb: Run, on_spark: Run) -> None:
+    sums = T.group_by("g").agg(v=T.x.sum())
+    query = T.left_join(sums, "g").select("i", "v")
+    assert findings(query) == correlated(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [5, 5, 7]
+
+
+def test_a_subquery_may_have_another_within_that_looks_at_it() -> None:
+    known = U.filter(T.view().pipe(lambda t: (t.g == U.g).any()))
+    assert correlated(T.mutate(v=known.x.sum().as_scalar())) == []
+
+
+def test_an_aggregate_is_over_the_rows_of_the_table_that_it_stands_in(
+    on_duckdb: Run, on_spark: Run
+) -> None:
+    """Ibis takes the field of the table below for that of the filter; `as_scalar` asks for all."""
+    some = T.filter(T.g == 1)
+    for aggregate, wanted in ((T.x.sum(), [5, 5]), (T.x.sum().as_scalar(), [12, 12])):
+        query = some.mutate(v=aggregate).select("i", "v")
+        assert findings(query) == correlated(query) == []
+        assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == wanted
 
 
 def _computed(run: Run, query: ir.Table) -> list[str] | None:

@@ -31,6 +31,9 @@ COLUMNS: dict[str, str] = {
     "due": "timestamp('UTC', 6)",
     "ns": "array<int64>",
     "ws": "array<string>",
+    "fs": "array<float64>",
+    "ls": "array<array<int64>>",
+    "ms": "map<string, int64>",
 }
 """Of the nasty table, beside the key `i`."""
 TYPES: dict[str, dt.DataType] = {
@@ -42,6 +45,7 @@ TYPES: dict[str, dt.DataType] = {
     "date": dt.date,
     "instant": dt.Timestamp("UTC", 6),
 }
+FAMILIES = (*TYPES, "list", "nested", "map")
 LITERALS: dict[str, list[Any]] = {
     "boolean": [True, False],
     "integer": [0, 1, 2, 3, 7, 60, -1, 1000],
@@ -86,22 +90,28 @@ WORDS: dict[tuple[str, str], list[Any]] = {
     ("*", "index"): [0, 1, 2],
     ("*", "from_str"): ["abc", "é"],
     ("*", "to_str"): ["xyz", "e"],
+    ("IntegerRange", "start"): [0, 2, -1],
+    ("IntegerRange", "stop"): [0, 3, -4],
+    ("IntegerRange", "step"): [1, 2, -1, 0],
     ("RegexExtract", "index"): [0, 1, 2],
     ("Power", "right"): [0, 1, 2, 3],
     ("BitwiseLeftShift", "right"): [0, 1, 5],
     ("BitwiseRightShift", "right"): [0, 1, 5, 63, 64],
 }
 """Literals that mean something in an argument."""
-SMALL = {("Repeat", 1), ("LPad", 1), ("RPad", 1), ("IntervalFromInteger", 0)}
-"""Arguments that are drawn as literals only: texts would fill the memory, and of numbers of months
-beyond all calendars it depends on the plan of a query whether they are computed.
+SMALL = {
+    *(("Repeat", 1), ("LPad", 1), ("RPad", 1), ("IntervalFromInteger", 0)),
+    *(("ArrayRepeat", 1), ("IntegerRange", 0), ("IntegerRange", 1)),
+}
+"""Arguments that are drawn as literals only: texts and lists would fill the memory, and of numbers
+of months beyond all calendars it depends on the plan of a query whether they are computed.
 """
 _STRUCTURE = {
     *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
     *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest", "ArrayMap", "ArrayFilter"),
-    "JsonElements",
+    *("JsonElements", "TimestampRange"),
 }
-"""Operations that are drawn in ways of their own, or stand in relations."""
+"""Operations that are drawn in ways of their own, stand in relations, or fill the memory."""
 
 
 def is_across_rows(operation: type) -> bool:
@@ -145,7 +155,7 @@ def _results(entry: Entry) -> set[str]:
 
 
 def _drawable(argument: Argument) -> list[str]:
-    return [each for each in argument.families if each in {*TYPES, "list", "null", "interval"}]
+    return [each for each in argument.families if each in {*FAMILIES, "null", "interval"}]
 
 
 def literal_of(entry: Entry, at: int, family: str, choose: Callable[..., Any] | None = None) -> Any:
@@ -274,9 +284,6 @@ def _part(
         return draw(value(relation, family, draw(st.integers(0, depth)) if depth > 0 else 0))
 
     return [one() for _ in range(number)]
-
-
-FAMILIES = (*TYPES, "list")
 
 
 @st.composite

@@ -63,6 +63,9 @@ _VALUES: dict[str, Sequence[Any]] = {
     "due": [each and each + timedelta(hours=71) for each in _INSTANTS[::-1]],
     "ns": [[], [1], [3, 1, 2], [1, 1], [1, None, 2], [None], None],
     "ws": [[], ["a"], ["b", "a", "é"], ["", "a,b"], ["b", None], [None], None],
+    "fs": [[], [0.5, -2.5, 0.5], [1e-7, None], [None], None],
+    "ls": [[], [[1], [2, 3]], [[1], None, []], [None], [[None, 1]], None],
+    "ms": [{}, {"a": 1}, {"b": 2, "a": None}, {"": 0, "é": -1, "Z": 3}, None],
 }
 ROWS = 97
 """A prime, so that columns that repeat their values meet in many ways."""
@@ -74,6 +77,7 @@ EXTREMES: Mapping[str, Sequence[Any]] = {
     "y": [math.nan, -0.0, 0.0, 1e-300, None],
     "p": [Decimal("9999999999.99"), Decimal("-9999999999.99"), None],
     "q": [Decimal("99999999999999.9999"), Decimal("-0.0001"), None],
+    "fs": [[math.nan, -0.0, math.nan], [0.0, -0.0, math.inf], [None, math.nan], None],
 }
 
 
@@ -103,7 +107,7 @@ def shapes() -> dict[str, ir.Table]:
         "nested": nested.filter(nested.n2 != 3).select(*rows.columns, "n2", "s2"),
         "joined": rows.left_join(other, rows.m == other.j).drop("j"),
         "grouped": rows.inner_join(latest, rows.i == latest.last).drop("k_right", "last"),
-        "united": rows.filter(rows.n > 0).union(late.filter(late.n <= 0)).distinct(),
+        "united": rows.filter(rows.n > 0).union(late.filter(late.n <= 0)).drop("ms").distinct(),
     }
 
 
@@ -192,7 +196,7 @@ def _bits(value: Any) -> Any:
     """Return a value such that what differs in any bit is not equal; NaN is null once stored."""
     if isinstance(value, float):
         return None if math.isnan(value) else (value + 0.0).hex()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_bits(each) for each in value]
     if isinstance(value, dict):
         return {name: _bits(each) for name, each in value.items()}

@@ -176,7 +176,14 @@ _MACROS = {
     "SAME": "; ".join(f"{each} {each}" for each in _ALIKE[:5]),
     "CHOSEN": "; ".join(f"boolean {each}|null {each}|null" for each in _ALIKE),
     "MANY": "; ".join(f"{each}|null*" for each in _ALIKE),
-    "SHIFTED": "; ".join(f"{each} =integer? {each}?" for each in _ALIKE[:5]),
+    "SHIFTED": "; ".join(
+        f"{each} =integer? {each}{or_integer}?"
+        for or_integer, shifted in (
+            ("", ("integer", "text", "boolean", "date", "instant")),
+            ("|integer", ("float", "decimal")),
+        )
+        for each in shifted
+    ),
     "CASES": "; ".join(f"plain* {each}|null*" for each in _ALIKE),
     "PART": "plain|list|struct|null",
 }

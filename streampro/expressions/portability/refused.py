@@ -82,6 +82,7 @@ BitwiseLeftShift | | DuckDB stops at negative numbers and overflow, Spark goes o
 Sum Mean | floating | a sum of floats depends on the order of rows |
     portable.sum_floats(x) or portable.mean(x)
 Variance StandardDev Covariance Correlation | | the last digits differ | sums of x and x * x
+Quantile MultiQuantile | share | beyond 1 DuckDB gives null, Spark stops | a share from 0 to 1
 ApproxCountDistinct ApproxMedian ApproxQuantile ApproxMultiQuantile | | engines approximate
     differently | nunique(), median() or quantile(q)
 CountDistinctStar | | rows with a null count on DuckDB only | rows.distinct().count()
@@ -295,6 +296,11 @@ def _is_stranger(node: Any) -> bool:
     return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
 
 
+def _shares(node: Any) -> tuple[Any, ...]:
+    given = value_of(node.quantile, -1)
+    return given if isinstance(given, tuple) else (given,)
+
+
 def _compares_maps(node: Any) -> bool:
     if isinstance(node, ops.Set) and not node.distinct:
         return False
@@ -331,6 +337,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "floating": lambda node: true_type(node.arg).is_floating(),
     "struct": _may_hold_null,
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
+    "share": lambda node: not all(0 <= each <= 1 for each in _shares(node)),
     "stranger": _is_stranger,
     "default": lambda node: (
         family_of(node.default.dtype) not in ("null", family_of(node.arg.dtype.value_type))
