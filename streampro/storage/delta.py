@@ -189,6 +189,17 @@ class Stored:
         return [self.folder.path / unquote(name) for name in self.files]
 
 
+def refuse_another(folder: Place, version: int, token: str | None) -> None:
+    """Raise `WarehouseError` for a version on a disk whose commit has another token."""
+    with _readable(folder, version):
+        is_it = not (token and folder.is_local) or _token(folder.path, version) in (token, None)
+    if not is_it:
+        raise WarehouseError(
+            f"version {version} of {folder} cannot be read: the log has lost it, and another was "
+            "written under its number."
+        )
+
+
 @native
 def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     """Return what a version of a table consists of.
@@ -197,12 +208,8 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     one is given, and all its data files are there with the bytes that the log says. None of them is
     opened.
     """
+    refuse_another(folder, version, token)
     with _readable(folder, version):
-        if token and folder.is_local and _origin(folder.path, version).get(TOKEN, token) != token:
-            raise WarehouseError(
-                f"version {version} of {folder} cannot be read: the log has lost it, and another "
-                "was written under its number."
-            )
         table = DeltaTable(str(folder), version=version)
         expected = _bytes(table)
         _refuse_damaged(folder, version, expected)
@@ -219,13 +226,13 @@ def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
         raise WarehouseError(f"{what} cannot be read: {error}") from error
 
 
-def _origin(folder: Path, version: int) -> dict[str, str]:
-    """Return what the entry of a version says of its origin; nothing where the log is cut there."""
+def _token(folder: Path, version: int) -> str | None:
+    """Return the token of a version's commit, None where the log is cut there or has none."""
     entry = folder / "_delta_log" / f"{version:020}.json"
     if not entry.is_file():
-        return {}
+        return None
     actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
-    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return next((each["commitInfo"].get(TOKEN) for each in actions if "commitInfo" in each), None)
 
 
 def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:

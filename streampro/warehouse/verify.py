@@ -10,7 +10,7 @@ from streampro.errors import ConfigError, WarehouseError, number_of
 from streampro.modeling.audit import key_rule, reference_rule
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.storage import integrity
+from streampro.storage import delta, integrity
 from streampro.storage.integrity import LoggedFile
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import contracts, ledger
@@ -99,7 +99,7 @@ def verify(
     asked = published_run(target, run_id)
     runs = [asked] if run_id is not None else ledger.runs(target.warehouse)[::-1]
     files = _Files(warehouse)
-    complete = [run.run_id for run in runs if files.are_there(run, run == asked)]
+    complete = [run.run_id for run in runs if files.are_there(run, run.run_id == asked.run_id)]
     found = tuple(files.damages)
     return Verified(
         runs=tuple(complete),
@@ -118,36 +118,34 @@ class _Files:
         self.warehouse = warehouse
         self.damages: list[Damage] = []
         self.looked_at: dict[LoggedFile, str | None] = {}
-        self.versions: dict[tuple[TableName, int], bool] = {}
+        self.versions: dict[tuple[TableName, int, str | None], bool] = {}
 
     def are_there(self, run: Run, must_be: bool) -> bool:
         """Look at the files of a run and tell whether none of them is missing. It is damage where
         they must be there.
         """
-        rows: dict[TableName, int | None] = {item.table: item.rows for item in run.tables}
-        versions = {item.table: item.version for item in run.tables}
-        if run.files_version is not None:
-            versions[ledger.KNOWN_FILES] = run.files_version
-        found = [
-            self._is_there(run, table, version, rows.get(table), must_be)
-            for table, version in versions.items()
-        ]
+        pinned = [(item.table, item.version, item.rows) for item in run.tables]
+        known = [] if run.files_version is None else [(ledger.KNOWN_FILES, run.files_version, None)]
+        found = [self._is_there(run, *each, must_be) for each in (*pinned, *known)]
         return all(found)
 
     def _is_there(
         self, run: Run, table: TableName, version: int, rows: int | None, must_be: bool
     ) -> bool:
-        if (table, version) not in self.versions:
+        token = run.tokens.get(table)
+        if (table, version, token) not in self.versions:
+            folder = self.warehouse.table(table)
             try:
-                files = integrity.logged_files(self.warehouse.table(table).path, version)
+                delta.refuse_another(folder, version, token)
+                files = integrity.logged_files(folder.path, version)
                 found = list(self._found(files, rows))
                 is_there = all(map(integrity.is_there, files))
             except WarehouseError as error:
                 found, is_there = [str(error)], False
-            self.versions[table, version] = is_there
+            self.versions[table, version, token] = is_there
             if is_there or must_be:
                 self.damages += [Damage(run.run_id, table, version, what) for what in found]
-        return self.versions[table, version]
+        return self.versions[table, version, token]
 
     def _found(self, files: Sequence[LoggedFile], rows: int | None) -> Iterator[str]:
         for file in files:

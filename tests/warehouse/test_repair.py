@@ -156,6 +156,8 @@ def test_version_written_again_under_its_number_is_not_taken_for_the_old_one(
     assert done.version_of(revenue) == third.version_of(revenue)
     with pytest.raises(WarehouseError, match="run 3 was cleaned"):
         contents(target, 3)
+    verified = streampro.verify(SHOP, target)
+    assert (verified.incomplete, verified.damages) == ((3,), ())
 
 
 def mend(target: Target, command: str) -> None:
