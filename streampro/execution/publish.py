@@ -89,6 +89,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
         done = replace(
             _ledger_row(run, number, tables, files),
             files_version=files.version,
+            files_count=len(run.inputs.ledger()),
             tokens={table: token for table, token in tokens.items() if table in tables},
         )
         return ledger.append(run.target.warehouse, done)

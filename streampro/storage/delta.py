@@ -112,7 +112,7 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
         if not DeltaTable.is_deltatable(str(folder)):
             write_deltalake(str(folder), rows, mode="error", configuration=_KEEPS_ITS_LOG)
             return 0
-        table = DeltaTable(str(folder))
+        table = _opened(folder)
         if onto is not None and table.version() != onto:
             raise OvertakenError(f"{folder}: another writer added version {table.version()}.")
         is_added = onto is not None and len(table.file_uris()) < MOST_SMALL_FILES
@@ -142,7 +142,7 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
     with _readable(folder, version):
         if version is None and not DeltaTable.is_deltatable(str(folder)):
             return None
-        return _rows(DeltaTable(str(folder), version=version), folder)
+        return _rows(_opened(folder, version), folder)
 
 
 @native
@@ -153,7 +153,7 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
     with _readable(folder):
         if not DeltaTable.is_deltatable(str(folder)):
             return None
-        table = DeltaTable(str(folder))
+        table = _opened(folder)
         return int(table.version()), _rows(table, folder, column)
 
 
@@ -161,7 +161,7 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
 def newest_version(folder: Place) -> int:
     """Return the newest version of a table. Raises `WarehouseError` when it cannot be read."""
     with _readable(folder):
-        return int(DeltaTable(str(folder)).version())
+        return int(_opened(folder).version())
 
 
 @native
@@ -177,11 +177,14 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a version of a table consists of by its log: columns, and the names of data files."""
+    """What a version of a table consists of by its log: columns, the names of data files, and how
+    many rows these have, None where it does not say so of all.
+    """
 
     folder: Place
     schema: pa.Schema
     files: tuple[str, ...]
+    rows: int | None
 
     @property
     def paths(self) -> list[Path]:
@@ -210,10 +213,16 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     """
     refuse_another(folder, version, token)
     with _readable(folder, version):
-        table = DeltaTable(str(folder), version=version)
-        expected = _bytes(table)
-        _refuse_damaged(folder, version, expected)
-        return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(expected)))
+        table = _opened(folder, version)
+        files = sizes(table)
+        _refuse_damaged(folder, version, {name: size for name, (size, _) in files.items()})
+        counts = [rows for _, rows in files.values()]
+        return Stored(
+            folder=folder,
+            schema=pa.schema(table.schema().to_arrow()),
+            files=tuple(sorted(files)),
+            rows=None if None in counts else sum(counts),
+        )
 
 
 @contextmanager
@@ -223,16 +232,33 @@ def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
         yield
     except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
         what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
-        raise WarehouseError(f"{what} cannot be read: {error}") from error
+        [reason, *_] = str(error).splitlines() or [type(error).__name__]  # no backtrace of Rust's
+        raise WarehouseError(f"{what} cannot be read: {reason}") from error
+
+
+def _opened(folder: Place, version: int | None = None) -> DeltaTable:
+    """Open a version of a table, by default the newest. Delta readers take an entry without a byte
+    for one that changes nothing: it is one that was lost.
+    """
+    table = DeltaTable(str(folder), version=version)
+    if folder.is_local:
+        entry = _entry(folder.path, table.version())
+        if entry.is_file() and not entry.stat().st_size:
+            raise WarehouseError(f"{folder} cannot be read: {entry.name} of its log is empty.")
+    return table
 
 
 def _token(folder: Path, version: int) -> str | None:
-    """Return the token of a version's commit, None where the log is cut there or has none."""
-    entry = folder / "_delta_log" / f"{version:020}.json"
+    """Return the token of a version's commit, "" if it has none; None without an entry of it."""
+    entry = _entry(folder, version)
     if not entry.is_file():
         return None
     actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
-    return next((each["commitInfo"].get(TOKEN) for each in actions if "commitInfo" in each), None)
+    return next((each["commitInfo"].get(TOKEN) for each in actions if "commitInfo" in each), "")
+
+
+def _entry(folder: Path, version: int) -> Path:
+    return folder / "_delta_log" / f"{version:020}.json"
 
 
 def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:
@@ -256,13 +282,6 @@ def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
     listed = DeltaStorageHandler(str(folder)).get_file_info_selector(FileSelector("/"))
     there = {each.path: each.size for each in listed if each.is_file}
     return {name: there[unquote(name)] for name in names if unquote(name) in there}
-
-
-def _bytes(table: DeltaTable) -> dict[str, int]:
-    """Return the bytes of each data file by the log, by its name there."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    names, found = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
-    return dict(zip(names, found, strict=True))
 
 
 def _commit_exactly(
@@ -339,12 +358,12 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
         greatest = actions.column(f"max.{last}").to_pylist()
         if None not in greatest:
             names = [names[greatest.index(max(greatest))]]
-    expected = _bytes(table)
-    _refuse_damaged(folder, table.version(), {name: expected[name] for name in names})
+    files = sizes(table)
+    _refuse_damaged(folder, table.version(), {name: files[name][0] for name in names})
     schema = pa.schema(table.schema().to_arrow())
     if not folder.is_local:
-        files = DeltaStorageHandler(str(folder))
-        rows = [pq.ParquetFile(files.open_input_file(unquote(name))).read() for name in names]
+        store = DeltaStorageHandler(str(folder))
+        rows = [pq.ParquetFile(store.open_input_file(unquote(name))).read() for name in names]
     else:
         paths = [folder.path / unquote(name) for name in sorted(names)]
         rows = [pq.ParquetFile(path).read() for path in paths]

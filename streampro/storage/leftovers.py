@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +13,9 @@ from deltalake.exceptions import DeltaError
 from streampro.errors import WarehouseError
 from streampro.storage.native import native
 from streampro.storage.place import Place
+
+_SLACK_NS = 60_000_000_000
+"""By so much times of a file system may be in disorder."""
 
 
 @native
@@ -37,7 +41,9 @@ def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
             if path.is_file()
         }
     except (DeltaError, OSError, ValueError) as error:
-        raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
+        raise WarehouseError(
+            f"{folder}: the log cannot be read: {error}. Mend the warehouse: streampro repair."
+        ) from error
 
 
 def remove_leftovers(warehouse: Place, staging: Place) -> None:
@@ -49,9 +55,13 @@ def remove_leftovers(warehouse: Place, staging: Place) -> None:
     if warehouse.is_local and staging.is_local:
         if not staging.path.is_dir():
             return
+        moved: dict[Path, list[Path]] = {}
         for path in warehouse.path.glob(f"*/*/*{staging.path.name}*.parquet"):
-            if path not in _logged_files(path.parent):
-                path.unlink()
+            moved.setdefault(path.parent, []).append(path)
+        for folder, paths in moved.items():
+            with suppress(OSError, ValueError):  # a damaged log may name what looks left behind
+                for path in {*paths} - _logged_since(folder, min(map(_written, paths))):
+                    path.unlink()
     try:
         staging.remove()
     except OSError as error:
@@ -64,18 +74,8 @@ def _data_files(table: DeltaTable, folder: Path) -> set[Path]:
 
 
 def _logged_files(folder: Path) -> set[Path]:
-    """Return the parquet files inside a table's folder that any entry of its log has added.
-
-    Raises `WarehouseError` for an entry that cannot be read.
-    """
-    found = set()
-    for entry in (folder / "_delta_log").glob("*.json"):
-        try:
-            for line in filter(None, entry.read_bytes().split(b"\n")):
-                if added := json.loads(line).get("add"):
-                    found.add(folder / unquote(added["path"]))
-        except (OSError, ValueError) as error:
-            raise WarehouseError(f"{entry} cannot be read: {error}") from error
+    """Return the parquet files inside a table's folder that any entry of its log has added."""
+    found = {path for entry in (folder / "_delta_log").glob("*.json") for path in _added(entry)}
     return {
         path
         for path in found
@@ -83,3 +83,23 @@ def _logged_files(folder: Path) -> set[Path]:
         and path.is_relative_to(folder)
         and ".." not in path.relative_to(folder).parts
     }
+
+
+def _logged_since(folder: Path, written_ns: int) -> set[Path]:
+    """Return the files that entries of a log have added since files of a time were written."""
+    found: set[Path] = set()
+    for entry in sorted((folder / "_delta_log").glob("*.json"), reverse=True):
+        if _written(entry) < written_ns - _SLACK_NS:
+            break
+        found |= _added(entry)
+    return found
+
+
+def _added(entry: Path) -> set[Path]:
+    """Return the files that an entry has added. Raises `ValueError` for a damaged one."""
+    actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
+    return {entry.parent.parent / unquote(each["add"]["path"]) for each in actions if "add" in each}
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns

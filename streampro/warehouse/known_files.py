@@ -34,18 +34,26 @@ def readable() -> Iterator[None]:
 class KnownFiles(Sequence[InputFile]):
     """The raw files of a run, read when they are first looked at; equal to any sequence of them.
 
-    What looks at them raises `WarehouseError` where a table of a cleaned run is gone.
+    What looks at them raises `WarehouseError` where a table of a cleaned run is gone, and where
+    there are not as many as `expected`.
     """
 
-    def __init__(self, folder: Place, version: int) -> None:
+    def __init__(self, folder: Place, version: int, expected: int | None = None) -> None:
         self.folder = folder
         self.version = version
+        self.expected = expected
 
     @cached_property
     def _files(self) -> tuple[InputFile, ...]:
         with readable():
             rows = delta.read(self.folder, self.version)
-        return tuple(InputFile(**row) for row in (rows.to_pylist() if rows else ()))
+            found = rows.to_pylist() if rows else []
+            if self.expected not in (None, len(found)):
+                raise WarehouseError(
+                    f"version {self.version} of {self.folder} cannot be read: it has "
+                    f"{len(found):,} files, not {self.expected:,}."
+                )
+        return tuple(InputFile(**row) for row in found)
 
     @overload
     def __getitem__(self, index: int) -> InputFile: ...
@@ -77,14 +85,14 @@ def kept(folder: Place, last: Sequence[InputFile], found: Sequence[InputFile]) -
     same ones, and for more of them only these. Raises `WarehouseError` when it cannot be written.
     """
     if not isinstance(last, KnownFiles):
-        return KnownFiles(folder, delta.write(folder, _rows(found)))
+        return KnownFiles(folder, delta.write(folder, _rows(found)), len(found))
     known, at_hand = _facts(last), _facts(found)
     if known == at_hand:
         return last
     if not known.items() <= at_hand.items() or last.version != delta.newest_version(folder):
-        return KnownFiles(folder, delta.write(folder, _rows(found)))
+        return KnownFiles(folder, delta.write(folder, _rows(found)), len(found))
     new = [file for file in found if (file.source, file.path) not in known]
-    return KnownFiles(folder, delta.write(folder, _rows(new), last.version))
+    return KnownFiles(folder, delta.write(folder, _rows(new), last.version), len(found))
 
 
 def are_same(some: Sequence[InputFile], others: Sequence[InputFile]) -> bool:

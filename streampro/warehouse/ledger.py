@@ -113,6 +113,7 @@ class Run:
         moves: the values of answers that it changed.
         rolled_back_to: the run whose tables it published again, null for a run that built.
         files_version: the version of the table of raw files that holds `inputs`.
+        files_count: how many files that version has.
         tokens: per table the mark of the commit that made its version, by which that is told from
             another of the same number; none where an older release published it.
         checked: a digest of all that `check` looks at, with which it found nothing.
@@ -137,6 +138,7 @@ class Run:
     files_version: int | None = None
     checked: str | None = None
     tokens: Mapping[TableName, str] = field(default_factory=dict)
+    files_count: int | None = None
 
     @property
     def kind(self) -> str:
@@ -286,7 +288,10 @@ def runs(target: Target | Location) -> list[Run]:
     place = _usable(target.warehouse if isinstance(target, Target) else target)
     with known_files.readable():
         table = delta.read(place.table(RUNS))
-    return [] if table is None else runs_of(place, table.sort_by("run_id"))
+        found = [] if table is None else runs_of(place, table.sort_by("run_id"))
+        if [run.run_id for run in found] != [*range(1, len(found) + 1)]:
+            raise WarehouseError(f"{place}: runs are missing in the ledger.")
+    return found
 
 
 def run(warehouse: Location, run_id: int) -> Run | None:
@@ -382,6 +387,8 @@ def runs_of(warehouse: Place, rows: pa.Table) -> list[Run]:
         read = _run_type().validate_python(known)
         version = read.files_version
         kept = warehouse.table(KNOWN_FILES)
-        inputs = tuple(read.inputs) if version is None else KnownFiles(kept, version)
+        inputs: Sequence[InputFile] = tuple(read.inputs)
+        if version is not None:
+            inputs = KnownFiles(kept, version, read.files_count)
         found.append(replace(read, inputs=inputs))
     return found

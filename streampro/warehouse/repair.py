@@ -117,7 +117,8 @@ class _Aside:
 def _runs(warehouse: Place, pipeline: Pipeline, target: Target) -> tuple[list[Run], set[int]]:
     """Return all runs that anything tells of, and the numbers of those that only commits do."""
     kept = {run.run_id: run for run in _kept(warehouse)}
-    told = {*kept, *_told(warehouse.table(ledger.RUNS).path)}
+    newest = max([*kept, *_told(warehouse.table(ledger.RUNS).path)], default=0)
+    told = {*range(1, newest + 1)}
     commits = [*_commits(warehouse.path)] if told - kept.keys() else []
     runs: list[Run] = []
     for number in sorted(told):
@@ -224,7 +225,7 @@ def _with_files_that_are_there(runs: list[Run]) -> tuple[list[Run], bool]:
     try:
         len(runs[-1].inputs)
     except WarehouseError:
-        without = [replace(run, files_version=None, inputs=()) for run in runs]
+        without = [replace(run, files_version=None, files_count=None, inputs=()) for run in runs]
         return [*without[:-1], replace(without[-1], code={})], True
     return runs, False
 

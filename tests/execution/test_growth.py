@@ -8,37 +8,22 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from pipelines.shop import SHOP, write_raw
+from pipelines.shop import SHOP, TABLES, add_sale, write_raw
+from published import contents
 
 from streampro.config import Target
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.execution.runner import run
 from streampro.storage import merge
 from streampro.testing import Workbench
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger
 from streampro.warehouse.known_files import KnownFiles
 from streampro.warehouse.retention import clean, rollback
-
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
-
-
-def add_sale(target: Target, number: int) -> None:
-    """Add a file with a line that is accepted and one that is not."""
-    sold = {"shop": "ab"[number % 2], "day": f"2024-05-{1 + number % 28:02}", "amount": str(number)}
-    lines = (sold, sold | {"day": "soon"})
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(text)
-
-
-def contents(target: Target, run_id: int | None = None) -> dict[str, Any]:
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def fresh(target: Target) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from pipelines.shop import SALES, SHOP, mart, raw, staging, write_raw
+from pipelines.shop import SALES, SHOP, TABLES, mart, raw, staging, write_raw
+from published import Contents, contents
 
 from streampro.config import Target
 from streampro.engines.protocol import Engine
@@ -29,14 +30,6 @@ from streampro.warehouse.retention import rollback
 
 ANY_LINES = SHOP.without_limits()
 """A file may be odd from end to end."""
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
-Contents = dict[str, list[dict[str, Any]]]
-
-
-def contents(target: Target, run_id: int | None = None) -> Contents:
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def sale(shop: str, amount: int, day: str = "2024-05-03") -> str:

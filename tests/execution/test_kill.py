@@ -11,17 +11,17 @@ from stat import S_IFDIR
 from typing import Any
 
 import pytest
-from pipelines.shop import SALES, SHOP, write_raw
+from pipelines.shop import SALES, SHOP, TABLES, write_raw
+from published import contents
 
 from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.execution.runner import run
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger
 
 pytestmark = pytest.mark.slow
 
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 MORE = SALES + '{"shop": "b", "day": "2024-05-09", "amount": "100"}\n{"shop": "z"}\n'
 
 BEFORE_THE_RUN_IS_PUBLISHED = [
@@ -49,13 +49,6 @@ def killed(target: Target, point: str, number: int, how: str = "full") -> None:
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-def contents(target: Target, run_id: int | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of all tables, sorted, by one query."""
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def stray_files(warehouse: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from deltalake import DeltaTable
 from hypothesis import settings
 from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
+from published import contents
 
 import streampro
 from streampro import Contract, column
@@ -23,10 +24,9 @@ from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger
 from streampro.warehouse.forget import Key, forget
 
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 ANNA = "zz-anna@example.org"
 HERS = f"""\
 {{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}
@@ -45,13 +45,6 @@ def holding(folder: Path, text: str) -> list[str]:
         if text in rows or text.encode() in path.read_bytes():
             found.append(str(path.relative_to(folder)))
     return found
-
-
-def contents(target: Target, run_id: int) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of all tables, sorted, by one query."""
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return {name: rows or [] for name, rows in found.items()}
 
 
 def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

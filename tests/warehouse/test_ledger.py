@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
+from published import contents
 
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
@@ -75,14 +76,6 @@ def add(target: Target, name: str, *sales: tuple[str, int]) -> None:
     rows = ({"shop": shop, "day": "2024-05-03", "amount": str(amount)} for shop, amount in sales)
     assert target.raw is not None
     Path(target.raw / f"sales-{name}.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
-
-
-def contents(target: Target, run_id: int | None = None) -> dict[str, Rows]:
-    """Return the rows of every table, sorted."""
-    names = [item.table for item in snapshot.published_run(target, run_id).tables]
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in names)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def fresh(target: Target, pipeline: Pipeline = SHOP) -> dict[str, Rows]:

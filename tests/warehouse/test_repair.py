@@ -6,18 +6,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pipelines.shop import SHOP, write_raw
+from pipelines.shop import SHOP, add_sale, write_raw
+from published import contents
 
 import streampro
 from streampro.cli.commands import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
 
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 OWN = "_streampro"
 
 
@@ -29,17 +28,6 @@ def target(tmp_path: Path) -> Target:
         add_sale(made, number)
         streampro.run(SHOP, made)
     return made
-
-
-def add_sale(target: Target, number: int) -> None:
-    sold = {"shop": "ab"[number % 2], "day": f"2024-05-{10 + number}", "amount": str(number)}
-    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(json.dumps(sold) + "\n")
-
-
-def contents(target: Target, run_id: int | None = None) -> dict[str, Any]:
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = streampro.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def folder(target: Target, *names: str) -> Path:

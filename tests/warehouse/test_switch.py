@@ -6,14 +6,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pipelines.shop import SALES, SHOP, write_raw
+from pipelines.shop import SALES, SHOP, TABLES, write_raw
+from published import Contents, contents
 
 from streampro.config import Target
 from streampro.engines.registry import connect
 from streampro.execution.runner import run
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger
 
-TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 RAW = [
     {},
     {"sales": SALES + '{"shop": "c", "day": "2024-05-09", "amount": "2000"}\n{"shop": "\xe9"}\n'},
@@ -21,13 +21,6 @@ RAW = [
 ]
 """The raw folder of three runs: growing, and losing lines."""
 REVENUE = SHOP.models["revenue"].table
-Contents = dict[str, list[dict[str, Any]]]
-
-
-def contents(target: Target, run_id: int | None = None) -> Contents:
-    lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
-    return dict(found)
 
 
 def protocols(warehouse: Path) -> set[tuple[int, int]]:

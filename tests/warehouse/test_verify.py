@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
-from pipelines.shop import SHOP, mart, write_raw
+from pipelines.shop import SHOP, add_sale, mart, write_raw
 
 import streampro
 from streampro.cli.commands import cli
@@ -25,11 +25,6 @@ Damaging = Callable[[Path], None]
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
-
-
-def add_sale(target: Target, number: int) -> None:
-    sold = {"shop": "a", "day": "2024-05-09", "amount": str(number)}
-    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(json.dumps(sold) + "\n")
 
 
 def published_files(target: Target, table: str = "*/*") -> list[Path]:

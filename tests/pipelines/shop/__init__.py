@@ -1,12 +1,15 @@
 """A tiny pipeline for tests: sales of shops, with everything a pipeline can have."""
 
+import json
 from pathlib import Path
 
 from pipelines.shop import mart, raw, staging
 
+from streampro.config import Target
 from streampro.modeling.pipeline import Pipeline
 
 SHOP = Pipeline("shop", [raw, staging, mart])
+TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 
 SALES = """\
 {"shop": "a", "day": "2024-05-01", "amount": "10"}
@@ -26,3 +29,11 @@ def write_raw(folder: Path, sales: str = SALES, shops: str = SHOPS) -> Path:
     (folder / "sales.jsonl").write_text(sales, encoding="utf-8")
     (folder / "shops.csv").write_text(shops, encoding="utf-8")
     return folder
+
+
+def add_sale(target: Target, number: int) -> None:
+    """Add a file with a line that is accepted and one that is not."""
+    sold = {"shop": "ab"[number % 2], "day": f"2024-05-{1 + number % 28:02}", "amount": str(number)}
+    lines = (sold, sold | {"day": "soon"})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (Path(str(target.raw)) / f"sales-{number}.jsonl").write_text(text)
