@@ -77,6 +77,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """
         if isinstance(op, _OPERATORS):
             given = {name: _closed(sql) for name, sql in given.items()}
+        if isinstance(op, ops.Reduction) and given.get("where") is not None:
+            given["where"] = sge.paren(given["where"])  # Ibis puts AND before an OR
         if isinstance(op, _ARITHMETIC):
             given = self._wide(op, given)
         return super().visit_node(op, **given)
@@ -254,10 +256,11 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """Return the first of the sorted values that is not below a share of all, of numbers
         `lower + (upper - lower) * fraction`: engines interpolate by formulas of their own.
         """
-        is_given, kind = arg.is_(sg.not_(NULL)), op.arg.dtype
-        there = is_given if where is None else sg.and_(where, is_given)
-        number = self.cast(arg, dt.float64) if kind.is_integer() else arg
-        values = self.f.array_sort(bare(self.agg.array_agg(number, where=there)))
+        kind = op.arg.dtype
+        value = self.cast(arg, dt.float64) if kind.is_integer() else arg
+        value = value if where is None else self.if_(where, value, NULL)
+        given = self.agg.array_agg(value, where=value.is_(sg.not_(NULL)))
+        values = self.f.array_sort(bare(given))
         size = self.f.array_size(values)
         if kind.is_numeric():
             found = self._interpolated(values, size, share)

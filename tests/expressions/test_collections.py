@@ -178,6 +178,14 @@ def test_a_quantile_of_what_is_no_number_is_one_of_the_values(
         assert on_duckdb(query, rows) == on_spark(query, rows) == [wanted]
 
 
+def test_a_quantile_computes_only_what_counts(on_duckdb: Run, on_spark: Run) -> None:
+    day = ibis.date(T.n + 2024, 1, T.n)
+    query = T.agg(v=day.quantile([0.0, 1.0], where=T.n > 1))
+    assert findings(query) == []
+    wanted = [[date(2026, 1, 2), date(2027, 1, 3)]]
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == wanted
+
+
 def test_a_quantile_of_decimals_is_that_of_the_nearest_floats(
     on_duckdb: Run, on_spark: Run
 ) -> None:
@@ -188,6 +196,12 @@ def test_a_quantile_of_decimals_is_that_of_the_nearest_floats(
     assert findings(query) == []
     wanted = [-5.5, 0.01 + (7.0 - 0.01) * 0.5, float(values[0]), (0.01 + (7.0 - 0.01) * 0.5) * 2]
     assert on_duckdb(query, rows) == on_spark(query, rows) == [wanted]
+
+
+def test_a_condition_with_or_is_one(on_duckdb: Run, on_spark: Run) -> None:
+    query = T.agg(v=T.n.collect(where=(T.i == 4) | (T.n.fill_null(-9) < 0)).sort())
+    assert findings(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [[-1, 2]]
 
 
 def as_struct(m: Any) -> Any:
