@@ -177,14 +177,11 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a version of a table consists of by its log: columns, the names of data files, and how
-    many rows these have, None where it does not say so of all.
-    """
+    """What a version of a table consists of by its log: columns, and the names of data files."""
 
     folder: Place
     schema: pa.Schema
     files: tuple[str, ...]
-    rows: int | None
 
     @property
     def paths(self) -> list[Path]:
@@ -216,13 +213,7 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
         table = _opened(folder, version)
         files = sizes(table)
         _refuse_damaged(folder, version, {name: size for name, (size, _) in files.items()})
-        counts = [rows for _, rows in files.values()]
-        return Stored(
-            folder=folder,
-            schema=pa.schema(table.schema().to_arrow()),
-            files=tuple(sorted(files)),
-            rows=None if None in counts else sum(counts),
-        )
+        return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(files)))
 
 
 @contextmanager
@@ -241,11 +232,20 @@ def _opened(folder: Place, version: int | None = None) -> DeltaTable:
     for one that changes nothing: it is one that was lost.
     """
     table = DeltaTable(str(folder), version=version)
-    if folder.is_local:
-        entry = _entry(folder.path, table.version())
-        if entry.is_file() and not entry.stat().st_size:
-            raise WarehouseError(f"{folder} cannot be read: {entry.name} of its log is empty.")
+    read = _since_checkpoint(folder.path, table.version()) if folder.is_local else ()
+    if lost := next((entry for entry in read if not entry.stat().st_size), None):
+        raise WarehouseError(f"{folder} cannot be read: {lost.name} of its log is empty.")
     return table
+
+
+def _since_checkpoint(folder: Path, version: int) -> Iterator[Path]:
+    """Yield the entries of a log that are read for a version, the newest first."""
+    for number in range(version, -1, -1):
+        entry = _entry(folder, number)
+        if entry.is_file():
+            yield entry
+        if entry.with_suffix(".checkpoint.parquet").is_file():
+            break
 
 
 def _token(folder: Path, version: int) -> str | None:

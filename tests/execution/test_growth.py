@@ -59,10 +59,10 @@ def test_small_files_become_one_and_no_row_changes(
     engine: Workbench, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merge, "MOST_SMALL_FILES", 3)
-    engine.run(SHOP, target)
+    run(SHOP, target)
     for number in range(6):
         add_sale(target, number)
-        engine.run(SHOP, target)
+        engine.run(SHOP, target) if number in (1, 5) else run(SHOP, target)
         for table in TABLES[:2]:
             assert len(data_files(target, table)) <= 3
     assert contents(target) == fresh(target)

@@ -11,6 +11,7 @@ from pipelines.tpch import generated, mart, raw, staging, write_raw
 
 from streampro.config import Target
 from streampro.errors import PipelineError
+from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.check_incremental import check_incremental
 from streampro.testing import Workbench
@@ -48,12 +49,12 @@ def test_incremental_runs_give_the_rows_of_a_full_run(
     grown = Target(name="grown", raw=tmp_path / "raw", warehouse=tmp_path / "grown")
     for part in range(3):
         deal(whole, tmp_path / "raw", part, parts=3)
-        last = engine.run(ORDERS, grown)
+        last = engine.run(ORDERS, grown) if part else run(ORDERS, grown)
     change = next(each for each in last.changes if each.table == "mart.order_revenue")
     assert change.mode == "incremental"
     assert 0 < (change.keys or 0) < len(revenues(grown)) / 2
     again = grown.model_copy(update={"warehouse": tmp_path / "full"})
-    engine.run(ORDERS, again)
+    run(ORDERS, again)
     assert revenues(grown) == revenues(again)
 
 

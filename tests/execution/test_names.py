@@ -16,7 +16,7 @@ from hypothesis import example, given, settings, strategies as st
 from streampro import REJECT_COLUMNS, Contract, Pipeline, Source, column, model
 from streampro.config import Target
 from streampro.errors import PipelineError
-from streampro.execution.runner import run
+from streampro.execution.runner import plan, run
 from streampro.lineage.explain import explain
 from streampro.portable import to_integer
 from streampro.testing import Workbench
@@ -149,7 +149,7 @@ def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     first = write(tmp_path / "raw", "a.jsonl", keys, 100)
     engine.run(pipeline, target)
     second = write(tmp_path / "raw", "b.jsonl", keys, 900)
-    engine.plan(pipeline, target)
+    plan(pipeline, target)
     engine.run(pipeline, target)
     assert stored(target, "staging.things", NAMES) == [first, second]
     assert stored(target, "staging.things_sum", NAMES) == [first, second]
