@@ -90,6 +90,7 @@ def commit(
                 commit_properties=properties,
             )
             return 0
+        _opened(folder)
         replaced = merged.names if merged else frozenset[str]()
         return _commit_exactly(folder, added, columns, onto, replaced, properties)
     except (DeltaError, OSError) as error:
@@ -234,7 +235,10 @@ def _opened(folder: Place, version: int | None = None) -> DeltaTable:
     table = DeltaTable(str(folder), version=version)
     read = _since_checkpoint(folder.path, table.version()) if folder.is_local else ()
     if lost := next((entry for entry in read if not entry.stat().st_size), None):
-        raise WarehouseError(f"{folder} cannot be read: {lost.name} of its log is empty.")
+        raise WarehouseError(
+            f"{folder} cannot be read: {lost.name} of its log is empty. "
+            "`streampro repair` sets it aside."
+        )
     return table
 
 
