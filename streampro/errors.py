@@ -152,6 +152,15 @@ def printable(text: str) -> str:
 
 
 @contextmanager
+def advised(advice: str) -> Iterator[None]:
+    """Raise a `WarehouseError` with what to do about it."""
+    try:
+        yield
+    except WarehouseError as error:
+        raise WarehouseError(f"{error} {advice}") from error
+
+
+@contextmanager
 def blamed(what: str, code: Any = None) -> Iterator[None]:
     """Raise what a user's code raises as a `PipelineError` that tells `what` failed, and where.
 

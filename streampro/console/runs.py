@@ -103,9 +103,7 @@ def show_verified(found: Verified) -> None:
     for damage in found.damages:
         say(str(damage))
     looked = f"{number_of(len(found.runs), 'run')}, {number_of(found.files, 'data file')}"
-    left = (
-        f"; {number_of(len(found.incomplete), 'older run')} lack files" if found.incomplete else ""
-    )
+    left = f"; runs that lack files: {len(found.incomplete)}" if found.incomplete else ""
     said = "not all as written" if found.damages else "all as written"
     say(f"{looked} of {found.bytes / 1e6:,.1f} MB: {said}{left}.")
 

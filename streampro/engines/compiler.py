@@ -50,7 +50,7 @@ def subtractions_as_additions(_: Any) -> Any:
     return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
 
 
-@replace(p.Literal)  # type: ignore[untyped-decorator]
+@replace(p.Literal)  # type: ignore[untyped-decorator]  # Ibis has no types here
 def quarters_as_months(_: Any) -> Any:
     """Count quarters in months: Spark has no intervals of quarters."""
     is_in_quarters = _.dtype.is_interval() and _.dtype.unit.name == "QUARTER" and _.value

@@ -77,19 +77,20 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
         if item.table in existing
     }
     made = {table: each for table, each in run.state.built.items() if not each.is_as_before}
-    done = _ledger_row(run, number, tables, run.inputs.ledger())
+    inputs = run.inputs.ledger()
+    done = _ledger_row(run, number, tables, inputs)
     if last and not made and _is_as(last, done):
         return replace(done, run_id=last.run_id)
     with watcher.step("publish", lambda: None):
         for table, built in made.items():
             version = run.engine.publish(built.parts, number, built.onto)
             tables[table] = PublishedTable(table, version, built.rows, run.seconds.get(table, 0.0))
-        files = ledger.files(run.target.warehouse, last, run.inputs.ledger())
+        files = ledger.files(run.target.warehouse, last, inputs)
         tokens = {**(last.tokens if last else {}), **dict.fromkeys(made, run.engine.token)}
         done = replace(
             _ledger_row(run, number, tables, files),
             files_version=files.version,
-            files_count=len(run.inputs.ledger()),
+            files_count=len(inputs),
             tokens={table: token for table, token in tokens.items() if table in tables},
         )
         return ledger.append(run.target.warehouse, done)

@@ -48,7 +48,7 @@ class Exact(ops.Value):  # type: ignore[misc]  # Ibis has no types here
     right: ops.Value
     dtype: dt.DataType
 
-    @attribute  # type: ignore[untyped-decorator]
+    @attribute  # type: ignore[untyped-decorator]  # Ibis has no types here
     def shape(self) -> Any:
         return rlz.highest_precedence_shape([self.left, self.right])
 

@@ -29,7 +29,7 @@ class Bracketed(ops.Value):  # type: ignore[misc]  # Ibis has no types here
         return self.arg.shape
 
 
-@fmt.register(Bracketed)  # type: ignore[untyped-decorator]
+@fmt.register(Bracketed)  # type: ignore[untyped-decorator]  # Ibis has no types here
 def _bracketed(op: Bracketed, arg: str) -> str:
     return f"({arg})"
 

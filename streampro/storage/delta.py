@@ -25,6 +25,7 @@ from pyarrow.fs import FileSelector
 
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
+from streampro.storage import log
 from streampro.storage.data_files import DataFile, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native
@@ -90,7 +91,6 @@ def commit(
                 commit_properties=properties,
             )
             return 0
-        _opened(folder)
         replaced = merged.names if merged else frozenset[str]()
         return _commit_exactly(folder, added, columns, onto, replaced, properties)
     except (DeltaError, OSError) as error:
@@ -245,7 +245,7 @@ def _opened(folder: Place, version: int | None = None) -> DeltaTable:
 def _since_checkpoint(folder: Path, version: int) -> Iterator[Path]:
     """Yield the entries of a log that are read for a version, the newest first."""
     for number in range(version, -1, -1):
-        entry = _entry(folder, number)
+        entry = log.entry(folder, number)
         if entry.is_file():
             yield entry
         if entry.with_suffix(".checkpoint.parquet").is_file():
@@ -254,15 +254,11 @@ def _since_checkpoint(folder: Path, version: int) -> Iterator[Path]:
 
 def _token(folder: Path, version: int) -> str | None:
     """Return the token of a version's commit, "" if it has none; None without an entry of it."""
-    entry = _entry(folder, version)
+    entry = log.entry(folder, version)
     if not entry.is_file():
         return None
-    actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
-    return next((each["commitInfo"].get(TOKEN) for each in actions if "commitInfo" in each), "")
-
-
-def _entry(folder: Path, version: int) -> Path:
-    return folder / "_delta_log" / f"{version:020}.json"
+    said = (each["commitInfo"] for each in log.actions(entry) if "commitInfo" in each)
+    return next((info.get(TOKEN) for info in said), "")
 
 
 def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:
@@ -298,7 +294,7 @@ def _commit_exactly(
 ) -> int:
     """Commit on top of the version that was looked at, never on one that came in between."""
     for attempt in range(_ATTEMPTS):
-        newest = _with_schema_of(DeltaTable(str(folder)), folder, onto, properties)
+        newest = _with_schema_of(_opened(folder), folder, onto, properties)
         try:
             newest.create_write_transaction(
                 [*added, *([] if onto is None else _restored(newest, folder, onto, replaced))],

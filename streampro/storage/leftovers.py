@@ -1,6 +1,5 @@
 """Data files that no version needs, which only its log tells."""
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
+from streampro.storage import log
 from streampro.storage.native import native
 from streampro.storage.place import Place
 
@@ -97,8 +97,8 @@ def _logged_since(folder: Path, written_ns: int) -> set[Path]:
 
 def _added(entry: Path) -> set[Path]:
     """Return the files that an entry has added. Raises `ValueError` for a damaged one."""
-    actions = map(json.loads, filter(None, entry.read_bytes().split(b"\n")))
-    return {entry.parent.parent / unquote(each["add"]["path"]) for each in actions if "add" in each}
+    added = (each["add"] for each in log.actions(entry) if "add" in each)
+    return {entry.parent.parent / unquote(each["path"]) for each in added}
 
 
 def _written(path: Path) -> int:

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streampro.errors import WarehouseError
-from streampro.storage import statistics
+from streampro.storage import log, statistics
 from streampro.storage.data_files import COMPRESSION, with_digest
+from streampro.storage.log import Action
 
-Action = dict[str, Any]
 _SUMMARIES = ("_last_checkpoint", "*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc")
 """What repeats entries of the log, and can be made again from them."""
 
@@ -119,7 +119,7 @@ def history(folder: Path) -> History:
         paths = sorted(
             path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit()
         )
-        entries = {int(path.stem): (path, _actions(path)) for path in paths}
+        entries = {int(path.stem): (path, log.actions(path)) for path in paths}
     except (OSError, ValueError) as error:
         raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
     if [*entries] != [*range(len(entries))]:
@@ -184,10 +184,6 @@ def carry_out(rewriting: Rewriting, staging: Path) -> None:
             f"{found.folder} cannot be written anew: {error}. Every version can be read; "
             "do the same again when it can."
         ) from error
-
-
-def _actions(entry: Path) -> list[Action]:
-    return [json.loads(line) for line in entry.read_bytes().split(b"\n") if line.strip()]
 
 
 def _statistics(added: Action) -> dict[str, Any]:

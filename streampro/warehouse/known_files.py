@@ -4,31 +4,23 @@ A run that finds more files adds these; one that finds the same pins the same ve
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cached_property
 from typing import overload
 
 import pyarrow as pa
 
-from streampro.errors import WarehouseError
+from streampro.errors import WarehouseError, advised
 from streampro.formats.files import InputFile
 from streampro.storage import delta
 from streampro.storage.place import Place
 
+REPAIR = "Mend the warehouse: streampro repair."
+"""What to do where one of our own tables cannot be read."""
 _TYPES = {"size": pa.int64(), "modified_ns": pa.int64(), "changed_ns": pa.int64()}
 _SCHEMA = pa.schema(
     [(field.name, _TYPES.get(field.name, pa.string())) for field in fields(InputFile)]
 )
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Raise a `WarehouseError` of one of our own tables with what mends it."""
-    try:
-        yield
-    except WarehouseError as error:
-        raise WarehouseError(f"{error} Mend the warehouse: streampro repair.") from error
 
 
 class KnownFiles(Sequence[InputFile]):
@@ -45,7 +37,7 @@ class KnownFiles(Sequence[InputFile]):
 
     @cached_property
     def _files(self) -> tuple[InputFile, ...]:
-        with readable():
+        with advised(REPAIR):
             rows = delta.read(self.folder, self.version)
             found = rows.to_pylist() if rows else []
             if self.expected not in (None, len(found)):

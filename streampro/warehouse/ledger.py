@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from streampro.config import Location, Target
-from streampro.errors import ConfigError, OvertakenError, WarehouseError, number_of
+from streampro.errors import ConfigError, OvertakenError, WarehouseError, advised, number_of
 from streampro.formats.files import InputFile
 from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
@@ -286,7 +286,7 @@ def runs(target: Target | Location) -> list[Run]:
     ```
     """
     place = _usable(target.warehouse if isinstance(target, Target) else target)
-    with known_files.readable():
+    with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
         found = [] if table is None else runs_of(place, table.sort_by("run_id"))
         if [run.run_id for run in found] != [*range(1, len(found) + 1)]:
@@ -297,7 +297,7 @@ def runs(target: Target | Location) -> list[Run]:
 def run(warehouse: Location, run_id: int) -> Run | None:
     """Return a published run, None if there is none of that number."""
     place = _usable(warehouse)
-    with known_files.readable():
+    with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
     found = [] if table is None else runs_of(place, table.filter(pc.field("run_id") == run_id))
     return found[0] if found else None
@@ -306,7 +306,7 @@ def run(warehouse: Location, run_id: int) -> Run | None:
 def newest(warehouse: Location) -> Run | None:
     """Return the run that readers see, None before the first. Older ones are not looked at."""
     place = _usable(warehouse)
-    with known_files.readable():
+    with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
     return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,12 +19,11 @@ from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
-from streampro.storage import delta, integrity
+from streampro.storage import delta, integrity, log
+from streampro.storage.log import Action
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import PublishedTable, Run
-
-_Said = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -149,9 +147,9 @@ def _told(folder: Path) -> Iterator[int]:
 
 def _commits(warehouse: Path) -> Iterator[_Commit]:
     """Yield what the logs of all tables say of runs."""
-    for log in sorted(warehouse.glob("*/*/_delta_log")):
-        table = TableName(*log.parts[-3:-1])
-        for number, actions in _entries(log.parent) if table.layer != WAREHOUSE else ():
+    for place in sorted(warehouse.glob("*/*/_delta_log")):
+        table = TableName(*place.parts[-3:-1])
+        for number, actions in _entries(place.parent) if table.layer != WAREHOUSE else ():
             for said in (action["commitInfo"] for action in actions if "commitInfo" in action):
                 if delta.RUN in said:
                     at = datetime.fromtimestamp(said.get("timestamp", 0) / 1000, UTC)
@@ -159,12 +157,11 @@ def _commits(warehouse: Path) -> Iterator[_Commit]:
                     yield _Commit(table, number, run_id, token, at)
 
 
-def _entries(folder: Path) -> Iterator[tuple[int, list[_Said]]]:
+def _entries(folder: Path) -> Iterator[tuple[int, list[Action]]]:
     """Yield the entries of a log that can be read, by version."""
     for path in sorted((folder / "_delta_log").glob("*.json")):
         with suppress(OSError, ValueError):
-            lines = filter(None, path.read_bytes().split(b"\n"))
-            yield int(path.stem), [json.loads(line) for line in lines]
+            yield int(path.stem), log.actions(path)
 
 
 def _rebuilt(
@@ -182,11 +179,8 @@ def _rebuilt(
     own = [commit for commit in commits if commit.run_id == number]
     last = max(own, key=lambda commit: commit.at, default=None)
     made = {each.table: each for each in own if last and each.token == last.token}
-    tables = (
-        {item.table: replace(item, seconds=None) for item in before.tables if before}
-        if before
-        else {}
-    )
+    kept = before.tables if before else ()
+    tables = {item.table: replace(item, seconds=None) for item in kept}
     tables |= {
         table: PublishedTable(table, each.version, _row_count(warehouse, table, each.version))
         for table, each in made.items()

@@ -12,7 +12,7 @@ from streampro.arguments import asks
 from streampro.config import Location, Target
 from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
 from streampro.engines.registry import connect_reader, connect_sql
-from streampro.errors import ConfigError, WarehouseError, did_you_mean
+from streampro.errors import ConfigError, WarehouseError, advised, did_you_mean
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
 from streampro.storage.delta import Stored
@@ -68,7 +68,7 @@ class Snapshot:
         `WarehouseError` for a damaged one.
         """
         self.stored(table)
-        with self._advised():
+        with advised(self._advice):
             rows = delta.read(self.folder(table), self.versions[table])
         return [] if rows is None else rows.to_pylist(maps_as_pydicts="strict")
 
@@ -86,7 +86,7 @@ class Snapshot:
         version = self.versions[table] if version is None else version
         is_pinned = self.versions.get(table) == version
         token = self.run.tokens.get(table) if is_pinned else None
-        with self._advised():
+        with advised(self._advice):
             return delta.stored(self.folder(table), version, token)
 
     def intact(self) -> tuple[dict[TableName, Stored], dict[TableName, WarehouseError]]:
@@ -110,14 +110,6 @@ class Snapshot:
             except WarehouseError as error:
                 return f"{table} lost files of version {version}", error
         return None
-
-    @contextmanager
-    def _advised(self) -> Iterator[None]:
-        """Raise a `WarehouseError` with what to do about it."""
-        try:
-            yield
-        except WarehouseError as error:
-            raise WarehouseError(f"{error} {self._advice}") from error
 
 
 @contextmanager
@@ -295,10 +287,10 @@ def readable_run(target: Target, run_id: int) -> Run:
     Raises `ConfigError` if there is no such run, `WarehouseError` for one that was cleaned and for
     the newest, which nobody cleans, if it is damaged.
     """
-    found, newest = published_run(target, run_id), published_run(target)
+    found = published_run(target, run_id)
     if damage := Snapshot(target.warehouse, found).damage():
         lost, error = damage
-        if found == newest:
+        if found.run_id == published_run(target).run_id:
             raise error
         runs = ledger.runs(target.warehouse)
         others = (run for run in runs if not Snapshot(target.warehouse, run).damage())

@@ -86,8 +86,7 @@ class DuckDBEngine(Staging[Place]):
 
     def scan(self, folder: Place, version: int) -> str:
         """See `SqlEngine.scan`."""
-        stored = delta.stored(folder, version)
-        return self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
+        return self._rows_in(delta.stored(folder, version))
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
@@ -108,9 +107,8 @@ class DuckDBEngine(Staging[Place]):
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(layer)}")
         for table, stored in tables.items():
             name = f"{identifier(table.layer)}.{identifier(table.name)}"
-            query = self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
             with _errors(f"{table} cannot be read"):
-                self.connection.execute(f"CREATE VIEW {name} AS {query}")
+                self.connection.execute(f"CREATE VIEW {name} AS {self._rows_in(stored)}")
         path = quoted(",".join(map(identifier, ["main", *layers])))
         self.connection.execute(f"SET search_path = {path}")  # so SHOW TABLES knows them
         if not allow_files:
@@ -180,6 +178,9 @@ class DuckDBEngine(Staging[Place]):
 
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         return self._view(self._rows_of([file.path for file in files], schema))
+
+    def _rows_in(self, stored: Stored) -> str:
+        return self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
 
     def _rows_of(self, paths: Sequence[object], schema: ibis.Schema) -> str:
         """Return the query of the rows of parquet files, which has its columns without a file."""
