@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidato
 from streampro.errors import ConfigError, did_you_mean, hide
 
 CONFIGS = Path("configs")
+_SCHEME = "[A-Za-z][A-Za-z0-9+.-]+:"
 
 
 class DuckDBSettings(BaseModel):
@@ -78,7 +79,7 @@ class Remote(str):
 
 def is_remote(location: Any) -> bool:
     """Tell whether a location is in a store, such as `s3a://bucket/folder`, and no local path."""
-    return isinstance(location, str) and bool(re.match("[A-Za-z][A-Za-z0-9+.-]+:/", location))
+    return isinstance(location, str) and bool(re.match(f"{_SCHEME}/", location))
 
 
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
@@ -88,7 +89,13 @@ def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
         raise ValueError("a folder must have a name; '.' is the working directory")
     if "\0" in str(value):
         raise ValueError("no name of a folder has a NUL")
+    if isinstance(value, str) and (scheme := re.match(_SCHEME, value)):
+        raise ValueError(
+            f"an address begins with {scheme[0]}//; a folder of that name is written ./{value}"
+        )
     path = read_path(value)
+    if re.fullmatch(_SCHEME, (*path.parts, "")[0]):
+        raise ValueError("an address is given as a text: a Path keeps one slash only")
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
@@ -139,7 +146,9 @@ class Target(BaseModel):
     def _local_engine_has_local_places(self) -> "Target":
         for place in (self.raw, self.warehouse):
             if self.engine == "duckdb" and is_remote(place):
-                raise ValueError(f"DuckDB reads and writes local folders, not {place}")
+                local = re.match("file:/*(/.+)", str(place))
+                hint = f": write {local[1]}" if local else ""
+                raise ValueError(f"DuckDB reads and writes local folders, not {place}{hint}")
         return self
 
 
@@ -182,7 +191,9 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
     try:
         return Target(**{**settings, **given, "name": name})
     except ValidationError as error:
-        raise ConfigError(f"target {name!r} ({path}): {_explain(error)}") from None  # shows values
+        faulty = {str(part) for fault in error.errors() for part in fault["loc"][:1] or given}
+        where = f" ({path})" if path.is_file() and not faulty & given.keys() else ""
+        raise ConfigError(f"target {name!r}{where}: {_explain(error)}") from None  # shows values
 
 
 def known_targets(configs: Path = CONFIGS) -> list[str]:
@@ -231,5 +242,6 @@ def _explain(error: ValidationError) -> str:
             hint = did_you_mean(word, list(model.model_fields))
             reasons.append(f"unknown key {key!r}. {hint}".strip())
         else:
-            reasons.append(f"{key}: {fault['msg']} (got {fault['input']!r})")
+            said = fault["msg"].removeprefix("Value error, ")
+            reasons.append(f"{key}: {said} (got {fault['input']!r})" if key else said)
     return "; ".join(reasons)

@@ -75,6 +75,8 @@ def test_warehouses_of_odd_names_work(name: str, folder: Path) -> None:
         ("~/raw", "~/warehouse"),
         ("link", "linked"),
         ("raw", "raw/warehouse"),
+        ("./s3:raw", "./memory:warehouse"),
+        ("./file:raw", "./file:warehouse"),
     ],
 )
 def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
@@ -82,6 +84,8 @@ def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
     (folder / "real").mkdir()
     write_raw(folder / "raw")
     write_raw(folder / "home" / "raw")
+    write_raw(folder / "s3:raw")
+    write_raw(folder / "file:raw")
     (folder / "link").symlink_to("raw")
     (folder / "linked").symlink_to("real")
     assert published(raw, warehouse) == ["sales.jsonl"]
@@ -96,8 +100,13 @@ def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
         ("raw", " ", streampro.ConfigError, "warehouse: .*must have a name"),
         ("a\0b", "w", streampro.ConfigError, "NUL"),
         ("raw", "a\0b", streampro.ConfigError, "NUL"),
-        ("file:///raw", "w", streampro.ConfigError, "local folders, not file:///raw"),
-        ("raw", "file:/w", streampro.ConfigError, "local folders, not file:/w"),
+        ("file:///raw", "w", streampro.ConfigError, "local folders, not file:///raw: write /raw"),
+        ("raw", "file:/w", streampro.ConfigError, "local folders, not file:/w: write /w"),
+        ("raw", "file:w", streampro.ConfigError, "begins with file://; .* is written ./file:w"),
+        ("raw", "memory:w", streampro.ConfigError, "begins with memory://"),
+        ("raw", "s3:w", streampro.ConfigError, "begins with s3://"),
+        ("http:raw", "w", streampro.ConfigError, "begins with http://"),
+        ("raw", Path("s3://w"), streampro.ConfigError, "is given as a text"),
         ("a" * 300, "w", streampro.SourceError, "File name too long"),
         ("raw", "a" * 300, streampro.WarehouseError, "File name too long"),
         ("file", "w", streampro.SourceError, "is not a folder"),
@@ -112,16 +121,19 @@ def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
     ],
 )
 def test_places_that_cannot_work_are_refused(
-    raw: str, warehouse: str, error: type[Exception], said: str, folder: Path
+    raw: str, warehouse: str | Path, error: type[Exception], said: str, folder: Path
 ) -> None:
     write_raw(folder / "raw")
     (folder / "w").mkdir()
     write_raw(folder / "w" / "raw") if raw == "w/raw" else None
     (folder / "file").touch()
     (folder / "dangling").symlink_to("nowhere")
+    before = {*folder.rglob("*")}
     with pytest.raises(error, match=said):
         streampro.run(SHOP, streampro.load_target("local", raw=raw, warehouse=warehouse))
     assert not [*folder.rglob("*.parquet")]
+    if error is streampro.ConfigError:
+        assert {*folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize("is_rejected", ["true", "false"])

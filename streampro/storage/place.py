@@ -103,8 +103,12 @@ class Disk(Place):
 
     @property
     def path(self) -> Path:
-        """See `Place.path`. It is absolute: PyArrow takes a relative `a:b` for an address."""
+        """See `Place.path`. It is absolute: to PyArrow and delta-rs `a:b` is an address."""
         return self.location.absolute()
+
+    @property
+    def uri(self) -> str:
+        return str(self.path)
 
     def __truediv__(self, name: str) -> Self:
         return type(self)(self.location / name)
