@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -88,3 +89,38 @@ def test_make_notebook_writes_a_copy_that_needs_no_network(project: Path) -> Non
     page = (project / "notebooks" / "viewing.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/png') == 4
     assert 'src="http' not in page
+
+
+def test_a_cell_that_ends_with_its_model_may_be_run_again(tmp_path: Path) -> None:
+    """What a cell shows, IPython keeps in variables; they do not count as declared."""
+    (tmp_path / "hits.jsonl").write_text('{"page": "x"}\n{"page": "y"}\n')
+    declare = """
+        import sys
+        import ibis.expr.types as ir
+        import streampro
+        from streampro import Contract, Pipeline, Source, column, model
+        fields = {"page": ("page",)}
+        raw_hits = Source("raw_hits", ("*.jsonl",), format="json_lines", fields=fields)
+        class Hits(Contract):
+            "One row per line."
+            page: str = column("Page.", nullable=True)
+        @model(contract=Hits)
+        def hits(raw_hits: ir.Table) -> ir.Table:
+            "One row per line."
+            return raw_hits.select("page")%s
+        %s
+    """
+    run = """
+        pipeline = Pipeline("book", [sys.modules["__main__"]])
+        done = streampro.run(pipeline, streampro.Target(name="x", raw=".", warehouse="w"))
+        [each.rows for each in done.tables]
+    """
+    narrower = ".filter(raw_hits.page != 'x')"
+    cells = (declare % ("", "hits"), run, declare % (narrower, "(hits, raw_hits)"), run)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
+    )
+    resources = {"metadata": {"path": str(tmp_path)}}
+    executed = NotebookClient(notebook, resources=resources, timeout=300).execute()
+    shown = [cell.outputs[-1].data["text/plain"] for cell in executed.cells[1::2]]
+    assert shown == ["[2]", "[1]"]

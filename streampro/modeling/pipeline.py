@@ -32,7 +32,7 @@ from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
 
 _Thing = TypeVar("_Thing", Source, Model)
-_OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|Out")
+_OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|_oh|Out")
 """Variables in which IPython keeps what cells have shown."""
 
 
