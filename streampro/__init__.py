@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streampro.config import Target as Target, load_target as load_target
     from streampro.errors import (
         BooksError as BooksError,
+        ComputationError as ComputationError,
         ConfigError as ConfigError,
         ContractError as ContractError,
         DataError as DataError,

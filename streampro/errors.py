@@ -6,6 +6,7 @@ StreamProError
 ├── PipelineError      the pipeline's definition is wrong                exit code 2
 ├── DataError          the data is wrong                                 exit code 1
 │   ├── SourceError    a raw file is missing, unreadable or incomplete
+│   ├── ComputationError  a value stops a computation, such as a sum beyond 64 bits
 │   ├── ContractError  staged rows break a rule of their contract
 │   ├── BooksError     lines do not equal accepted + duplicates + rejected
 │   ├── ParityError    two engines computed different rows
@@ -50,6 +51,8 @@ class StreamProError(Exception):
     """Base of all StreamPro errors; `exit_code` is what the command line returns."""
 
     exit_code = 3
+    may_quote = False
+    """Whether values of the data may stand behind the first colon of the message."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*(hidden(each) if isinstance(each, str) else each for each in args))
@@ -80,6 +83,14 @@ class DataError(StreamProError):
 class SourceError(DataError):
     """A raw file is missing, unreadable or lacks a column."""
 
+    may_quote = True
+
+
+class ComputationError(DataError):
+    """A value stops the computation of a model or a rule, such as a sum beyond 64 bits."""
+
+    may_quote = True
+
 
 class ContractError(DataError):
     """Rows break a rule of their contract; `rows` are the first of them."""
@@ -107,6 +118,8 @@ class IncrementalError(DataError):
 
 class EngineError(StreamProError):
     """The engine or the storage failed."""
+
+    may_quote = True
 
 
 class WarehouseError(EngineError):

@@ -284,6 +284,18 @@ def test_a_user_s_strict_type_check_finds_the_one_mistake(tmp_path: Path) -> Non
     )
 
 
+def test_importing_it_changes_no_variable_of_the_process() -> None:
+    script = """if True:
+        import os
+        before = {**os.environ}
+        import streampro
+        [getattr(streampro, name) for name in streampro.__all__]
+        import streampro.testing, streampro.engines.duckdb.engine
+        assert {**os.environ} == before, {*os.environ} ^ {*before}
+    """
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_representations_are_a_line_and_escape_what_they_show(target: Target) -> None:
     run = streampro.run(SHOP, target.model_copy(update={"name": "<b>"}))
     assert repr(run).startswith("<Run 1 of shop: full, 4 tables, target <b> (duckdb), ")

@@ -36,7 +36,7 @@ PIPELINE_WORDS = re.compile(
 LINES = 400
 
 FOLDERS = (
-    ("arguments", "errors", "config", "names", "portable", "notebook", "pages"),
+    ("arguments", "environment", "errors", "config", "names", "portable", "notebook", "pages"),
     ("expressions", "formats"),
     ("modeling",),
     ("storage",),

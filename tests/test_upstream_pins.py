@@ -4,6 +4,7 @@ Each test passes while upstream misbehaves. When one fails, upstream was mended:
 workaround it names, then the test.
 """
 
+import os
 import subprocess
 import sys
 import warnings
@@ -96,6 +97,18 @@ def test_duckdb_writes_no_file_for_no_rows_of_a_partition(tmp_path: Path) -> Non
     )
     assert written is None or written.fetchall() == []
     assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_pandera_sets_variables_of_the_process() -> None:
+    """`contract` puts them back, `arrow_table` makes instants without one of them."""
+    script = "import os; before = {*os.environ}; import pandera; print(*{*os.environ} - before)"
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("SPARK_LOCAL_IP", "PYARROW_IGNORE_TIMEZONE")
+    }
+    told = subprocess.check_output([sys.executable, "-c", script], env=clean, text=True)
+    assert {*told.split()} == {"SPARK_LOCAL_IP", "PYARROW_IGNORE_TIMEZONE"}
 
 
 def test_pandera_ignores_unique_columns_on_ibis() -> None:

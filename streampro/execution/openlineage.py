@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streampro.config import OpenLineageSettings, Target
-from streampro.errors import ConfigError, EngineError, SourceError, StreamProError, hidden
+from streampro.errors import ConfigError, StreamProError, hidden
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.contract import Rejected
@@ -265,8 +265,7 @@ def _own_words(error: BaseException) -> str:
     if not isinstance(error, StreamProError):
         return ""
     first_line = _PASSWORD.sub("//", next(iter(str(error).splitlines()), ""))
-    is_quoting = isinstance(error, EngineError | SourceError)
-    return first_line.partition(": ")[0] if is_quoting else first_line
+    return first_line.partition(": ")[0] if error.may_quote else first_line
 
 
 def _client(settings: OpenLineageSettings, target: Target) -> OpenLineageClient:

@@ -16,15 +16,19 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
-import pandera.ibis as pa
-from pandera.api.dataframe.model_components import FieldInfo
-from pandera.dtypes import immutable
-from pandera.engines import ibis_engine
-from pandera.typing import AnnotationInfo
 
 from streampro.arguments import declares
+from streampro.environment import kept_environment
 from streampro.errors import PipelineError
 from streampro.expressions.types import refusal, type_of
+
+with kept_environment():  # pandera has Spark listen on 127.0.0.1 and PyArrow pass over time zones
+    import pandera.ibis as pa
+    from pandera.api.checks import Check as Check
+    from pandera.api.dataframe.model_components import FieldInfo
+    from pandera.dtypes import immutable
+    from pandera.engines import ibis_engine
+    from pandera.typing import AnnotationInfo
 
 Severity = Literal["fail", "quarantine", "warn"]
 Instant = Annotated[dt.Timestamp, "UTC", 6, True]

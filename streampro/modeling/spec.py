@@ -9,11 +9,10 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
-from pandera.api.checks import Check
 
 from streampro import portable
 from streampro.errors import PipelineError, blamed, did_you_mean
-from streampro.modeling.contract import Contract, Severity
+from streampro.modeling.contract import Check, Contract, Severity
 from streampro.names import refused_column
 
 _BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] = {

@@ -1,5 +1,6 @@
 """Python's rows as a table of exactly these values, or a refusal that names the first other one."""
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
@@ -11,10 +12,13 @@ import ibis
 import ibis.expr.datatypes as dt
 import pyarrow as pa
 
+from streampro.environment import kept_environment
 from streampro.errors import did_you_mean
 from streampro.expressions.nulls import may_be_null
 
 Row = Mapping[str, Any]
+_PASSES_OVER_ZONES = "PYARROW_IGNORE_TIMEZONE"
+"""With this variable, which pandera and others set, 14:00+02:00 is 14:00 UTC to PyArrow."""
 
 
 def arrow_table(rows: Iterable[Row], schema: ibis.Schema) -> pa.Table:
@@ -27,7 +31,9 @@ def arrow_table(rows: Iterable[Row], schema: ibis.Schema) -> pa.Table:
     for number, row in enumerate(given, 1):
         if fault := next(_faults(row, schema), None):
             raise ValueError(f"row {number}, {fault}.")
-    return pa.Table.from_pylist([{**row} for row in given], schema=may_be_null(schema).to_pyarrow())
+    with kept_environment():
+        os.environ.pop(_PASSES_OVER_ZONES, None)
+        return pa.Table.from_pylist([*map(dict, given)], schema=may_be_null(schema).to_pyarrow())
 
 
 def _faults(row: Row, schema: ibis.Schema) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from pipelines.shop import SHOP, write_raw
 
 import streampro
-from streampro import ConfigError, ContractError, EngineError, Target
+from streampro import ComputationError, ConfigError, ContractError, Target
 from streampro.config import OpenLineageSettings, Remote, load_target
 from streampro.execution.openlineage import dataset_name
 from streampro.storage.place import place_of
@@ -151,15 +151,15 @@ def test_a_run_that_fails_tells_why_but_shows_no_row(target: Target) -> None:
     assert "-42" not in json.dumps(fail)
 
 
-def test_of_an_engine_s_error_only_what_stands_before_its_message_is_sent(
+def test_of_a_stopped_computation_only_what_stands_before_its_message_is_sent(
     engine: Workbench, target: Target
 ) -> None:
     (Path(str(target.raw)) / "sales.jsonl").write_text(TOO_MUCH, encoding="utf-8")
-    with pytest.raises(EngineError) as raised:
+    with pytest.raises(ComputationError) as raised:
         engine.run(SHOP, target)
     _, fail = events(target)
     told = fail["run"]["facets"]["errorMessage"]["message"]
-    assert told == f"EngineError: {str(raised.value).split(': ')[0]}"
+    assert told == f"ComputationError: {str(raised.value).split(': ')[0]}"
     assert "922337" not in json.dumps(fail)
     assert "184467" not in json.dumps(fail)
 

@@ -1,8 +1,9 @@
 """Rows that a test gives become a table as they are, or are refused."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import ibis
 import pytest
@@ -37,6 +38,19 @@ KINDS = ibis.schema(
 def test_rows_become_a_table_and_rows_again(engine: Workbench) -> None:
     rows = engine.rows(engine.table([{"shop": "a"}, {"city": "Ulm"}], mart.revenue))
     assert_rows_equal(rows, [{"shop": "a", "city": None}, {"shop": None, "city": "Ulm"}])
+
+
+@pytest.mark.parametrize("passes_over_zones", [True, False])
+def test_instants_are_the_same_in_whatever_zone_they_are_given(
+    passes_over_zones: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if passes_over_zones:  # as where a project imports pandera itself
+        monkeypatch.setenv("PYARROW_IGNORE_TIMEZONE", "1")
+    in_berlin = datetime(2026, 6, 1, 14, tzinfo=ZoneInfo("Europe/Berlin"))
+    for at in (in_berlin, in_berlin.astimezone(timezone(timedelta(hours=-5)))):
+        schema = ibis.schema({"at": KINDS["at"], "list": "array<timestamp('UTC', 6)>"})
+        [row] = arrow_table([{"at": at, "list": [at]}], schema).to_pylist()
+        assert [row["at"], *row["list"]] == [datetime(2026, 6, 1, 12, tzinfo=UTC)] * 2
 
 
 def test_unknown_column_is_refused(engine: Workbench) -> None:

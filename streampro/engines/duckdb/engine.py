@@ -20,7 +20,7 @@ from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
 from streampro.engines.staging import Staging
-from streampro.errors import ConfigError, EngineError
+from streampro.errors import ComputationError, ConfigError, EngineError
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json_lines import identifier, quoted
@@ -148,7 +148,7 @@ class DuckDBEngine(Staging[Place]):
                 self.connection.extract_statements(query)
             statements.refuse_all_but_condition(self.connection, query)
             return self.cache(self._view(query))
-        except EngineError as error:
+        except (EngineError, ComputationError) as error:
             if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
                 [reason, *_] = str(error.__cause__).splitlines()
                 raise ConfigError(f"--where {condition!r}: {reason}") from error
@@ -256,7 +256,10 @@ def _read_bound(text: str, kind: dt.DataType) -> Any:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
+    """Turn errors of DuckDB into ours: of the data where a value is to blame."""
     try:
         yield
+    except duckdb.DataError as error:
+        raise ComputationError(f"{what}: {error}") from error
     except (duckdb.Error, OSError) as error:
         raise EngineError(f"{what}: {error}") from error

@@ -20,7 +20,7 @@ from streampro.engines.spark.compiler import compiler_of
 from streampro.engines.spark.files import Files, HadoopPlace, escaped
 from streampro.engines.spark.session import Session
 from streampro.engines.staging import Staging
-from streampro.errors import EngineError, SourceError
+from streampro.errors import ComputationError, EngineError, SourceError, StreamProError
 from streampro.expressions.nulls import may_be_null
 from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
@@ -35,6 +35,8 @@ from streampro.storage.data_files import COMPRESSION, DataFile
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
+_OF_A_VALUE = re.compile(r"SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException")
+"""The class of SQL's states for values that cannot be computed with, and what has no state."""
 _LIKE_OTHERS = {"spark.sql.mapKeyDedupPolicy": "EXCEPTION"}
 """A key that a map has twice stops every engine; Ibis would have Spark take the last."""
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
@@ -261,7 +263,9 @@ def _canonical(schema: ibis.Schema) -> ibis.Schema:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """Turn errors of Spark into ours: of the data where a file is to blame, else of the engine."""
+    """Turn errors of Spark into ours: of the data where a file or a value is to blame, else of the
+    engine.
+    """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
@@ -270,8 +274,14 @@ def _errors(what: str) -> Iterator[None]:
     except (PySparkException, Py4JError, OSError) as error:
         if reported := _REPORTED.search(str(error)):
             raise SourceError(reported[1]) from error
-        kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
-        raise kind(f"{what}: {_cause(error)}") from error
+        raise _kind(error)(f"{what}: {_cause(error)}") from error
+
+
+def _kind(error: Exception) -> type[StreamProError]:
+    said = f"{type(error).__name__}: {error}"
+    if _UNREADABLE.search(said):
+        return SourceError
+    return ComputationError if _OF_A_VALUE.search(said) else EngineError
 
 
 def _cause(error: Exception) -> str:

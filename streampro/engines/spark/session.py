@@ -30,6 +30,11 @@ _AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master", *_
 """Settings that Java is started with, so that every application in it knows Delta Lake; no other
 stands in its command line for all to read.
 """
+_HEARS_NOBODY_ELSE = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+"""What keeps an application without workers off the network."""
 _OURS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -205,7 +210,10 @@ def _started(settings: SparkSettings, log: Path) -> Any:
     if SparkContext._gateway is not None and not _has_jar(SparkContext._jvm):
         _end_java(SparkContext)
     conf = SparkConf().setAppName("streampro").setMaster(settings.master or "local[*]")
-    conf.setAll([*({**_DELTA, **_QUIET, **_jars(settings)} | _texts(settings)).items()])
+    ours = {**_DELTA, **_QUIET, **_jars(settings)}
+    if conf.get("spark.master", "").startswith("local"):
+        ours |= _HEARS_NOBODY_ELSE
+    conf.setAll([*(ours | _texts(settings)).items()])
     _with_catalog(conf)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if SparkContext._gateway is None:

@@ -1,0 +1,73 @@
+"""A value that stops a computation is the data's fault, whichever engine computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pytest
+
+import streampro
+from streampro import Contract, Source, column, model
+from streampro.modeling.pipeline import Pipeline
+from streampro.portable import to_integer, to_utc
+from streampro.testing import Workbench
+from streampro.warehouse.ledger import runs
+
+raw_numbers = Source(
+    name="raw_numbers",
+    files=("numbers.jsonl",),
+    format="json_lines",
+    fields={name: (name,) for name in ("n", "at")},
+)
+LINE = '{"n": 9223372036854775807, "at": "2199-12-31 00:00"}'
+
+
+class Total(Contract):
+    """One row."""
+
+    value: dt.Int64 = column("What is computed.", nullable=True)
+
+
+def pipeline_of(value: Callable[[ir.Table], ir.Column], reduction: str = "max") -> Pipeline:
+    def total(raw_numbers: ir.Table) -> ir.Table:
+        return raw_numbers.aggregate(value=getattr(value(raw_numbers), reduction)())
+
+    total.__module__ = "staging"
+    module = ModuleType("staging")
+    module.__dict__.update(raw_numbers=raw_numbers, total=model(contract=Total)(total))
+    return Pipeline("numbers", [module])
+
+
+OUT_OF_RANGE = {
+    "sum of two integers": lambda raw: to_integer(raw.n) + 1,
+    "product": lambda raw: to_integer(raw.n) * 2,
+    "instant": lambda raw: (to_utc(raw.at) + ibis.interval(days=2 * 10**8)).year().cast("int64"),
+    "cast to a small integer": lambda raw: to_integer(raw.n).cast("int16").cast("int64"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_value_out_of_range_is_an_error_of_the_data(
+    name: str, engine: Workbench, tmp_path: Path
+) -> None:
+    (tmp_path / "numbers.jsonl").write_text(f"{LINE}\n")
+    target = streampro.Target(name="test", raw=tmp_path, warehouse=tmp_path / "w")
+    pipeline = pipeline_of(OUT_OF_RANGE[name])
+    with pytest.raises(streampro.ComputationError, match="total cannot be computed: ") as told:
+        engine.run(pipeline, target)
+    assert told.value.exit_code == 1
+    assert runs(target) == []
+
+
+def test_a_sum_that_no_integer_holds_is_an_error_of_the_data(
+    engine: Workbench, tmp_path: Path
+) -> None:
+    (tmp_path / "numbers.jsonl").write_text(f"{LINE}\n{LINE.replace('9223', '9222')}\n")
+    with pytest.raises(streampro.ComputationError):
+        engine.run(
+            pipeline_of(lambda raw: to_integer(raw.n), "sum"),
+            streampro.Target(name="test", raw=tmp_path, warehouse=tmp_path / "w"),
+        )
