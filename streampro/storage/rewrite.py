@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import Schema
 
 from streampro.errors import WarehouseError
 from streampro.storage import log, statistics
@@ -128,6 +129,13 @@ def history(folder: Path) -> History:
             "Build the tables in another --warehouse and remove this one."
         )
     return History(folder, entries)
+
+
+def columns(folder: Path) -> pa.Schema:
+    """Return the columns that a table has, or had in any version; of several types the last."""
+    schemas = [Schema.from_json(said["schemaString"]) for said in history(folder).said("metaData")]
+    fields = {field.name: field for each in schemas for field in pa.schema(each.to_arrow())}
+    return pa.schema([*fields.values()])
 
 
 def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriting:

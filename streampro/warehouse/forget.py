@@ -1,6 +1,5 @@
 """A person, or whatever else has a key, taken out of a warehouse: of every table and version."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streampro.arguments import asks
 from streampro.config import Target
@@ -23,12 +21,8 @@ from streampro.storage import leftovers, rewrite
 from streampro.storage.place import place_of
 from streampro.storage.rewrite import Change, Rewriting
 from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.key import Key, key_of
 from streampro.warehouse.scratch import scratch
-
-_RAW_LINE = "raw_line"
-_MASK = "***"
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\(/)")
-"""How JSON may spell a letter."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,9 @@ def forget(
         pipeline: tells the sources.
         dry_run: change nothing, return what would be.
 
-    Raises `ConfigError` for a remote warehouse, one without a run or of another pipeline, and for
-    no or several columns, `WarehouseError` while another run is writing, or when a table cannot be
+    Raises `ConfigError` for a remote warehouse, one without a run or of another pipeline, for no or
+    several columns, for a column that no table has, and for a value that is nowhere and that no
+    such column can have, `WarehouseError` while another run is writing, or when a table cannot be
     read or written.
     """
     wanted = key_of(key, pipeline)
@@ -114,6 +109,9 @@ def forget(
         raise ConfigError(f"streampro forget works on local warehouses; {target.warehouse} is not.")
     warehouse = place.path
     _refuse_another_pipeline(target, pipeline)
+    folders = _folders(target, warehouse)
+    columns = [field for folder in folders.values() for field in rewrite.columns(folder)]
+    wanted.refuse_unknown_column(columns)
     with ExitStack() as stack:
         if dry_run:
             own = stack.enter_context(scratch(target.warehouse))
@@ -121,101 +119,20 @@ def forget(
             stack.enter_context(ledger.writing(target.warehouse))
             own = warehouse / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
-        tables = _tables(target, warehouse, wanted, staging)
+        tables = {
+            name: rewrite.prepared(folder, wanted.change(), staging / name, staging.name)
+            for name, folder in folders.items()
+        }
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
             for table, found in tables.items():
                 rewrite.carry_out(found, staging / table)
             _rewrite_ledger(warehouse, wanted, [*tables], staging / WAREHOUSE)
             leftovers.remove_leftovers(place, place_of(staging))
-        return Forgotten(tuple(done), _held(target, wanted, pipeline))
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key, and how it is known in rows, statistics and texts.
-
-    A number alone is no mark of a key in a text, so it must stand behind a name, or be a whole
-    field of CSV.
-    """
-
-    column: str
-    text: str
-    names: frozenset[str]
-
-    @property
-    def is_number(self) -> bool:
-        return bool(re.fullmatch(r"[+-]?[\d.]+", self.text))
-
-    def is_in(self, line: str) -> bool:
-        """Tell whether a raw line holds the key."""
-        value = re.escape(self.text)
-        alone = rf"(?<!\w){value}(?!\w)"
-        if self.is_number:
-            names = "|".join(map(re.escape, sorted(self.names)))
-            alone = rf'(?:"(?:{names})"\s*:\s*"?|^|,"?)\s*{value}\s*(?="?\s*(?:[,}}]|$))'
-        return bool(re.search(alone, line) or re.search(alone, _ESCAPED.sub(_unescaped, line)))
-
-    def mask(self, text: str) -> str:
-        """Return a text of the log or the ledger without the key."""
-        value = rf"(?<!\w){re.escape(self.text)}(?!\w)"
-        if self.is_number:
-            value = rf"(?<=(?<!\w){re.escape(self.column)}=){re.escape(self.text)}(?!\w)"
-        return re.sub(value, _MASK, text)
-
-    def mask_value(self, text: str | None) -> str | None:
-        """Return the text of a value, masked if it is the key."""
-        return _MASK if text == self.text and not self.is_number else text
-
-    def is_bound(self, bounds: Mapping[str, Any]) -> bool:
-        """Tell whether a statistic tells the key."""
-        texts = (bound for bound in bounds.values() if isinstance(bound, str))
-        is_bound = str(bounds.get(self.column)) == self.text
-        return is_bound or (not self.is_number and any(map(self.is_in, texts)))
-
-    def change(self) -> Change:
-        """Return what becomes of a table."""
-        return Change(
-            columns=lambda names: [name for name in (self.column, _RAW_LINE) if name in names],
-            rows=self._rest,
-            is_told=self.is_bound,
-            text=self.mask,
-        )
-
-    def _rest(self, rows: pa.Table) -> pa.Table:
-        """Return the rows that do not have the key."""
-        found = pa.array([False] * len(rows), pa.bool_())
-        if self.column in rows.column_names:
-            found = pc.or_(found, self._equal(rows.column(self.column)).combine_chunks())
-        if _RAW_LINE in rows.column_names:
-            lines = rows.column(_RAW_LINE).to_pylist()
-            held = [bool(line and self.is_in(line)) for line in lines]
-            found = pc.or_(found, pa.array(held, pa.bool_()))
-        return rows.filter(pc.invert(found)) if pc.any(found).as_py() else rows
-
-    def _equal(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        try:
-            wanted = pa.scalar(self.text).cast(values.type)
-            return pc.fill_null(pc.equal(values, wanted), False)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # no value of such a column
-            return pa.chunked_array([pa.array([False] * len(values), pa.bool_())])
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16)) if found[1] else found[2]
-
-
-def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
-    """Return a key by its column and value, and by what the sources of a pipeline call it.
-
-    Raises `ConfigError` for no value, and for several columns.
-    """
-    if len(key) != 1 or any(value is None or not str(value).strip() for value in key.values()):
-        raise ConfigError("what to forget is one column and its value, such as user=42.")
-    [(column, value)] = key.items()
-    sources = pipeline.sources.values() if pipeline else ()
-    paths = (source.fields[column] for source in sources if column in source.fields)
-    return Key(column, str(value), frozenset({column, *(path[-1] for path in paths)}))
+        held = _held(target, wanted, pipeline)
+        if not done and not held:
+            wanted.refuse_impossible_value(columns)
+        return Forgotten(tuple(done), held)
 
 
 def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:
@@ -228,18 +145,11 @@ def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:
         )
 
 
-def _tables(
-    target: Target, warehouse: Path, wanted: Key, staging: Path
-) -> dict[TableName, Rewriting]:
-    """Return what becomes of each table that any run has published."""
+def _folders(target: Target, warehouse: Path) -> dict[TableName, Path]:
+    """Return where each table is that any run has published."""
     names = sorted({item.table for run in ledger.runs(target.warehouse) for item in run.tables})
-    return {
-        name: rewrite.prepared(
-            place_of(warehouse).table(name).path, wanted.change(), staging / name, staging.name
-        )
-        for name in names
-        if (place_of(warehouse).table(name).path / "_delta_log").is_dir()
-    }
+    folders = {name: place_of(warehouse).table(name).path for name in names}
+    return {name: folder for name, folder in folders.items() if (folder / "_delta_log").is_dir()}
 
 
 def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:

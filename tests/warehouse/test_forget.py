@@ -247,6 +247,49 @@ def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> No
     assert streampro.run(told, target).kind == "unchanged"
 
 
+ODD = ['zz"anna', "zz\\anna", "zz/anna", "zz\tanna", "zz😀anna", "zzännä"]
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_signs_that_json_and_csv_escape_hide_no_key(key: str, tmp_path: Path) -> None:
+    target = fresh(tmp_path / "odd")
+    sale = {"shop": key, "day": "soon"}
+    lines = [json.dumps(sale), json.dumps(sale, ensure_ascii=False), json.dumps(sale)[:-4]]
+    lines += ["not json", json.dumps(sale | {"shop": "other", "day": "soon"})]
+    shops = SHOPS + "".join(f'"{each.replace(chr(34), 2 * chr(34))}",Ulm\n' for each in ODD)
+    assert target.raw is not None
+    write_raw(target.raw, "\n".join(lines) + "\n" + SALES, shops)
+    streampro.run(SHOP, target)
+    done = forget(target, {"shop": key}, pipeline=SHOP)
+    rows = {each.table: each.rows for each in done.tables}
+    assert (rows["staging.sales_rejected"], rows["staging.shops"]) == (3, 1)
+    assert {(file.path, file.lines) for file in done.raw or ()} == {
+        ("sales.jsonl", 3),
+        ("shops.csv", 1),
+    }
+    spelt = (key, json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
+    assert [holding(target.warehouse, each) for each in spelt] == [[], [], []]
+
+
+def test_rejected_lines_of_others_lose_the_name_of_its_file(
+    engine: Workbench, tmp_path: Path
+) -> None:
+    target = fresh(tmp_path / engine.name)
+    assert target.raw is not None
+    write_raw(target.raw)
+    (target.raw / f"sales-{ANNA}.jsonl").write_text(SALES)
+    engine.run(SHOP, target)
+    before = contents(target, 1)["staging.sales_rejected"]
+    done = forget(target, {"shop": ANNA})
+    assert [(each.table, each.rows, each.files) for each in done.tables] == [
+        ("staging.sales_rejected", 0, 1)
+    ]
+    assert contents(target, 1)["staging.sales_rejected"] == [
+        {**row, "source_file": row["source_file"].replace(ANNA, "***")} for row in before
+    ]
+    assert holding(target.warehouse, ANNA) == []
+
+
 @pytest.mark.parametrize(
     ("value", "line", "is_in"),
     [
@@ -264,6 +307,13 @@ def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> No
         ("42", "42,free", True),
         ("42", "free,142", False),
         ("42", 'free,"42"', True),
+        ('a"b', '{"user": "a\\"b"}', True),
+        ('a"b', '"a""b",free', True),
+        ("a\\b", '{"user": "a\\\\b"}', True),
+        ("a\tb", '{"user": "a\\tb"}', True),
+        ("a\nb", '{"user": "a\\u000ab"}', True),
+        ("a😀", '{"user": "a\\ud83d\\ude00"}', True),
+        ("a😀", '{"user": "a\\ud83d\\ude0', False),
     ],
 )
 def test_key_in_a_raw_line(value: str, line: str, is_in: bool) -> None:
@@ -278,13 +328,16 @@ def test_numbers_are_found_by_their_value_and_types_that_cannot_have_it_are_pass
         "mart.revenue": 1,
         "staging.sales": 1,
     }
-    assert forget(target, {"amount": "much"}).tables == ()
 
 
 def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) -> None:
-    for key in ({}, {"a": 1, "b": 2}, {"a": None}, {"a": " "}):
+    for key in ({}, {"a": 1, "b": 2}, {"a": None}, {"a": " "}, {"": "a"}):
         with pytest.raises(ConfigError, match="one column and its value"):
             forget(target, key)
+    with pytest.raises(ConfigError, match=r"no table has a column 'shp'\. Did you mean 'shop'"):
+        forget(target, {"shp": ANNA}, pipeline=SHOP)
+    with pytest.raises(ConfigError, match="no amount is 'much': it is of type int64"):
+        forget(target, {"amount": "much"}, pipeline=SHOP)
     empty = Target(name="test", warehouse=tmp_path / "none")
     with pytest.raises(ConfigError, match="no published run"):
         forget(empty, {"shop": "a"})

@@ -1,0 +1,159 @@
+"""A key of rows, and how it is known in tables, statistics and texts."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streampro.errors import ConfigError, did_you_mean
+from streampro.formats.format import RAW_COLUMNS
+from streampro.modeling.pipeline import Pipeline
+from streampro.storage.rewrite import Change
+
+RAW_LINE, SOURCE_FILE = RAW_COLUMNS
+_MASK = "***"
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+"""How JSON may spell a letter."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, and how it is known in rows, statistics and texts.
+
+    A number alone is no mark of a key in a text, so it must stand behind a name, or be a whole
+    field of CSV.
+
+    Attributes:
+        column: its name in tables.
+        text: its value.
+        names: what raw files call it.
+        is_of_source: whether a source has a field of that name.
+    """
+
+    column: str
+    text: str
+    names: frozenset[str]
+    is_of_source: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return bool(re.fullmatch(r"[+-]?[\d.]+", self.text))
+
+    def is_in(self, line: str) -> bool:
+        """Tell whether a raw line holds the key."""
+        value = re.escape(self.text)
+        alone = rf"(?<!\w){value}(?!\w)"
+        if self.is_number:
+            names = "|".join(map(re.escape, sorted(self.names)))
+            alone = rf'(?:"(?:{names})"\s*:\s*"?|^|,"?)\s*{value}\s*(?="?\s*(?:[,}}]|$))'
+        return any(re.search(alone, each) for each in _readings(line))
+
+    def mask(self, text: str) -> str:
+        """Return a text of the log or the ledger without the key."""
+        value = rf"(?<!\w){re.escape(self.text)}(?!\w)"
+        if self.is_number:
+            value = rf"(?<=(?<!\w){re.escape(self.column)}=){re.escape(self.text)}(?!\w)"
+        return re.sub(value, _MASK, text)
+
+    def mask_value(self, text: str | None) -> str | None:
+        """Return the text of a value, masked if it is the key."""
+        return _MASK if text == self.text and not self.is_number else text
+
+    def is_bound(self, bounds: Mapping[str, Any]) -> bool:
+        """Tell whether a statistic tells the key."""
+        texts = (bound for bound in bounds.values() if isinstance(bound, str))
+        is_bound = str(bounds.get(self.column)) == self.text
+        return is_bound or (not self.is_number and any(map(self.is_in, texts)))
+
+    def refuse_unknown_column(self, columns: Iterable[pa.Field]) -> None:
+        """Raise `ConfigError` where neither a table nor a source has the column."""
+        known = sorted({column.name for column in columns})
+        if self.column not in known and not self.is_of_source:
+            hint = did_you_mean(self.column, known)
+            raise ConfigError(f"no table has a column {self.column!r}. {hint}".rstrip())
+
+    def refuse_impossible_value(self, columns: Iterable[pa.Field]) -> None:
+        """Raise `ConfigError` where no column of that name can have the value."""
+        types = {column.type for column in columns if column.name == self.column}
+        if types and all(self._value_of(kind) is None for kind in types):
+            are = " or ".join(sorted(map(str, types)))
+            raise ConfigError(f"no {self.column} is {self.text!r}: it is of type {are}.")
+
+    def change(self) -> Change:
+        """Return what becomes of a table."""
+        return Change(
+            columns=lambda names: [
+                name for name in (self.column, RAW_LINE, SOURCE_FILE) if name in names
+            ],
+            rows=self._rest,
+            is_told=self.is_bound,
+            text=self.mask,
+        )
+
+    def _rest(self, rows: pa.Table) -> pa.Table:
+        """Return the rows that do not have the key, names of files without it."""
+        found = pa.array([False] * len(rows), pa.bool_())
+        if self.column in rows.column_names:
+            found = pc.or_(found, self._equal(rows.column(self.column)).combine_chunks())
+        if RAW_LINE in rows.column_names:
+            lines = rows.column(RAW_LINE).to_pylist()
+            held = [bool(line and self.is_in(line)) for line in lines]
+            found = pc.or_(found, pa.array(held, pa.bool_()))
+        return self._masked(rows.filter(pc.invert(found)) if pc.any(found).as_py() else rows)
+
+    def _masked(self, rows: pa.Table) -> pa.Table:
+        """Return rows without the key in names of files; the same object where it is in none."""
+        if SOURCE_FILE not in rows.column_names:
+            return rows
+        place, names = rows.column_names.index(SOURCE_FILE), rows.column(SOURCE_FILE).to_pylist()
+        masked = [name and self.mask(name) for name in names]
+        if masked == names:
+            return rows
+        field = rows.schema.field(place)
+        return rows.set_column(place, field, pa.array(masked, field.type))
+
+    def _equal(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        wanted = self._value_of(values.type)
+        if wanted is None:
+            return pa.chunked_array([pa.array([False] * len(values), pa.bool_())])
+        return pc.fill_null(pc.equal(values, wanted), False)
+
+    def _value_of(self, kind: pa.DataType) -> pa.Scalar | None:
+        """Return the value as a column of a type has it, None if it cannot."""
+        try:
+            return pa.scalar(self.text).cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return None
+
+
+def _readings(line: str) -> Iterator[str]:
+    """Yield a raw line as it is, and where they differ as JSON and as CSV would read its texts."""
+    yield line
+    if "\\" in line:
+        read = _ESCAPED.sub(_unescaped, line)
+        yield read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if '""' in line:
+        yield line.replace('""', '"')
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else _LETTERS.get(found[2], found[2])
+
+
+def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
+    """Return a key by its column and value, and by what the sources of a pipeline call it.
+
+    Raises `ConfigError` for no value, and for several columns.
+    """
+    parts = [part for pair in key.items() for part in pair]
+    if len(key) != 1 or any(part is None or not str(part).strip() for part in parts):
+        raise ConfigError("what to forget is one column and its value, such as user=42.")
+    [(column, value)] = key.items()
+    sources = pipeline.sources.values() if pipeline else ()
+    paths = [source.fields[column] for source in sources if column in source.fields]
+    names = frozenset({column, *(path[-1] for path in paths)})
+    return Key(column, str(value), names, is_of_source=bool(paths))
