@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
+import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.errors import SourceError
 from streampro.execution.inputs import Files
+from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
-from streampro.modeling.quarantine import Books
+from streampro.modeling.quarantine import Books, masked
 from streampro.modeling.source import FEWEST, Reaction, Source
 from streampro.warehouse.ledger import Warned
 
@@ -73,36 +75,77 @@ def refuse_lost_files(source: Source, files: Files) -> None:
     )
 
 
-def too_many_rejected(
-    engine: Engine, source: Source, raw: Raw, quarantined: Quarantined, books: Books
-) -> Iterator[Excess]:
-    """Yield what is beyond the limits of rejected lines."""
-    limits, rejected = source.limits, books.rejected
-    if not rejected:
+@dataclass(frozen=True)
+class OddLines:
+    """Lines of a source that are not what they should be: `what` they are in a word, how many of
+    how many by reason, and the lines with `reject_reason`, `source_file` and `raw_line`.
+    """
+
+    what: str
+    of: int
+    reasons: Mapping[str, int]
+    rows: ir.Table
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return sum(self.reasons.values())
+
+
+def rejected(quarantined: Quarantined, books: Books) -> OddLines:
+    """Return the lines that a model rejected."""
+    return OddLines("rejected", books.lines, books.reasons, quarantined.rejected.data)
+
+
+def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
+    """Return the lines of which nothing can be read: those that are not what their format says."""
+    tells = format_of(source).tells_readable
+    if tells is None:
+        return OddLines("unreadable", raw.lines, {}, raw.table)
+    lines = raw.table.filter(~raw.table[tells])
+    reason = f"not {tells.removeprefix('is_')}"
+    rows = lines.mutate(
+        reject_reason=ibis.literal(reason), raw_line=masked(lines.raw_line, source.secret)
+    )
+    [found] = engine.fetch(rows.aggregate(lines=rows.count())).to_pylist()
+    return OddLines("unreadable", raw.lines, {reason: found["lines"]}, rows)
+
+
+def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterator[Excess]:
+    """Yield what is beyond the limits of lines that are rejected, or of which nothing is read."""
+    limits, what = source.limits, odd.what
+    if not odd.count:
         return
-    share = rejected / books.lines
-    reasons = ", ".join(f"{name} {count:,}" for name, count in books.reasons.items())
-    found = f"rejected lines: {rejected:,} of {books.lines:,} ({reasons})"
-    first = _first(engine, quarantined.rejected.data)
-    if books.lines >= FEWEST and share > limits.rejected_share:
+    share = odd.count / odd.of
+    reasons = ", ".join(f"{name} {count:,}" for name, count in odd.reasons.items())
+    found = f"{what} lines: {odd.count:,} of {odd.of:,} ({reasons})"
+    first = _first(engine, odd.rows)
+    if odd.of >= FEWEST and share > limits.rejected_share:
         yield Excess(
-            "too many rejected lines", rejected,
+            f"too many {what} lines", odd.count,
             f"{found}, more than {limits.rejected_share:.0%}.{first}",
             limits.rejected, f"rejected_share={_rounded_up(share)}" if share < 1 else _WARNS,
         )  # fmt: skip
-    if limits.rejected_lines is not None and rejected > limits.rejected_lines:
+    if limits.rejected_lines is not None and odd.count > limits.rejected_lines:
         yield Excess(
-            "too many rejected lines", rejected,
+            f"too many {what} lines", odd.count,
             f"{found}, more than {limits.rejected_lines:,}.{first}",
-            limits.rejected, f"rejected_lines={rejected}",
+            limits.rejected, f"rejected_lines={odd.count}",
         )  # fmt: skip
-    if whole := _wholly_rejected(engine, raw.by_file, quarantined.rejected.data):
+    if whole := _wholly(engine, raw.by_file, odd.rows):
         names = ", ".join([*whole][:_SHOWN]) + (" and others" if len(whole) > _SHOWN else "")
         yield Excess(
-            "files with no line that is not rejected", sum(whole.values()),
-            f"all lines of {names} are rejected; {found}.{first}",
+            f"files with no line that is not {what}", sum(whole.values()),
+            f"all lines of {names} are {what}; {found}.{first}",
             limits.rejected, _WARNS,
         )  # fmt: skip
+
+
+def told(raw: Raw, odd: OddLines) -> Iterator[Excess]:
+    """Yield what books would tell of a source, for a model that keeps none."""
+    for rule, lines in ((f"{odd.what} lines", odd.count), ("invalid_utf8", raw.invalid_utf8)):
+        if lines:
+            yield Excess(rule, lines, "", "warn", "")
 
 
 def never_given(engine: Engine, source: Source, staged: Staged) -> Iterator[Excess]:
@@ -182,10 +225,9 @@ def row_change(source: Source, model: Model, before: int, now: int) -> Iterator[
         )  # fmt: skip
 
 
-def _wholly_rejected(
-    engine: Engine, by_file: Mapping[str, int], rejected: ir.Table
-) -> dict[str, int]:
-    counts = rejected.group_by("source_file").aggregate(lines=rejected.count())
+def _wholly(engine: Engine, by_file: Mapping[str, int], odd: ir.Table) -> dict[str, int]:
+    """Return the lines of the files of which every line is odd."""
+    counts = odd.group_by("source_file").aggregate(lines=odd.count())
     found = engine.fetch(counts.order_by("source_file")).to_pylist()
     return {
         row["source_file"]: row["lines"]
@@ -194,9 +236,9 @@ def _wholly_rejected(
     }
 
 
-def _first(engine: Engine, rejected: ir.Table) -> str:
-    """Return the first rejected lines, in words."""
-    ordered = rejected.order_by("reject_reason", "source_file", "raw_line").limit(_SHOWN)
+def _first(engine: Engine, odd: ir.Table) -> str:
+    """Return the first of odd lines, in words."""
+    ordered = odd.order_by("reject_reason", "source_file", "raw_line").limit(_SHOWN)
     lines = [
         f"{row['reject_reason']} in {row['source_file']}: {row['raw_line'][:_LONGEST]!r}"
         for row in engine.fetch(ordered).to_pylist()

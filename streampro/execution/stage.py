@@ -1,6 +1,6 @@
 """A model at work: what it needs is computed, reconciled with its source, and audited."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -102,7 +102,7 @@ class Stage:
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
             staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
-            warned = self._held(model, "full", staged)
+            warned = (*self._readable(model), *self._held(model, "full", staged))
         warnings = (*warned, *self._audited(model, staged.data, inputs))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
@@ -245,7 +245,8 @@ class Stage:
         excesses = [limits.never_given(self.engine, source, staged)]
         raw = self.inputs.counted(source.name, mode)
         if lines:
-            excesses.insert(0, limits.too_many_rejected(self.engine, source, raw, *lines))
+            odd = limits.rejected(*lines)
+            excesses.insert(0, limits.too_many(self.engine, source, raw, odd))
         else:
             expression = self.pipeline.expressions[model.name]
             excesses.append(limits.left_out(raw, expression, staged.rows))
@@ -253,6 +254,16 @@ class Stage:
             before = self.state.stored(model)
             excesses.append(limits.vanished(self.engine, source, model, before, staged.data))
         return limits.held(source, model, chain(*excesses))
+
+    def _readable(self, model: Model) -> Iterator[Warned]:
+        """Yield what there is to tell of the lines that a model reads without books. Raises
+        `SourceError` where the limits of a source allow no more that cannot be read.
+        """
+        for name in (name for name in model.inputs if name in self.inputs.files):
+            source, raw = self.pipeline.sources[name], self.inputs.counted(name, "full")
+            odd = limits.unreadable(self.engine, source, raw)
+            beyond = limits.too_many(self.engine, source, raw, odd)
+            yield from limits.held(source, model, chain(beyond, limits.told(raw, odd)))
 
     def _grown(self, model: Model, staged: StagedModel) -> tuple[Warned, ...]:
         """Return what the limits of the source that a model reads warn of in its whole table.

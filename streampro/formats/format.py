@@ -53,6 +53,8 @@ class Format(ABC):
             of the code hash of the models that read such a source, so they are then built anew.
             `tests/formats/test_format.py` fails for a change without it.
         own_columns: names and types of columns that it adds to fields and raw columns.
+        tells_readable: the one of them that is false for a record of which nothing can be read,
+            none where every record can.
         may_be_empty: whether files of a source without one record are an answer, not a fault.
         quote: a byte between two of which a line end ends no record, none if every line end does.
         grows: whether records are added to a file of its kind by writing the file anew, and not
@@ -62,6 +64,7 @@ class Format(ABC):
     name: ClassVar[str]
     revision: ClassVar[int] = 0
     own_columns: ClassVar[Mapping[str, str]] = {}
+    tells_readable: ClassVar[str | None] = None
     may_be_empty: ClassVar[bool]
     quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]

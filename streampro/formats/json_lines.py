@@ -38,6 +38,7 @@ class JsonLines(Format):
     name = "json_lines"
     revision = 1
     own_columns = {"is_object": "boolean"}
+    tells_readable = "is_object"
     may_be_empty = False
     grows = False
 

@@ -30,7 +30,7 @@ class Limits:
             at from 20 lines on.
         rejected_lines: number of them that may be, null for any.
         rejected: what happens beyond either, and where all lines of a file are rejected, however
-            few it has.
+            few it has. Lines of which a model without quarantine reads nothing count as rejected.
         never_given: what happens where a column is null in every row that a run accepts, at least
             20, as of a key that is spelled otherwise.
         vanished_share: share of the rows of a table that is built anew, at least 20, whose key may

@@ -1,5 +1,9 @@
 """Too much that is odd about a source stops a run, or is a warning, as its limits say."""
 
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -9,6 +13,8 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
@@ -21,6 +27,7 @@ from streampro.modeling.source import Limits
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 
+DEFAULT = Limits()
 GOOD = '{"shop": "a", "day": "2024-05-%02d", "amount": "1"}\n'
 BAD = '{"shop": "a", "day": "soon"}\n'
 
@@ -279,6 +286,88 @@ def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_pat
     assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
         ("staging.names", "lines that are no row", 2)
     ]
+
+
+def plain(limits: Limits = DEFAULT) -> Pipeline:
+    """A model without quarantine of the lines of a source, `k` a secret of it."""
+
+    class Words(Contract):
+        """One row per line."""
+
+        word: str = column("Word.", nullable=True)
+
+    def words(raw_words: ir.Table) -> ir.Table:
+        return raw_words.select("word")
+
+    words.__module__ = "staging"
+    module: Any = ModuleType("staging")
+    module.words = model(contract=Words)(words)
+    module.source = Source(
+        name="raw_words",
+        files=("words*",),
+        format="json_lines",
+        fields={"word": ("word",)},
+        secret=("k",),
+        limits=limits,
+    )
+    return Pipeline("words", [module])
+
+
+def tarred(data: bytes) -> bytes:
+    with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("words.jsonl"), io.BytesIO(data))
+    return archive.getvalue()
+
+
+def as_parquet(_: bytes) -> bytes:
+    pq.write_table(pa.table({"word": ["a"]}), file := io.BytesIO())
+    return file.getvalue()
+
+
+NO_LINES: dict[str, Callable[[bytes], bytes]] = {
+    "prose": lambda _: b"<html>\n<body>\n",
+    "gzip in gzip": lambda data: gzip.compress(gzip.compress(data)),
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "tar": tarred,
+    "parquet": as_parquet,
+    "a list": lambda data: b"[" + data.strip() + b"]",
+}
+WORD = b'{"word": "a"}\n'
+
+
+@pytest.mark.parametrize("kind", NO_LINES)
+def test_a_file_of_which_a_plain_model_can_read_no_line_stops_the_run(
+    engine: Workbench, tmp_path: Path, kind: str
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "words-1").write_bytes(WORD * 30)
+    (raw / "words-2").write_bytes(NO_LINES[kind](WORD))
+    target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    with pytest.raises(SourceError, match=r"all lines of words-2 are unreadable; .* of 3\d \(not"):
+        engine.run(plain(), target)
+    assert ledger.runs(target.warehouse) == []
+    allowed = engine.run(plain(Limits(rejected="warn")), target)
+    rules = [each.rule for each in allowed.warnings]
+    assert rules[:2] == ["files with no line that is not unreadable", "unreadable lines"]
+
+
+def test_some_lines_that_a_plain_model_cannot_read_are_told(
+    engine: Workbench, tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "words").write_bytes(WORD * 18 + b"no json\n" + b'{"word": "\xff"}\n')
+    target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    done = engine.run(plain(), target)
+    assert {each.rule: each.rows for each in done.warnings} == {
+        "unreadable lines": 1,
+        "invalid_utf8": 1,
+    }
+    (raw / "words").write_bytes(WORD * 18 + b'"k": "hush"\n' * 19)
+    with pytest.raises(SourceError, match=r"unreadable lines: 19 of 37 .*object 19.* 50%") as told:
+        engine.run(plain(), target)
+    assert "hush" not in str(told.value)
 
 
 def test_a_table_whose_newest_event_is_old_is_told_by_every_run(

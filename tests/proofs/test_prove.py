@@ -506,6 +506,7 @@ def test_books_and_files_are_compared(
         "books of raw_sales, warning invalid_utf8: nothing on the left, 3 on the right",
         f"bytes of sales.jsonl for raw_sales: {sizes['sales.jsonl']} on the left, 9 on the right",
         f"bytes of shops.csv for raw_shops: {sizes['shops.csv']} on the left, 9 on the right",
+        "warning invalid_utf8 of staging.shops: nothing on the left, 3 on the right",
     ]
 
 
