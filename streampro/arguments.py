@@ -3,21 +3,30 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from streampro.errors import ConfigError, PipelineError, did_you_mean
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _NAMES = {str: "a text", bool: "True or False", int: "a whole number"}
+_SAID = {"string_type": "a text", "sequence_str": "a list of texts", "callable_type": "a function"}
+"""What a value must be, where pydantic says it in other words."""
+_OF_A_KEY = "[key]"
 _MANY = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _Kind = type[ConfigError] | type[PipelineError]
+_declarations: dict[str, list[str]] = {}
+"""The arguments of all that a pipeline is declared with, so that one that stands elsewhere is told.
+"""
 
 
 def declares(called: _Called) -> _Called:
     """Return a function or class that raises `PipelineError` for arguments that it does not have
-    and for those of another type than it says. A dataclass judges types itself.
+    and for those of another type than it says. A class with `__post_init__` judges types itself.
     """
+    _declarations[called.__name__] = [*inspect.signature(called).parameters]
     return _checked(called, PipelineError)
 
 
@@ -46,7 +55,7 @@ def _refusing(function: Callable[..., Any], name: str, kind: _Kind) -> Callable[
     def refusing(*args: Any, **arguments: Any) -> Any:
         for each in () if takes_any else arguments.keys() - {*known}:
             raise kind(
-                f"{name}() has no argument {each!r}. {did_you_mean(each, known)}"
+                f"{name}() has no argument {each!r}. {_meant(each, known, kind)}"
                 f"Arguments: {', '.join(known)}."
             )
         try:
@@ -60,17 +69,28 @@ def _refusing(function: Callable[..., Any], name: str, kind: _Kind) -> Callable[
     return refusing
 
 
+def _meant(word: str, known: list[str], kind: _Kind) -> str:
+    """Return what an unknown argument may stand for: one of a function, or of another one with
+    which pipelines are declared.
+    """
+    if (meant := did_you_mean(word, known)) or kind is ConfigError:
+        return meant
+    others = ((name, did_you_mean(word, each)) for name, each in _declarations.items())
+    return next((f"{said.rstrip('? ')} of {name}()? " for name, said in others if said), "")
+
+
 def _unlike(function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[str]:
     """Yield which arguments are of another type than a function says, a sentence each."""
-    hints = {} if is_dataclass(arguments.get("self")) else _hints(function)
-    for name, value in arguments.items():
+    hints = {} if hasattr(arguments.get("self"), "__post_init__") else _hints(function)
+    for name, argument in arguments.items():
         hint = hints.get(name, Any)
-        if why := _reason(value, hint):
+        if misfit := _misfit(argument, hint):
+            at, value, why = misfit
             words = [each for each in get_args(hint) if get_origin(hint) is Literal]
             meant = did_you_mean(value, words) if isinstance(value, str) else ""
-            shown = value if isinstance(value, str) else type(value).__name__
-            given = repr(value) if isinstance(value, str | int | float | None) else f"a {shown}"
-            yield f"{name} is {given}, but must be {why}. {meant}".strip()
+            is_plain = isinstance(value, str | int | float | None)
+            given = repr(value) if is_plain else f"a {type(value).__name__}"
+            yield f"{at.format(name)} is {given}, but must be {why}. {meant}".strip()
 
 
 @functools.cache
@@ -85,17 +105,16 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def _reason(value: Any, hint: Any) -> str | None:
-    """Return what a value must be, None if it is."""
+def _misfit(value: Any, hint: Any) -> tuple[str, Any, str] | None:
+    """Return where in a value something else stands than a type says, `{}` for the value, what
+    stands there and what must; None if nothing does.
+    """
     if hint is Any:
         return None
     if isinstance(hint, type) and not get_args(hint):
         is_number = hint is not bool and isinstance(value, bool)
-        return (
-            None
-            if isinstance(value, hint) and not is_number
-            else _NAMES.get(hint, f"a {hint.__name__}")
-        )
+        is_one = isinstance(value, hint) and not is_number
+        return None if is_one else ("{}", value, _NAMES.get(hint, f"a {hint.__name__}"))
     from pydantic import ValidationError
 
     adapter = _adapter(hint)
@@ -104,9 +123,25 @@ def _reason(value: Any, hint: Any) -> str | None:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        said = (each["msg"].removeprefix("Input should be ") for each in error.errors())
-        return " or ".join(dict.fromkeys(said)).replace("a valid string", "a text")
+        whole = [each for each in error.errors() if each["input"] is value]
+        return ("{}", value, _wanted(whole)) if whole else _part(error.errors()[0])
     return None
+
+
+def _part(fault: "ErrorDetails") -> tuple[str, Any, str]:
+    """Return the same of a part of a value."""
+    *outer, last = fault["loc"]
+    at = "".join(f"[{each!r}]" for each in (outer[:-1] if last == _OF_A_KEY else fault["loc"]))
+    return (
+        (f"a key of {{}}{at}" if last == _OF_A_KEY else f"{{}}{at}"),
+        fault["input"],
+        _wanted([fault]),
+    )
+
+
+def _wanted(faults: "list[ErrorDetails]") -> str:
+    said = (_SAID.get(each["type"]) or each["msg"] for each in faults)
+    return " or ".join(dict.fromkeys(each.removeprefix("Input should be ") for each in said))
 
 
 @functools.cache

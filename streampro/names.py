@@ -3,10 +3,14 @@ what stands in JSON is named.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 WAREHOUSE = "_streampro"
 """A folder that has this one is a warehouse; what is in it is ours."""
+HIDDEN = ("_", ".")
+"""How names of files begin that Spark passes over, so that every engine does."""
 _OURS = "streampro_"
 _UNSTORABLE = " ,;{}()=\n\t"
 """Signs that Delta Lake allows in no column without a mapping of columns."""
@@ -55,9 +59,27 @@ def refused_layer(name: str) -> str | None:
     return refused_table(name)
 
 
+def wanted_pattern(pattern: str) -> str | None:
+    """Return what a glob pattern of files below the raw folder must be, None if it is."""
+    parts = PurePosixPath(pattern).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in pattern:
+        return "a pattern below the raw folder"
+    if pattern.endswith("/") or parts[-1] == "**":
+        files = pattern.rstrip("/") + "/*"
+        return f"a pattern of files, not of folders, such as {files!r}"
+    if parts[-1].startswith(HIDDEN):
+        return "a pattern of other files: those whose names begin with '_' or '.' are passed over"
+    return None
+
+
 def is_ours(name: str) -> bool:
     """Tell whether a name is, or could be, one of ours."""
     return f"{name.lower().lstrip('_')}_".startswith(_OURS)
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the first of the names that stands there twice, None if each stands there once."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def twins(names: Iterable[str]) -> tuple[str, str] | None:

@@ -31,6 +31,12 @@ class Csv(Format):
     may_be_empty = True  # the header alone is a table
     grows = True
 
+    def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
+        """See `Format.wanted_path`: a column has no parts, and the name that the header gives."""
+        if tuple(path) == (name,):
+            return None
+        return f"{(name,)!r}: a column of CSV has no parts, and is named as in the header"
+
     def secret_fields(self, source: "Source") -> tuple[str, ...]:
         """See `Format.secret_fields`: columns have the names that the header gives them."""
         return tuple(name for name in source.fields if name in source.secret)

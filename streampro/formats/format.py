@@ -73,6 +73,10 @@ class Format(ABC):
         """Return names and types of the table that a transform receives."""
         return dict.fromkeys((*source.fields, *RAW_COLUMNS), "string") | dict(self.own_columns)
 
+    def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
+        """Return what the path of a field must be, None if it can be read; each is, by default."""
+        return None
+
     @abstractmethod
     def secret_fields(self, source: "Source") -> tuple[str, ...]:
         """Return the fields whose values are those of a secret, or stand within one."""

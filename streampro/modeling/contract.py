@@ -10,8 +10,11 @@ compiles it into one aggregate query, whatever the number of rules, and knows se
 As in SQL, a rule that is null for a row is not broken by it.
 """
 
+import inspect
+import operator
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, get_type_hints
 
 import ibis.expr.datatypes as dt
@@ -19,8 +22,9 @@ import ibis.expr.types as ir
 
 from streampro.arguments import declares
 from streampro.environment import kept_environment
-from streampro.errors import PipelineError
+from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.types import refusal, type_of
+from streampro.names import repeated
 
 with kept_environment():  # pandera has Spark listen on 127.0.0.1 and PyArrow pass over time zones
     import pandera.ibis as pa
@@ -33,6 +37,15 @@ with kept_environment():  # pandera has Spark listen on 127.0.0.1 and PyArrow pa
 Severity = Literal["fail", "quarantine", "warn"]
 Instant = Annotated[dt.Timestamp, "UTC", 6, True]
 """The one type of instants: microseconds, UTC."""
+_OPTIONS = ("unique", "description")
+_FIXED = {"strict": True, "ordered": True}
+"""Options of `class Config`, and those that no contract has otherwise."""
+_PASSES: Mapping[str, Callable[[Any, Any], Any]] = {
+    **{name: getattr(operator, name) for name in ("eq", "ne", "gt", "ge", "lt", "le")},
+    "isin": lambda value, given: value in given,
+    "notin": lambda value, given: value not in given,
+}
+"""Whether a value passes a check of a column."""
 
 
 class Contract(pa.DataFrameModel):
@@ -71,6 +84,30 @@ class Contract(pa.DataFrameModel):
     class Config:
         strict = True
         ordered = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse options that no contract has, which pandera passes over or takes for checks."""
+        config = vars(cls.__dict__.get("Config", object))
+        cls._refuse_options({n: v for n, v in config.items() if not n.startswith("_")})
+        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _refuse_options(cls, given: Mapping[str, Any]) -> None:
+        start = f"contract {cls.__name__}: class Config has"
+        for name, value in given.items():
+            if name not in (*_OPTIONS, *_FIXED):
+                raise PipelineError(
+                    f"{start} {name!r}, which is no option. {did_you_mean(name, _OPTIONS)}"
+                    f"Options: {', '.join(_OPTIONS)}."
+                )
+            if value != _FIXED.get(name, value):
+                raise PipelineError(f"{start} {name}={value!r}, but every contract is {name}.")
+        unique = given.get("unique") or ()
+        names = [unique] if isinstance(unique, str) else unique
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            raise PipelineError(f"{start} unique={unique!r}, but must have a list of columns.")
+        if twice := repeated(names):
+            raise PipelineError(f"{start} unique={unique!r}, in which {twice!r} stands twice.")
 
     @classmethod
     def _collect_fields(cls) -> Any:
@@ -140,11 +177,12 @@ def column(
         isin: all values there are.
         notin: what no value is one of.
     """
-    for name, given in (("isin", isin), ("notin", notin)):
-        if isinstance(given, str):
-            raise PipelineError(f"column(): {name} is a text, but must be a list: [{given!r}].")
-        if given is not None and not given:
-            raise PipelineError(f"column(): {name} is empty, which no value is or every value.")
+    for name, text in {"description": description, "alias": alias, "unit": unit}.items():
+        if text is not None and not text.strip():
+            raise PipelineError(f"column(): {name} is {text!r}, which says nothing.")
+    bounds = {"eq": eq, "ne": ne, "gt": gt, "ge": ge, "lt": lt, "le": le}
+    checks = bounds | {"isin": isin, "notin": notin}
+    _refuse_checks({name: given for name, given in checks.items() if given is not None})
     if references is not None and not re.fullmatch(r"[^.]+\.[^.].*", references):
         raise PipelineError(
             f"column(): references is {references!r}, but must be a model and its column: "
@@ -166,14 +204,53 @@ def column(
         nullable=nullable,
         metadata=metadata,
         raise_warning=severity == "warn",
-        eq=eq,
-        ne=ne,
-        gt=gt,
-        ge=ge,
-        lt=lt,
-        le=le,
-        isin=isin,
-        notin=notin,
+        **checks,
+    )
+
+
+def _refuse_checks(checks: Mapping[str, Any]) -> None:
+    """Raise `PipelineError` for checks of a column that no value passes, or that say nothing."""
+    values = [each for name, given in checks.items() for each in _values_of(name, given)]
+    try:
+        sorted(values)
+    except TypeError as error:
+        shown = ", ".join(map(repr, dict.fromkeys(values)))
+        raise PipelineError(f"column(): the values {shown} are of different types.") from error
+    if not _is_possible(checks):
+        shown = ", ".join(f"{name}={given!r}" for name, given in checks.items())
+        raise PipelineError(f"column(): no value passes {shown}.")
+
+
+def _values_of(name: str, given: Any) -> list[Any]:
+    """Return the values that a check compares with. Raises `PipelineError` for what is none."""
+    start, is_list = f"column(): {name}", name in ("isin", "notin")
+    if is_list and isinstance(given, str | bytes | Mapping):
+        values = [*given] if isinstance(given, Mapping) else [given]
+        raise PipelineError(f"{start} is {given!r}, but must be a list: {values!r}.")
+    if is_list and not given:
+        raise PipelineError(f"{start} is empty, which no value is or every value.")
+    for each in given if is_list else (given,):
+        if each is None:
+            raise PipelineError(f"{start} has None: whether null is legal is said by nullable=.")
+        if isinstance(each, Collection) and not isinstance(each, str | bytes):
+            raise PipelineError(f"{start} has {each!r}, but compares with values without parts.")
+        if not isinstance(each, str | bytes) and each != each:
+            raise PipelineError(f"{start} has {each!r}, to which nothing compares.")
+    return [*given] if is_list else [given]
+
+
+def _is_possible(checks: Mapping[str, Any]) -> bool:
+    """Tell whether some value passes all checks; between bounds that differ there is one."""
+    named = checks.get("isin", [checks["eq"]] if "eq" in checks else None)
+    if named is not None:
+        return any(all(_PASSES[n](each, given) for n, given in checks.items()) for each in named)
+    lows, highs = (
+        [(checks[name], name in ("gt", "lt")) for name in names if name in checks]
+        for names in (("ge", "gt"), ("le", "lt"))
+    )
+    return all(
+        low < high or (low == high and not (is_above or is_below))
+        for (low, is_above), (high, is_below) in product(lows, highs)
     )
 
 
@@ -206,6 +283,9 @@ def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any
     """
 
     def declare(holds: Callable[[Any, ir.Table], Any]) -> Any:
+        if not inspect.isfunction(holds):
+            raise PipelineError(f"@rule stands above {holds!r}, which is no function.")
+
         def check(cls: type, data: Any) -> Any:
             return holds(cls, data.table).fill_null(True)
 

@@ -53,6 +53,7 @@ class TableName(str):
         return cls(layer, name)
 
 
+@declares
 @dataclass(frozen=True)
 class Model:
     """A table of the warehouse: a pure function from its inputs to an Ibis expression.

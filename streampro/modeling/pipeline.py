@@ -30,10 +30,12 @@ from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.quarantine import fates
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
+from streampro.names import wanted_pattern
 
 _Thing = TypeVar("_Thing", Source, Model)
 _OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|_oh|Out")
 """Variables in which IPython keeps what cells have shown."""
+_FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
 
 @declares
@@ -63,6 +65,7 @@ class Pipeline:
         questions: str | None = None,
         unread: Sequence[str] = (),
     ) -> None:
+        _refuse_misfits(name, questions, unread)
         self.name = name
         self.unread = unread
         self.questions = questions
@@ -81,7 +84,7 @@ class Pipeline:
             )
         for built in models.values():
             with blamed(f"model {built.name}", built.contract):
-                assert built.spec
+                assert isinstance(built.spec.rules, list)
         refuse_wrong_links(name, models, self.sources)
         self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
@@ -266,6 +269,20 @@ class Pipeline:
             raise PipelineError(
                 f"pipeline {self.name!r} has a cycle: {' -> '.join(error.args[1])}."
             ) from error
+
+
+def _refuse_misfits(name: str, questions: str | None, unread: Sequence[str]) -> None:
+    """Raise `PipelineError` for texts that name nothing."""
+    if not name.strip():
+        raise PipelineError(f"Pipeline(): name is {name!r}, which says nothing.")
+    if questions is not None and not _FUNCTION.fullmatch(questions):
+        raise PipelineError(
+            f"Pipeline(): questions is {questions!r}, but must be a module and its function: "
+            "'shop.questions:questions'."
+        )
+    for each in unread:
+        if wanted := wanted_pattern(each):
+            raise PipelineError(f"Pipeline(): unread is {each!r}, but must be {wanted}.")
 
 
 def _declared_in(module: ModuleType) -> Iterator[Source | Model]:

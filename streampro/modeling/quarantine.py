@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import ibis
 import ibis.expr.types as ir
 
-from streampro.errors import BooksError, PipelineError
+from streampro.arguments import declares
+from streampro.errors import BooksError, PipelineError, did_you_mean
 from streampro.expressions.types import as_declared, as_stored, comparable
+from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
 from streampro.names import ours
@@ -53,6 +55,7 @@ class Books:
             )
 
 
+@declares
 def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
     """Add the reject reason to the typed rows of a small table that has a key.
 
@@ -61,8 +64,14 @@ def one_row_per_key(rows: ir.Table, key: str) -> ir.Table:
     stands for all. Rows without a key are `missing_<key>`. `rows` are the contract's columns,
     `raw_line`, `source_file`, and `is_unreadable` where the model tells it.
 
-    Raises `PipelineError` for columns of lists, structs or maps, which engines sort differently.
+    Raises `PipelineError` for a column that is not there, and for columns of lists, structs or
+    maps, which engines sort differently.
     """
+    if missing := [name for name in (key, *RAW_COLUMNS) if name not in rows.columns]:
+        raise PipelineError(
+            f"one_row_per_key: the rows have no column {missing[0]!r}. "
+            f"{did_you_mean(missing[0], rows.columns)}Select it before."
+        )
     kept = [name for name in (UNREADABLE,) if name in rows.columns]
     columns = [name for name in rows.columns if name not in (*REJECT_COLUMNS, UNREADABLE)]
     if nested := [name for name in columns if rows[name].type().is_nested()]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import PurePosixPath
+from math import inf
 from typing import Literal, get_args
 
 import ibis
@@ -11,7 +11,7 @@ import ibis
 from streampro.arguments import declares
 from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.registry import format_of, given_columns
-from streampro.names import is_ours, refused_table, twins
+from streampro.names import is_ours, refused_table, repeated, twins, wanted_pattern
 
 Reaction = Literal["fail", "warn"]
 FEWEST = 20
@@ -64,12 +64,13 @@ class Limits:
         for name in ("rejected_share", "vanished_share", "lost_files_share"):
             if not _is_share(given := getattr(self, name)):
                 raise PipelineError(f"Limits: {name} is {given!r}, but must be 0 to 1.")
-        if self.freshness is not None and not isinstance(self.freshness, timedelta):
+        age = self.freshness
+        if age is not None and not (isinstance(age, timedelta) and age > timedelta()):
             raise PipelineError(
-                f"Limits: freshness is {self.freshness!r}, but must be a timedelta or None."
+                f"Limits: freshness is {age!r}, but must be a timedelta above zero, or None."
             )
         change = self.row_change
-        if change is not None and (type(change) not in (int, float) or not change >= 0):
+        if change is not None and (type(change) not in (int, float) or not 0 <= change < inf):
             raise PipelineError(
                 f"Limits: row_change is {change!r}, but must be a share from 0 up, or None."
             )
@@ -122,7 +123,8 @@ class Source:
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
         format: `json_lines` or `csv` (with a header row), both also packed by gzip.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
-            a field that stands in two places is two columns.
+            a field that stands in two places is two columns. For CSV `{"city": ("city",)}`: the
+            names of the header.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models
             may let them decide (filter, join or group by them, ask for them in a case), and in
             the text of rejected lines they are masked. `streampro check` and every run refuse
@@ -143,6 +145,8 @@ class Source:
                 raise self._unlike(name, given, "a text")
         if not isinstance(self.fields, Mapping):
             raise self._unlike("fields", self.fields, "a mapping of columns to where they stand")
+        if unnamed := [name for name in self.fields if not isinstance(name, str)]:
+            raise self._unlike("a name of fields", unnamed[0], "a text")
         paths = {f"fields[{name!r}]": path for name, path in self.fields.items()}
         for name, given in {"files": self.files, "secret": self.secret, **paths}.items():
             if not _is_texts(given):
@@ -150,10 +154,26 @@ class Source:
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
         if not isinstance(self.limits, Limits):
             raise self._unlike("limits", self.limits, "Limits(...)")
-        if outside := [each for each in self.files if not _is_below(each)]:
-            raise self._unlike("files", outside[0], "a pattern below the raw folder")
         format_of(self)
+        self._refuse_files_and_secrets()
         self._refuse_names()
+        for name, path in self.fields.items():
+            if wanted := format_of(self).wanted_path(name, path):
+                raise self._unlike(f"fields[{name!r}]", path, wanted)
+
+    def _refuse_files_and_secrets(self) -> None:
+        """Raise `PipelineError` for what no file and no key can be, and where nothing is read."""
+        for name in ("files", "fields"):
+            if not (given := getattr(self, name)):
+                raise self._unlike(name, given, "of one at least")
+        for each in self.files:
+            if wanted := wanted_pattern(each):
+                raise self._unlike("files", each, wanted)
+        if not all(self.secret):
+            raise self._unlike("secret", self.secret, "of keys with one sign at least")
+        for name in ("files", "secret"):
+            if twice := repeated(getattr(self, name)):
+                raise PipelineError(f"source {self.name!r}: {name} names {twice!r} twice.")
 
     def _refuse_names(self) -> None:
         """Raise `PipelineError` for names that are ours, and for fields that cannot be read."""
@@ -187,11 +207,6 @@ class Source:
     def secret_fields(self) -> tuple[str, ...]:
         """The fields that are read from a secret key or column, or from within one."""
         return format_of(self).secret_fields(self)
-
-
-def _is_below(pattern: str) -> bool:
-    parts = PurePosixPath(pattern).parts
-    return bool(parts) and parts[0] != "/" and ".." not in parts
 
 
 def _is_texts(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from streampro import portable
+from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.modeling.contract import Check, Contract, Severity
 from streampro.names import refused_column
@@ -126,6 +128,8 @@ def spec_of(contract: type[Contract]) -> TableSpec:
         name: ColumnSpec(each.dtype.type, each.nullable, each.description, each.metadata)
         for name, each in schema.columns.items()
     }
+    if not columns:
+        raise PipelineError(f"contract {contract.__name__} has no column.")
     for name in columns:
         if why := refused_column(name):
             raise PipelineError(f"contract {contract.__name__}: column {name!r}: {why}.")
@@ -203,6 +207,8 @@ def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
     """
     if isinstance(given, Set | list | tuple):
         return [_literals(name, kind, each) for each in sorted(given)]
+    if not any(is_of(kind) and isinstance(given, types) for is_of, types in _COMPARED):
+        raise PipelineError(f"column {name!r}: no {kind} compares to {given!r}.")
     if not (isinstance(given, Decimal) and kind.is_decimal()):
         return given
     behind_point = -int(given.as_tuple().exponent)
@@ -225,6 +231,7 @@ def _breaks_row(
     return breaks
 
 
+@declares
 def typed(table: ir.Table, contract: type[Contract]) -> ir.Table:
     """Return the columns of a contract, parsed from the text columns of a table of the same names.
 
@@ -234,6 +241,10 @@ def typed(table: ir.Table, contract: type[Contract]) -> ir.Table:
     are left out. Raises `PipelineError` for a column that is not there and for one that no word
     makes.
     """
+    if not (isinstance(contract, type) and issubclass(contract, Contract)):
+        raise PipelineError(
+            f"typed(): contract is {contract!r}, but must be a class derived from Contract."
+        )
     columns = spec_of(contract).columns
     return table.select(**{name: _parsed(table, name, each.type) for name, each in columns.items()})
 
@@ -260,6 +271,14 @@ def _integer(text: Any, kind: Any) -> ir.Value:
     return ibis.cases((number.between(low, high), number)).cast(kind)
 
 
+_COMPARED: tuple[tuple[Callable[[dt.DataType], bool], tuple[type, ...]], ...] = (
+    (lambda kind: kind.is_string(), (str,)),
+    (lambda kind: kind.is_boolean(), (bool,)),
+    (lambda kind: kind.is_numeric() and not kind.is_boolean(), (int, float, Decimal)),
+    (lambda kind: kind.is_date() or kind.is_timestamp(), (date, str)),
+    (lambda kind: kind.is_binary(), (bytes,)),
+)
+"""Which types of columns compare with which values."""
 _WORDS: tuple[tuple[Callable[[dt.DataType], bool], Callable[[Any, Any], ir.Value]], ...] = (
     (lambda kind: kind.is_string(), lambda text, _: portable.strip(text)),
     (lambda kind: kind.is_boolean(), lambda text, _: portable.to_boolean(text)),

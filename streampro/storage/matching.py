@@ -12,8 +12,8 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 
-HIDDEN = ("_", ".")
-"""How names begin that Spark passes over, so that every engine does."""
+from streampro.names import HIDDEN
+
 _ANY_DEPTH = "**"
 _WILD = frozenset("*?[")
 

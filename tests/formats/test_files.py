@@ -24,7 +24,7 @@ def test_files_are_told_by_path_size_and_time(tmp_path: Path) -> None:
 
 def test_file_that_two_patterns_match_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
-    source = Source("events", ("*.jsonl", "a*"), "json_lines", {})
+    source = Source("events", ("*.jsonl", "a*"), "json_lines", EVENTS.fields)
     assert [file.path for file in find(source, Disk(tmp_path))] == ["a.jsonl"]
 
 

@@ -223,7 +223,7 @@ def test_format_that_an_engine_does_not_read_is_refused(
 
 def test_unknown_format_is_refused_with_a_hint() -> None:
     with pytest.raises(PipelineError) as caught:
-        Source("lines", ("*.jsonl",), "jsonlines", {})
+        Source("lines", ("*.jsonl",), "jsonlines", {"a": ("a",)})
     assert str(caught.value) == (
         "source 'lines' has the unknown format 'jsonlines'. Did you mean 'json_lines'? "
         "Formats: json_lines, csv."

@@ -1,19 +1,37 @@
 """Declarations and calls are checked when they are made, with what was meant."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pytest
 
 import streampro
-from streampro import Contract, Instant, Pipeline, Source, column, model, rule
+from streampro import (
+    Contract,
+    Instant,
+    Limits,
+    Model,
+    Pipeline,
+    Source,
+    column,
+    model,
+    one_row_per_key,
+    rule,
+    typed,
+)
 from streampro.config import Target
 from streampro.errors import ConfigError, PipelineError
+from streampro.modeling.spec import TableSpec, spec_of
 from streampro.viewing import PIPELINE
 
+TABLE = ibis.table({"a": "string"}, name="rows")
 TARGET = Target(name="test", raw=Path("raw"), warehouse=Path("warehouse"))
 
 
@@ -33,6 +51,20 @@ def problems_of(of_model: dict[str, Any] | None = None, **columns: Any) -> list[
 
 
 A = column("A.", nullable=True)
+
+
+def source(**given: Any) -> Source:
+    """Return a source that is right but for what is given."""
+    right: dict[str, Any] = {"name": "s", "files": ("*.csv",), "format": "csv"}
+    return Source(**(right | {"fields": {"a": ("a",)}} | given))
+
+
+def contract(_type: Any = str, _column: Any = A, **config: Any) -> TableSpec:
+    """Return what a contract of one column says whose `class Config` has these options."""
+    space = {"__annotations__": {"a": _type}, "a": _column, "Config": type("Config", (), config)}
+    return spec_of(type("Rows", (Contract,), space))
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "severity": (
         lambda: column("A.", severity="error"),  # type: ignore[arg-type]
@@ -65,6 +97,79 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "said of b_ts, c_ts, but must be of one column",
     ),
+    "no column": (lambda: spec_of(type("Rows", (Contract,), {})), "contract Rows has no column"),
+    "list of checks in a dict": (lambda: column("A.", isin={"x": 1}), r"must be a list: \['x'\]"),
+    "text for a list": (lambda: column("A.", notin="x"), r"notin is 'x', .* a list: \['x'\]"),
+    "null among values": (lambda: column("A.", isin=["x", None]), "isin has None: .* nullable="),
+    "NaN among values": (lambda: column("A.", isin=[float("nan")]), "isin has nan, to which"),
+    "NaN as a bound": (lambda: column("A.", ge=Decimal("NaN")), r"ge has Decimal\('NaN'\), to"),
+    "lists as values": (lambda: column("A.", isin=[["x"]]), r"isin has \['x'\], but compares"),
+    "a list as a bound": (lambda: column("A.", ge=[1]), r"ge has \[1\], but compares"),
+    "values of two types": (lambda: column("A.", isin=["x", 1]), "values 'x', 1 are of different"),
+    "bounds of two types": (lambda: column("A.", ge="x", le=1), "values 'x', 1 are of different"),
+    "bounds that exclude each other": (lambda: column("A.", ge=5, le=3), "passes ge=5, le=3"),
+    "nothing between bounds": (lambda: column("A.", gt=5, lt=5), "no value passes gt=5, lt=5"),
+    "nothing at a bound": (lambda: column("A.", ge=5, lt=5), "no value passes ge=5, lt=5"),
+    "values beyond a bound": (lambda: column("A.", isin=[1, 2], gt=2), r"passes gt=2, isin=\[1, 2"),
+    "one value that is not the other": (lambda: column("A.", eq=1, ne=1), "passes eq=1, ne=1"),
+    "values that are forbidden": (lambda: column("A.", isin=[1], notin=[1]), "no value passes"),
+    "blank description": (lambda: column(" "), "description is ' ', which says nothing"),
+    "empty unit": (lambda: column("A.", unit=""), "unit is '', which says nothing"),
+    "empty alias": (lambda: column("A.", alias=""), "alias is '', which says nothing"),
+    "a number for a text": (
+        lambda: contract(str, column("A.", ge=3)).rules,
+        "column 'a': no string compares to 3",
+    ),
+    "a text for a number": (
+        lambda: contract(dt.Int64, column("A.", isin=["1"])).rules,
+        "column 'a': no int64 compares to '1'",
+    ),
+    "misspelled option of a contract": (
+        lambda: contract(uniqe=["a"]),
+        "contract Rows: class Config has 'uniqe', which is no option. Did you mean 'unique'",
+    ),
+    "option of pandera": (lambda: contract(coerce=True), "'coerce', which is no option. Options:"),
+    "option that is fixed": (lambda: contract(strict=False), "but every contract is strict"),
+    "number as a key": (lambda: contract(unique=3), "unique=3, but must have a list of columns"),
+    "numbers as a key": (lambda: contract(unique=[3]), r"unique=\[3\], but must have a list of"),
+    "key with a column twice": (lambda: contract(unique=["a", "a"]), "'a' stands twice"),
+    "rule that is no function": (lambda: rule()(3), "@rule stands above 3, which is no function"),  # type: ignore[arg-type]
+    "part of an argument": (lambda: model(Contract, key_in={"x": 3}), r"key_in\['x'\] is 3, but"),  # type: ignore[dict-item]
+    "key of an argument": (lambda: model(Contract, allow={3: "x"}), "a key of allow is 3, but"),  # type: ignore[dict-item]
+    "unknown argument": (lambda: Source(secrets=()), "argument 'secrets'. Did you mean 'secret'"),  # type: ignore[call-arg]
+    "argument of another": (lambda: source(unread=()), r"Did you mean 'unread' of Pipeline\(\)\?"),
+    "argument of another, misspelled": (
+        lambda: Limits(unred=()),  # type: ignore[call-arg]
+        r"Limits\(\) has no argument 'unred'. Did you mean 'unread' of Pipeline\(\)\?",
+    ),
+    "model by hand": (lambda: Model("mart.a", 1, 2, 3), "table is 'mart.a', but must be a Table"),  # type: ignore[arg-type]
+    "typed of no table": (lambda: typed(3, Contract), "table is 3, but must be a Table"),  # type: ignore[arg-type]
+    "typed by no contract": (lambda: typed(TABLE, str), "must be a class derived from Contract"),  # type: ignore[arg-type]
+    "no table to judge": (lambda: one_row_per_key(3, "a"), "rows is 3, but must be a Table"),  # type: ignore[arg-type]
+    "key that is not there": (lambda: one_row_per_key(TABLE, "aa"), "no column 'aa'. Did you mean"),
+    "no raw columns": (lambda: one_row_per_key(TABLE, "a"), "have no column 'raw_line'"),
+    "path in a record": (lambda: source(fields={"a": ("a", "b")}), r"must be \('a',\): a column"),
+    "path to another name": (lambda: source(fields={"a": ("b",)}), r"must be \('a',\): a column"),
+    "field without a name": (lambda: source(fields={1: ("a",)}), "a name of fields is 1, but"),
+    "no fields": (lambda: source(fields={}), "fields is {}, but must be of one at least"),
+    "no files": (lambda: source(files=()), r"files is \(\), but must be of one at least"),
+    "folder for files": (lambda: source(files=("a/",)), "files, not of folders, such as 'a/[*]'"),
+    "folders for files": (lambda: source(files=("**",)), "files, not of folders, such as '[*]{2}/"),
+    "hidden files": (lambda: source(files=("a/_*",)), "whose names begin with '_' or '.' are"),
+    "NUL in a pattern": (lambda: source(files=("a\0",)), "must be a pattern below the raw folder"),
+    "pattern twice": (lambda: source(files=("*", "*")), "files names '[*]' twice"),
+    "secret without a sign": (lambda: source(secret=("",)), "must be of keys with one sign"),
+    "secret twice": (lambda: source(secret=("a", "a")), "secret names 'a' twice"),
+    "negative age": (lambda: Limits(freshness=timedelta(-1)), "must be a timedelta above zero"),
+    "no age": (lambda: Limits(freshness=timedelta()), "must be a timedelta above zero"),
+    "negative share": (lambda: Limits(rejected_share=-0.1), "-0.1, but must be 0 to 1"),
+    "negative change": (lambda: Limits(row_change=-1), "must be a share from 0 up"),
+    "endless change": (lambda: Limits(row_change=float("inf")), "must be a share from 0 up"),
+    "negative number": (lambda: Limits(rejected_lines=-1), "-1, but must be a number of lines"),
+    "pipeline without a name": (lambda: Pipeline("", []), "name is '', which says nothing"),
+    "questions of nowhere": (lambda: Pipeline("p", [], "q"), "a module and its function: 'shop"),
+    "unread folder": (lambda: Pipeline("p", [], unread=["a/"]), "unread is 'a/', but must be a p"),
+    "unread text": (lambda: Pipeline("p", [], unread="a"), "'a', but must be a list of texts"),
     "incremental by no column": (
         lambda: problems_of({"incremental_by": "b"}, a=A),
         "incremental by 'b', which is no column of it",
@@ -99,6 +204,23 @@ def test_wrong_call_is_refused_at_once(name: str) -> None:
     call, said = CALLS[name]
     with pytest.raises(ConfigError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        {"ge": 5, "le": 5},
+        {"gt": 5, "ge": 5, "lt": 7},
+        {"isin": [1, 2], "lt": 2},
+        {"ne": 1, "eq": 2},
+    ],
+)
+def test_checks_that_some_value_passes_are_taken(checks: dict[str, Any]) -> None:
+    assert len(contract(dt.Int64, column("A.", **checks)).rules) == 1 + len(checks)
+
+
+def test_options_that_say_what_every_contract_is_are_taken() -> None:
+    assert contract(unique="a", description="Rows.", strict=True).grain == "Rows."
 
 
 def test_right_declarations_are_taken() -> None:
