@@ -3,20 +3,50 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
+from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
 
 CONFIGS = Path("configs")
 _SCHEME = "[A-Za-z][A-Za-z0-9+.-]+:"
 
 
-class DuckDBSettings(BaseModel):
+Word = Annotated[str, Field(min_length=1)]
+
+
+class _Settings(BaseModel):
+    """Settings that cannot be changed, and that refuse by a `ConfigError` what they do not have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # who checks types knows the fields
+
+        @wraps(BaseModel.__init__)  # so that sections of another are not made by it
+        def __init__(self, *given: Any, **settings: Any) -> None:
+            name, first = type(self).__name__, next(iter(type(self).model_fields))
+            if given:
+                raise ConfigError(f"{name}() is given settings by name: {first}={given[0]!r}.")
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise ConfigError(f"{name}(): {_explain(error, type(self))}") from None
+
+        def model_copy(
+            self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+        ) -> Self:
+            """Return settings that differ in what is given, which is checked."""
+            copied = super().model_copy(deep=deep)
+            return type(self)(**{**dict(copied), **update}) if update else copied
+
+
+class DuckDBSettings(_Settings):
     """Settings of the DuckDB engine, passed on as they are.
 
     Attributes:
@@ -26,14 +56,12 @@ class DuckDBSettings(BaseModel):
         temp_directory: where it spills to; default: inside the warehouse.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    memory_limit: str | None = None
+    memory_limit: Word | None = None
     threads: int | None = Field(default=None, ge=1)
     temp_directory: Path | None = None
 
 
-class SparkSettings(BaseModel):
+class SparkSettings(_Settings):
     """Settings of the Spark engine; they count where StreamPro starts the session.
 
     Attributes:
@@ -46,14 +74,12 @@ class SparkSettings(BaseModel):
             needs it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    master: str | None = None
-    jars: tuple[str, ...] = ()
+    master: Word | None = None
+    jars: tuple[Word, ...] = ()
     settings: dict[str, str | int | bool] = {}
 
 
-class OpenLineageSettings(BaseModel):
+class OpenLineageSettings(_Settings):
     """That runs are told as OpenLineage events, and where these go.
 
     Attributes:
@@ -62,9 +88,7 @@ class OpenLineageSettings(BaseModel):
             its own `openlineage.yml`. Default: what that file or `OPENLINEAGE_URL` says.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    namespace: str = "default"
+    namespace: Word = "default"
     transport: dict[str, Any] = {}
 
 
@@ -105,7 +129,7 @@ else:
     Location = Annotated[Path, WrapValidator(_location)]
 
 
-class Target(BaseModel):
+class Target(_Settings):
     """Which engine runs a pipeline, and where: one file of the `configs` folder, or made in code.
 
     ```python
@@ -128,16 +152,17 @@ class Target(BaseModel):
         spark: settings of Spark.
         openlineage: where runs are told as OpenLineage events; default: nowhere.
 
-    Raises `pydantic.ValidationError` for an unknown name or a value of the wrong type.
+    Raises `ConfigError` for an unknown name, a value of the wrong type, and a raw folder that is
+    the warehouse or in it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: str
+    name: Word
     engine: Literal["duckdb", "spark"] = "duckdb"
     raw: Location | None = None
     warehouse: Location = Path("warehouse")
-    pipeline: str | None = None
+    pipeline: Word | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
     spark: SparkSettings = SparkSettings()
     openlineage: OpenLineageSettings | None = None
@@ -151,6 +176,27 @@ class Target(BaseModel):
                 raise ValueError(f"DuckDB reads and writes local folders, not {place}{hint}")
         return self
 
+    @model_validator(mode="after")
+    def _tables_are_not_read_as_raw_files(self) -> "Target":
+        if self.raw is not None and _holds(self.warehouse, self.raw):
+            raise ValueError(
+                f"the raw folder {self.raw} is in the warehouse {self.warehouse}, so runs would "
+                "read their own tables. Give each a folder of its own"
+            )
+        return self
+
+
+def with_engine(target: Target, engine: str) -> Target:
+    """Return a target on any engine, wherever its folders are: for what reads tables only."""
+    return BaseModel.model_copy(target, update={"engine": engine})
+
+
+def _holds(folder: Path | Remote, other: Path | Remote) -> bool:
+    """Tell whether a folder is another one or holds it."""
+    if is_remote(folder) or is_remote(other):
+        return f"{other}/".startswith(f"{str(folder).rstrip('/')}/")
+    return Path(os.path.realpath(other)).is_relative_to(os.path.realpath(folder))
+
 
 _BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -160,6 +206,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+@asks
 def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) -> Target:
     """Return the target `name` of the `configs` folder, with `overrides` that are not None on top.
 
@@ -189,7 +236,7 @@ def load_target(name: str = "local", configs: Path = CONFIGS, **overrides: Any) 
         raise ConfigError(f"{path}: a target's name is that of its file; remove the key 'name'.")
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Target(**{**settings, **given, "name": name})
+        return Target.model_validate({**settings, **given, "name": name})
     except ValidationError as error:
         faulty = {str(part) for fault in error.errors() for part in fault["loc"][:1] or given}
         where = f" ({path})" if path.is_file() and not faulty & given.keys() else ""
@@ -232,16 +279,22 @@ def _expanded(value: Any) -> Any:
     return expanded
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, settings: type[BaseModel] = Target) -> str:
+    """Return what is wrong with settings, in one line."""
     reasons = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             *section, word = (str(part) for part in fault["loc"])
-            model = _SECTIONS.get("".join(section), Target)
+            model = _SECTIONS.get("".join(section), settings)
             hint = did_you_mean(word, list(model.model_fields))
             reasons.append(f"unknown key {key!r}. {hint}".strip())
+        elif fault["type"] == "missing":
+            reasons.append(f"{key} is missing")
         else:
             said = fault["msg"].removeprefix("Value error, ")
-            reasons.append(f"{key}: {said} (got {fault['input']!r})" if key else said)
+            words = re.findall("'([^']+)'", said) if fault["type"] == "literal_error" else []
+            hint = did_you_mean(str(fault["input"]), words)
+            told = f"{key}: {said} (got {fault['input']!r})" if key else said
+            reasons.append(f"{told}. {hint}".strip() if hint else told)
     return "; ".join(reasons)

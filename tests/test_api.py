@@ -106,7 +106,7 @@ def fails(target: Target) -> None:
 
 def is_refused(target: Target) -> None:
     with pytest.raises(SourceError):
-        streampro.plan(SHOP, target.model_copy(update={"raw": target.warehouse}))
+        streampro.plan(SHOP, target.model_copy(update={"raw": target.warehouse.parent}))
 
 
 def asks_wrongly(target: Target) -> None:

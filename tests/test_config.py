@@ -1,6 +1,7 @@
 """A target is a file of the configs folder, and every mistake in it has a sentence."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,84 @@ def test_file_that_is_not_toml_is_told(content: bytes, tmp_path: Path) -> None:
 def test_target_does_not_change(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         load_target(configs=tmp_path).name = "other"
+
+
+SPARK: Any = {"name": "cluster", "engine": "spark"}
+DUCK = "engine: Input should be 'duckdb' or 'spark' (got 'duck'). Did you mean 'duckdb'?"
+MADE: dict[str, tuple[Callable[[], object], str]] = {
+    "unknown engine": (
+        lambda: Target(name="a", engine="duck"),  # type: ignore[arg-type]
+        f"Target(): {DUCK}",
+    ),
+    "no name": (lambda: Target(), "Target(): name is missing"),  # type: ignore[call-arg]
+    "by position": (
+        lambda: Target("a"),  # type: ignore[misc]
+        "Target() is given settings by name: name='a'.",
+    ),
+    "unknown key": (
+        lambda: Target(name="a", warehuse="w"),  # type: ignore[call-arg]
+        "Target(): unknown key 'warehuse'. Did you mean 'warehouse'?",
+    ),
+    "unknown key of a section": (
+        lambda: Target(name="a", duckdb={"thread": 2}),  # type: ignore[arg-type]
+        "Target(): unknown key 'duckdb.thread'. Did you mean 'threads'?",
+    ),
+    "section by itself": (
+        lambda: DuckDBSettings(thread=2),  # type: ignore[call-arg]
+        "DuckDBSettings(): unknown key 'thread'. Did you mean 'threads'?",
+    ),
+    "no sign": (
+        lambda: Target(name="a", pipeline=""),
+        "Target(): pipeline: String should have at least 1 character (got '')",
+    ),
+    "copy with an unknown key": (
+        lambda: Target(name="a").model_copy(update={"warehuse": "w"}),
+        "Target(): unknown key 'warehuse'. Did you mean 'warehouse'?",
+    ),
+    "copy with a wrong value": (
+        lambda: Target(name="a").model_copy(update={"engine": "duck"}),
+        f"Target(): {DUCK}",
+    ),
+    "copy that reads itself": (
+        lambda: Target(name="a", raw=Path("r")).model_copy(update={"warehouse": "r"}),
+        "Target(): the raw folder r is in the warehouse r, so runs would read their own tables. "
+        "Give each a folder of its own",
+    ),
+    "a store that reads itself": (
+        lambda: Target(**SPARK, raw=Remote("s3a://b/w/raw"), warehouse=Remote("s3a://b/w/")),
+        "Target(): the raw folder s3a://b/w/raw is in the warehouse s3a://b/w/, so runs would read "
+        "their own tables. Give each a folder of its own",
+    ),
+    "number for a name": (
+        lambda: load_target(3),  # type: ignore[arg-type]
+        "load_target(): name is 3, but must be a text.",
+    ),
+    "text for a folder": (
+        lambda: load_target("local", "configs"),  # type: ignore[arg-type]
+        "load_target(): configs is 'configs', but must be a Path.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_target_made_in_code_is_refused_like_a_file(name: str) -> None:
+    make, told = MADE[name]
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert (str(caught.value), caught.value.exit_code) == (told, 2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "warehouse"),
+    [("r", "r/w"), ("rw", "r"), (Remote("s3a://b/rw"), Remote("s3a://b/r")), (None, "r")],
+)
+def test_raw_folders_beside_and_above_a_warehouse_are_taken(raw: Any, warehouse: Any) -> None:
+    assert str(Target(**SPARK, raw=raw, warehouse=warehouse).warehouse) == warehouse
+
+
+def test_copy_has_the_types_of_a_target() -> None:
+    copied = Target(name="a", raw=Path("r")).model_copy(update={"warehouse": "w"})
+    assert copied == Target(name="a", raw=Path("r"), warehouse=Path("w"))
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda path: path.stem)

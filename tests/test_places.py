@@ -116,8 +116,12 @@ def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
         ("raw", "file/w", streampro.WarehouseError, "cannot be written"),
         ("raw", "dangling", streampro.WarehouseError, "cannot be written"),
         ("raw", "/sys/warehouse", streampro.WarehouseError, "cannot be written"),
-        ("raw", "raw", streampro.ConfigError, "holds other files"),
-        ("w/raw", "w", streampro.ConfigError, "holds other files"),
+        (".", "w", streampro.SourceError, "has no file"),
+        ("raw", "raw", streampro.ConfigError, "raw folder raw is in the warehouse raw, so runs"),
+        ("w/raw", "w", streampro.ConfigError, "raw folder w/raw is in the warehouse w, so runs"),
+        ("w/../raw", "raw", streampro.ConfigError, "is in the warehouse raw, so runs would read"),
+        ("link/more", "raw", streampro.ConfigError, "is in the warehouse raw, so runs would read"),
+        ("none", "raw", streampro.ConfigError, "holds other files"),
     ],
 )
 def test_places_that_cannot_work_are_refused(
@@ -128,6 +132,7 @@ def test_places_that_cannot_work_are_refused(
     write_raw(folder / "w" / "raw") if raw == "w/raw" else None
     (folder / "file").touch()
     (folder / "dangling").symlink_to("nowhere")
+    (folder / "link").symlink_to("raw")
     before = {*folder.rglob("*")}
     with pytest.raises(error, match=said):
         streampro.run(SHOP, streampro.load_target("local", raw=raw, warehouse=warehouse))

@@ -81,8 +81,10 @@ def connect(target: "Target", session: Any = None, scratch: Path | None = None) 
 
 def connect_sql(target: "Target", scratch: Path) -> "SqlEngine":
     """Return the first engine that answers SQL over published tables, whoever wrote them."""
+    from streampro.config import with_engine
+
     name = next(name for name, entry in ENGINES.items() if entry.answers_sql)
-    return cast("SqlEngine", connect(target.model_copy(update={"engine": name}), None, scratch))
+    return cast("SqlEngine", connect(with_engine(target, name), None, scratch))
 
 
 def connect_reader(target: "Target", session: Any, scratch: Path) -> "Engine":
