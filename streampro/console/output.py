@@ -25,9 +25,12 @@ def print_rows(table: Any, form: str) -> None:
     elif form == "parquet":
         if sys.stdout.isatty():
             raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
-        from pyarrow import parquet
+        from pyarrow import ArrowNotImplementedError, parquet
 
-        parquet.write_table(table, sys.stdout.buffer)
+        try:
+            parquet.write_table(table, sys.stdout.buffer)
+        except ArrowNotImplementedError as error:
+            raise ConfigError(f"cast what parquet has no type for: {error}.") from error
     elif form == "json":
         print_json(table.to_pylist(maps_as_pydicts="strict"))
     else:
@@ -94,14 +97,16 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
 
 
 def _with_texts(table: Any) -> Any:
-    """Return an Arrow table with the text of lists, structs and maps, which CSV has not."""
+    """Return an Arrow table with the text of what CSV has not, such as lists and bytes."""
     import pyarrow as pa
 
-    from streampro.modeling.question import parts_text
+    from streampro.modeling.question import value_text
 
+    are = pa.types
+    in_no_csv = (are.is_nested, are.is_binary, are.is_large_binary, are.is_interval)
     for place, field in enumerate(table.schema):
-        if pa.types.is_nested(field.type):
+        if any(is_of(field.type) for is_of in in_no_csv):
             values = table.column(place).to_pylist(maps_as_pydicts="strict")
-            texts = [None if value is None else parts_text(value) for value in values]
+            texts = [None if value is None else value_text(value) for value in values]
             table = table.set_column(place, field.name, pa.array(texts, pa.string()))
     return table

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streampro.errors import printable
-from streampro.modeling.question import parts_text
+from streampro.modeling.question import value_text
 
 _PIPED_WIDTH = 160
 """Where nothing says how wide the output is read."""
@@ -140,7 +140,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
-    return parts_text(value) if isinstance(value, list | dict) else str(value)
+    return value_text(value)
 
 
 def _is_numeric(value: Any) -> bool:

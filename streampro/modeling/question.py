@@ -127,9 +127,13 @@ Questions = Callable[[Answers], list[Question]]
 """What `Pipeline(questions=...)` names."""
 
 
-def parts_text(value: list[Any] | dict[str, Any]) -> str:
-    """Return a list, a struct or a map as JSON; instants and days as ISO 8601."""
-    return json_text(value)
+def value_text(value: Any) -> str:
+    """Return a value as tables and CSV show it: a list, a struct or a map as JSON, bytes as
+    hexadecimal digits.
+    """
+    if isinstance(value, list | tuple | dict):
+        return json_text(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def json_text(value: Any, *, indent: int | None = None, ensure_ascii: bool = False) -> str:
@@ -158,8 +162,10 @@ def _key(value: Any) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """Return what JSON has for a value that it does not know: its text."""
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    """Return what JSON has for a value that it does not know: its text, instants and days as
+    ISO 8601.
+    """
+    return value.isoformat() if hasattr(value, "isoformat") else value_text(value)
 
 
 def share_text(share: float | None) -> str:
@@ -182,7 +188,7 @@ def p_value_text(p_value: float | None) -> str:
 def _text(value: Any, kind: Kind) -> str:
     if value is None:
         return "" if kind == "mark" else "-"
-    return _TEXTS.get(kind, str)(value)
+    return _TEXTS.get(kind, value_text)(value)
 
 
 _TEXTS: Mapping[str, Callable[[Any], str]] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from streampro.modeling.question import NOTHING, Kind, p_value_text, parts_text, share_text
+from streampro.modeling.question import NOTHING, Kind, p_value_text, share_text, value_text
 
 
 def written(value: Any, kind: Kind) -> str:
@@ -13,8 +13,8 @@ def written(value: Any, kind: Kind) -> str:
         return NOTHING
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S UTC")
-    if isinstance(value, list | dict):
-        return parts_text(value)
+    if isinstance(value, list | dict | bytes):
+        return value_text(value)
     return _WRITTEN.get(kind, str)(value)
 
 

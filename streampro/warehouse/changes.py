@@ -10,7 +10,7 @@ import ibis.selectors as s
 
 from streampro.expressions.types import comparable
 from streampro.modeling.model import TableName
-from streampro.modeling.question import parts_text
+from streampro.modeling.question import value_text
 from streampro.names import ours
 from streampro.portable import count_if
 
@@ -161,10 +161,8 @@ def _is_same(one: ir.Value, other: ir.Value) -> ir.BooleanValue:
 
 
 def _row_name(row: Mapping[str, Any], key: Sequence[str]) -> str:
-    return ", ".join(f"{name}={row[name]}" for name in key)
+    return ", ".join(f"{name}={value_text(row[name])}" for name in key)
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, list | dict):
-        return parts_text(value)
-    return None if value is None else str(value)
+    return None if value is None else value_text(value)

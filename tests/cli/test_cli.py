@@ -667,6 +667,23 @@ class TestJson:
         assert row == {"n": None, "l": [None, 1.5], "s": {"x": None}}
         assert '"[null, 1.5]"' in self.ask(streampro, query, "csv")
 
+    def test_bytes_are_hexadecimal_digits(self, streampro):
+        query = r"select '\xAA\x0Ab'::blob as b, ['a'::blob] as l, {'x': ''::blob} as s, "
+        query += "null::blob as n"
+        [row] = json.loads(self.ask(streampro, query, "json"))
+        assert row == {"b": "aa0a62", "l": ["61"], "s": {"x": ""}, "n": None}
+        texts = [r'"aa0a62"', r'"[""61""]"', r'"{""x"": """"}"', ""]
+        assert self.ask(streampro, query, "csv").splitlines()[1] == ",".join(texts)
+        shown = self.ask(streampro, query, "table").splitlines()
+        assert shown[-2].split() == ["aa0a62", '["61"]', '{"x":', '""}']
+
+    def test_intervals_are_lists_and_in_no_parquet(self, streampro):
+        query = "select interval 1 month as i"
+        assert json.loads(self.ask(streampro, query, "json")) == [{"i": [1, 0, 0]}]
+        assert self.ask(streampro, query, "csv") == '"i"\n"[1, 0, 0]"\n'
+        code, _, err = streampro("sql", query, "--warehouse", "w", "--format", "parquet")
+        assert (code, "cast what parquet has no type for" in err) == (2, True)
+
     def test_columns_of_one_name_are_all_there(self, streampro):
         query = "select 1 as a, 2 as a, 3 as a_1, 4 as a"
         rows = json.loads(self.ask(streampro, query, "json"))
