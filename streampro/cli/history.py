@@ -1,12 +1,13 @@
 """Commands on earlier runs."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from streampro.cli.options import load, open_target, options
-from streampro.console.output import print_json, print_past_run
+from streampro.console.output import after, print_json, print_past_run
 from streampro.errors import ConfigError, DataError, number_of
 
 
@@ -48,11 +49,12 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
 
     target, pipeline = load(**options)
     done = retention.rollback(target, run_id, pipeline)
-    if as_json:
-        print_json(done.to_json())
-        return
-    show_moves(done.moves)
-    click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
+    with after(f"Run {done.run_id} is published"):
+        if as_json:
+            print_json(done.to_json())
+            return
+        show_moves(done.moves)
+        click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
 
 
 @click.command()
@@ -90,10 +92,11 @@ def repair(as_json: bool, **options: Any) -> None:
 
     target, pipeline = load(**options)
     done = library.repair(pipeline, target)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        show_repaired(done)
+    with after(f"{target.warehouse} is repaired"):
+        if as_json:
+            print_json(asdict(done))
+        else:
+            show_repaired(done)
 
 
 @click.command()
@@ -112,7 +115,8 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
     if not found:
         click.echo("Nothing to remove.", err=True)
         return
-    show_cleaned(found)
+    with after("The files are removed") if yes else nullcontext():
+        show_cleaned(found)
     done = "They are removed." if yes else "Nothing is removed yet; --yes removes them for good."
     click.echo(done, err=True)
 
@@ -135,9 +139,10 @@ def forget(key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
         raise ConfigError(f"--key {key!r} names no column: write COLUMN=VALUE.")
     target, pipeline = load(**options)
     done = library.forget(target, {column: value}, pipeline=pipeline, dry_run=dry_run)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        show_forgotten(done, key, dry_run)
+    with nullcontext() if dry_run else after(f"{key} is forgotten"):
+        if as_json:
+            print_json(asdict(done))
+        else:
+            show_forgotten(done, key, dry_run)
     if done.raw:
         raise click.exceptions.Exit(1)

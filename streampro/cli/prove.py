@@ -7,7 +7,7 @@ import click
 
 from streampro.cli import completion
 from streampro.cli.options import OPTIONS, load, open_target
-from streampro.console.output import print_json
+from streampro.console.output import after, print_json
 
 if TYPE_CHECKING:
     from streampro.proofs.certificate import Certificate
@@ -87,4 +87,5 @@ def prove(
     except ParityError as error:
         show(error.certificate)
         raise
-    show(found)
+    with after(f"{out} is written"):
+        show(found)

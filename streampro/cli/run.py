@@ -1,6 +1,5 @@
 """`streampro run`, `plan`, `show`: build what changed and publish it, or tell what it would be."""
 
-import sys
 from typing import Any
 
 import click
@@ -40,15 +39,8 @@ def run_command(
         accept_lost_files=accept_lost_files,
         watcher=bars,
     )
-    if as_json:
-        print_run(done, pipeline, target, as_json=True)
-    elif not quiet:
-        try:
-            print_run(done, pipeline, target, as_json=False)
-            sys.stdout.flush()
-        except Exception as error:  # a full disk, a mistake in the questions: it is published
-            said = f"{type(error).__name__}: {error}"
-            click.echo(f"Run {done.run_id} is published, but cannot be shown: {said}", err=True)
+    if not quiet:
+        print_run(done, pipeline, target, as_json)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from streampro.cli.options import DEFAULT_PIPELINE, load
-from streampro.console.output import print_run
+from streampro.console.output import after, print_run
 from streampro.errors import ConfigError
 
 _DEMO_EVENTS = 20_000
@@ -61,6 +61,7 @@ def init(name: str, debug: bool) -> None:
     from streampro.project import create
 
     project = create(name)
-    click.echo(f"cd {project}")
-    click.echo("make run     # builds the tables of data/sample and prints the answers")
-    click.echo("make test    # runs the tests of the models on every engine that is installed")
+    with after(f"The project {project} is made"):
+        click.echo(f"cd {project}")
+        click.echo("make run     # builds the tables of data/sample and prints the answers")
+        click.echo("make test    # runs the tests of the models on every engine that is installed")

@@ -1,11 +1,13 @@
 """What commands print on stdout: rows, and runs with their answers, for people or programs."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streampro.errors import ConfigError, WarehouseError
+from streampro.errors import ConfigError, EngineError, WarehouseError, printable
 
 if TYPE_CHECKING:
     from streampro.config import Target
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
 
 _TABLE_ROWS = 200
 """Rows that are shown as a table; the other formats have no limit."""
+
+
+@contextmanager
+def after(done: str) -> Iterator[None]:
+    """Print what a command did that cannot be undone. Where printing fails, on a full disk or by
+    a mistake in the questions, the error is an `EngineError` that says what is done nevertheless.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise EngineError(f"{done}, but cannot be shown: {why}") from error
 
 
 def print_rows(table: Any, form: str) -> None:
@@ -53,7 +68,20 @@ def print_json(value: Any) -> None:
 
 
 def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
-    """Print a run and the answers as it published them; one line if it had nothing to do."""
+    """Print a run and the answers as it published them; one line if it had nothing to do.
+
+    For people it is enough to be told on stderr that it cannot be shown; a program gets the error.
+    """
+    try:
+        with after(f"Run {run.run_id} is published"):
+            _print_run(run, pipeline, target, as_json)
+    except EngineError as error:
+        if as_json:
+            raise
+        click.echo(printable(str(error)), err=True)
+
+
+def _print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
     from streampro.warehouse.snapshot import Snapshot
 
     built = {change.table for change in run.changes}

@@ -651,6 +651,36 @@ def test_what_cannot_be_printed_harms_no_run(here, environment, outputs):
         assert "Telenovela Cl?sica" in done.stdout.decode("ascii")
 
 
+CHANGES = [
+    ("run --raw {raw} --json", "Run 1 is published"),
+    ("run --raw {raw} --full-refresh --json", "Run 2 is published"),
+    ("rollback 1", "Run 3 is published"),
+    ("rollback 2 --json", "Run 4 is published"),
+    ("forget --key video_id=v0001 --dry-run", None),
+    ("forget --key video_id=v0001", "video_id=v0001 is forgotten"),
+    ("clean --keep 1", None),
+    ("clean --keep 1 --yes", "The files are removed"),
+    ("repair --json", "w is repaired"),
+    ("prove --right local --raw {raw}", "parity.json is written"),
+    ("init new", "The project new is made"),
+]
+
+
+def test_what_is_done_is_told_where_it_cannot_be_shown(raw):
+    for command, done in CHANGES:
+        words = command.format(raw=raw).split()
+        words += [] if words[0] in ("init", "prove") else ["--warehouse", "w"]
+        with Path("/dev/full").open("w") as full:
+            call = [sys.executable, "-m", "streampro", *words]
+            ended = subprocess.run(
+                call, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        why = "OSError: [Errno 28] No space left on device"
+        said = f"{done}, but cannot be shown: {why}" if done else why
+        assert ended.returncode == 3, command
+        assert f"error: {said}" in ended.stderr, command
+
+
 class TestJson:
     @pytest.fixture(autouse=True)
     def _published(self, streampro):
