@@ -88,7 +88,8 @@ def read_records(
     The first record that is not blank is the header; `lines` are `decoded`. In the raw line
     columns named in `secret` are masked; all are, where a record has not as many fields as the
     header, so that nobody knows which is which. Raises `SourceError`, naming `place`, for a missing
-    column, a secret one included, and for text that breaks RFC 4180.
+    column, a secret one included, for one of `columns` that the header has twice, for lines that
+    end in CR alone, and for text that breaks RFC 4180.
     """
     for _, row, invalid in numbered_records(lines, columns, place, secret):
         yield row, invalid
@@ -102,7 +103,8 @@ def numbered_records(
     records = _Numbered(lines)
     try:
         header = [title.strip(_BLANK) for title in _first(records)]
-        places = [_place(column, header, place) for column in columns]
+        _refuse_lone_cr(header, place)
+        places = [_only_place(column, header, place) for column in columns]
         hidden = _hidden(header, secret, place)
         for record, line, invalid in _readable(records, len(header), hidden):
             yield records.begins, (*map(record.__getitem__, places), line), invalid
@@ -208,6 +210,24 @@ def _hidden(header: list[str], secret: Sequence[str], place: str) -> frozenset[i
     for column in secret:
         _place(column, header, place)
     return frozenset(number for number, title in enumerate(header) if title in secret)
+
+
+def _refuse_lone_cr(header: list[str], place: str) -> None:
+    if any(_LONE_CR in title for title in header):
+        raise SourceError(
+            f"{place} has lines that end in CR alone, as old programs write them, so all of it is "
+            "one line. Save it with LF or CR LF; nothing was published."
+        )
+
+
+def _only_place(column: str, header: list[str], place: str) -> int:
+    found = _place(column, header, place)
+    if (times := header.count(column)) > 1:
+        raise SourceError(
+            f"{place} has {times} columns {column!r}, and which one is meant is not known. "
+            "Rename one; nothing was published."
+        )
+    return found
 
 
 def _place(column: str, header: list[str], place: str) -> int:

@@ -102,6 +102,29 @@ def test_missing_column_is_named_with_a_hint(tmp_path: Path) -> None:
     )
 
 
+def test_column_that_is_read_stands_once_in_the_header(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, b"id,name, name\n1,a,b\n")
+    path = tmp_path / "raw" / "users.csv"
+    assert str(caught.value) == (
+        f"{path} has 2 columns 'name', and which one is meant is not known. Rename one; "
+        "nothing was published."
+    )
+
+
+def test_column_that_is_not_read_may_stand_twice(tmp_path: Path) -> None:
+    assert read_csv(tmp_path, b"id,x,name,x\n1,2,a,3\n") == [("1", "a", "1,2,a,3")]
+
+
+@pytest.mark.parametrize("data", [b"id,name\r1,a\r2,b\r", b"name,id\r1,a", b"id,name,x\r1,a,b\n"])
+def test_lines_that_end_in_cr_alone_are_told(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, data)
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'raw' / 'users.csv'} has lines that end in CR alone"
+    )
+
+
 def test_empty_file_has_no_column(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"'id'\. Its columns: none, the file is empty"):
         read(tmp_path, b"\n")

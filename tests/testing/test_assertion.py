@@ -1,7 +1,9 @@
 """Rows compared as a multiset."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -52,6 +54,24 @@ def test_no_expected_row_means_no_row() -> None:
     assert "unexpected: {'a': 1}" in differs([{"a": 1}], [])
 
 
-def test_expected_rows_have_the_same_columns() -> None:
-    with pytest.raises(ValueError, match="the same columns"):
-        assert_rows_equal([], [{"a": 1}, {"b": 1}])
+def test_row_without_an_expected_column_fails_with_the_columns_that_it_has() -> None:
+    told = differs([{"shop": 1, "day": 2}, {"shop": 1, "dya": 2}], [{"shop": 1, "day": 2}])
+    assert told == "row 2 has no column day. Did you mean 'dya'? Its columns: shop, dya."
+    assert differs([{}], [{"a": 1}]) == "row 1 has no column a. Its columns: none."
+
+
+WRONG: dict[str, tuple[Any, Any, str]] = {
+    "other columns": ([], [{"a": 1}, {"b": 1}], "the same columns: row 1 has a, row 2 has b."),
+    "no column": ([{"a": 1}], [{}], "the same columns: row 1 has none, row 1 has none."),
+    "no row": ([{"a": 1}], [3], "expected row 1 is 3: expected a dict of columns."),
+    "no actual row": ([[1]], [{"a": 1}], "actual row 1 is [1]: expected a dict of columns."),
+    "a row for rows": ({"a": 1}, [{"a": 1}], "actual is {'a': 1}: expected a list of rows."),
+    "nothing": (None, [{"a": 1}], "actual is None: expected a list of rows."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_compared_is_told(name: str) -> None:
+    actual, expected, told = WRONG[name]
+    with pytest.raises(ValueError, match=re.escape(told)):
+        assert_rows_equal(actual, expected)
