@@ -16,6 +16,7 @@ from streampro.expressions.keys import (
     EXACT,
     Columns,
     Declared,
+    Keys,
     KeysIn,
     Lines,
     is_of_its_row,
@@ -173,11 +174,25 @@ def _advice(given: Columns, relation: Any, keys: KeysIn) -> str:
     below = keys_below(relation, keys)
     determined = below.determined_by(given)
     if not below.unique:
-        return _HOW_TO_GET_A_KEY
+        return _advice_without_key(given, below, _columns_below(relation)) or _HOW_TO_GET_A_KEY
     key = min(below.unique, key=lambda key: (len(key - determined), sorted(_sorted_names(key))))
     rows = _name_of_rows(relation)
     missing, whole = (", ".join(_sorted_names(each)) for each in (key - determined, key))
     return f"Add {missing} (a key of {rows} is ({whole}))"
+
+
+def _advice_without_key(given: Columns, below: Keys, columns: Columns) -> str:
+    """Return which columns say all others, as line and file do of rows read from lines, "" where
+    there are none.
+    """
+    if not all(isinstance(each.dtype, EXACT) for each in columns):
+        return ""
+    ways = [x for x, _ in below.depends if columns <= below.determined_by(x | given)]
+    if not ways:
+        return ""
+    way = min(ways, key=lambda way: (len(way - given), sorted(_sorted_names(way))))
+    missing = ", ".join(_sorted_names(way - given))
+    return f"Add {missing}: rows that agree in these are equal in all columns"
 
 
 def _name_of_rows(relation: Any) -> str:

@@ -319,6 +319,19 @@ def test_total_order_gives_the_same_rows_on_spark(
     assert on_duckdb(ACCEPTED[name], rows=ROWS) == on_spark(ACCEPTED[name])
 
 
+def test_order_of_lines_is_told_the_columns_that_say_all_of_them() -> None:
+    lines = ibis.table({"kind": "string", "raw_line": "string", "source_file": "string"}, name="l")
+    by_kind = lines.mutate(v=number.over(order_by="kind"))
+    [said] = ties(by_kind, {}, ["l"])
+    assert said == TIED.format("kind") + (
+        "Add raw_line, source_file: rows that agree in these are equal in all columns."
+    )
+    by_line = lines.mutate(v=number.over(order_by=["kind", "raw_line", "source_file"]))
+    assert ties(by_line, {}, ["l"]) == []
+    [said] = ties(by_kind, {})
+    assert said == TIED.format("kind") + NO_KEY
+
+
 def test_float_among_all_columns_is_no_proof() -> None:
     """0.0 and -0.0 are tied, but not the same."""
     found = ties(orders.drop("order_id").order_by("kind", "amount", "weight").limit(1), DECLARED)
