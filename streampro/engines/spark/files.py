@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,36 @@ _LOOKED_AT = 10_000
 """Files of a store that are looked at to tell which are not read."""
 
 
+@dataclass(frozen=True)
+class _Classes:
+    """What is called in Java."""
+
+    path: Any
+    codecs: Any
+    read: Any
+    has_etag: Any
+
+
+@lru_cache(maxsize=1)
+def _classes(jvm: Any) -> _Classes:
+    """Return what is called, looked up once: Java looks for a class of the name of every package
+    on the way in all of Spark's jars.
+    """
+    hadoop = jvm.org.apache.hadoop
+    return _Classes(
+        path=hadoop.fs.Path,
+        codecs=hadoop.io.compress.CompressionCodecFactory,
+        read=jvm.org.apache.commons.io.IOUtils.toByteArray,
+        has_etag=jvm.java.lang.Class.forName("org.apache.hadoop.fs.EtagSource"),
+    )
+
+
 class Files:
     """The file systems that a Spark session reaches, through Hadoop."""
 
     def __init__(self, spark: Any) -> None:
-        self.jvm = spark._jvm
         self.configuration = spark._jsc.hadoopConfiguration()
+        self.java = _classes(spark._jvm)
 
     def place(self, location: Location) -> "HadoopPlace":
         """Return a location as Spark reaches it."""
@@ -35,7 +60,7 @@ class Files:
 
     def path(self, text: str) -> Any:
         """Return Hadoop's path of a text."""
-        return self.jvm.org.apache.hadoop.fs.Path(text)
+        return self.java.path(text)
 
     def system(self, path: Any) -> Any:
         """Return the file system of one of Hadoop's paths."""
@@ -43,8 +68,7 @@ class Files:
 
     def etag(self, status: Any) -> str | None:
         """Return how an object store names the content of a file, None where nothing does."""
-        has_etag = self.jvm.java.lang.Class.forName("org.apache.hadoop.fs.EtagSource")
-        return status.getEtag() if has_etag.isInstance(status) else None
+        return status.getEtag() if self.java.has_etag.isInstance(status) else None
 
     def footer(self, status: Any) -> pq.FileMetaData:
         """Read the footer of a parquet file: its length stands in the four bytes before the last
@@ -57,14 +81,14 @@ class Files:
 
     def has_codec(self, suffix: str) -> bool:
         """Tell whether Spark unpacks files whose names end so."""
-        codecs = self.jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self.configuration)
+        codecs = self.java.codecs(self.configuration)
         return codecs.getCodec(self.path(f"x{suffix}")) is not None
 
     def _tail(self, status: Any, length: int) -> bytes:
         stream = self.system(status.getPath()).open(status.getPath())
         try:
             stream.seek(status.getLen() - length)
-            return bytes(self.jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            return bytes(self.java.read(stream))
         finally:
             stream.close()
 
@@ -155,7 +179,7 @@ class HadoopPlace(Place):
         one.
         """
         stream = self._system.open(self._path)
-        read = self.reached_by.jvm.org.apache.commons.io.IOUtils.toByteArray
+        read = self.reached_by.java.read
         try:
             head = bytes(read(stream, min(size, HEAD)))
             stream.seek(max(0, size - 1))
