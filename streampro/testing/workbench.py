@@ -117,8 +117,11 @@ class Application:
 
 
 _SMALL: dict[str, str | int | bool] = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+    "-XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m",
     "spark.sql.adaptive.enabled": False,
     "spark.sql.shuffle.partitions": 2,
 }
-"""What makes queries on a handful of rows quick."""
+"""What makes queries on a handful of rows quick. Spark compiles code for each query; Java would
+stop and tidy up whenever the little room that it gives to code is full.
+"""
