@@ -81,6 +81,11 @@ def needs_spark(page: Path) -> bool:
     return any(is_run(block) and STARTS_SPARK.search(block.text) for block in blocks_of(page))
 
 
+def group_of(page: Path) -> str:
+    """Pages that start Spark share one, pages that do not need not wait for each other."""
+    return "docs on Spark" if needs_spark(page) else name_of(page)
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -92,7 +97,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             "page",
             [
-                pytest.param(page, id=name_of(page), marks=pytest.mark.xdist_group(name_of(page)))
+                pytest.param(page, id=name_of(page), marks=pytest.mark.xdist_group(group_of(page)))
                 for page in PAGES
                 if [*blocks_of(page)] and not (without and needs_spark(page))
             ],
@@ -106,6 +111,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command = folder / "streampro"
     command.write_text(COMMAND.format(python=sys.executable, folder=folder))
     command.chmod(0o755)
+    (folder / "python-script").symlink_to(command)
     with ExitStack() as servers:
         yield folder
         for server in STARTED.pop(folder, {}).values():
@@ -163,7 +169,7 @@ def execute(block: Block, desk: Path, commands: Path) -> str:
     assert block.language in {"sh", "python"}, f"{block}: what is {block.language!r}?"
     script = EXITS.sub(r"if \1; then exit 99; else test $? = \2; fi", block.text)
     if block.language == "python":
-        script = f"python - <<'PYTHON'\n{block.text}\nPYTHON"
+        script = f"python-script <<'PYTHON'\n{block.text}\nPYTHON"
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     own |= {
         "COLUMNS": "110",

@@ -3,6 +3,7 @@
 `warm_streampro.py SOCKET fork` answers each call in a fork of its own, as a new process would.
 `warm_streampro.py SOCKET stay` answers all calls itself, in one Spark session. `COMMAND` is the
 `streampro` that a test puts first on the PATH; it hands its arguments, environment and outputs on.
+Called as `python-script`, it hands on a script that it reads from its input.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +19,11 @@ from typing import Any
 COMMAND = """#!{python} -SE
 import json, os, socket, sys
 
-words = {{*sys.argv[1:], os.environ.get("STREAMPRO_TARGET")}}
+script = sys.stdin.read() if sys.argv[0].endswith("python-script") else None
+words = {{*sys.argv[1:], os.environ.get("STREAMPRO_TARGET"), *(script or "").split('"')}}
 kind = "stay" if words & {{"spark-local", "prove"}} else "fork"
-call = {{"argv": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+call = {{"argv": sys.argv[1:], "script": script}}
+call |= {{"folder": os.getcwd(), "environment": dict(os.environ)}}
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(f"{folder}/{{kind}}")
     socket.send_fds(server, [b"."], [1, 2])
@@ -33,8 +37,13 @@ def serve(path: Path, *, forks: bool) -> None:
     """Answer calls until the process that started this one goes away."""
 
     import streampro.cli
-    import streampro.execution.runner  # noqa: F401  (what most commands import)
+    import streampro.execution.runner
+    import streampro.lineage.explain
+    import streampro.report  # noqa: F401  (what most commands import)
+    from streampro.engines.checked import refuse_problems
+    from streampro.viewing import PIPELINE
 
+    refuse_problems(PIPELINE)
     if not forks:
         from streampro.config import SparkSettings
         from streampro.engines.spark.session import Session
@@ -79,9 +88,10 @@ def called(call: dict[str, Any], outputs: list[int]) -> int:
         os.environ.update(call["environment"])
         sys.argv = ["streampro", *call["argv"]]
         try:
-            main()
+            main() if call["script"] is None else execute(call["script"])
         except SystemExit as end:
             return int(end.code or 0)
+        return 0
     finally:
         replace_outputs(own)
         for number, handler in handlers.items():
@@ -92,6 +102,16 @@ def called(call: dict[str, Any], outputs: list[int]) -> int:
         for name in {*sys.modules} - known:
             if is_of(sys.modules[name], call["folder"]):
                 del sys.modules[name]
+
+
+def execute(script: str) -> None:
+    """Run a script as `python -` does; raises `SystemExit` where an error ends it."""
+    sys.path.insert(0, "")
+    try:
+        exec(compile(script, "<stdin>", "exec"), {"__name__": "__main__"})
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
 
 
 def replace_outputs(outputs: list[int]) -> None:
