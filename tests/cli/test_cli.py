@@ -12,6 +12,9 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from streampro import cli
+from streampro.config import Target
+from streampro.execution.runner import run
+from streampro.viewing import PIPELINE
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -38,6 +41,34 @@ def streampro(here, monkeypatch, capfdbinary):
         return exit_info.value.code, out, err.decode()
 
     return call
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory):
+    """A warehouse after a run of the sample."""
+    warehouse = tmp_path_factory.mktemp("one") / "w"
+    run(PIPELINE, Target(name="local", raw=SAMPLE, warehouse=warehouse))
+    return warehouse
+
+
+@pytest.fixture
+def published(here, one_run):
+    """A run of the sample was published here."""
+    return shutil.copytree(one_run, "w")
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """A warehouse after a run without the last file of the sample, and one with it."""
+    place = tmp_path_factory.mktemp("two")
+    raw = shutil.copytree(SAMPLE, place / "raw")
+    target = Target(name="local", raw=raw, warehouse=place / "w")
+    last = raw / "events" / "events-2026-01-30.jsonl"
+    late = last.rename(raw / "late")
+    run(PIPELINE, target)
+    late.rename(last)
+    run(PIPELINE, target)
+    return target.warehouse
 
 
 def fails(result, code, *words):
@@ -260,8 +291,8 @@ class TestBadCall:
 
 
 class TestExplain:
+    @pytest.mark.usefixtures("published")
     def test_follows_a_number_to_file_and_line(self, streampro):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         places = ("--raw", SAMPLE, "--warehouse", "w")
         asked = ("explain", "q2_retention.retention_rate", "--where", "first_genre = 'Drama'")
         code, out, err = streampro(*asked, *places)
@@ -278,23 +309,20 @@ class TestExplain:
         text = (SAMPLE / line["file"]).read_text().splitlines()[line["number"] - 1]
         assert {**json.loads(text), "ip": "***"} == json.loads(line["text"])
 
+    @pytest.mark.usefixtures("published")
     def test_says_that_no_row_meets_the_condition(self, streampro):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         asked = ("explain", "q2_retention", "--where", "first_genre = 'x'", "--warehouse", "w")
         fails(streampro(*asked), 1, "no row of answers.q2_retention, run 1, meets --where")
 
+    @pytest.mark.usefixtures("published")
     def test_refuses_a_wrong_condition_in_one_line(self, streampro):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         asked = streampro("explain", "q2_retention", "--where", "genre = 1", "--warehouse", "w")
         fails(asked, 2, "--where 'genre = 1': Binder Error: ")
         assert asked[2].count("\n") == 1
 
 
+@pytest.mark.usefixtures("published")
 class TestSql:
-    @pytest.fixture(autouse=True)
-    def _published(self, streampro):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
-
     def ask(self, streampro, query, *args):
         return streampro("sql", query, "--warehouse", "w", *args)
 
@@ -371,12 +399,8 @@ def test_an_earlier_run_can_be_asked(streampro, raw):
 
 class TestEarlierRuns:
     @pytest.fixture(autouse=True)
-    def _two_runs(self, streampro, raw):
-        last = raw / "events" / "events-2026-01-30.jsonl"
-        late = last.rename(raw / "late")
-        streampro("run", "--raw", raw, "--warehouse", "w")
-        late.rename(last)
-        streampro("run", "--raw", raw, "--warehouse", "w")
+    def _two_runs(self, raw, two_runs):
+        shutil.copytree(two_runs, "w")
 
     def call(self, streampro, *args):
         return streampro(*args, "--warehouse", "w")
@@ -486,13 +510,13 @@ def test_sql_is_asked_for_one_thing(streampro, args, error):
 
 
 @pytest.mark.parametrize("query", ["", " ; ", "select cast('a' as int)"])
+@pytest.mark.usefixtures("published")
 def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
-    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
     fails(streampro("sql", query, "--warehouse", "w"), 2, "the query is")
 
 
+@pytest.mark.usefixtures("published")
 def test_sql_only_reads_and_reads_files_where_it_is_allowed(streampro, here):
-    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
     (here / "cities.csv").write_text("city\nOslo\n")
     ask = ("sql", "--warehouse", "w", "--format", "csv")
     fails(streampro(*ask, "explain analyze copy (select 1) to 'a.csv'"), 2, "Allowed is", "SELECT")
