@@ -263,12 +263,16 @@ def test_examples_of_docstrings_run(
     exec(example, {"streampro": streampro, "PIPELINE": SHOP, "target": target, "Path": Path})
 
 
-def test_a_user_s_strict_type_check_finds_the_one_mistake(tmp_path: Path) -> None:
+def test_a_user_s_strict_type_check_finds_the_one_mistake(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     package = Path(streampro.__file__).parent
     assert (package / "py.typed").is_file(), "without it type checkers ignore our types"
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull]
     command += ["--disable-error-code=import-untyped", "script.py"]
+    if cache := pytestconfig.cache:
+        command += ["--cache-dir", str(cache.mkdir("mypy"))]
     done = subprocess.run(
         command,
         cwd=tmp_path,
