@@ -30,10 +30,11 @@ PROJECT = Path(__file__).parents[2]
 DELTA = f"io.delta:delta-spark_2.13:{version('delta-spark')}"
 LOST = "worker-2"
 PATIENCE_S = 300
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 QUICK = {
-    "spark.sql.shuffle.partitions": "4",
-    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.executor.extraJavaOptions": JAVA,
+    "spark.driver.extraJavaOptions": JAVA,
 }
 """Few tasks, and Java that compiles less: right for jobs of a second."""
 OWN_SESSION = """

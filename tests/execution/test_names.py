@@ -173,17 +173,23 @@ def test_keys_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["line=U1", "line=42", "filename=x", "value=1", "raw_line=y", "a b=%41"]
+    "folders",
+    [("line=U1", "filename=x", "a b=%41"), ("line=42", "value=1", "raw_line=y")],
+    ids=", ".join,
 )
 @pytest.mark.parametrize("above", [False, True])
 def test_folders_of_files_are_no_columns(
-    folder: str, above: bool, engine: Workbench, tmp_path: Path
+    folders: tuple[str, ...], above: bool, engine: Workbench, tmp_path: Path
 ) -> None:
-    raw = tmp_path / folder / "raw" if above else tmp_path / "raw"
+    raw = tmp_path.joinpath(*folders, "raw") if above else tmp_path / "raw"
     target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
-    values = write(raw if above else raw / folder, "a.jsonl", [("user",), ("line",)], 7)
+    places = [raw] if above else [raw / folder for folder in folders]
+    values = [
+        write(place, "a.jsonl", [("user",), ("line",)], 7 * number)
+        for number, place in enumerate(places)
+    ]
     engine.run(pipeline_of(["x", "line"], [("user",), ("line",)], patterns=("**/*.jsonl",)), target)
-    assert stored(target, "staging.things", ["x", "line"]) == [values]
+    assert stored(target, "staging.things", ["x", "line"]) == values
 
 
 @pytest.mark.parametrize("layer", ["select", "main", "default", "order", "sys", "raw_things"])
