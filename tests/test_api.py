@@ -145,6 +145,7 @@ CALLS: list[Callable[[Target], object]] = [
 NAMES = ["run", "plan", "asks", "proves", "fails", "is_refused", "asks_wrongly", "proves_wrongly"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("call", CALLS, ids=NAMES)
 def test_calls_print_nothing_and_leave_nothing_open_or_behind(
@@ -158,6 +159,7 @@ def test_calls_print_nothing_and_leave_nothing_open_or_behind(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_after_a_run_that_failed(target: Target) -> None:
     assert streampro.run(SHOP, target).run_id == 1
     fails(target)
@@ -167,6 +169,7 @@ def test_one_process_goes_on_after_a_run_that_failed(target: Target) -> None:
     assert streampro.run(SHOP, target).run_id == 1
 
 
+@pytest.mark.slow
 def test_two_warehouses_in_two_threads_do_not_meet(target: Target, tmp_path: Path) -> None:
     """Each thread runs, asks, fails and runs again, while the other does the same."""
     together = threading.Barrier(2)
@@ -300,6 +303,7 @@ def test_importing_it_changes_no_variable_of_the_process() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.slow
 def test_representations_are_a_line_and_escape_what_they_show(target: Target) -> None:
     run = streampro.run(SHOP, target.model_copy(update={"name": "<b>"}))
     assert repr(run).startswith("<Run 1 of shop: full, 4 tables, target <b> (duckdb), ")

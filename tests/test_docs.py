@@ -249,11 +249,13 @@ def test_every_public_name_has_a_section() -> None:
     assert public | {"streampro.portable", "streampro.testing.Workbench"} <= sections
 
 
+@pytest.mark.slow
 def test_reference_is_that_of_the_code() -> None:
     command = [sys.executable, ROOT / "tools" / "reference.py", "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run `make reference`"
 
 
+@pytest.mark.slow
 def test_site_is_built_without_a_warning_and_asks_no_other_server(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", ROOT / "mkdocs.yml"]
     done = subprocess.run([*command, "-d", tmp_path], capture_output=True, text=True, check=False)

@@ -124,12 +124,14 @@ def test_first_run_builds_anew_what_has_another_code_hash_and_says_so(
     assert done.moves == ()
 
 
+@pytest.mark.slow
 def test_second_run_builds_nothing(old: Old) -> None:
     streampro.run(PIPELINE, old.target)
     again = streampro.run(PIPELINE, old.target)
     assert {*modes(again).values()} == {"unchanged"}
 
 
+@pytest.mark.slow
 def test_rows_are_explained_after_the_first_run(old: Old) -> None:
     if old.release.name in BY_DIGESTS_OF_SQL:
         with pytest.raises(streampro.ConfigError, match=r"as other code built it.*Run again first"):
@@ -140,6 +142,7 @@ def test_rows_are_explained_after_the_first_run(old: Old) -> None:
     assert found.lines
 
 
+@pytest.mark.slow
 def test_further_file_is_read_incrementally(old: Old, engine: Workbench) -> None:
     streampro.run(PIPELINE, old.target)
     old.add_later_files()
@@ -170,6 +173,7 @@ def test_run_after_a_rollback_goes_on_from_there(old: Old, engine: Workbench) ->
     assert contents(old.target) == old.tables[2]
 
 
+@pytest.mark.slow
 def test_files_that_only_the_first_run_needs_are_removed(old: Old) -> None:
     surplus = streampro.clean(old.target, keep=1)
     assert {each.table for each in surplus} >= {"staging.users", "mart.fact_user_session"}

@@ -67,6 +67,7 @@ def test_warehouses_of_odd_names_work(name: str, folder: Path) -> None:
     assert published("raw", name) == ["sales.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raw", "warehouse"),
     [
@@ -169,6 +170,7 @@ def test_files_of_a_name_that_is_not_utf8_are_refused(folder: Path) -> None:
         streampro.run(SHOP, streampro.load_target("local", raw="raw", warehouse="w"))
 
 
+@pytest.mark.slow
 def test_a_file_of_such_a_name_that_no_source_reads_is_told(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,7 @@ def test_a_warehouse_below_the_raw_folder_is_not_read(folder: Path) -> None:
     assert streampro.run(pipeline, target).kind == "unchanged"
 
 
+@pytest.mark.slow
 def test_odd_letters_mean_the_same_on_every_engine(engine: Workbench, folder: Path) -> None:
     name = " ".join(each for each in ODD if ":" not in each)
     raw = write_raw(folder / f"raw {name}")

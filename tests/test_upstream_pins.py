@@ -171,6 +171,7 @@ def test_ibis_asks_pandas_for_a_retired_option() -> None:
     assert any("future.infer_string" in str(each.message) for each in caught)
 
 
+@pytest.mark.slow
 def test_duckdb_refuses_settings_of_its_progress_in_jupyter_without_ipywidgets() -> None:
     """DuckDBEngine goes on without knowing its progress there."""
     assert find_spec("ipywidgets") is None, "with it the settings are taken"

@@ -85,12 +85,14 @@ def has_no_run(warehouse: Path) -> bool:
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_prints_tables_books_and_answers_on_stdout(self, streampro):
         code, out, err = streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         assert (code, err) == (0, "")
         for word in ("mart.fact_user_session", "raw_events", "Q1", "Q2", "Q3", "Android 5.2.0"):
             assert word in out.decode()
 
+    @pytest.mark.slow
     def test_files_that_no_source_reads_are_a_line_on_stderr(self, streampro, raw):
         (raw / "events-2.ndjson").touch()
         told = "note: no source reads 1 file below raw: events-2.ndjson\n"
@@ -98,6 +100,7 @@ class TestRun:
             code, _, err = streampro(command, "--raw", "raw", "--warehouse", "w")
             assert (code, err) == (0, told)
 
+    @pytest.mark.slow
     def test_json_holds_the_run_and_the_answers(self, streampro):
         code, out, _ = streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--json")
         told = json.loads(out)
@@ -107,6 +110,7 @@ class TestRun:
         assert events["rejected"] == sum(truth["events"]["rejected"].values())
         assert set(told["answers"]) == {"q1_engagement", "q2_retention", "q3_dropoff"}
 
+    @pytest.mark.slow
     def test_builds_what_is_selected_and_leaves_the_rest(self, streampro):
         args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
         streampro("run", *args)
@@ -122,10 +126,12 @@ class TestRun:
             "seconds": None,
         }
 
+    @pytest.mark.slow
     def test_part_without_what_it_is_built_from_is_refused(self, streampro):
         args = ("--raw", SAMPLE, "--warehouse", "w", "--select", "fact_user_session")
         fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
 
+    @pytest.mark.slow
     def test_nothing_new_is_said_in_one_line(self, streampro):
         args = ("run", "--raw", SAMPLE, "--warehouse", "w")
         streampro(*args)
@@ -133,6 +139,7 @@ class TestRun:
         assert (code, err, out.count(b"\n")) == (0, "", 1)
         assert out.startswith(b"Run 1: nothing that the tables are built from changed")
 
+    @pytest.mark.slow
     def test_quiet_prints_nothing_unless_it_fails(self, streampro, raw):
         args = ("run", "--raw", raw, "--warehouse", "w", "--quiet")
         assert streampro(*args) == (0, b"", "")
@@ -142,6 +149,7 @@ class TestRun:
         assert code == 2
         assert "--quiet does not go with --json" in err
 
+    @pytest.mark.slow
     def test_rows_that_break_a_rule_are_a_table(self, streampro, here):
         (here / "strict.py").write_text(
             "import ibis.expr.types as ir\n"
@@ -163,6 +171,7 @@ class TestRun:
 
 
 class TestReport:
+    @pytest.mark.slow
     def test_is_one_file_whose_name_is_told_on_stderr(self, streampro, here):
         streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         told = (0, b"", "Wrote the report of run 1 to page.html.\n")
@@ -178,6 +187,7 @@ class TestBadInput:
     def run(self, streampro, raw):
         return streampro("run", "--raw", raw, "--warehouse", "w")
 
+    @pytest.mark.slow
     def test_missing_raw_folder(self, streampro):
         fails(self.run(streampro, "nowhere"), 1, "nowhere", "does not exist")
 
@@ -227,6 +237,7 @@ class TestBadInput:
         fails(self.run(streampro, raw), 1, "events.jsonl", "line 2", "16 MiB")
         assert has_no_run(Path("w"))
 
+    @pytest.mark.slow
     def test_invalid_utf8_and_a_truncated_last_line_are_booked(self, streampro, raw):
         line = b'{"user_id":"a\xff","session_id":"s","event_name":"x","timestamp":"%s"}\n{"user'
         (raw / "events.jsonl").write_bytes(line % b"2026-01-01T00:00:00Z")
@@ -238,6 +249,7 @@ class TestBadInput:
         assert books["accepted"] == truth["accepted"] + 1
         assert books["reasons"]["not_a_json_object"] == truth["rejected"]["not_a_json_object"] + 1
 
+    @pytest.mark.slow
     def test_failure_leaves_the_published_answers(self, streampro, raw):
         self.run(streampro, raw)
         ask = ("sql", "select * from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
@@ -246,6 +258,7 @@ class TestBadInput:
         fails(self.run(streampro, raw), 1, "videos.csv")
         assert streampro(*ask) == before
 
+    @pytest.mark.slow
     def test_file_names_that_look_like_patterns_are_names(self, streampro, raw):
         line = '{"user_id":"%s","session_id":"s","event_name":"x","timestamp":"2026-01-01T00:00Z"}'
         shutil.rmtree(raw / "events")
@@ -291,6 +304,7 @@ class TestBadCall:
 
 
 class TestExplain:
+    @pytest.mark.slow
     @pytest.mark.usefixtures("published")
     def test_follows_a_number_to_file_and_line(self, streampro):
         places = ("--raw", SAMPLE, "--warehouse", "w")
@@ -377,6 +391,7 @@ class TestSql:
         ].keys()
 
 
+@pytest.mark.slow
 def test_an_earlier_run_can_be_asked(streampro, raw):
     ask = ("sql", "select users from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
     streampro("run", "--raw", raw, "--warehouse", "w")
@@ -454,6 +469,7 @@ def test_warehouse_path_that_delta_readers_misread_is_refused(streampro, name):
     fails(streampro("run", "--raw", SAMPLE, "--warehouse", name), 2, "must not contain")
 
 
+@pytest.mark.slow
 def test_check_and_run_refuse_to_store_a_secret(streampro, here):
     (here / "leaky.py").write_text(
         "from dataclasses import replace\n"
@@ -525,6 +541,7 @@ def test_sql_only_reads_and_reads_files_where_it_is_allowed(streampro, here):
     assert streampro(*ask, "--allow-files", "from 'cities.csv'") == (0, b'"city"\n"Oslo"\n', "")
 
 
+@pytest.mark.slow
 def test_warehouse_of_another_pipeline_is_refused(streampro, here):
     (here / "mine.py").write_text(
         "from streampro import Pipeline\n"
@@ -537,6 +554,7 @@ def test_warehouse_of_another_pipeline_is_refused(streampro, here):
     fails(result, 2, "'viewing'", "'mine'", "--warehouse")
 
 
+@pytest.mark.slow
 def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro):
     args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
     _, first, _ = streampro("run", *args)
@@ -546,6 +564,7 @@ def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro):
     assert sorted(f["path"] for f in after["inputs"]) == sorted(f["path"] for f in before["inputs"])
 
 
+@pytest.mark.slow
 def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
     args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
     streampro("run", *args)
@@ -553,6 +572,7 @@ def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
     assert set(json.loads(out)["answers"]) == {"q1_engagement"}
 
 
+@pytest.mark.slow
 def test_show_prints_rows_that_a_model_would_have(streampro, here):
     code, out, err = streampro("show", "q1_engagement", "--raw", SAMPLE, "--format", "csv")
     assert (code, err) == (0, "")
@@ -563,6 +583,7 @@ def test_show_prints_rows_that_a_model_would_have(streampro, here):
     assert [path.name for path in here.iterdir()] == ["configs"]
 
 
+@pytest.mark.slow
 def test_test_tells_broken_rules_and_their_rows(streampro, here):
     answers = (SAMPLE.parents[1] / "streampro" / "viewing" / "answers.py").read_text()
     (here / "judged").mkdir()
@@ -593,6 +614,7 @@ def test_check_needs_neither_engine_nor_data(streampro):
     assert (code, out.decode()) == (0, "viewing: 8 models, 11 tables, all in order.\n")
 
 
+@pytest.mark.slow
 def test_demo_answers_in_an_empty_folder_and_refuses_another(streampro, here):
     code, out, _ = streampro("demo", "d")
     assert code == 0
@@ -613,6 +635,7 @@ def test_the_sample_is_what_generate_writes(streampro, here):
         assert path.read_bytes() == committed[name].read_bytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [0, 0.7], ids=["at once", "in a query"])
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
@@ -645,6 +668,7 @@ def test_a_signal_during_imports_is_told_in_one_line(here, after):
     assert (process.returncode, out, err) == (143, b"", b"Terminated.\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "outputs"),
     [
@@ -749,6 +773,7 @@ class TestJson:
         rows = json.loads(self.ask(streampro, query, "json"))
         assert rows == [{"days": {"2026-01-01": 1}, "numbers": {"7": "x"}}]
 
+    @pytest.mark.slow
     def test_is_ascii_where_stdout_is(self, here):
         query = "select title from staging.videos where title like '%旅%'"
         command = [sys.executable, "-m", "streampro", "sql", query, "--format", "json"]
@@ -761,6 +786,7 @@ class TestJson:
         assert "旅" in json.loads(done.stdout.decode("ascii"))[0]["title"]
 
 
+@pytest.mark.slow
 def test_what_is_assumed_outside_a_project_is_said(streampro, here):
     (here / "configs").rmdir()
     said = "There is no folder 'configs' here; taken are target 'local' with engine 'duckdb', "

@@ -36,6 +36,7 @@ def test_tables_and_notices_hold_no_control_sign(capsys: pytest.CaptureFixture[s
     assert err == "note: no source reads a\\x1b[2J.jsonl\n"
 
 
+@pytest.mark.slow
 @given(
     st.text() | st.sampled_from(["\x9b2J", "\u202e", "\x7f\t\n", '\\"\x1b']),
     st.sampled_from([None, 2]),

@@ -77,6 +77,7 @@ def test_folders_of_engines_have_the_same_files() -> None:
         assert common <= {path.name for path in (PACKAGE / "engines" / name).iterdir()}
 
 
+@pytest.mark.slow
 def test_a_third_engine_runs_the_pipeline(toy: Callable[[str], Target]) -> None:
     """It is checked, run twice, explained, and gives the rows that DuckDB gives."""
     first, second = streampro.run(PIPELINE, toy("toy")), streampro.run(PIPELINE, toy("toy"))

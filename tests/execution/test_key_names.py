@@ -43,6 +43,7 @@ def revenues(target: Target) -> list[dict[str, Any]]:
     return snapshot.sql("FROM mart.order_revenue ORDER BY ALL", target).to_pylist()
 
 
+@pytest.mark.slow
 def test_incremental_runs_give_the_rows_of_a_full_run(
     engine: Workbench, whole: Path, tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_incremental_runs_give_the_rows_of_a_full_run(
     assert revenues(grown) == revenues(again)
 
 
+@pytest.mark.slow
 def test_halves_of_the_keys_are_the_whole(whole: Path, tmp_path: Path) -> None:
     target = Target(name="test", raw=whole, warehouse=tmp_path / "warehouse")
     assert check_incremental(ORDERS, target, parts=2).models == ("order_revenue",)

@@ -89,6 +89,7 @@ EMPTY = NULL | {
 }
 
 
+@pytest.mark.slow
 def test_rows_are_stored_as_they_are_and_equal_ones_once(engine: Workbench, target: Target) -> None:
     """The order of a map's entries, NaN for null and zeros behind the point are no difference."""
     done = engine.run(KINDS, target)
@@ -102,6 +103,7 @@ def test_rows_are_stored_as_they_are_and_equal_ones_once(engine: Workbench, targ
     )
 
 
+@pytest.mark.slow
 def test_further_file_is_read_incrementally_and_gives_what_a_full_run_does(
     engine: Workbench, target: Target
 ) -> None:
@@ -139,6 +141,7 @@ def test_tables_are_delta_tables_of_the_oldest_protocol(engine: Workbench, targe
     assert_rows_equal(rows, [FULL, HOLES, NULL, EMPTY])
 
 
+@pytest.mark.slow
 def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) -> None:
     engine.run(KINDS, target)
     log = target.warehouse / "staging" / "parts" / "_delta_log" / f"{0:020}.json"
@@ -156,6 +159,7 @@ def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) 
             assert {*bounds} <= flat
 
 
+@pytest.mark.slow
 def test_columns_are_explained_sent_and_reported(engine: Workbench, target: Target) -> None:
     engine.run(KINDS, target)
     found = explain(KINDS, target, "parts.counts", "id = 'holes'")
@@ -200,6 +204,7 @@ def test_lists_and_maps_are_printed_as_json(target: Target, form: str, expected:
         assert expected in told.output
 
 
+@pytest.mark.slow
 def test_random_parts_give_what_all_lines_give(target: Target, tmp_path: Path) -> None:
     check_incremental(KINDS, target, parts=3, seed=1)
 

@@ -72,6 +72,7 @@ def warned(target: Target, limits: Limits) -> dict[str, int]:
     return {each.rule: each.rows for each in run(shop(limits), target).warnings}
 
 
+@pytest.mark.slow
 def test_run_with_mostly_rejected_lines_publishes_nothing(
     engine: Workbench, target: Target
 ) -> None:
@@ -108,6 +109,7 @@ def test_file_of_which_all_lines_are_rejected_stops_a_run(
     assert engine.run(SHOP, target).run_id == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("allowed", "bad"), [(2, 2), (0, 0)])
 def test_number_of_rejected_lines_is_a_limit_too(target: Target, allowed: int, bad: int) -> None:
     limits = Limits(rejected_lines=allowed)
@@ -144,6 +146,7 @@ def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:
     assert run(SHOP, target).warnings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kept", "rule"), [(10, None), (9, "rows vanished")])
 def test_rows_of_a_dimension_that_vanish_are_told(
     engine: Workbench, target: Target, kept: int, rule: str | None
@@ -199,6 +202,7 @@ def test_run_that_lost_many_known_files_publishes_nothing(
     assert engine.run(SHOP, target).run_id == done.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "left"), [(0.2, 4), (0.6, 2), (0, 5), (1, 1)])
 def test_run_that_lost_few_files_goes_on(target: Target, share: float, left: int) -> None:
     limits = Limits(lost_files_share=share)

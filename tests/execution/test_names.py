@@ -142,6 +142,7 @@ def stored(target: Target, table: str, names: Sequence[str]) -> list[list[Any]]:
     return [[*row.values()] for row in found.to_pylist()]
 
 
+@pytest.mark.slow
 def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
     keys = [(name,) for name in NAMES]
@@ -159,6 +160,7 @@ def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     assert [[*row.values()] for row in found.rows] == [first]
 
 
+@pytest.mark.slow
 def test_keys_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
     names = [f"c{n}" for n, _ in enumerate(KEYS)]

@@ -118,6 +118,7 @@ def test_columns_carry_what_they_are_made_from(target: Target) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_second_run_tells_what_it_wrote_and_a_third_that_it_wrote_nothing(target: Target) -> None:
     streampro.run(SHOP, target)
     new = '{"shop": "a", "day": "2024-06-01", "amount": "1"}\n{"shop": "a"}\n'
@@ -198,6 +199,7 @@ def test_a_run_that_was_interrupted_is_aborted(target: Target) -> None:
     assert [event["eventType"] for event in events(target)] == ["START", "ABORT"]
 
 
+@pytest.mark.slow
 def test_what_tries_runs_in_temporary_warehouses_tells_nothing(target: Target) -> None:
     streampro.plan(SHOP, target)
     streampro.prove(SHOP, target, target)
@@ -241,6 +243,7 @@ def test_the_client_s_own_file_says_where_events_go(target: Target, tmp_path: Pa
     assert [event["job"]["namespace"] for event in events(target)] == ["default", "default"]
 
 
+@pytest.mark.slow
 def test_without_the_client_the_error_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['openlineage'] = None\n"

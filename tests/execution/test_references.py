@@ -92,6 +92,7 @@ def test_orphans_stop_a_run(engine: Workbench, target: Target) -> None:
     assert found.value.rows == [{"number": "2", "user": "u2"}]
 
 
+@pytest.mark.slow
 def test_orphans_are_rejected_until_they_are_none(engine: Workbench, target: Target) -> None:
     pipeline = pipeline_of("quarantine")
     done = engine.run(pipeline, target)

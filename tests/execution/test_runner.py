@@ -63,6 +63,7 @@ def sold(shop: str, amount: int) -> str:
     return json.dumps({"shop": shop, "day": "2024-05-03", "amount": str(amount)}) + "\n"
 
 
+@pytest.mark.slow
 def test_a_path_may_climb(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are those of the log, however the warehouse is spelled."""
     (tmp_path / "here").mkdir()
@@ -134,6 +135,7 @@ def test_run_row_tells_inputs_code_packages_books_and_tables(target: Target) -> 
     assert json.loads(json.dumps(done.to_json()))["run_id"] == 1
 
 
+@pytest.mark.slow
 def test_full_refresh_gives_the_same_rows_and_new_versions(target: Target) -> None:
     first = run(SHOP, target)
     rows = {table: rows_of(target, table) for table in TABLES}
@@ -144,6 +146,7 @@ def test_full_refresh_gives_the_same_rows_and_new_versions(target: Target) -> No
     assert [found.run_id for found in ledger.runs(target.warehouse)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_older_run_can_still_be_asked(target: Target) -> None:
     run(SHOP, target)
     write_raw(target.raw, SALES + sold("a", 100))
@@ -211,6 +214,7 @@ def test_unreadable_bytes_are_a_warning_of_the_books(target: Target) -> None:
     assert "\ufffd" in [row["shop"] for row in rows_of(target, "staging.sales")]
 
 
+@pytest.mark.slow
 def test_selection_builds_a_part_and_keeps_the_other_versions(target: Target) -> None:
     first = run(SHOP, target)
     write_raw(target.raw, SALES + sold("b", 3))
@@ -325,6 +329,7 @@ def test_lines_that_vanish_inside_a_transform_are_caught_by_the_books(target: Ta
     assert published_files(target) == set()
 
 
+@pytest.mark.slow
 def test_failed_publication_leaves_readers_and_no_stray_files(target: Target) -> None:
     run(SHOP, target)
     log = target.warehouse / "mart" / "revenue" / "_delta_log"

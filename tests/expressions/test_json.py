@@ -98,6 +98,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b ", "~/", "é"]), JSON), max_size=4))
 def test_fields_are_those_that_python_reads(elements: list[dict[str, Any]]) -> None:
     fields = ["a", "b ", "~/", "é"]

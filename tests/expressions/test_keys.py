@@ -385,6 +385,7 @@ def test_keys_of_a_step_are_keys(name: str, nasty: ibis.backends.duckdb.Backend)
         check(nasty, found.op(), keys_in(found, LAW)[found.op()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 def test_keys_of_joins_are_keys(how: str, nasty: ibis.backends.duckdb.Backend) -> None:
     tests = [*ON] if how in ("inner", "left", "right") else ["a"]
@@ -394,6 +395,7 @@ def test_keys_of_joins_are_keys(how: str, nasty: ibis.backends.duckdb.Backend) -
         check(nasty, join.op(), keys_in(join, LAW)[join.op()])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=settings().max_examples * 6,
     deadline=None,

@@ -373,6 +373,7 @@ ENDS: dict[str, Callable[[ir.Table, list[str], list[str]], ir.Table]] = {
 SOME = st.lists(st.sampled_from(COLUMNS), unique=True)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=settings().max_examples * 4,
     deadline=None,

@@ -1047,6 +1047,7 @@ def test_what_is_accepted_agrees(
     assert on_duckdb(query, rows) == on_spark(query, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_sum_beyond_int64_stops(engine: str, request: pytest.FixtureRequest) -> None:
     query, rows = rows_of(

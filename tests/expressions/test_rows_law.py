@@ -107,6 +107,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
         yield found
 
 
+@pytest.mark.slow
 @settings(
     max_examples=settings().max_examples * 2,
     deadline=None,

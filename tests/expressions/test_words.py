@@ -126,6 +126,7 @@ def around_changes(zone: str) -> list[datetime]:
     return [change + step for change in changes[1:] for step in steps] + [changes[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_local_time_is_that_of_the_zone_at_every_change(zone: str, run: Run) -> None:
     instants = around_changes(zone)

@@ -194,6 +194,7 @@ def target(tmp_path: Path) -> streampro.Target:
     return streampro.Target(name="test", raw=raw, warehouse=tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_new_format_is_a_class_and_a_reader(
     tabs: Pipeline, target: streampro.Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_exact_lines_are_those_of_a_naive_split(folder: Path, data: bytes) -> No
     assert list(exact_lines(written(folder, data))) == naive_lines(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples * 3)
 @given(contents)
 @example(b"")

@@ -122,6 +122,7 @@ def test_explanation_is_json(target):
     assert found["steps"][0]["name"] == "mart.revenue"
 
 
+@pytest.mark.slow
 def test_earlier_run_is_explained_from_the_files_that_it_read(target):
     (raw_of(target) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
     run(SHOP, target)

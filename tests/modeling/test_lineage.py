@@ -271,6 +271,7 @@ class Bench:
         return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", VIEWING.tables)
 def test_a_changed_value_changes_the_columns_that_name_it_and_no_other(table: str) -> None:
     """Whatever changes is named, and whatever is named as part of a value can change it."""

@@ -357,6 +357,7 @@ def test_code_hash_of_a_model_does_not_depend_on_other_models() -> None:
     assert CHAIN.code_hashes()["first"] == alone.code_hashes()["first"]
 
 
+@pytest.mark.slow
 def test_code_hashes_are_the_same_in_every_process() -> None:
     code = "from pipelines.shop import SHOP; print(SHOP.code_hashes())"
     told = subprocess.run(

@@ -184,6 +184,7 @@ some_lines = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(some_lines)
 def test_every_line_is_accepted_a_duplicate_or_rejected(lines: list[tuple[Any, ...]]) -> None:
     found = split(*lines)

@@ -318,6 +318,7 @@ words = st.text(string.ascii_letters + string.digits + "äß旅", min_size=6, ma
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secrets=st.lists(words, min_size=2, max_size=4, unique=True), data=st.data())
 def test_no_spelling_of_a_secret_is_in_any_byte_of_a_warehouse(
@@ -345,6 +346,7 @@ def test_no_spelling_of_a_secret_is_in_any_byte_of_a_warehouse(
     assert (found, is_told) == ([], True)
 
 
+@pytest.mark.slow
 def test_of_a_line_with_a_nul_length_and_digest_are_kept(engine: Workbench, target: Target) -> None:
     line = '{"shop": "é\0", "card": "SECRET"}'
     assert target.raw is not None
@@ -355,6 +357,7 @@ def test_of_a_line_with_a_nul_length_and_digest_are_kept(engine: Workbench, targ
     assert kept == f"text with NUL, {len(line)} characters, MD5 {digest}"
 
 
+@pytest.mark.slow
 def test_messages_and_certificate_hold_no_secret(target: Target, tmp_path: Path) -> None:
     prove(shops(), target, target.model_copy(update={"name": "b"}), out=tmp_path / "parity.json")
     assert "SECRET" not in (tmp_path / "parity.json").read_text()

@@ -56,6 +56,7 @@ def test_same_seed_deals_the_same_parts(target: Target, tmp_path: Path) -> None:
     assert lines(tmp_path / "one") == lines(tmp_path / "two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_few_lines_are_enough(target: Target, seed: int) -> None:
     write_raw(Path(str(target.raw)), MANY.splitlines()[2] + "\n" + MANY.splitlines()[3] + "\n")
@@ -71,6 +72,7 @@ def test_incremental_runs_equal_a_full_run(name: str, target: Target, spark: Any
     assert not target.warehouse.exists()
 
 
+@pytest.mark.slow
 def test_model_that_looks_beyond_its_key_is_told_with_the_row(target: Target) -> None:
     def revenue(sales: Any, shops: Any) -> Any:
         rows = mart.revenue(sales, shops)
@@ -87,6 +89,7 @@ def test_model_that_looks_beyond_its_key_is_told_with_the_row(target: Target) ->
     assert "differ in 1 of 4 tables:\nmart.revenue: rows only on the left" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_half_of_the_keys_is_tried_where_no_run_tells(target: Target) -> None:
     """Every part holds every shop, so each run computes all keys; the law is broken though."""
 

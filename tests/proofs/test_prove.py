@@ -205,6 +205,7 @@ def digest_of(table: list[dict[str, Any]]) -> str:
     return f"{total % 2**128:032x}"
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     database=None,
@@ -318,6 +319,7 @@ def maximum_for_sum(rows: ir.Table) -> ir.Table:
     return rows.op().replace(rewritten).to_expr()
 
 
+@pytest.mark.slow
 def test_equal_sides_are_certified(left: Target, right: Target, unlike: Changes) -> None:
     found = prove(SHOP, left, right)
     assert found.equal
@@ -331,6 +333,7 @@ def test_equal_sides_are_certified(left: Target, right: Target, unlike: Changes)
     assert all(item.left == item.right for item in found.tables)
 
 
+@pytest.mark.slow
 def test_certificate_tells_who_computed_what_from_which_bytes(
     left: Target, right: Target, unlike: Changes, raw: Path, tmp_path: Path
 ) -> None:
@@ -351,6 +354,7 @@ def test_certificate_tells_who_computed_what_from_which_bytes(
         assert told[side]["books"][0]["reasons"] == {"no day": 2}
 
 
+@pytest.mark.slow
 def test_certificate_is_the_same_every_time_but_for_the_times(left: Target, right: Target) -> None:
     told = [prove(SHOP, left, right).to_json() for _ in range(2)]
     for certificate in told:
@@ -395,6 +399,7 @@ def test_selected_models_are_proven_from_what_they_are_built_from(
     assert found.to_json()["selected"] == found.selected
 
 
+@pytest.mark.slow
 def test_difference_in_a_model_that_is_not_selected_is_not_asked_for(
     left: Target, right: Target, unlike: Changes
 ) -> None:
@@ -414,6 +419,7 @@ def test_unknown_model_is_refused_before_anything_runs(
     assert out.read_text() == "of yesterday"
 
 
+@pytest.mark.slow
 def test_operation_that_one_engine_computes_otherwise_is_named_by_table_and_cell(
     left: Target, right: Target, unlike: Changes, tmp_path: Path
 ) -> None:
@@ -435,6 +441,7 @@ def test_operation_that_one_engine_computes_otherwise_is_named_by_table_and_cell
     ]
 
 
+@pytest.mark.slow
 def test_null_is_not_an_empty_text(left: Target, right: Target, unlike: Changes) -> None:
     assert left.raw
     write_raw(left.raw, shops="shop,city\na,\nb,Rome\n")
@@ -443,6 +450,7 @@ def test_null_is_not_an_empty_text(left: Target, right: Target, unlike: Changes)
         prove(SHOP, left, right)
 
 
+@pytest.mark.slow
 def test_rejected_rows_are_compared_and_long_lines_shown_where_they_differ(
     left: Target, right: Target, unlike: Changes
 ) -> None:
@@ -461,6 +469,7 @@ def test_rejected_rows_are_compared_and_long_lines_shown_where_they_differ(
     assert row.right == "a" * 29 + ' bad", "day": "x"}'
 
 
+@pytest.mark.slow
 def test_accepted_rows_are_compared(left: Target, right: Target, unlike: Changes) -> None:
     unlike.quarantine = lambda rows: rows.mutate(amount=rows.amount + 1)
     with pytest.raises(ParityError) as caught:
@@ -473,6 +482,7 @@ class NarrowRevenue(Revenue):
     amount: dt.Int32 = column("Sum.", nullable=True, ge=0)
 
 
+@pytest.mark.slow
 def test_differing_columns_are_told_and_their_rows_not_compared(
     left: Target, right: Target, unlike: Changes
 ) -> None:
@@ -492,6 +502,7 @@ def test_differing_columns_are_told_and_their_rows_not_compared(
     )
 
 
+@pytest.mark.slow
 def test_books_and_files_are_compared(
     left: Target, right: Target, unlike: Changes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,6 +521,7 @@ def test_books_and_files_are_compared(
     ]
 
 
+@pytest.mark.slow
 def test_warnings_are_compared(left: Target, right: Target, unlike: Changes) -> None:
     unlike.stage = changed("mart.revenue", amount=lambda rows: rows.amount * 100)
     with pytest.raises(ParityError) as caught:
@@ -519,6 +531,7 @@ def test_warnings_are_compared(left: Target, right: Target, unlike: Changes) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["content", "new file", "vanished file"])
 def test_raw_files_that_change_between_the_runs_are_refused(
     change: str, left: Target, right: Target, unlike: Changes, raw: Path, tmp_path: Path
@@ -564,6 +577,7 @@ def test_certificate_that_cannot_be_written_is_told_before_any_work(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_warehouses_are_temporary_unless_a_folder_is_given(
     left: Target, right: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -648,6 +662,7 @@ def command(
     return call
 
 
+@pytest.mark.slow
 def test_command_shows_the_tables_and_writes_the_certificate(
     command: Callable[..., Any], unlike: Changes, tmp_path: Path
 ) -> None:
@@ -660,6 +675,7 @@ def test_command_shows_the_tables_and_writes_the_certificate(
         assert table["left"]["digest"] in out
 
 
+@pytest.mark.slow
 def test_command_exits_1_and_names_table_and_cell(
     command: Callable[..., Any], unlike: Changes, tmp_path: Path
 ) -> None:
@@ -680,6 +696,7 @@ def test_command_proves_selected_models(
     assert json.loads((tmp_path / "parity.json").read_text())["selected"] == ["staging.shops"]
 
 
+@pytest.mark.slow
 def test_command_prints_the_certificate_as_json(
     command: Callable[..., Any], unlike: Changes, tmp_path: Path
 ) -> None:

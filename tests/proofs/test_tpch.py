@@ -25,6 +25,7 @@ def raw(tables: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFact
     return write_raw(tables, tmp_path_factory.mktemp("tpch") / "raw")
 
 
+@pytest.mark.slow
 def test_all_22_queries_are_accepted() -> None:
     assert sorted(table.name for table in QUERIES) == [f"q{n:02}" for n in range(1, 23)]
     assert TPCH.problems() == []
@@ -39,6 +40,7 @@ def target(engine: Workbench, raw: Path, tmp_path_factory: pytest.TempPathFactor
     return found
 
 
+@pytest.mark.slow
 def test_every_query_gives_what_the_sql_of_tpch_gives(
     target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:

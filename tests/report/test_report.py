@@ -90,6 +90,7 @@ class TestWithoutQuestionsOfItsOwn:
         stale = content_of(SHOP, target, replace(done, code=done.code | {"revenue": "older"}))
         assert (stale.other_code, stale.warnings.rows) == (["revenue"], [])
 
+    @pytest.mark.slow
     def test_the_page_of_a_run_by_other_code_names_its_models(
         self, target: Target, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -135,6 +136,7 @@ class TestRefuses:
         with pytest.raises(ConfigError, match="warehouse of pipeline 'shop', not of 'other'"):
             write_report(Pipeline("other", [raw, staging, mart]), target)
 
+    @pytest.mark.slow
     def test_a_run_that_was_cleaned(self, target: Target) -> None:
         run(SHOP, target)
         run(SHOP, target, full_refresh=True)
@@ -142,6 +144,7 @@ class TestRefuses:
         with pytest.raises(WarehouseError, match="run 1 was cleaned"):
             write_report(SHOP, target, run_id=1)
 
+    @pytest.mark.slow
     def test_a_place_that_cannot_be_written(self, target: Target, tmp_path: Path) -> None:
         run(LENIENT, target)
         with pytest.raises(ConfigError, match=r"cannot be written to .*report\.html: No such file"):
@@ -157,18 +160,21 @@ class TestBooks:
         add(target, "bad", {"day": "2024-05-03"})
         run(LENIENT, target)
 
+    @pytest.mark.slow
     def test_are_of_all_lines_that_the_tables_were_built_from(self, target: Target) -> None:
         run(LENIENT, target)
         self.sell_more(target)
         assert run(LENIENT, target).books == ()
         assert [books(target, number) for number in (1, 2)] == [[self.first], [self.second]]
 
+    @pytest.mark.slow
     def test_start_anew_where_all_was_read_anew(self, target: Target) -> None:
         run(LENIENT, target)
         self.sell_more(target)
         run(LENIENT, target, full_refresh=True)
         assert books(target, 3) == [self.second]
 
+    @pytest.mark.slow
     def test_go_back_with_a_rollback(self, target: Target) -> None:
         run(LENIENT, target)
         self.sell_more(target)
@@ -184,6 +190,7 @@ class TestBooks:
         assert [each.run_id for each in ancestry(runs, runs[4])] == [5, 4, 2, 1]
 
 
+@pytest.mark.slow
 def test_warnings_count_all_rows_and_not_those_of_the_last_run(target: Target) -> None:
     run(SHOP, target)
     add(target, "one", {"shop": "x", "day": "2024-05-03", "amount": "1"})
@@ -235,6 +242,7 @@ def test_secrets_are_masked_and_versions_are_told(target: Target) -> None:
         assert text in told
 
 
+@pytest.mark.slow
 def test_an_older_run_is_reported_as_it_was(target: Target) -> None:
     run(ANSWERING, target)
     before = page(ANSWERING, target)
@@ -265,6 +273,7 @@ def test_a_remote_warehouse_is_read_by_its_engine(tmp_path: Path, spark: Any) ->
     assert [(group["reason"], group["lines"]) for group in found.samples] == [("no day", 2)]
 
 
+@pytest.mark.slow
 def test_page_may_run_its_own_scripts_only(target: Target) -> None:
     run(SHOP, target)
     [policy] = re.findall(
@@ -295,6 +304,7 @@ def test_points_have_a_sign_and_small_p_values_a_bound() -> None:
     assert (points_text(0.172), p_value_text(1e-9)) == ("+17.2 points", "< 0.0001")
 
 
+@pytest.mark.slow
 def test_run_is_what_write_report_returns(target: Target, tmp_path: Path) -> None:
     done: Run = run(SHOP, target)
     assert write_report(SHOP, target, tmp_path / "r.html") == done

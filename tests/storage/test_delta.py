@@ -275,6 +275,7 @@ things = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(things, min_size=1, max_size=4))
 def test_statistics_hide_no_row(shared_engine: DuckDBEngine, rows: list[Row]) -> None:
     built = replace(THINGS, table=TableName("layer", f"things_{uuid4().hex}"))
@@ -316,6 +317,7 @@ def test_small_table_is_created_grown_and_replaced(tmp_path: Path) -> None:
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
 
 
+@pytest.mark.slow
 def test_files_of_a_small_table_are_few_however_often_it_grows(tmp_path: Path) -> None:
     folder = Disk(tmp_path / "small")
     version = delta.write(folder, rows_of(0))

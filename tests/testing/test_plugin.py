@@ -30,17 +30,20 @@ def spark():
 OWN_TEST = "def test_own(spark): assert spark.range(3).count() == 3"
 
 
+@pytest.mark.slow
 def test_unknown_engine_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(engine): pass")
     found = pytester.runpytest_subprocess("--engines", "duckdb,sprak")
     found.stderr.fnmatch_lines(["*no engine sprak; duckdb, spark"])
 
 
+@pytest.mark.slow
 def test_engines_are_chosen_by_the_option(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(engine): assert engine.name == 'duckdb'")
     pytester.runpytest_subprocess("--engines", "duckdb").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["", "(scope='module')", "(scope='session')"])
 def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester, scope: str) -> None:
     pytester.makepyfile(
@@ -58,6 +61,7 @@ def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester, scope: s
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_an_engine_around_that_of_the_plugin_runs_on_it(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
@@ -72,6 +76,7 @@ def test_an_engine_around_that_of_the_plugin_runs_on_it(pytester: pytest.Pyteste
     pytester.runpytest_subprocess("--engines", "duckdb").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_an_engine_of_another_plugin_counts_and_does_not_hide_that_of_this(
     pytester: pytest.Pytester,
 ) -> None:
@@ -93,6 +98,7 @@ def test_an_engine_of_another_plugin_counts_and_does_not_hide_that_of_this(
     done.assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_arguments_of_a_test_may_have_the_names(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

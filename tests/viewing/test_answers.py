@@ -196,6 +196,7 @@ def test_drop_off_without_sessions_has_no_rows(rows_of):
     assert rows_of(q3_dropoff, fact_user_session=[]) == []
 
 
+@pytest.mark.slow
 def test_without_an_accepted_event_tables_are_empty_and_engagement_is_one_row(warehouse):
     built = warehouse(["no event"])
     tables = built.tables()

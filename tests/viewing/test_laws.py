@@ -141,6 +141,7 @@ def tables_of(rows_of):
     return call
 
 
+@pytest.mark.slow
 @law(data=st.data(), drawn=lines)
 def test_order_files_and_repetition_of_lines_change_no_accepted_row(stage, data, drawn):
     once = stage(events, drawn)
@@ -156,6 +157,7 @@ def test_order_files_and_repetition_of_lines_change_no_accepted_row(stage, data,
     )
 
 
+@pytest.mark.slow
 @law(drawn=st.lists(st.one_of(objects, broken, st.sampled_from(["", " \t", "\r"])), max_size=25))
 def test_every_line_that_is_not_blank_is_accepted_a_duplicate_or_rejected(stage, drawn):
     staged = stage(events, drawn)
@@ -172,6 +174,7 @@ def csv_text(header, drawn):
     return "\n".join([header, *quoted, ""])
 
 
+@pytest.mark.slow
 @law(data=st.data(), drawn=records)
 def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(stage, data, drawn):
     header = "video_id,title,genre,duration_seconds"
@@ -184,6 +187,7 @@ def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(sta
         assert staged.lines == len(staged.accepted) + staged.duplicates + len(staged.rejected)
 
 
+@pytest.mark.slow
 @law(data=st.data(), drawn=rows)
 def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
     expected = tables_of(drawn)
@@ -192,6 +196,7 @@ def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
         assert multiset(found[name]) == multiset(table), name
 
 
+@pytest.mark.slow
 @law(drawn=rows)
 def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
     facts = tables_of(drawn)["fact_user_session"]
@@ -203,6 +208,7 @@ def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
     assert multiset(alone) == multiset(facts)
 
 
+@pytest.mark.slow
 @law(drawn=rows)
 def test_parts_add_up_to_the_whole(tables_of, drawn):
     tables = tables_of(drawn)
@@ -231,6 +237,7 @@ def assert_agreement(raw, stage, tables_of):
         assert multiset(table) == multiset(getattr(expected, name)), name
 
 
+@pytest.mark.slow
 @law(drawn=lines)
 def test_any_lines_give_the_tables_of_the_oracle(raw_folder, stage, tables_of, drawn):
     assert_agreement(raw_folder(drawn, users=USERS, videos=VIDEOS), stage, tables_of)
@@ -295,11 +302,13 @@ def odd_line(draw):
 junk = st.binary(max_size=6).map(lambda content: content.replace(b"\n", b""))
 
 
+@pytest.mark.slow
 @law(drawn=st.lists(st.one_of(odd_line(), odd_line(), odd_line(), junk), max_size=12))
 def test_any_text_gives_the_tables_of_the_oracle(raw_folder, stage, tables_of, drawn):
     assert_agreement(raw_folder(drawn, users=USERS, videos=VIDEOS), stage, tables_of)
 
 
+@pytest.mark.slow
 @few
 @given(drawn=st.lists(objects, min_size=15, max_size=40))
 def test_running_twice_gives_the_same_rows_and_books(warehouse, drawn):

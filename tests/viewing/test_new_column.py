@@ -51,6 +51,7 @@ def carrying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeli
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_column_added_in_three_places_reaches_the_fact_table(
     carrying: Pipeline, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def assert_agreement(built, raw):
         assert {name: books[name] for name in wanted} == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("layout", ["flat", "nested", "mixed"])
 def test_a_run_on_synthetic_data_agrees_with_the_oracle(warehouse, tmp_path, layout, seed):
@@ -96,6 +97,7 @@ def nasty_files():
     }
 
 
+@pytest.mark.slow
 def test_a_run_on_a_nasty_folder_agrees_with_the_oracle(warehouse_of, tmp_path):
     for name, content in nasty_files().items():
         path = tmp_path / "raw" / name

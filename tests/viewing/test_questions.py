@@ -204,6 +204,7 @@ def test_names_of_different_values_differ():
     assert len({named(value) for value in values}) == len(values)
 
 
+@pytest.mark.slow
 def test_are_answered_without_a_drawing_library():
     """The console prints them after every run; charts are the report's."""
     code = (

@@ -356,6 +356,7 @@ def test_a_byte_order_mark_is_dropped_at_the_start_of_a_file_only(stage):
     ]
 
 
+@pytest.mark.slow
 def test_invalid_utf8_becomes_replacement_characters_and_is_a_warning(warehouse):
     line = json.dumps(EVENT | {"device": "x?y"}).encode()
     built = warehouse([line.replace(b"?", b"\xff"), line.replace(b"?", b"\xc3"), b"\xfe", line])
@@ -393,6 +394,7 @@ def test_events_are_read_from_both_folders_plain_and_gzipped(stage):
     )
 
 
+@pytest.mark.slow
 def test_flat_and_nested_layouts_may_share_a_file(stage):
     flat = {"network_type": "wifi", "country": "DE", "ip": "10.0.0.1"}
     nested = {"network": {"type": "4g", "country": "FR", "ip": "10.0.0.2"}}
@@ -583,6 +585,7 @@ def test_no_part_of_the_value_of_ip_is_left(stage):
     assert [row["raw_line"] for row in rejected if "10.0.0" in row["raw_line"]] == []
 
 
+@pytest.mark.slow
 def test_ip_is_stored_nowhere_while_network_type_and_country_are_kept(warehouse):
     secret = "203.0.113.77"
     nested = {"network": {"type": "4g", "country": "FR", "ip": secret}}
@@ -599,6 +602,7 @@ def test_ip_is_stored_nowhere_while_network_type_and_country_are_kept(warehouse)
     assert not [path for path in files if secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_lines_that_mean_the_same_are_one_row_across_files(warehouse):
     one = EVENT | {"value": 5, "network_type": "4g", "country": "FR"}
     same = EVENT | {"value": " 5.9 ", "network": {"type": "4g", "country": " FR"}, "ip": "x"}
@@ -684,6 +688,7 @@ def test_a_cr_within_a_csv_field_does_not_end_the_record(stage):
     ]
 
 
+@pytest.mark.slow
 def test_unreadable_csv_numbers_and_dates_are_null_and_a_warning(warehouse):
     built = warehouse(
         [EVENT],
@@ -768,6 +773,7 @@ def test_a_rejected_csv_record_is_kept_with_the_quotes_it_needs(stage):
     assert pick(staged.rejected, "raw_line") == [(record,) for record in sorted(records)]
 
 
+@pytest.mark.slow
 def test_every_source_has_books_that_balance(warehouse):
     built = warehouse(
         [EVENT, EVENT, EVENT | {"timestamp": "never"}, EVENT | {"user_id": None}, "x", "x"],
@@ -810,12 +816,14 @@ def test_a_missing_file_or_column_is_named_and_nothing_is_written(
     assert not list(target.warehouse.rglob("_delta_log"))
 
 
+@pytest.mark.slow
 def test_devices_csv_is_not_needed_and_not_loaded(warehouse):
     built = warehouse([EVENT], files={"devices.csv": b"\xff broken"})
     assert not [item for item in built.run.tables if "device" in item.table]
     assert [file.path for file in built.run.inputs] == ["events.jsonl", "users.csv", "videos.csv"]
 
 
+@pytest.mark.slow
 def test_an_object_or_list_is_no_text(warehouse):
     built = warehouse(
         [

@@ -189,6 +189,7 @@ class TestExcesses:
         users = [{"big": (1, user % 10 == 0)} for user in range(300)] + [{"b": (1, 1)}] * 29
         assert excesses([sums(users, "big"), sums(users, "b")])[0] == alone(users, "big")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("percent", "is_abnormal"), [(14, False), (15, True)])
     def test_a_value_is_abnormal_from_5_points_above_the_rest_on(self, percent, is_abnormal):
         users = [{"a": (1, user % 100 < percent)} for user in range(20_000)]

@@ -210,6 +210,7 @@ def test_a_value_called_unknown_has_a_bar_and_a_cell_beside_the_unknown_one():
     }
 
 
+@pytest.mark.slow
 def test_rows_that_the_page_holds_or_draws_have_their_interval():
     q3 = [dropoff(OS_BY_VERSION, "A", f"{n}", 29 + n, 5) for n in range(MOST_ROWS + 100)]
     q2 = [genre(f"{n}", 900 - n, 3, 30, 2) for n in range(MOST_ROWS + 100)]
@@ -242,6 +243,7 @@ def test_bars_of_both_dimensions_share_their_axis_and_small_cells_tell_n():
     assert [row["few"] for row in drawn(cells)] == ["25%\x1fn=20"]
 
 
+@pytest.mark.slow
 def test_same_run_gives_the_same_bytes(sample_run, sample, tmp_path):
     assert report_of(sample_run, tmp_path).read_bytes() == sample.read_bytes()
 

@@ -145,6 +145,7 @@ def test_past_answers_that_are_damaged_are_told(
     assert "answers cannot be read: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_refresh_mends_what_is_damaged(target: Target) -> None:
     cut(data_file(target))
     streampro.run(KINDS, target, full_refresh=True)

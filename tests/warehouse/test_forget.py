@@ -86,6 +86,7 @@ def target(built: Target, tmp_path: Path) -> Target:
     return Target(name="test", raw=tmp_path / "copy/raw", warehouse=tmp_path / "copy/warehouse")
 
 
+@pytest.mark.slow
 def test_key_is_in_no_byte_and_all_else_as_it_was(engine: Workbench, tmp_path: Path) -> None:
     target = fresh(tmp_path / engine.name)
     two_runs(target, engine.run)
@@ -118,6 +119,7 @@ def test_key_is_in_no_byte_and_all_else_as_it_was(engine: Workbench, tmp_path: P
     assert holding(target.warehouse, "zz-anna") == []
 
 
+@pytest.mark.slow
 def test_raw_files_that_hold_it_are_named_and_bring_it_back(target: Target) -> None:
     assert target.raw is not None
     done = forget(target, {"shop": ANNA}, pipeline=SHOP)
@@ -201,6 +203,7 @@ def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "unlink", dying(unlink))
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_every_version_is_readable_and_the_next_call_completes(
     target: Target, tmp_path: Path
 ) -> None:
@@ -231,6 +234,7 @@ def test_killed_at_any_step_every_version_is_readable_and_the_next_call_complete
     assert 30 < steps < 199
 
 
+@pytest.mark.slow
 def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> None:
     told = Pipeline("shop", [raw, staging, mart, answers])
     assert target.raw is not None

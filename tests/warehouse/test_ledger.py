@@ -97,6 +97,7 @@ def logs(target: Target) -> Iterator[tuple[str, bytes]]:
 
 
 class TestRollback:
+    @pytest.mark.slow
     def test_publishes_the_old_tables_as_a_new_run(self, target: Target) -> None:
         first = run(SHOP, target)
         add(target, "later", ("a", 100))
@@ -111,6 +112,7 @@ class TestRollback:
         assert contents(target) == old != newer
         assert contents(target, 2) == newer
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("back", [(1,), (1, 2), (2, 1), (1, 2, 1), (3, 1, 2)])
     def test_next_run_gives_the_rows_of_a_full_run(
         self, back: tuple[int, ...], target: Target
@@ -129,6 +131,7 @@ class TestRollback:
         assert contents(target) == fresh(target)
         assert run(SHOP, target).kind == "unchanged"
 
+    @pytest.mark.slow
     def test_next_run_leaves_out_a_file_that_is_gone(self, target: Target) -> None:
         assert target.raw is not None
         run(SHOP, target)
@@ -139,6 +142,7 @@ class TestRollback:
         assert run(SHOP, target).kind == "unchanged"
         assert contents(target) == fresh(target) == contents(target, 1)
 
+    @pytest.mark.slow
     def test_columns_that_came_after_are_gone_in_the_next_run(self, target: Target) -> None:
         class Tagged(staging.Sales):
             """One row per distinct sale."""
@@ -166,6 +170,7 @@ class TestRollback:
         assert contents(target) == fresh(target)
         assert "tag" in contents(target, 2)["staging.sales"][0]
 
+    @pytest.mark.slow
     def test_tells_what_moves_in_the_answers(self, target: Target) -> None:
         pipeline = with_answers()
         run(pipeline, target)
@@ -177,6 +182,7 @@ class TestRollback:
             Move("answers.cities", "city=None", "amount", "1", None),
         }
 
+    @pytest.mark.slow
     def test_to_an_unknown_run_or_to_where_readers_are_is_refused(self, target: Target) -> None:
         with pytest.raises(ConfigError, match="has no published run yet"):
             rollback(target, 1)
@@ -203,6 +209,7 @@ class TestRollback:
         ):
             rollback(target, 1)
 
+    @pytest.mark.slow
     def test_from_a_damaged_run_is_possible(self, target: Target) -> None:
         pipeline = with_answers()
         run(pipeline, target)
@@ -233,6 +240,7 @@ class TestClean:
         assert found == [Cleaned("mart.revenue", tuple(sorted(sizes)), sum(sizes.values()))]
         assert data_files(three) == before
 
+    @pytest.mark.slow
     def test_kept_runs_stay_and_older_ones_say_that_they_were_cleaned(self, three: Target) -> None:
         kept = {run_id: contents(three, run_id) for run_id in (2, 3)}
         before, log = data_files(three), list(logs(three))
@@ -252,12 +260,14 @@ class TestClean:
         assert snapshot.answers(three, ledger.runs(three.warehouse)[0]) is None
         assert clean(three, keep=2) == []
 
+    @pytest.mark.slow
     def test_next_run_goes_on_from_what_is_kept(self, three: Target) -> None:
         clean(three, keep=1, dry_run=False)
         add(three, "fourth", ("b", 5))
         assert run(SHOP, three).kind == "incremental"
         assert contents(three) == fresh(three)
 
+    @pytest.mark.slow
     def test_versions_that_the_next_run_compares_with_are_kept(self, target: Target) -> None:
         run(SHOP, target)
         assert target.raw is not None
@@ -268,6 +278,7 @@ class TestClean:
         assert [each.mode for each in done.changes if each.keys == 1] == ["incremental"]
         assert contents(target) == fresh(target)
 
+    @pytest.mark.slow
     def test_a_run_that_was_rolled_back_to_keeps_its_versions(self, three: Target) -> None:
         old = contents(three, 1)
         rollback(three, 1)
@@ -297,6 +308,7 @@ class TestClean:
         assert DeltaTable(str(revenue)).to_pyarrow_table().num_rows == newest
         assert contents(three) == kept
 
+    @pytest.mark.slow
     def test_versions_that_a_killed_run_left_are_removed(self, three: Target) -> None:
         revenue = three.warehouse / "mart" / "revenue"
         schema = pa.schema(DeltaTable(str(revenue)).schema().to_arrow())
@@ -351,6 +363,7 @@ def test_kind_tells_how_much_was_computed(modes: list[Any], kind: str, target: T
     assert Run(**vars(done) | {"changes": changes}).kind == kind
 
 
+@pytest.mark.slow
 def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> None:
     done = run(SHOP, target)
     folder = target.warehouse / "_streampro" / "runs"

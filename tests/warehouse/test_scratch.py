@@ -65,6 +65,7 @@ def test_folder_is_elsewhere_where_no_warehouse_can_be_written(
         assert not elsewhere.exists()
 
 
+@pytest.mark.slow
 def test_folder_of_a_living_process_stays(warehouse: Path) -> None:
     with scratch(warehouse) as one, scratch(warehouse) as other:
         gone = dead(one.parent)

@@ -23,6 +23,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     return target
 
 
+@pytest.mark.slow
 def test_compiled_sql_gives_the_rows_that_are_published(engine: Workbench, target: Target) -> None:
     if engine.name == "spark":
         session = streampro.spark_session(target, engine.session)

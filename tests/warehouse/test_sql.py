@@ -309,6 +309,7 @@ def test_a_confined_connection_refuses_what_might_be_let_through(
             engine.query(places.text(query))
 
 
+@pytest.mark.slow
 def test_what_sorts_more_than_memory_holds_spills(places: Places) -> None:
     small = places.target.duckdb.model_copy(update={"memory_limit": "40MB", "threads": 2})
     with streampro.published(places.target.model_copy(update={"duckdb": small})) as tables:
@@ -316,6 +317,7 @@ def test_what_sorts_more_than_memory_holds_spills(places: Places) -> None:
         assert tables.sql(f"select count(*) n from ({asked}) where r > 5").num_rows == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["w w", "ü'w", "a,b"])
 def test_warehouses_are_asked_wherever_they_lie(
     name: str, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -342,6 +344,7 @@ def test_a_comment_that_is_read_otherwise_explains_nothing_else(either: Publishe
     assert "copy" not in str(either.sql(query).to_pylist()).lower()
 
 
+@pytest.mark.slow
 def test_no_function_that_is_known_writes(places: Places, tmp_path: Path) -> None:
     """Each scalar function is called with a path, and with a path and a content."""
     with connect_sql(places.target, tmp_path / "scratch") as engine:

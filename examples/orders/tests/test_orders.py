@@ -235,6 +235,7 @@ def test_credit_limits_are_read_from_csv_to_the_cent(proved: tuple[Certificate, 
     )
 
 
+@pytest.mark.slow
 def test_files_in_parts_give_the_rows_of_a_full_run(raw: Path) -> None:
     tried = check_incremental(PIPELINE, Target(name="test", raw=raw), parts=3, seed=2)
     assert tried.models == ("order_balances", "fact_order")
@@ -248,6 +249,7 @@ def test_two_different_orders_of_one_number_stop_the_run(raw: Path, tmp_path: Pa
         run(PIPELINE, Target(name="test", raw=grown, warehouse=tmp_path / "w"))
 
 
+@pytest.mark.slow
 def test_late_payments_change_their_orders_only(raw: Path, tmp_path: Path) -> None:
     grown = Path(shutil.copytree(raw, tmp_path / "raw"))
     target = Target(name="test", raw=grown, warehouse=tmp_path / "w")
