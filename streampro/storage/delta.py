@@ -81,9 +81,9 @@ def commit(
             stored(folder, onto)
         made = [*files, merged.file] if merged else files
         added = [file.moved_to(folder) for file in made]
-        if not DeltaTable.is_deltatable(folder.uri):
+        if not DeltaTable.is_deltatable(folder.delta_uri):
             create_table_with_add_actions(
-                folder.uri,
+                folder.delta_uri,
                 columns,
                 added,
                 description=description,
@@ -110,8 +110,8 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
     """
     exactly = CommitProperties(max_commit_retries=0)
     try:
-        if not DeltaTable.is_deltatable(folder.uri):
-            write_deltalake(folder.uri, rows, mode="error", configuration=_KEEPS_ITS_LOG)
+        if not DeltaTable.is_deltatable(folder.delta_uri):
+            write_deltalake(folder.delta_uri, rows, mode="error", configuration=_KEEPS_ITS_LOG)
             return 0
         table = _opened(folder)
         if onto is not None and table.version() != onto:
@@ -141,7 +141,7 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
     Raises `WarehouseError` when it is damaged.
     """
     with _readable(folder, version):
-        if version is None and not DeltaTable.is_deltatable(folder.uri):
+        if version is None and not DeltaTable.is_deltatable(folder.delta_uri):
             return None
         return _rows(_opened(folder, version), folder)
 
@@ -152,7 +152,7 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
     greatest value of a column; None if there is no table. Raises what `read` raises.
     """
     with _readable(folder):
-        if not DeltaTable.is_deltatable(folder.uri):
+        if not DeltaTable.is_deltatable(folder.delta_uri):
             return None
         table = _opened(folder)
         return int(table.version()), _rows(table, folder, column)
@@ -172,7 +172,7 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
     Raises `WarehouseError` when it cannot be read.
     """
     with _readable(folder, version):
-        schema = DeltaTable(folder.uri, version=version).schema().to_json()
+        schema = DeltaTable(folder.delta_uri, version=version).schema().to_json()
     return list(json.loads(schema)["fields"])
 
 
@@ -232,7 +232,7 @@ def _opened(folder: Place, version: int | None = None) -> DeltaTable:
     """Open a version of a table, by default the newest. Delta readers take an entry without a byte
     for one that changes nothing: it is one that was lost.
     """
-    table = DeltaTable(folder.uri, version=version)
+    table = DeltaTable(folder.delta_uri, version=version)
     read = _since_checkpoint(folder.path, table.version()) if folder.is_local else ()
     if lost := next((entry for entry in read if not entry.stat().st_size), None):
         raise WarehouseError(
@@ -279,7 +279,7 @@ def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
     if folder.is_local:
         paths = ((name, folder.path / unquote(name)) for name in names)
         return {name: path.stat().st_size for name, path in paths if path.is_file()}
-    listed = DeltaStorageHandler(folder.uri).get_file_info_selector(FileSelector("/"))
+    listed = DeltaStorageHandler(folder.delta_uri).get_file_info_selector(FileSelector("/"))
     there = {each.path: each.size for each in listed if each.is_file}
     return {name: there[unquote(name)] for name in names if unquote(name) in there}
 
@@ -318,10 +318,10 @@ def _with_schema_of(
 
     A commit that adds files cannot change columns, as it must where code came and went in between.
     """
-    if version is None or newest.schema() == DeltaTable(folder.uri, version=version).schema():
+    if version is None or newest.schema() == DeltaTable(folder.delta_uri, version=version).schema():
         return newest
     newest.restore(version, commit_properties=properties, post_commithook_properties=_KEEP_LOGS)
-    return DeltaTable(folder.uri)
+    return DeltaTable(folder.delta_uri)
 
 
 def _restored(
@@ -330,7 +330,7 @@ def _restored(
     """Return what makes the newest content of a table that of a version again, but for files that
     are replaced.
     """
-    then = sizes(DeltaTable(folder.uri, version=version)).items()
+    then = sizes(DeltaTable(folder.delta_uri, version=version)).items()
     wanted = {path: file for path, file in then if path not in replaced}
     found = sizes(newest)
     now = int(time.time() * 1000)
@@ -362,7 +362,7 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
     _refuse_damaged(folder, table.version(), {name: files[name][0] for name in names})
     schema = pa.schema(table.schema().to_arrow())
     if not folder.is_local:
-        store = DeltaStorageHandler(folder.uri)
+        store = DeltaStorageHandler(folder.delta_uri)
         rows = [pq.ParquetFile(store.open_input_file(unquote(name))).read() for name in names]
     else:
         paths = [folder.path / unquote(name) for name in sorted(names)]

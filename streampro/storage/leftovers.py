@@ -30,10 +30,10 @@ def surplus_files(folder: Place, kept: Iterable[int]) -> dict[Path, int]:
     Raises `WarehouseError` when the log cannot be read.
     """
     try:
-        if not DeltaTable.is_deltatable(folder.uri):
+        if not DeltaTable.is_deltatable(folder.delta_uri):
             return {}
-        versions = {*kept, DeltaTable(folder.uri).version()}
-        tables = [DeltaTable(folder.uri, version=version) for version in versions]
+        versions = {*kept, DeltaTable(folder.delta_uri).version()}
+        tables = [DeltaTable(folder.delta_uri, version=version) for version in versions]
         needed = {path for table in tables for path in _data_files(table, folder.path)}
         return {
             path: path.stat().st_size

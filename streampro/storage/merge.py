@@ -48,7 +48,7 @@ def merged(
     if not folder.is_local:
         return None
     try:
-        found = sizes(DeltaTable(folder.uri, version=version))
+        found = sizes(DeltaTable(folder.delta_uri, version=version))
         names = sorted(name for name, (size, _) in found.items() if size < SMALL_BYTES)
         if len(names) < MOST_SMALL_FILES:
             return None

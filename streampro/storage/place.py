@@ -33,7 +33,7 @@ class FileStatus:
 
 
 class Place(ABC):
-    """A folder or a file; its text is what messages show and Delta readers are told."""
+    """A folder or a file; its text is what messages show."""
 
     is_local: bool
     """Whether it is on a disk of this machine; then `path` is its path."""
@@ -49,6 +49,11 @@ class Place(ABC):
     @property
     def uri(self) -> str:
         """What an engine is told."""
+        return str(self)
+
+    @property
+    def delta_uri(self) -> str:
+        """What Delta readers of this process are told."""
         return str(self)
 
     @property
@@ -107,7 +112,7 @@ class Disk(Place):
         return self.location.absolute()
 
     @property
-    def uri(self) -> str:
+    def delta_uri(self) -> str:
         return str(self.path)
 
     def __truediv__(self, name: str) -> Self:

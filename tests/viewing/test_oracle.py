@@ -91,7 +91,7 @@ def nasty_files():
         'f,x,u1,18-24,free,2025-03-01\r\n"f",y, u1 ,18-24,free,2025-03-01\r\n'
         "m,,u1,18-24,free,2025-02-30\n\n \n,,,,,\n"
         ',"a\nb",u2\n"a ""b"", c",,,,,n/a\n\vu1,,\vu1,,,\n',
-        "videos.csv": "video_id,title,genre,duration_seconds,title\n"
+        "videos.csv": "video_id,title,genre,duration_seconds,more\n"
         'v1,"A, film",Drama,90.9,z\nv1,"A, film",Drama,ninety,z\nv2,"two\nlines",,1e3,\n'
         "v2,z,,1_000,\nv2,z,,,\n,,,5,\n",
     }

@@ -114,6 +114,10 @@ class HadoopPlace(Place):
         """The location in full, with its file system and no character replaced."""
         return str(self._system.makeQualified(self._path).toString())
 
+    @property
+    def delta_uri(self) -> str:
+        return self.place.delta_uri
+
     def __truediv__(self, name: str) -> Self:
         return type(self)(self.reached_by, self.place / name)
 
