@@ -89,7 +89,7 @@ class Contract(pa.DataFrameModel):
         """Refuse options that no contract has, which pandera passes over or takes for checks."""
         config = vars(cls.__dict__.get("Config", object))
         cls._refuse_options({n: v for n, v in config.items() if not n.startswith("_")})
-        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]
+        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]  # pandera's has no types
 
     @classmethod
     def _refuse_options(cls, given: Mapping[str, Any]) -> None:

@@ -57,6 +57,11 @@ class History:
         for _, actions in self.entries.values():
             yield from (action[kind] for action in actions if kind in action)
 
+    def columns(self) -> list[pa.Field]:
+        """Return the columns that the table has, or had in any version."""
+        schemas = (Schema.from_json(said["schemaString"]) for said in self.said("metaData"))
+        return [field for schema in schemas for field in pa.schema(schema.to_arrow())]
+
     def path(self, name: str) -> Path:
         """Return where a data file is that the log names."""
         return self.folder / unquote(name)
@@ -131,19 +136,11 @@ def history(folder: Path) -> History:
     return History(folder, entries)
 
 
-def columns(folder: Path) -> pa.Schema:
-    """Return the columns that a table has, or had in any version; of several types the last."""
-    schemas = [Schema.from_json(said["schemaString"]) for said in history(folder).said("metaData")]
-    fields = {field.name: field for each in schemas for field in pa.schema(each.to_arrow())}
-    return pa.schema([*fields.values()])
-
-
-def prepared(folder: Path, change: Change, staging: Path, token: str) -> Rewriting:
+def prepared(found: History, change: Change, staging: Path, token: str) -> Rewriting:
     """Return the rewriting of a table, its new data files written to `staging`.
 
-    Raises `WarehouseError` for a log or a file that cannot be read.
+    Raises `WarehouseError` for a file that cannot be read.
     """
-    found = history(folder)
     successors = {}
     names = dict.fromkeys(added["path"] for added in found.said("add"))
     kept_bounds = {added["path"]: _statistics(added) for added in found.said("add")}

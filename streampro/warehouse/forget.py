@@ -19,7 +19,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
 from streampro.storage import leftovers, rewrite
 from streampro.storage.place import place_of
-from streampro.storage.rewrite import Change, Rewriting
+from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.key import Key, key_of
 from streampro.warehouse.scratch import scratch
@@ -109,9 +109,6 @@ def forget(
         raise ConfigError(f"streampro forget works on local warehouses; {target.warehouse} is not.")
     warehouse = place.path
     _refuse_another_pipeline(target, pipeline)
-    folders = _folders(target, warehouse)
-    columns = [field for folder in folders.values() for field in rewrite.columns(folder)]
-    wanted.refuse_unknown_column(columns)
     with ExitStack() as stack:
         if dry_run:
             own = stack.enter_context(scratch(target.warehouse))
@@ -119,9 +116,12 @@ def forget(
             stack.enter_context(ledger.writing(target.warehouse))
             own = warehouse / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
+        histories = _histories(target, warehouse)
+        columns = [column for history in histories.values() for column in history.columns()]
+        wanted.refuse_unknown_column(columns)
         tables = {
-            name: rewrite.prepared(folder, wanted.change(), staging / name, staging.name)
-            for name, folder in folders.items()
+            name: rewrite.prepared(history, wanted.change(), staging / name, staging.name)
+            for name, history in histories.items()
         }
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
@@ -145,11 +145,15 @@ def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:
         )
 
 
-def _folders(target: Target, warehouse: Path) -> dict[TableName, Path]:
-    """Return where each table is that any run has published."""
+def _histories(target: Target, warehouse: Path) -> dict[TableName, History]:
+    """Return the log of each table that any run has published."""
     names = sorted({item.table for run in ledger.runs(target.warehouse) for item in run.tables})
     folders = {name: place_of(warehouse).table(name).path for name in names}
-    return {name: folder for name, folder in folders.items() if (folder / "_delta_log").is_dir()}
+    return {
+        name: rewrite.history(folder)
+        for name, folder in folders.items()
+        if (folder / "_delta_log").is_dir()
+    }
 
 
 def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
@@ -182,7 +186,7 @@ def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], stagi
         folder, staged = place_of(warehouse).table(table).path, staging / table.name
         change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
         if folder.is_dir():
-            found = rewrite.prepared(folder, change, staged, staging.parent.name)
+            found = rewrite.prepared(rewrite.history(folder), change, staged, staging.parent.name)
             rewrite.carry_out(found, staged)
 
 
