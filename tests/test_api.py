@@ -266,6 +266,7 @@ def test_examples_of_docstrings_run(
     exec(example, {"streampro": streampro, "PIPELINE": SHOP, "target": target, "Path": Path})
 
 
+@pytest.mark.slow
 def test_a_user_s_strict_type_check_finds_the_one_mistake(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
@@ -291,6 +292,7 @@ def test_a_user_s_strict_type_check_finds_the_one_mistake(
     )
 
 
+@pytest.mark.slow
 def test_importing_it_changes_no_variable_of_the_process() -> None:
     script = """if True:
         import os

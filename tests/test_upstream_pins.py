@@ -99,6 +99,7 @@ def test_duckdb_writes_no_file_for_no_rows_of_a_partition(tmp_path: Path) -> Non
     assert list(tmp_path.rglob("*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_pandera_sets_variables_of_the_process() -> None:
     """`contract` puts them back, `arrow_table` makes instants without one of them."""
     script = "import os; before = {*os.environ}; import pandera; print(*{*os.environ} - before)"

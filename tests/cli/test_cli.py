@@ -714,6 +714,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_told_where_it_cannot_be_shown(raw):
     for command, done in CHANGES:
         words = command.format(raw=raw).split()

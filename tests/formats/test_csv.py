@@ -93,23 +93,23 @@ def test_header_alone_is_no_record(tmp_path: Path) -> None:
     assert (found.lines, rows(found)) == (0, [])
 
 
-def test_missing_column_is_named_with_a_hint(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("id,nmae,x", "has no column 'name'. Did you mean 'nmae'? Its columns: id, nmae, x."),
+        (
+            "id,name, name",
+            "has 2 columns 'name', and which one is meant is not known. Rename one; "
+            "nothing was published.",
+        ),
+    ],
+)
+def test_column_that_is_read_stands_once_in_the_header(
+    tmp_path: Path, header: str, told: str
+) -> None:
     with pytest.raises(SourceError) as caught:
-        read(tmp_path, b"id,nmae,x\n1,a,b\n")
-    path = tmp_path / "raw" / "users.csv"
-    assert str(caught.value) == (
-        f"{path} has no column 'name'. Did you mean 'nmae'? Its columns: id, nmae, x."
-    )
-
-
-def test_column_that_is_read_stands_once_in_the_header(tmp_path: Path) -> None:
-    with pytest.raises(SourceError) as caught:
-        read(tmp_path, b"id,name, name\n1,a,b\n")
-    path = tmp_path / "raw" / "users.csv"
-    assert str(caught.value) == (
-        f"{path} has 2 columns 'name', and which one is meant is not known. Rename one; "
-        "nothing was published."
-    )
+        read(tmp_path, f"{header}\n1,a,b\n".encode())
+    assert str(caught.value) == f"{tmp_path / 'raw' / 'users.csv'} {told}"
 
 
 def test_column_that_is_not_read_may_stand_twice(tmp_path: Path) -> None:
