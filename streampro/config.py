@@ -15,6 +15,10 @@ from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
 
 CONFIGS = Path("configs")
+STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+"""How addresses in object stores begin that are reached without an engine."""
+WEB = ("http", "https")
+"""How addresses begin from which files can be read only."""
 _SCHEME = "[A-Za-z][A-Za-z0-9+.-]+:"
 
 
@@ -106,8 +110,16 @@ def is_remote(location: Any) -> bool:
     return isinstance(location, str) and bool(re.match(f"{_SCHEME}/", location))
 
 
+def scheme_of(location: str) -> str:
+    """Return how the address of a remote location begins, such as `s3a`."""
+    return location.partition(":")[0].lower()
+
+
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
     if is_remote(value):
+        begins = scheme_of(value)
+        if begins in (*STORES, *WEB) and not value[len(begins) :].startswith("://"):
+            raise ValueError(f"an address begins with {begins}://, unlike {value}")
         return Remote(value)
     if not str(value).strip():
         raise ValueError("a folder must have a name; '.' is the working directory")
@@ -168,12 +180,15 @@ class Target(_Settings):
     openlineage: OpenLineageSettings | None = None
 
     @model_validator(mode="after")
-    def _local_engine_has_local_places(self) -> "Target":
-        for place in (self.raw, self.warehouse):
+    def _local_engine_reaches_its_places(self) -> "Target":
+        for place, schemes in ((self.raw, (*STORES, *WEB)), (self.warehouse, STORES)):
             if self.engine == "duckdb" and is_remote(place):
+                if scheme_of(str(place)) in schemes:
+                    continue
                 local = re.match("file:/*(/.+)", str(place))
                 hint = f": write {local[1]}" if local else ""
-                raise ValueError(f"DuckDB reads and writes local folders, not {place}{hint}")
+                known = ", ".join(f"{each}://" for each in schemes)
+                raise ValueError(f"DuckDB reaches local folders and {known}, not {place}{hint}")
         return self
 
     @model_validator(mode="after")

@@ -1,16 +1,28 @@
-"""How the tests are shared out among processes, and a browser for those that look at a page."""
+"""How the tests are shared out among processes, a browser for those that look at a page, and a
+store.
+"""
 
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+from uuid import uuid4
 
+import obstore.store
 import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from streampro.config import Remote
 
 Scheme = Literal["light", "dark"]
 HEAVY = {"browser", "running", "desk"}
@@ -102,3 +114,72 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
     yield open_file
     for context in contexts:
         context.close()
+
+
+@dataclass
+class Lake:
+    """A bucket in a store that speaks S3's protocol; `url` is its address for targets."""
+
+    endpoint: str
+    url: str
+
+    @property
+    def store(self) -> Any:
+        return obstore.store.from_url(self.url)
+
+    def put(self, folder: Path, below: str) -> Remote:
+        """Copy a folder of a disk into the bucket, and return where it is now."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                name = path.relative_to(folder).as_posix()
+                obstore.put(self.store, f"{below}/{name}", path.read_bytes())
+        return Remote(f"{self.url}/{below}")
+
+    def spoil(self, kind: str, times: int, match: str = ".") -> None:
+        """Let the next requests of a kind fail; see `faulty_store`."""
+        asked = urlencode({"kind": kind, "times": times, "match": match})
+        urlopen(Request(f"{self.endpoint}/-/faults?{asked}", method="PUT")).close()
+
+    def requests(self) -> list[str]:
+        """Return what was asked of the store since the last time."""
+        with urlopen(f"{self.endpoint}/-/requests") as told:
+            return [line for line in told.read().decode().splitlines() if line]
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[str]:
+    """Start a store: in a process of its own, for native libraries hold Python while they wait."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).with_name("faulty_store.py")), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        endpoint = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                urlopen(f"{endpoint}/-/requests").close()
+                break
+            except OSError:
+                assert server.poll() is None, "the store ended"
+                time.sleep(0.1)
+        yield endpoint
+        server.kill()
+
+
+@pytest.fixture
+def lake(store_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """An empty bucket, reached by what the environment says."""
+    told = {
+        "AWS_ENDPOINT_URL": store_server,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"lake-{uuid4().hex[:12]}"
+    urlopen(Request(f"{store_server}/{bucket}", method="PUT")).close()
+    found = Lake(store_server, f"s3://{bucket}")
+    yield found
+    found.spoil("none", 0)

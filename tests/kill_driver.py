@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pipelines.shop import SHOP
@@ -53,7 +52,9 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "ledger": (ledger, "append"),
     }
     die(*places[what], int(number), after=when == "after")
-    target = Target(name="test", engine=engine, raw=Path(raw), warehouse=Path(warehouse))
+    target = Target.model_validate(
+        {"name": "test", "engine": engine, "raw": raw, "warehouse": warehouse}
+    )
     commands: dict[str, Callable[[], object]] = {
         "plan": lambda: plan(SHOP, target, full_refresh=True),
         "show": lambda: show(SHOP, target, "revenue"),

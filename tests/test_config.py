@@ -233,8 +233,10 @@ def test_environment_is_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ('raw = "${NOWHERE_SET}"', "uses ${NOWHERE_SET}, which is not set."),
         ('raw = "a$"', "A dollar sign is written $$."),
         ('[spark]\nmastr = "local"', "unknown key 'spark.mastr'. Did you mean 'master'?"),
-        ('raw = "s3a://bucket/raw"', "DuckDB reads and writes local folders, not s3a://bucket/raw"),
-        ('warehouse = "hdfs:/warehouse"', "DuckDB reads and writes local folders"),
+        ('raw = "hdfs://host/raw"', "DuckDB reaches local folders and s3://"),
+        ('warehouse = "hdfs:/warehouse"', "abfs://, abfss://, not hdfs:/warehouse"),
+        ('warehouse = "https://host/w"', "not https://host/w"),
+        ('raw = "s3:/bucket/raw"', "an address begins with s3://"),
     ],
 )
 def test_wrong_place_or_variable_is_told(tmp_path: Path, text: str, told: str) -> None:

@@ -81,10 +81,11 @@ class Engine(Protocol):
         """
 
     def freeze(self, source: Source, raw: Location, files: Iterable[InputFile]) -> Location:
-        """Return a folder with the files as they were found: each up to its size then, and the end
-        of the last whole record in it.
+        """Return a folder of this machine with the files as they were found: each up to its size
+        then, and the end of the last whole record in it; those of a store as they are.
 
-        Raises `SourceError` for one that cannot be read.
+        Raises `SourceError` for one that cannot be read, `EngineError` for a store that only the
+        engine reaches.
         """
 
     def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Entry:
         needs: modules that must be installed for it.
         works_in_sessions: whether it can compute in a session of the caller's.
         answers_sql: whether it implements `SqlEngine`.
+        stages_on_disk: whether what it stages is on a disk of this machine, wherever it publishes.
     """
 
     engine: str
@@ -36,6 +37,7 @@ class Entry:
     needs: tuple[str, ...]
     works_in_sessions: bool = False
     answers_sql: bool = False
+    stages_on_disk: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -49,6 +51,7 @@ ENGINES: dict[str, Entry] = {
         compiler="streampro.engines.duckdb.compiler:compiler_of",
         needs=("duckdb",),
         answers_sql=True,
+        stages_on_disk=True,
     ),
     "spark": Entry(
         engine="streampro.engines.spark.engine:SparkEngine",
@@ -64,7 +67,7 @@ def connect(target: "Target", session: Any = None, scratch: Path | None = None) 
     """Return the engine of a target; `session` is a Spark session to work in instead of a new one.
 
     What is staged goes to `scratch` instead of the warehouse, if it is given: then the engine
-    leaves no trace there, and cannot publish.
+    leaves no trace there before it publishes.
 
     Raises `EngineError` when it cannot be started, `ConfigError` when it is not installed, and in
     a process that was forked from one in which an engine has worked.
@@ -88,10 +91,12 @@ def connect_sql(target: "Target", scratch: Path) -> "SqlEngine":
 
 
 def connect_reader(target: "Target", session: Any, scratch: Path) -> "Engine":
-    """Return an engine that reads a warehouse: a local one needs no session, whoever wrote it."""
+    """Return an engine that reads a warehouse, which needs no session, whoever wrote it, unless
+    only that engine reaches it.
+    """
     from streampro.storage.place import place_of
 
-    if place_of(target.warehouse).is_local:
+    if place_of(target.warehouse).is_reached:
         return connect_sql(target, scratch)
     return connect(target, session, scratch)
 

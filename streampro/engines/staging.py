@@ -56,8 +56,11 @@ class Staging(ABC, Generic[P]):
 
     def freeze(self, source: Source, raw: Location, files: Iterable[InputFile]) -> Location:
         """See `Engine.freeze`."""
-        folder = self._folder(TableName("raw", source.name)).path
-        freeze(source, files, self.place(raw).path, folder)
+        folder, place = self._folder(TableName("raw", source.name)).path, self.place(raw)
+        if place.is_local:
+            freeze(source, files, place.path, folder)
+        else:
+            place.copy([*files], folder)
         return folder
 
     def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:

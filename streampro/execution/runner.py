@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
@@ -15,7 +16,7 @@ from streampro.config import Target
 from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
-from streampro.engines.registry import connect
+from streampro.engines.registry import ENGINES, connect
 from streampro.errors import ConfigError
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
@@ -27,9 +28,10 @@ from streampro.execution.state import State
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
+from streampro.storage.place import place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan, Run
-from streampro.warehouse.scratch import scratch
+from streampro.warehouse.scratch import scratch, writing
 
 
 @asks
@@ -82,7 +84,11 @@ def run(
     progress = Careful(watcher or Unwatched())
 
     def work() -> Run:
-        with ledger.writing(target.warehouse), connect(target, session) as engine:
+        with (
+            writing(target.warehouse),
+            _staging_folder(target) as folder,
+            connect(target, session, folder) as engine,
+        ):
             return publish(_staged(pipeline, target, engine, asked, progress), progress)
 
     if target.openlineage is None:
@@ -186,6 +192,12 @@ def _computed(
         return engine.stage(model.table, model(**inputs), model.contract).data
     lines = outcomes(model, model(**inputs), pipeline.source_of(model).secret)
     return engine.quarantine(model, lines).accepted.data
+
+
+def _staging_folder(target: Target) -> AbstractContextManager[Path | None]:
+    """Yield where an engine of this machine stages what it publishes elsewhere."""
+    is_near = place_of(target.warehouse).is_local or not ENGINES[target.engine].stages_on_disk
+    return nullcontext() if is_near else scratch(target.warehouse)
 
 
 def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:

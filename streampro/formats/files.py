@@ -48,6 +48,17 @@ class InputFile:
         return (self.size, self.modified_ns) == (found.size, found.modified_ns)
 
 
+def on_disk(sources: Iterable["Source"], raw: "Place", folder: Path) -> Path:
+    """Return a folder of this machine with the files of sources: the raw folder, or `folder` with
+    a copy of what is in a store. Raises what `find` raises.
+    """
+    if raw.is_local:
+        return raw.path
+    for source in sources:
+        raw.copy(find(source, raw), folder)
+    return folder
+
+
 def changed(files: Iterable[InputFile], raw: Path) -> set[str]:
     """Return the paths of files on a disk that changed since they were found. One that is gone is
     not among them: whoever reads it will say so.

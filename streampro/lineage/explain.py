@@ -100,7 +100,7 @@ def explain(
 
     Args:
         pipeline: whose table it is.
-        target: where its warehouse and raw folder are, both on this machine.
+        target: where its warehouse and raw folder are, on disks or in object stores.
         model: `name` or `layer.name` of a model or of a `<name>_rejected` table, or one column of
             it as `name.column`: then only the rows that this column is computed from are followed.
         where: which rows, a condition in DuckDB's SQL; all by default.
@@ -110,10 +110,10 @@ def explain(
     Raises `ConfigError` for an unknown model, column or run, a condition that is wrong, and tables
     that were built by other code than the pipeline's; `WarehouseError` for a run that was cleaned.
     """
-    if not place_of(target.warehouse).is_local:
+    if not place_of(target.warehouse).is_reached:
         raise ConfigError(
-            f"explain reads local warehouses; {target.warehouse} is none. Ask its tables with "
-            "streampro.spark_session."
+            f"explain reads warehouses on disks and in object stores; {target.warehouse} is none. "
+            "Ask its tables with streampro.spark_session."
         )
     lineage = Lineage(pipeline)
     table, column = _asked(pipeline, lineage, model)

@@ -10,7 +10,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Target
+from streampro.config import Location, Target
 from streampro.engines.protocol import Raw, SqlEngine, row_count
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
@@ -188,7 +188,10 @@ class RowTrace:
         wanted: dict[str, list[str]] = {}
         for row in rows:
             wanted.setdefault(row["source_file"], []).append(row[_DIGEST])
-        places = sorted(locate(source, self._folder, wanted))
+        files = [file for file in self.engine.find(source, self._folder) if file.path in wanted]
+        folder = place_of(self._folder)
+        here = folder.path if folder.is_local else self.engine.freeze(source, self._folder, files)
+        places = sorted(locate(source, Path(str(here)), wanted))
         kinds = ibis.schema({"place": "int64", "raw_line": "string"})
         numbered = [{"place": n, "raw_line": line} for n, (_, _, line) in enumerate(places)]
         loaded = self.engine.load(pa.Table.from_pylist(numbered, kinds.to_pyarrow()), kinds)
@@ -229,13 +232,16 @@ class RowTrace:
         """Why there is no raw folder to look into, empty if there is one."""
         if self.target.raw is None:
             return "no raw folder is known"
-        if not place_of(self.target.raw).is_local:
+        place = place_of(self.target.raw)
+        if not place.is_reached:
             return f"{self.target.raw} is not on this machine"
-        return "" if self._folder.is_dir() else f"{self.target.raw} is no folder"
+        is_there = not place.is_local or place.path.is_dir()
+        return "" if is_there else f"{self.target.raw} is no folder"
 
     @property
-    def _folder(self) -> Path:
-        return Path(str(self.target.raw))
+    def _folder(self) -> Location:
+        assert self.target.raw is not None
+        return self.target.raw
 
     def _expression(self, table: TableName, inputs: Mapping[str, ir.Table]) -> ir.Table:
         """Return the expression of the lines or rows that a table's rows come from."""

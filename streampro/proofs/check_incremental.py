@@ -12,6 +12,7 @@ from streampro.engines.registry import connect
 from streampro.errors import ConfigError, IncrementalError
 from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
+from streampro.formats.files import on_disk
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import ComparedTable
@@ -52,7 +53,7 @@ def check_incremental(
 
     Raises `IncrementalError` with the first differing rows, and what `run` raises.
     """
-    if target.raw is None or not place_of(target.raw).is_local:
+    if target.raw is None or not place_of(target.raw).is_reached:
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits()
     with scratch(target.warehouse) as folder:
@@ -62,7 +63,8 @@ def check_incremental(
         read = {name for model in pipeline.models.values() for name in model.inputs}
         sources = [source for name, source in pipeline.sources.items() if name in read]
         runs: list[Run] = []
-        for _ in deal(sources, place_of(target.raw).path, folder / "raw", parts, seed):
+        raw = on_disk(sources, place_of(target.raw), folder / "copied")
+        for _ in deal(sources, raw, folder / "raw", parts, seed):
             with watcher.step(f"incremental run {len(runs) + 1}", lambda: None):
                 runs.append(run(pipeline, grown))
         whole = grown.model_copy(update={"warehouse": folder / "right"})

@@ -19,7 +19,7 @@ from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
-from streampro.formats.files import find
+from streampro.formats.files import find, on_disk
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import (
@@ -31,7 +31,7 @@ from streampro.proofs.certificate import (
     side_of,
 )
 from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
-from streampro.storage.place import place_of
+from streampro.storage.place import Place, place_of
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.scratch import scratch
 
@@ -73,12 +73,13 @@ def prove(
     `select`, and what `run` raises on either side.
     """
     refuse_problems(pipeline, left.engine, right.engine)
-    raw = _raw_folder(left, right)
+    shared = _raw_folder(left, right)
     built = _selector_with_inputs(pipeline, select)
     if out:
         _write(out, "")
         out.unlink()
     with nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder:
+        raw = on_disk(pipeline.sources.values(), shared, folder / "raw")
         proof = _Proof(pipeline, select, built, raw, folder, watcher or Unwatched())
         certificate = proof.certificate(left, right)
     if out:
@@ -157,7 +158,8 @@ class _Proof:
 
     def _run(self, target: Target, side: str) -> Run:
         warehouse = self.scratch / side
-        here = target.model_copy(update={"warehouse": warehouse, "openlineage": None})
+        places = {"raw": self.raw, "warehouse": warehouse}
+        here = target.model_copy(update={**places, "openlineage": None})
         watcher = _SideWatcher(self.watcher, side)
         try:
             return run(
@@ -248,9 +250,9 @@ def _selector_with_inputs(pipeline: Pipeline, select: str | None) -> str | None:
     return " ".join(f"+{model.name}" for model in pipeline.select(select))
 
 
-def _raw_folder(left: Target, right: Target) -> Path:
+def _raw_folder(left: Target, right: Target) -> Place:
     for target in (left, right):
-        if target.raw is None or not place_of(target.raw).is_local:
+        if target.raw is None or not place_of(target.raw).is_reached:
             raise ConfigError(
                 f"target {target.name!r} has no raw folder on this machine (it has {target.raw}): "
                 "give --raw DIR."
@@ -260,7 +262,8 @@ def _raw_folder(left: Target, right: Target) -> Path:
             f"target {left.name!r} reads {left.raw}, target {right.name!r} reads {right.raw}, but "
             "a proof needs the same bytes: give --raw DIR."
         )
-    return Path(str(left.raw))
+    assert left.raw is not None
+    return place_of(left.raw)
 
 
 def _file_fingerprint(source: str, path: Path, raw: Path) -> FileFingerprint:

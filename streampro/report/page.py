@@ -34,9 +34,9 @@ def write_report(
     """Write the report of a run, the newest by default, to a file; return the run.
 
     The same run gives the same bytes. Where the run lacks models or was built by other code than
-    the pipeline's, answers are shown as plain tables, and the page says so. A local warehouse is
-    read by DuckDB, whoever wrote it, a remote one by the target's engine; `session` is a Spark
-    session for that.
+    the pipeline's, answers are shown as plain tables, and the page says so. A warehouse on
+    a disk or in an object store is read by DuckDB, whoever wrote it, any other by the target's
+    engine; `session` is a Spark session for that.
 
     Raises `ConfigError` where nothing was published, for an unknown run, the warehouse of another
     pipeline and a file that cannot be written, `WarehouseError` for a run that was cleaned or

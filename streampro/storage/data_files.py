@@ -4,14 +4,16 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
 from streampro.storage.place import Place
@@ -82,6 +84,17 @@ def sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
     return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
+
+
+def opened(folder: Place, names: Iterable[str]) -> Iterator[pq.ParquetFile]:
+    """Yield data files of a table, named as in its log, open."""
+    if folder.is_local:
+        yield from (pq.ParquetFile(folder.path / unquote(name)) for name in names)
+        return
+    store = DeltaStorageHandler(folder.delta_uri)
+    for name in names:
+        with store.open_input_file(unquote(name)) as file:
+            yield pq.ParquetFile(file)
 
 
 def with_digest(name: str, file: Path) -> str:

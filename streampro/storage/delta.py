@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -23,12 +22,12 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from pyarrow.fs import FileSelector
 
-from streampro.errors import OvertakenError, WarehouseError
+from streampro.errors import EngineError, OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
 from streampro.storage import log
-from streampro.storage.data_files import DataFile, sizes
+from streampro.storage.data_files import DataFile, opened, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
-from streampro.storage.native import native
+from streampro.storage.native import native, reason
 from streampro.storage.place import Place
 
 RUN, TOKEN = "streampro.run", "streampro.token"
@@ -75,29 +74,30 @@ def commit(
     origin = {RUN: str(run), TOKEN: token}
     properties = CommitProperties(custom_metadata=origin, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
-    try:
+    damaged = ". Where its log is damaged, `streampro repair` sets it aside."
+    with _told(folder, f"{folder}: the table cannot be published", damaged):
         folder.make()
         if onto is not None:
             stored(folder, onto)
         made = [*files, merged.file] if merged else files
         added = [file.moved_to(folder) for file in made]
         if not DeltaTable.is_deltatable(folder.delta_uri):
-            create_table_with_add_actions(
-                folder.delta_uri,
-                columns,
-                added,
-                description=description,
-                configuration=_KEEPS_ITS_LOG,
-                commit_properties=properties,
-            )
-            return 0
+            try:
+                create_table_with_add_actions(
+                    folder.delta_uri,
+                    columns,
+                    added,
+                    description=description,
+                    configuration=_KEEPS_ITS_LOG,
+                    commit_properties=properties,
+                )
+            except DeltaError:
+                if not DeltaTable.is_deltatable(folder.delta_uri):
+                    raise  # else another run made it meanwhile
+            else:
+                return 0
         replaced = merged.names if merged else frozenset[str]()
         return _commit_exactly(folder, added, columns, onto, replaced, properties)
-    except (DeltaError, OSError) as error:
-        raise WarehouseError(
-            f"{folder}: the table cannot be published: {error}. Where its log is damaged, "
-            "`streampro repair` sets it aside."
-        ) from error
 
 
 @native
@@ -108,30 +108,18 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
     Raises `OvertakenError` where `onto` is not the newest version, `WarehouseError` when the table
     cannot be written.
     """
-    exactly = CommitProperties(max_commit_retries=0)
-    try:
-        if not DeltaTable.is_deltatable(folder.delta_uri):
-            write_deltalake(folder.delta_uri, rows, mode="error", configuration=_KEEPS_ITS_LOG)
-            return 0
-        table = _opened(folder)
-        if onto is not None and table.version() != onto:
-            raise OvertakenError(f"{folder}: another writer added version {table.version()}.")
-        is_added = onto is not None and len(table.file_uris()) < MOST_SMALL_FILES
-        if onto is not None and not is_added:
-            rows = pa.concat_tables([_rows(table, folder), rows], promote_options="permissive")
-        write_deltalake(
-            table,
-            rows,
-            mode="append" if is_added else "overwrite",
-            schema_mode="merge" if is_added else "overwrite",
-            commit_properties=exactly,
-            post_commithook_properties=_KEEP_LOGS,
-        )
-        return int(table.version())
-    except CommitFailedError as error:
-        raise OvertakenError(f"{folder}: another writer came first: {error}") from error
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        raise WarehouseError(f"{folder}: the table cannot be written: {error}") from error
+    with _told(folder, f"{folder}: the table cannot be written"):
+        is_new = not DeltaTable.is_deltatable(folder.delta_uri)
+        try:
+            if is_new:
+                write_deltalake(folder.delta_uri, rows, mode="error", configuration=_KEEPS_ITS_LOG)
+                return 0
+            return _write_onto(folder, rows, onto)
+        except DeltaError as error:
+            came_first = is_new and DeltaTable.is_deltatable(folder.delta_uri)
+            if not came_first and not isinstance(error, CommitFailedError):
+                raise
+            raise OvertakenError(f"{folder}: another writer came first: {reason(error)}") from error
 
 
 @native
@@ -185,9 +173,9 @@ class Stored:
     files: tuple[str, ...]
 
     @property
-    def paths(self) -> list[Path]:
-        """Where the data files of a table on a disk lie."""
-        return [self.folder.path / unquote(name) for name in self.files]
+    def places(self) -> list[Place]:
+        """Where the data files lie."""
+        return [self.folder / unquote(name) for name in self.files]
 
 
 def refuse_another(folder: Place, version: int, token: str | None) -> None:
@@ -220,12 +208,23 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
 @contextmanager
 def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
     """Raise `WarehouseError` for a table, or a version of it, that cannot be read."""
+    what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
+    with _told(folder, f"{what} cannot be read"):
+        yield
+
+
+@contextmanager
+def _told(folder: Place, what: str, advice: str = "") -> Iterator[None]:
+    """Raise `WarehouseError` for what is wrong with a table, `EngineError` for a store that does
+    not answer or refuses.
+    """
     try:
         yield
     except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
-        what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
-        [reason, *_] = str(error).splitlines() or [type(error).__name__]  # no backtrace of Rust's
-        raise WarehouseError(f"{what} cannot be read: {reason}") from error
+        is_missing = isinstance(error, FileNotFoundError)
+        if isinstance(error, OSError) and not folder.is_local and not is_missing:
+            raise EngineError(f"{what}: {reason(error)}") from error
+        raise WarehouseError(f"{what}: {reason(error)}{advice}") from error
 
 
 def _opened(folder: Place, version: int | None = None) -> DeltaTable:
@@ -284,6 +283,25 @@ def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
     return {name: there[unquote(name)] for name in names if unquote(name) in there}
 
 
+def _write_onto(folder: Place, rows: pa.Table, onto: int | None) -> int:
+    """Write rows of a small table that is there; see `write`."""
+    table = _opened(folder)
+    if onto is not None and table.version() != onto:
+        raise OvertakenError(f"{folder}: another writer added version {table.version()}.")
+    is_added = onto is not None and len(table.file_uris()) < MOST_SMALL_FILES
+    if onto is not None and not is_added:
+        rows = pa.concat_tables([_rows(table, folder), rows], promote_options="permissive")
+    write_deltalake(
+        table,
+        rows,
+        mode="append" if is_added else "overwrite",
+        schema_mode="merge" if is_added else "overwrite",
+        commit_properties=CommitProperties(max_commit_retries=0),
+        post_commithook_properties=_KEEP_LOGS,
+    )
+    return int(table.version())
+
+
 def _commit_exactly(
     folder: Place,
     added: list[AddAction],
@@ -297,7 +315,16 @@ def _commit_exactly(
         newest = _with_schema_of(_opened(folder), folder, onto, properties)
         try:
             newest.create_write_transaction(
-                [*added, *([] if onto is None else _restored(newest, folder, onto, replaced))],
+                [
+                    *added,
+                    *(
+                        []
+                        if onto is None
+                        else _restored(
+                            newest, folder, onto, replaced, {each.path for each in added}
+                        )
+                    ),
+                ],
                 mode="overwrite" if onto is None else "append",
                 schema=columns,
                 commit_properties=properties,
@@ -325,10 +352,10 @@ def _with_schema_of(
 
 
 def _restored(
-    newest: DeltaTable, folder: Place, version: int, replaced: Set[str]
+    newest: DeltaTable, folder: Place, version: int, replaced: Set[str], added: Set[str]
 ) -> list[AddAction | RemoveAction]:
     """Return what makes the newest content of a table that of a version again, but for files that
-    are replaced.
+    are replaced; what is `added` may be there, where a commit was tried that nobody answered.
     """
     then = sizes(DeltaTable(folder.delta_uri, version=version)).items()
     wanted = {path: file for path, file in then if path not in replaced}
@@ -338,6 +365,7 @@ def _restored(
         *(
             RemoveAction(path, True, now, size)
             for path, (size, _) in found.items() - wanted.items()
+            if path not in added
         ),
         *(
             AddAction(path, size, {}, now, True, json.dumps({"numRecords": rows}))
@@ -361,11 +389,6 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
     files = sizes(table)
     _refuse_damaged(folder, table.version(), {name: files[name][0] for name in names})
     schema = pa.schema(table.schema().to_arrow())
-    if not folder.is_local:
-        store = DeltaStorageHandler(folder.delta_uri)
-        rows = [pq.ParquetFile(store.open_input_file(unquote(name))).read() for name in names]
-    else:
-        paths = [folder.path / unquote(name) for name in sorted(names)]
-        rows = [pq.ParquetFile(path).read() for path in paths]
+    rows = [file.read() for file in opened(folder, sorted(names))]
     found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
     return found.select(schema.names)

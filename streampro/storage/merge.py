@@ -1,10 +1,9 @@
 """Small files of a table become one, whichever engine wrote them."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
-from streampro.storage.data_files import COMPRESSION, DataFile, sizes
+from streampro.storage.data_files import COMPRESSION, DataFile, opened, sizes
 from streampro.storage.native import native
 from streampro.storage.place import Place
 
@@ -41,11 +40,11 @@ def merged(
     folder: Place, version: int, schema: pa.Schema, staging: Place, token: str
 ) -> Merged | None:
     """Return one file with the rows of the small files of a version, written to `staging`; None
-    where there are few of them, and in a store.
+    where there are few of them, and where `staging` is in a store.
 
     Raises `WarehouseError` for a file that cannot be read or written.
     """
-    if not folder.is_local:
+    if not staging.is_local:
         return None
     try:
         found = sizes(DeltaTable(folder.delta_uri, version=version))
@@ -54,21 +53,23 @@ def merged(
             return None
         staging.make()
         made = staging / f"part-{token}-merged.parquet"
-        footer = _write(made.path, [folder.path / unquote(name) for name in names], schema)
+        footer = _write(made.path, opened(folder, names), len(names), schema)
         file = DataFile.of(made, made.path.name, made.path.stat().st_size, footer)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise WarehouseError(f"{folder}: its small files cannot be merged: {error}") from error
     return Merged(file, frozenset(names))
 
 
-def _write(path: Path, small: Sequence[Path], published: pa.Schema) -> pq.FileMetaData:
+def _write(
+    path: Path, small: Iterable[pq.ParquetFile], number: int, published: pa.Schema
+) -> pq.FileMetaData:
     """Write the rows of files into one, in groups that are worth skipping; return its footer."""
     schema = pa.schema([pa.field(field.name, field.type) for field in published])
     held: list[pa.Table] = []
     with pq.ParquetWriter(path, schema, compression=COMPRESSION) as writer:
-        for each in small:
-            held.append(pq.ParquetFile(each).read(schema.names).select(schema.names).cast(schema))
-            if sum(map(len, held)) >= _ROWS_OF_A_GROUP or each is small[-1]:
+        for each, file in enumerate(small, 1):
+            held.append(file.read(schema.names).select(schema.names).cast(schema))
+            if sum(map(len, held)) >= _ROWS_OF_A_GROUP or each == number:
                 writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_OF_A_GROUP)
                 held = []
     return pq.read_metadata(path)

@@ -1,7 +1,10 @@
-"""Native libraries: their threads do not survive a fork, and their panics are errors of ours."""
+"""Native libraries: their threads do not survive a fork, their panics are errors of ours, and what
+they say is told in one line.
+"""
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,6 +12,10 @@ from streampro.errors import ConfigError, EngineError
 
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _used_in: list[int] = []
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_DETAILS = re.compile("\n\n(?:Debug source|stack backtrace)|\nBacktrace", re.IGNORECASE)
+_ARROW = "\u21b3"
+"""Stands before each further cause."""
 
 
 def refuse_fork() -> None:
@@ -23,6 +30,13 @@ def refuse_fork() -> None:
             "threads are not here. Start processes anew: "
             'multiprocessing.get_context("spawn"), or a subprocess; or fork before the first use.'
         )
+
+
+def reason(error: BaseException) -> str:
+    """Return what a native library says is wrong, in one line without colours and traces."""
+    text = _COLOUR.sub("", _DETAILS.split(str(error))[0])
+    causes = [" ".join(each.split()) for each in text.split(_ARROW)]
+    return ": ".join(each for each in causes if each) or type(error).__name__
 
 
 def native(function: _Called) -> _Called:

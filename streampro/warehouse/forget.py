@@ -22,7 +22,7 @@ from streampro.storage.place import place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.key import Key, key_of
-from streampro.warehouse.scratch import scratch
+from streampro.warehouse.scratch import scratch, writing
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def forget(
         if dry_run:
             own = stack.enter_context(scratch(target.warehouse))
         else:
-            stack.enter_context(ledger.writing(target.warehouse))
+            stack.enter_context(writing(target.warehouse))
             own = warehouse / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
         histories = _histories(target, warehouse)

@@ -2,14 +2,12 @@
 in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every table.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -18,22 +16,21 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from streampro.config import Location, Target
-from streampro.errors import ConfigError, OvertakenError, WarehouseError, advised, number_of
+from streampro.errors import OvertakenError, WarehouseError, advised, number_of
 from streampro.formats.files import InputFile
 from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.names import WAREHOUSE
 from streampro.notebook import html_table
-from streampro.storage import delta, leftovers
+from streampro.storage import delta
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.known_files import KnownFiles
-from streampro.warehouse.scratch import sweep
+from streampro.warehouse.scratch import usable
 
 KNOWN_FILES, RUNS = (TableName(WAREHOUSE, name) for name in ("files", "runs"))
 """Our own tables in a warehouse."""
-_UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -259,8 +256,18 @@ def append(warehouse: Location, run: Run) -> Run:
     try:
         delta.write(place.table(RUNS), _rows([run]), last[0] if last else None)
     except OvertakenError as error:
-        raise OvertakenError(overtaken) from error
+        if not _is_published(place, run):
+            raise OvertakenError(overtaken) from error
     return run
+
+
+def _is_published(place: Place, run: Run) -> bool:
+    """Tell whether the newest run is this one: a store may write a row and not be heard."""
+    last = delta.read_last(place.table(RUNS), "run_id")
+    newest = runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1)) if last else []
+    return [(each.run_id, each.started_at, each.tokens) for each in newest] == [
+        (run.run_id, run.started_at, run.tokens)
+    ]
 
 
 def rewrite(warehouse: Location, runs: Sequence[Run]) -> None:
@@ -285,7 +292,7 @@ def runs(target: Target | Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    place = _usable(target.warehouse if isinstance(target, Target) else target)
+    place = usable(target.warehouse if isinstance(target, Target) else target)
     with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
         found = [] if table is None else runs_of(place, table.sort_by("run_id"))
@@ -296,7 +303,7 @@ def runs(target: Target | Location) -> list[Run]:
 
 def run(warehouse: Location, run_id: int) -> Run | None:
     """Return a published run, None if there is none of that number."""
-    place = _usable(warehouse)
+    place = usable(warehouse)
     with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
     found = [] if table is None else runs_of(place, table.filter(pc.field("run_id") == run_id))
@@ -305,71 +312,10 @@ def run(warehouse: Location, run_id: int) -> Run | None:
 
 def newest(warehouse: Location) -> Run | None:
     """Return the run that readers see, None before the first. Older ones are not looked at."""
-    place = _usable(warehouse)
+    place = usable(warehouse)
     with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
     return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
-
-
-@contextmanager
-def writing(warehouse: Location) -> Iterator[None]:
-    """Hold the warehouse as its only writer, after removing what a killed writer left.
-
-    A warehouse in a store cannot be held: that one run writes at a time is the scheduler's duty.
-
-    Raises `ConfigError` for a folder that holds something else, `WarehouseError` when another run
-    is writing or the folder cannot be written.
-    """
-    place = place_of(warehouse)
-    own = place / WAREHOUSE
-    with ExitStack() as held:
-        try:
-            if place.is_local:
-                _refuse_unfit(place.path)
-            own.make()
-            held.enter_context((own / "lock").lock())
-        except TimeoutError as error:
-            raise WarehouseError(
-                f"another run is writing to {place}. Wait for it to end, then run again."
-            ) from error
-        except OSError as error:
-            raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
-        sweep(warehouse)
-        _remove_leftovers(place)
-        try:
-            yield
-        finally:  # of an engine that was stopped while it started
-            _remove_leftovers(place)
-
-
-def _remove_leftovers(warehouse: Place) -> None:
-    staging = warehouse / WAREHOUSE / "staging"
-    for leftover in staging.path.glob("*") if warehouse.is_local else ():
-        leftovers.remove_leftovers(warehouse, staging / leftover.name)
-
-
-def _usable(warehouse: Location) -> Place:
-    place = place_of(warehouse)
-    if place.is_local:
-        _refuse_unusable(place.path)
-    return place
-
-
-def _refuse_unusable(warehouse: Path) -> None:
-    if unusable := _UNUSABLE.search(str(warehouse.absolute())):
-        raise ConfigError(
-            f"the path of a warehouse must not contain {unusable[0]!r}, which Delta readers take "
-            f"for a pattern or an escape, or refuse: {str(warehouse)!r}"
-        )
-
-
-def _refuse_unfit(warehouse: Path) -> None:
-    _refuse_unusable(warehouse)
-    if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / WAREHOUSE).is_dir():
-        raise ConfigError(
-            f"{warehouse} holds other files and is no StreamPro warehouse. "
-            "Choose an empty or a new folder with --warehouse."
-        )
 
 
 def _rows(runs: Sequence[Run]) -> pa.Table:

@@ -24,6 +24,7 @@ from streampro.storage.log import Action
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.ledger import PublishedTable, Run
+from streampro.warehouse.scratch import writing
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     warehouse = place_of(target.warehouse)
     if not warehouse.is_local:
         raise ConfigError(f"streampro repair mends local warehouses; {warehouse} is a store.")
-    with ledger.writing(target.warehouse):
+    with writing(target.warehouse):
         aside = _Aside(warehouse.path)
         runs, rebuilt = _runs(warehouse, pipeline, target)
         runs, lost_files = _with_files_that_are_there(runs)

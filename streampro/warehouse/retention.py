@@ -14,6 +14,7 @@ from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.scratch import writing
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
     """
     started_at = datetime.now(UTC)
     snapshot.published_run(target, run_id)
-    with ledger.writing(target.warehouse):
+    with writing(target.warehouse):
         newest = snapshot.published_run(target)
         _refuse_needless(target, newest, run_id)
         wanted = snapshot.readable_run(target, run_id)
@@ -82,7 +83,7 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     snapshot.published_run(target)
     if dry_run:
         return _surplus(place, keep)
-    with ledger.writing(target.warehouse):
+    with writing(target.warehouse):
         found = _surplus(place, keep)
         for each in found:
             _remove(place.path, each)

@@ -1,11 +1,12 @@
-"""Temporary folders of what publishes nothing: private, and gone even where a process was killed.
+"""Folders that a process holds: a warehouse as its only writer, and temporary ones.
 
-A folder lies below the warehouse if there is one that can be written, else in `TMPDIR`. A lock in
-it is held as long as its process lives; a folder whose lock is free is removed by whoever comes
-next.
+Those of what publishes nothing are private, and gone even where a process was killed. One lies
+below the warehouse if there is one that can be written, else in `TMPDIR`. A lock in it is held as
+long as its process lives; a folder whose lock is free is removed by whoever comes next.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,14 +15,72 @@ from tempfile import gettempdir
 from uuid import uuid4
 
 from streampro.config import Location
-from streampro.errors import EngineError
+from streampro.errors import ConfigError, EngineError, WarehouseError
 from streampro.names import WAREHOUSE
-from streampro.storage.place import place_of
+from streampro.storage import leftovers
+from streampro.storage.place import Place, place_of
 
+_UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
 _PRIVATE = 0o700
 _LOCK = "lock"
 _TRIES = 3
 """How often a folder is made anew that was swept before its lock was held."""
+
+
+@contextmanager
+def writing(warehouse: Location) -> Iterator[None]:
+    """Hold the warehouse as its only writer, after removing what a killed writer left.
+
+    A warehouse in a store cannot be held: of two runs at once, the ledger lets one be published.
+
+    Raises `ConfigError` for a folder that holds something else, `WarehouseError` when another run
+    is writing or the folder cannot be written.
+    """
+    place = usable(warehouse)
+    own = place / WAREHOUSE
+    with ExitStack() as held:
+        try:
+            if place.is_local:
+                _refuse_unfit(place.path)
+            own.make()
+            held.enter_context((own / "lock").lock())
+        except TimeoutError as error:
+            raise WarehouseError(
+                f"another run is writing to {place}. Wait for it to end, then run again."
+            ) from error
+        except OSError as error:
+            raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
+        sweep(warehouse)
+        _remove_leftovers(place)
+        try:
+            yield
+        finally:  # of an engine that was stopped while it started
+            _remove_leftovers(place)
+
+
+def _remove_leftovers(warehouse: Place) -> None:
+    staging = warehouse / WAREHOUSE / "staging"
+    for leftover in staging.path.glob("*") if warehouse.is_local else ():
+        leftovers.remove_leftovers(warehouse, staging / leftover.name)
+
+
+def usable(warehouse: Location) -> Place:
+    """Return the place of a warehouse. Raises `ConfigError` for one that no Delta reader takes."""
+    place = place_of(warehouse)
+    if unusable := _UNUSABLE.search(place.delta_uri):
+        raise ConfigError(
+            f"the path of a warehouse must not contain {unusable[0]!r}, which Delta readers take "
+            f"for a pattern or an escape, or refuse: {str(warehouse)!r}"
+        )
+    return place
+
+
+def _refuse_unfit(warehouse: Path) -> None:
+    if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / WAREHOUSE).is_dir():
+        raise ConfigError(
+            f"{warehouse} holds other files and is no StreamPro warehouse. "
+            "Choose an empty or a new folder with --warehouse."
+        )
 
 
 @contextmanager

@@ -205,15 +205,17 @@ def published(target: Target, run_id: int | None = None, *, allow_files: bool = 
     ```
 
     Every table is read at the version that the run pins, so what is asked never sees half of a
-    run. Asks local warehouses, whichever engine wrote them. Nothing but the tables is read, and
-    nothing is written, by SQL or an expression; with `allow_files` other files are read too.
+    run. Asks warehouses on disks and in object stores, whichever engine wrote them. Nothing but
+    the tables is read, and nothing is written, by SQL or an expression; with `allow_files` other
+    files are read too.
 
     Raises `ConfigError` where nothing was published, for an unknown run and for a remote
     warehouse, `WarehouseError` for a run that was cleaned.
     """
-    if not place_of(target.warehouse).is_local:
+    if not place_of(target.warehouse).is_reached:
         raise ConfigError(
-            f"DuckDB asks local warehouses; ask {target.warehouse} with streampro.spark_session."
+            "DuckDB asks warehouses on disks and in object stores; ask "
+            f"{target.warehouse} with streampro.spark_session."
         )
     found = published_run(target) if run_id is None else readable_run(target, run_id)
     return Published(target, found, allow_files)

@@ -25,6 +25,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.ledger import PublishedTable, Run, Warned
 from streampro.warehouse.retention import clean
+from streampro.warehouse.scratch import writing
 
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 REVENUE = [
@@ -256,7 +257,7 @@ def test_second_writer_is_refused(target: Target) -> None:
 
 def test_readers_are_served_while_another_writes(target: Target) -> None:
     run(SHOP, target)
-    with ledger.writing(target.warehouse):
+    with writing(target.warehouse):
         assert revenue(target) == REVENUE
 
 

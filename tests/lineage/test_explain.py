@@ -155,7 +155,7 @@ def test_without_a_raw_folder_the_tables_are_explained(target):
     )
 
 
-@pytest.mark.parametrize("raw", [Path("nowhere"), Remote("s3a://b/raw")])
+@pytest.mark.parametrize("raw", [Path("nowhere"), Remote("hdfs://b/raw")])
 def test_missing_raw_folder_is_told_once_for_all_sources(target, raw):
     engine = "duckdb" if isinstance(raw, Path) else "spark"  # which alone may have such a place
     asked = target.model_copy(update={"raw": raw, "engine": engine})
@@ -224,8 +224,11 @@ def test_table_that_lags_behind_its_input_is_not_explained(target):
 
 
 def test_remote_warehouse_is_refused(target):
-    remote = target.model_copy(update={"engine": "spark", "warehouse": Remote("s3a://b/w")})
-    with pytest.raises(ConfigError, match="explain reads local warehouses; s3a://b/w is none"):
+    remote = target.model_copy(update={"engine": "spark", "warehouse": Remote("hdfs://b/w")})
+    with pytest.raises(
+        ConfigError,
+        match="explain reads warehouses on disks and in object stores; hdfs://b/w is none",
+    ):
         explain(SHOP, remote, "revenue")
 
 

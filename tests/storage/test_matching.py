@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streampro.storage.matching import any_depth_below, fits, matching, unmatched
+from streampro.storage.place.matching import any_depth_below, fits, matching, unmatched
 
 NOBODY = 65534
 

@@ -26,6 +26,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.forget import Key, forget
+from streampro.warehouse.scratch import writing
 
 ANNA = "zz-anna@example.org"
 HERS = f"""\
@@ -351,7 +352,7 @@ def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) 
     with pytest.raises(ConfigError, match="warehouse of pipeline 'shop', not of 'other'"):
         forget(target, {"shop": "a"}, pipeline=other)
     with (
-        ledger.writing(target.warehouse),
+        writing(target.warehouse),
         pytest.raises(WarehouseError, match="another run is writing"),
     ):
         forget(target, {"shop": "a"})

@@ -31,6 +31,7 @@ from streampro.storage import delta, leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 from streampro.storage.delta import Stored
 from streampro.storage.place import Disk, Place, place_of
+from streampro.storage.place.store import ObjectPlace
 from streampro.storage.statistics import statistic
 
 
@@ -63,6 +64,8 @@ class DuckDBEngine(Staging[Place]):
                 "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
             )
         self.allow_files = False
+        if isinstance(self.warehouse, ObjectPlace):
+            self.connection.register_filesystem(self.warehouse.file_system())
 
     def place(self, location: Location) -> Place:
         """Return a location as this engine reaches it."""
@@ -74,9 +77,10 @@ class DuckDBEngine(Staging[Place]):
         """See `Engine.read_raw`."""
         files = self.find(source, raw) if files is None else files
         read = reader_of(source, READERS, self.name)
+        place = self.place(raw)  # of a store copied once, for files are read twice
+        folder = place.path if place.is_local else Path(self.freeze(source, raw, files))
         self.counter += 1
         scratch = self.staging.path / f"{source.name}-{self.counter}"
-        folder = Path(raw)
         reading = read(source, folder, [folder / file.path for file in files], scratch)
         return Raw(self._view(reading.query), reading.by_file, reading.invalid_utf8)
 
@@ -112,7 +116,9 @@ class DuckDBEngine(Staging[Place]):
         path = quoted(",".join(map(identifier, ["main", *layers])))
         self.connection.execute(f"SET search_path = {path}")  # so SHOW TABLES knows them
         if not allow_files:
-            statements.confine(self.connection, [p for each in tables.values() for p in each.paths])
+            statements.confine(
+                self.connection, [p.uri for each in tables.values() for p in each.places]
+            )
         self.connection.execute("SET lock_configuration = true")
         self.allow_files = allow_files
 
@@ -180,7 +186,9 @@ class DuckDBEngine(Staging[Place]):
         return self._view(self._rows_of([file.path for file in files], schema))
 
     def _rows_in(self, stored: Stored) -> str:
-        return self._rows_of(stored.paths, ibis.Schema.from_pyarrow(stored.schema))
+        return self._rows_of(
+            [place.uri for place in stored.places], ibis.Schema.from_pyarrow(stored.schema)
+        )
 
     def _rows_of(self, paths: Sequence[object], schema: ibis.Schema) -> str:
         """Return the query of the rows of parquet files, which has its columns without a file."""

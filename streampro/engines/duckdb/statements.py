@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
@@ -117,7 +116,7 @@ class _Shape:
     relations: Sequence[str]
 
 
-def confine(connection: duckdb.DuckDBPyConnection, files: Iterable[Path]) -> None:
+def confine(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
     """Let a connection reach these files and no other, and load nothing, for good."""
     connection.execute(f"SET allowed_paths = {listed([*files])}")
     connection.execute("SET enable_external_access = false")

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from streampro.config import Location
 from streampro.errors import EngineError
 from streampro.formats.packing import HEAD
-from streampro.storage.matching import any_depth_below, fits, is_hidden
 from streampro.storage.place import FileStatus, Place, place_of
+from streampro.storage.place.matching import any_depth_below, fits, is_hidden
 
 _USUAL_FOOTER = 64 * 1024
 _LOOKED_AT = 10_000

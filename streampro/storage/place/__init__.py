@@ -1,22 +1,22 @@
 """Places: a folder or a file on a disk or in a store, whoever reaches it.
 
-`place_of` is the only one to ask whether a location is on this machine; all else asks the place.
+`place_of` is the only one to ask of what kind a location is; all else asks the place.
 """
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from filelock import FileLock
 
-from streampro.config import Location, Remote, is_remote
+from streampro.config import STORES, WEB, Location, Remote, is_remote, scheme_of
 from streampro.errors import EngineError
 from streampro.modeling.model import TableName
-from streampro.storage.matching import matching, unmatched
+from streampro.storage.place.matching import matching, unmatched
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,25 @@ class FileStatus:
     changed_ns: int | None = None
 
 
+class Found(Protocol):
+    """A file as it was found below a place."""
+
+    @property
+    def path(self) -> str:
+        """Its path from there."""
+
+    @property
+    def etag(self) -> str | None:
+        """See `FileStatus`."""
+
+
 class Place(ABC):
     """A folder or a file; its text is what messages show."""
 
     is_local: bool
     """Whether it is on a disk of this machine; then `path` is its path."""
+    is_reached = True
+    """Whether this process reaches it, and not only an engine."""
 
     @abstractmethod
     def __truediv__(self, name: str) -> Self:
@@ -54,7 +68,7 @@ class Place(ABC):
     @property
     def delta_uri(self) -> str:
         """What Delta readers of this process are told."""
-        return str(self)
+        return self.uri
 
     @property
     @abstractmethod
@@ -88,11 +102,23 @@ class Place(ABC):
 
     @abstractmethod
     def move(self, destination: Self) -> None:
-        """Move the file to another place of the same disk or store."""
+        """Move the file to another place of the same disk or store, or from a disk to a store."""
+
+    def take(self, file: Path) -> None:
+        """Move a file of a disk to this place. Raises `EngineError` where only an engine can."""
+        raise EngineError(f"{self} is reached by the engine of the run only.")
 
     @abstractmethod
     def remove(self) -> None:
         """Remove the folder with all that it holds, if it is there."""
+
+    def copy(self, files: Sequence["Found"], folder: Path) -> None:
+        """Copy files below this place into a folder of this machine, as they were found.
+
+        Raises `EngineError` for one that has changed since or cannot be read, and where only an
+        engine can.
+        """
+        raise EngineError(f"{self} is reached by the engine of the run only.")
 
     @abstractmethod
     def lock(self) -> AbstractContextManager[None]:
@@ -112,7 +138,7 @@ class Disk(Place):
         return self.location.absolute()
 
     @property
-    def delta_uri(self) -> str:
+    def uri(self) -> str:
         return str(self.path)
 
     def __truediv__(self, name: str) -> Self:
@@ -142,8 +168,11 @@ class Disk(Place):
     def make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def move(self, destination: Self) -> None:
-        self.path.replace(destination.path)
+    def move(self, destination: Place) -> None:
+        destination.take(self.path)
+
+    def take(self, file: Path) -> None:
+        file.replace(self.path)
 
     def remove(self) -> None:
         if self.path.is_dir():
@@ -156,11 +185,12 @@ class Disk(Place):
 
 
 @dataclass(frozen=True)
-class Store(Place):
+class Elsewhere(Place):
     """A place that only an engine reaches, but for Delta tables, which every Delta reader does."""
 
     url: Remote
     is_local = False
+    is_reached = False
 
     def __truediv__(self, name: str) -> Self:
         return type(self)(self.url / name)
@@ -199,5 +229,11 @@ class Store(Place):
 
 
 def place_of(location: Location) -> Place:
-    """Return the place of a location: a disk of this machine or a store."""
-    return Store(Remote(location)) if is_remote(location) else Disk(Path(location))
+    """Return the place of a location: a disk of this machine, an object store, or elsewhere."""
+    if not is_remote(location):
+        return Disk(Path(location))
+    if scheme_of(str(location)) not in (*STORES, *WEB):
+        return Elsewhere(Remote(location))
+    from streampro.storage.place.store import ObjectPlace
+
+    return ObjectPlace(Remote(location))

@@ -15,7 +15,8 @@ from stat import S_ISDIR, S_ISREG
 from streampro.names import HIDDEN
 
 _ANY_DEPTH = "**"
-_WILD = frozenset("*?[")
+WILD = frozenset("*?[")
+"""Signs that make a pattern of a name."""
 
 
 def matching(folder: Path, patterns: Iterable[str]) -> list[tuple[Path, os.stat_result]]:
@@ -55,11 +56,13 @@ def is_hidden(path: str) -> bool:
 
 def any_depth_below(pattern: str) -> str | None:
     """Return the folder in which a pattern begins to look at any depth, None if it does not."""
-    parts = PurePosixPath(pattern).parts
-    if _ANY_DEPTH not in parts:
-        return None
-    named = takewhile(_WILD.isdisjoint, parts)
-    return "/".join(named)
+    return named_folder(pattern) if _ANY_DEPTH in PurePosixPath(pattern).parts else None
+
+
+def named_folder(pattern: str) -> str:
+    """Return the folder below which all files lie that match a pattern, as far as it is named."""
+    [*folders, _] = PurePosixPath(pattern).parts
+    return "/".join(takewhile(WILD.isdisjoint, folders))
 
 
 def _fit(names: Sequence[str], parts: Sequence[str]) -> bool:
@@ -131,7 +134,7 @@ def _paths(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
 
 def _named(folder: Path, part: str) -> Iterator[Path]:
     """Yield what a part of a pattern names in a folder, be it there or a link to nowhere."""
-    if _WILD.isdisjoint(part):
+    if WILD.isdisjoint(part):
         yield from [folder / part] if _is_there(folder / part) else []
     else:
         yield from (path for path in folder.iterdir() if _matcher(part).match(path.name))

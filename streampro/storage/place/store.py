@@ -1,0 +1,223 @@
+"""Object stores that this process reaches: `s3://`, `gs://`, Azure's; and files of the web.
+
+Who may do what is told by the environment, as to every other program of the ecosystem: the
+variables `AWS_*`, `GOOGLE_*` and `AZURE_*`, what a machine or a container is given, and the
+profiles of AWS where boto3 is installed. Requests that fail by chance are tried again.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from streampro.config import WEB, Remote, scheme_of
+from streampro.errors import ConfigError, EngineError
+from streampro.storage.native import reason
+from streampro.storage.place import FileStatus, Found, Place
+from streampro.storage.place.matching import WILD, fits, is_hidden, named_folder
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_AT_ONCE = 8
+"""Files that are copied together."""
+_LOOKED_AT = 10_000
+"""Files that are looked at to tell which are not read."""
+
+
+@dataclass(frozen=True)
+class ObjectPlace(Place):
+    """A place in an object store; a folder is what the names of objects begin with."""
+
+    url: Remote
+    is_local = False
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.url / name)
+
+    def __str__(self) -> str:
+        return str(self.url)
+
+    @property
+    def path(self) -> NoReturn:
+        raise EngineError(f"{self} is not on this machine.")
+
+    def files(self, patterns: Iterable[str]) -> list[FileStatus]:
+        found = {file.path: file for pattern in patterns for file in self._matching(pattern)}
+        return [found[path] for path in sorted(found)]
+
+    def unmatched(self, patterns: Iterable[str], but: Place) -> Iterator[str]:
+        """See `Place.unmatched`. Only the first files are looked at; of the web none are listed."""
+        wanted, folder = [*patterns], f"{but}/"
+        listed = () if self._is_web else self._below()
+        return (
+            file.path
+            for file in islice(listed, _LOOKED_AT)
+            if not is_hidden(file.path)
+            and not any(fits(file.path, each) for each in wanted)
+            and not str(self / file.path).startswith(folder)
+        )
+
+    def exists(self) -> bool:
+        with self._errors("looked at"):
+            return self._status() is not None or any(True for _ in self._below())
+
+    def make(self) -> None:
+        """Stores know no folders."""
+
+    def move(self, destination: Self) -> None:
+        import obstore
+
+        with self._errors("moved"):
+            obstore.rename(self._store, self._key, destination._key)
+
+    def take(self, file: Path) -> None:
+        """See `Place.take`: readers see all of the file or nothing."""
+        import obstore
+
+        with self._errors("written"):
+            obstore.put(self._store, self._key, file)
+            file.unlink()
+
+    def remove(self) -> None:
+        import obstore
+
+        with self._errors("removed"):
+            keys = [f"{self._key}/{file.path}" for file in self._below()]
+            if keys:
+                obstore.delete(self._store, keys)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold nothing: of two runs at once, the ledger lets one be published."""
+        return nullcontext()
+
+    def copy(self, files: Sequence[Found], folder: Path) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(lambda file: self._copy(file, folder / file.path), files):
+                pass
+
+    def file_system(self) -> Any:
+        """Return what DuckDB reads data files of this store through, which never change."""
+        from obstore.fsspec import FsspecStore
+
+        class DataFiles(FsspecStore):
+            cachable = False
+
+            async def _info(self, path: str, **options: Any) -> Any:
+                if path not in asked:
+                    asked[path] = await super()._info(path, **options)
+                return asked[path]
+
+        asked: dict[str, Any] = {}
+        scheme: Any = scheme_of(self.url)
+        return DataFiles(scheme, credential_provider=_credentials(scheme))
+
+    def _copy(self, file: Found, copy: Path) -> None:
+        import obstore
+        from obstore.exceptions import PreconditionError
+
+        place = self / file.path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with place._errors("read"):
+            try:
+                asked: Any = {"if_match": file.etag} if file.etag else {}
+                found = obstore.get(place._store, place._key, options=asked)
+            except PreconditionError as error:
+                raise EngineError(
+                    f"{place} changed while it was read. Nothing was published: run again."
+                ) from error
+            with copy.open("wb") as written:
+                for chunk in found.stream():
+                    written.write(chunk)
+
+    def _matching(self, pattern: str) -> Iterator[FileStatus]:
+        parts = PurePosixPath(pattern).parts
+        if not WILD & {*pattern}:
+            with (self / pattern)._errors("looked at"):
+                status = (self / pattern)._status()
+            if status and not is_hidden(parts[-1]):
+                yield _found(pattern, status)
+            return
+        if self._is_web:
+            raise ConfigError(
+                f"{self} cannot be listed, as the web has no folders: name each file instead of "
+                f"{pattern!r}."
+            )
+        for file in self._below(named_folder(pattern)):
+            if fits(file.path, pattern):
+                yield file
+
+    def _below(self, folder: str = "") -> Iterator[FileStatus]:
+        """Yield the files below a folder in this one, by their paths from here."""
+        import obstore
+
+        start = f"{self._key}/" if self._key else ""
+        with self._errors("listed"):
+            for page in obstore.list(self._store, prefix=f"{start}{folder}" or None):
+                yield from (_found(each["path"].removeprefix(start), each) for each in page)
+
+    def _status(self) -> Any:
+        """Return what the store tells of a file, None if there is none of that name."""
+        import obstore
+
+        try:
+            return obstore.head(self._store, self._key)
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Raise `EngineError` for what the store refuses, or does not answer."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as error:
+            raise EngineError(f"{self} cannot be {what}: {reason(error)}") from error
+
+    @property
+    def _is_web(self) -> bool:
+        return scheme_of(self.url) in WEB
+
+    @property
+    def _store(self) -> "ObjectStore":
+        return bucket(self.url[: -len(self._key)] if self._key else self.url)
+
+    @property
+    def _key(self) -> str:
+        """The name of the object: what stands behind the bucket."""
+        return re.sub("^[^:]+://[^/]*/?", "", self.url).strip("/")
+
+
+@cache
+def bucket(url: str) -> "ObjectStore":
+    """Return the store that holds a bucket, or that a web server is."""
+    from obstore.store import from_url
+
+    if scheme_of(url) in WEB:
+        return from_url(url.rstrip("/"), client_options={"allow_http": scheme_of(url) == "http"})
+    return from_url(url.rstrip("/"), credential_provider=_credentials(scheme_of(url)))
+
+
+def _credentials(scheme: str) -> Any:
+    """Return who tells the credentials, None where the store itself looks for them: in variables
+    and on the machine, but not in the profiles of AWS.
+    """
+    is_aws = scheme in ("s3", "s3a")
+    if not is_aws or "AWS_ACCESS_KEY_ID" in os.environ or not find_spec("boto3"):
+        return None
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    return Boto3CredentialProvider()
+
+
+def _found(path: str, status: Any) -> FileStatus:
+    modified = int(status["last_modified"].timestamp() * 1_000_000) * 1_000
+    return FileStatus(path, status["size"], modified, status["e_tag"])
