@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 from streampro.errors import SourceError
 
 if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
     from streampro.modeling.source import Source
 
 RAW_COLUMNS = ("raw_line", "source_file")
@@ -69,9 +71,13 @@ class Format(ABC):
     quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]
 
-    def columns(self, source: "Source") -> dict[str, str]:
+    def columns(self, source: "Source") -> "dict[str, str | dt.DataType]":
         """Return names and types of the table that a transform receives."""
-        return dict.fromkeys((*source.fields, *RAW_COLUMNS), "string") | dict(self.own_columns)
+        return source.kinds | dict.fromkeys(RAW_COLUMNS, "string") | dict(self.own_columns)
+
+    def refused_type(self, kind: "dt.DataType") -> str | None:
+        """Return why a field is not read as a type, None if it is; by default it is text."""
+        return None if kind.is_string() else f"{self.name} is read as text: cast it in a model"
 
     def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
         """Return what the path of a field must be, None if it can be read; each is, by default."""

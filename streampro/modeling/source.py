@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import inf
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from streampro.arguments import declares
 from streampro.errors import PipelineError, did_you_mean
+from streampro.expressions import types as column_types
 from streampro.formats.registry import format_of, given_columns
 from streampro.names import is_ours, refused_table, repeated, twins, wanted_pattern
 
@@ -111,10 +113,11 @@ class Limits:
 @declares
 @dataclass(frozen=True)
 class Source:
-    """Raw files of one kind, read as text: one row per line (or CSV record) that is not blank.
+    """Raw files of one kind: one row per line, record or row of a file that is not blank.
 
-    The table that a transform receives has a nullable string column per field, `raw_line`,
-    `source_file` (relative to the raw folder) and, for JSON, the boolean `is_object`.
+    The table that a transform receives has a nullable column per field, of text unless `types` says
+    more, `raw_line`, `source_file` (relative to the raw folder) and, for JSON lines, the boolean
+    `is_object`.
 
     Args:
         name: the parameter name under which transforms ask for it.
@@ -125,6 +128,9 @@ class Source:
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns. For CSV `{"city": ("city",)}`: the
             names of the header.
+        types: the types of fields that are not text, as contracts spell them or as Ibis does:
+            `{"at": Instant, "seconds": "int64", "tags": "array<string>"}`. A format says which it
+            reads; what is text in its files, such as CSV, is cast in models.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models
             may let them decide (filter, join or group by them, ask for them in a case), and in
             the text of rejected lines they are masked. `streampro check` and every run refuse
@@ -136,6 +142,7 @@ class Source:
     files: tuple[str, ...]
     format: str
     fields: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
     secret: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits, repr=False)
 
@@ -160,6 +167,7 @@ class Source:
         for name, path in self.fields.items():
             if wanted := format_of(self).wanted_path(name, path):
                 raise self._unlike(f"fields[{name!r}]", path, wanted)
+        self._refuse_types()
 
     def _refuse_files_and_secrets(self) -> None:
         """Raise `PipelineError` for what no file and no key can be, and where nothing is read."""
@@ -195,8 +203,34 @@ class Source:
                 "and engines do not tell them apart. Rename one; their keys may differ so."
             )
 
+    def _refuse_types(self) -> None:
+        """Raise `PipelineError` for a type that is none, that no table can have, or that the
+        format does not read, and for one of a field that is not there.
+        """
+        if not isinstance(self.types, Mapping):
+            raise self._unlike("types", self.types, "a mapping of fields to types")
+        for name, given in self.types.items():
+            if name not in self.fields:
+                hint = did_you_mean(name, [*self.fields]) if isinstance(name, str) else ""
+                raise self._unlike("a name of types", name, f"one of the fields. {hint}".strip())
+            try:
+                kind = column_types.type_of(given)
+            except TypeError:
+                raise self._unlike(f"types[{name!r}]", given, "a type, as 'int64'") from None
+            why = column_types.refusal(kind) or format_of(self).refused_type(kind)
+            if why:
+                raise PipelineError(f"source {self.name!r}: types[{name!r}]: {why}.")
+
     def _unlike(self, name: str, given: object, what: str) -> PipelineError:
         return PipelineError(f"source {self.name!r}: {name} is {given!r}, but must be {what}.")
+
+    @property
+    def kinds(self) -> dict[str, dt.DataType]:
+        """The type of every field, text where none is said."""
+        return {
+            name: column_types.nullable(column_types.type_of(self.types.get(name, "string")))
+            for name in self.fields
+        }
 
     @property
     def schema(self) -> ibis.Schema:
