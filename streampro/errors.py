@@ -132,7 +132,8 @@ class OvertakenError(WarehouseError):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return `"Did you mean 'x'? "` for the known word closest to `word`, or an empty text."""
-    close = difflib.get_close_matches(word, known, n=1)
+    same = [each for each in known if each.casefold() == word.casefold()]
+    close = same or difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
 
 

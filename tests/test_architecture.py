@@ -92,7 +92,9 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
 def test_engines_are_imported_in_their_folder_only(path: Path) -> None:
-    allowed = {"engines": ENGINES, "storage": {"deltalake"}}.get(folder_of(path), set())
+    allowed = {"engines": ENGINES, "storage": {"deltalake"}, "formats": {"duckdb"}}.get(
+        folder_of(path), set()
+    )
     assert {name.split(".")[0] for name, _ in imported(path)} & ENGINES <= allowed
 
 

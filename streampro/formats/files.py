@@ -70,10 +70,15 @@ def freeze(source: "Source", files: Iterable[InputFile], raw: Path, folder: Path
     """Copy changing files on a disk into a folder, each up to the size with which it was found and
     to the end of its last whole record.
 
-    Raises `SourceError` for one that cannot be read.
+    Raises `SourceError` for one that cannot be read, or only as a whole.
     """
     quote = format_of(source).quote
     for file in files:
+        if format_of(source).is_whole:
+            raise SourceError(
+                f"{raw / file.path} changed while it was read. Write such files elsewhere, move "
+                "them here when they are whole, and run again; nothing was published."
+            )
         place = folder / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         with created(place) as copy, beginning(raw / file.path, file.size) as text:

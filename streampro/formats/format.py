@@ -61,6 +61,7 @@ class Format(ABC):
         quote: a byte between two of which a line end ends no record, none if every line end does.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
+        is_whole: whether a file is only read as a whole: of one that changes meanwhile nothing is.
     """
 
     name: ClassVar[str]
@@ -70,6 +71,7 @@ class Format(ABC):
     may_be_empty: ClassVar[bool]
     quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]
+    is_whole: ClassVar[bool] = False
 
     def columns(self, source: "Source") -> "dict[str, str | dt.DataType]":
         """Return names and types of the table that a transform receives."""

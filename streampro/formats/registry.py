@@ -7,11 +7,12 @@ from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.csv import CSV
 from streampro.formats.format import RAW_COLUMNS, Format
 from streampro.formats.json_lines import JSON_LINES
+from streampro.formats.parquet import PARQUET
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
 
-FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV)}
+FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV, PARQUET)}
 _Reader = TypeVar("_Reader")
 
 

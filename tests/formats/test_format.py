@@ -6,10 +6,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pipelines.shop import SHOP, mart, staging
 
@@ -83,17 +89,55 @@ def nasty_records() -> dict[str, bytes]:
     }
 
 
+def nasty_columns() -> dict[str, bytes]:
+    def parquet(**columns: Any) -> bytes:
+        rows = len(next(iter(columns.values())))
+        pq.write_table(
+            pa.table({name: pa.nulls(rows) for name in KINDS} | columns), place := BytesIO()
+        )
+        return place.getvalue()
+
+    edge = [0, -1, 2**63 - 1, -(2**63), 253402300799999999, 253402300800000000, -62135596800000000]
+    nested = [{"m": None, "x": 1}, None, {"m": [{"k": 1}, None], "x": None}]
+    whole = parquet(id=["1", None], at=[datetime(2024, 5, 1), None])
+    return {
+        "us.parquet": parquet(at=pa.array(edge, pa.timestamp("us")), id=list("abcdefg")),
+        "ns.parquet": parquet(at=pa.array(edge, pa.timestamp("ns", "UTC"))),
+        "day.parquet": parquet(day=pa.array([0, -(2**31), 2932896, 2932897], pa.date32())),
+        "number.parquet": parquet(number=[1.5, float("nan"), float("-inf"), -0.0, 1e300, None]),
+        "price.parquet": parquet(price=[Decimal("-1.10"), None, Decimal(10) ** 17]),
+        "nested.parquet": parquet(nested=nested, more=pa.nulls(3)),
+        "bytes.parquet": parquet(bytes=[b"\x00\xff\\", None, b""], id=["1", "2", ""]),
+        "none.parquet": parquet(id=pa.array([], pa.string())),
+        "wide.parquet": parquet(price=[2**63 - 1]),
+        "text.parquet": parquet(number=["1.5"]),
+        "cut.parquet": whole[:-1],
+        "twins.parquet": parquet(id=["1"], ID=["2"]),
+    }
+
+
 FIELDS = {"a": ("a",), "b": ("b",), "t": ("n", "t"), "d": ("n", "it's")}
 COLUMNS = {"id": ("id",), "name": ("name",)}
+KINDS = {
+    "id": "string",
+    "at": "timestamp('UTC', 6)",
+    "day": "date",
+    "number": "float64",
+    "price": "decimal(38, 2)",
+    "nested": "struct<m: array<struct<k: int64, l: date>>, x: int64>",
+    "bytes": "binary",
+}
 NASTY = {
     "json_lines": (nasty_lines, {"fields": FIELDS}),
     "csv": (nasty_records, {"fields": COLUMNS, "secret": ("secret",)}),
+    "parquet": (nasty_columns, {"fields": {name: (name,) for name in KINDS}, "types": KINDS}),
 }
 PINNED = {
     ("json_lines", 0): "627c82cde0027333",
     ("csv", 0): "7c62a9c5350a8c2f",
     ("json_lines", 1): "627c82cde0027333",
     ("csv", 1): "7c62a9c5350a8c2f",
+    ("parquet", 0): "a3c3a7fed448142a",
 }
 """What the files above are read as, by format and revision; so they never change."""
 
@@ -218,7 +262,7 @@ def test_format_that_an_engine_does_not_read_is_refused(
     with pytest.raises(PipelineError) as caught:
         streampro.run(tabs, target)
     assert str(caught.value) == (
-        "source 'raw_sales': duckdb does not read 'tabs'. It reads json_lines, csv."
+        "source 'raw_sales': duckdb does not read 'tabs'. It reads json_lines, csv, parquet."
     )
 
 
@@ -227,7 +271,7 @@ def test_unknown_format_is_refused_with_a_hint() -> None:
         Source("lines", ("*.jsonl",), "jsonlines", {"a": ("a",)})
     assert str(caught.value) == (
         "source 'lines' has the unknown format 'jsonlines'. Did you mean 'json_lines'? "
-        "Formats: json_lines, csv."
+        "Formats: json_lines, csv, parquet."
     )
 
 

@@ -1,5 +1,6 @@
 """DuckDB on one machine: text files in, Delta tables out."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -20,7 +21,7 @@ from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.protocol import Raw
 from streampro.engines.staging import Staging
-from streampro.errors import ComputationError, ConfigError, EngineError
+from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json_lines import identifier, quoted
@@ -33,6 +34,11 @@ from streampro.storage.delta import Stored
 from streampro.storage.place import Disk, Place, place_of
 from streampro.storage.place.store import ObjectPlace
 from streampro.storage.statistics import statistic
+
+_UNREADABLE = re.compile(
+    "Failed to read file|in Parquet file|bytes outside file|don't know what type|TProtocolException"
+)
+"""What DuckDB says of a damaged Parquet file; it has no class for that."""
 
 
 class DuckDBEngine(Staging[Place]):
@@ -270,4 +276,5 @@ def _errors(what: str) -> Iterator[None]:
     except duckdb.DataError as error:
         raise ComputationError(f"{what}: {error}") from error
     except (duckdb.Error, OSError) as error:
-        raise EngineError(f"{what}: {error}") from error
+        kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
+        raise kind(f"{what}: {error}") from error

@@ -7,6 +7,8 @@ from pathlib import Path
 from streampro.formats.format import LocalText
 from streampro.formats.json_lines import json_query, quoted
 from streampro.formats.lines import SEPARATOR
+from streampro.formats.parquet.footers import local_footers
+from streampro.formats.parquet.parts import FILE, parts_of, rows_of
 from streampro.formats.registry import format_of
 from streampro.modeling.source import Source
 
@@ -56,7 +58,22 @@ def read_rewritten(source: Source, raw: Path, paths: Sequence[Path], scratch: Pa
     return _reading(f"SELECT * FROM {parquet([text.rewritten])}", text)
 
 
-READERS: Mapping[str, Reader] = {"json_lines": read_json_lines, "csv": read_rewritten}
+def read_parquet(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Read files as they are, those with the same columns at once."""
+    footers = local_footers(raw, paths)
+    start = len(str(raw / "x"))
+    queries = [
+        part.query(rows_of([raw / file for file in part.files]), f"substr({FILE}, {start})")
+        for part in parts_of(source, footers)
+    ]
+    return Reading(" UNION ALL ".join(queries), {each.name: each.rows for each in footers})
+
+
+READERS: Mapping[str, Reader] = {
+    "json_lines": read_json_lines,
+    "csv": read_rewritten,
+    "parquet": read_parquet,
+}
 """How each format is read here."""
 
 

@@ -191,6 +191,19 @@ class HadoopPlace(Place):
         finally:
             stream.close()
 
+    def tail(self, size: int, length: int) -> bytes:
+        """Return the last bytes of a file of a size."""
+        if self.is_local:
+            with self.path.open("rb") as file:
+                file.seek(size - length)
+                return file.read(length)
+        stream = self._system.open(self._path)
+        try:
+            stream.seek(size - length)
+            return bytes(self.reached_by.java.read(stream))
+        finally:
+            stream.close()
+
     def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
         """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
         start = f"{self._plain}/"

@@ -4,16 +4,21 @@ that needs more.
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+from streampro.errors import SourceError
 from streampro.formats.csv import decoded, read_records
 from streampro.formats.format import LONGEST_LINE, overlong
-from streampro.formats.json_lines import LINES
+from streampro.formats.json_lines import LINES, quoted
 from streampro.formats.packing import readable, unpacked
+from streampro.formats.parquet.parts import Part, rows_of, session
 
 _BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_ROWS = 10_000
 
 _JSON_ELEMENTS = """
     SELECT list_transform(
@@ -87,6 +92,35 @@ def read_csv(
                     for values, field in zip(zip(*table, strict=True), schema, strict=True)
                 ]
                 yield pa.record_batch(arrays, schema=schema)
+
+
+def read_parquet(batches: Iterable[Any], part: Part, folder: str | None) -> Iterator[Any]:
+    """Yield Arrow batches of rows for batches of files: their names, which stand below a folder of
+    this machine, or else also their bytes.
+    """
+    import duckdb
+
+    with session() as connection:
+        for batch in batches:
+            for name, *content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
+                with _placed(folder, name, content) as path:
+                    query = part.query(rows_of([path]), quoted(name))
+                    try:
+                        yield from connection.execute(query).to_arrow_reader(_BATCH_ROWS)
+                    except duckdb.Error as error:
+                        raise SourceError(f"{name} cannot be read: {error}") from error
+
+
+@contextmanager
+def _placed(folder: str | None, name: str, content: Sequence[bytes]) -> Iterator[str]:
+    """Give the path of a file, of its bytes as long as it is needed."""
+    if folder is not None:
+        yield f"{folder}/{name}"
+        return
+    with NamedTemporaryFile(suffix=".parquet") as file:
+        file.writelines(content)
+        file.flush()
+        yield file.name
 
 
 def _records(
