@@ -31,6 +31,7 @@ class Files:
         known: how many are in the ledger.
         gone: paths of these that are there no more.
         changed: paths of these that are no more the same.
+        gone_how: what became of those that are gone, in words.
     """
 
     found: tuple[InputFile, ...]
@@ -38,12 +39,13 @@ class Files:
     known: int
     gone: tuple[str, ...]
     changed: tuple[str, ...]
+    gone_how: str = "vanished"
 
     @property
     def lost(self) -> tuple[str, ...]:
         """What became of those that are gone or changed, in words."""
         return (
-            *(f"{path} vanished" for path in self.gone),
+            *(f"{path} {self.gone_how}" for path in self.gone),
             *(f"{path} changed" for path in self.changed),
         )
 
@@ -147,7 +149,8 @@ class Inputs:
 
     def _unread(self) -> tuple[str, ...]:
         """Return the files below the raw folder that no source of the pipeline reads, by path."""
-        patterns = [each for source in self.pipeline.sources.values() for each in source.files]
+        sources = self.pipeline.sources.values()
+        patterns = [each for source in sources for each in format_of(source).patterns(source)]
         unread = self.engine.unread([*patterns, *self.pipeline.unread], self.folder)
         found = tuple(sorted(islice(unread, MOST_UNREAD)))
         if found:
@@ -177,6 +180,7 @@ class Inputs:
                 for path, file in known.items()
                 if path in at_hand and not file.is_still(at_hand[path])
             ),
+            format_of(self.pipeline.sources[source]).gone,
         )
 
     def _refuse_half_of_the_readers(self, source: str) -> None:

@@ -62,7 +62,11 @@ def held(source: Source, model: Model, excesses: Iterable[Excess]) -> tuple[Warn
 
 
 def refuse_lost_files(source: Source, files: Files) -> None:
-    """Raise `SourceError` where more of the known files are gone than a source allows."""
+    """Raise `SourceError` where more of the known files are gone than a source allows; the files of
+    a table are those that its log tells.
+    """
+    if format_of(source).is_table:
+        return
     gone, share = len(files.gone), source.limits.lost_files_share
     if gone <= share * files.known:
         return

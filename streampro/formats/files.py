@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,9 +24,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class InputFile:
     """A raw file of a source as a run found it. `path` is relative to the raw folder.
 
-    `etag` is what an object store calls this content of the file; null elsewhere. `changed_ns` is
-    when a disk last changed anything of the file, which nobody can set; null in stores, and in
-    ledgers of releases before 0.2.
+    `etag` is what an object store calls this content of the file, or the name of a Delta table's,
+    which is never written anew; null elsewhere. `changed_ns` is when a disk last changed anything
+    of the file, which nobody can set; null in stores, and in ledgers of releases before 0.2.
+    `version` is that of the Delta table in which a run found it, null for what is no file of one.
     """
 
     source: str
@@ -35,6 +36,7 @@ class InputFile:
     modified_ns: int
     etag: str | None = None
     changed_ns: int | None = field(default=None, compare=False)
+    version: int | None = field(default=None, compare=False)
 
     def is_still(self, found: "InputFile") -> bool:
         """Tell whether a file was not written anew since: by its etag where both have one, so
@@ -116,14 +118,14 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     """
     _refuse_no_folder(raw)
     try:
-        found = raw.files(source.files)
+        found = format_of(source).found(source, raw)
         files = [file for file in found if not (raw.is_local and _is_published(raw, file.path))]
     except OSError as error:
         raise EngineError(
             f"source {source.name!r}: {error.filename} cannot be read: {error.strerror}. "
             "Nothing was published."
         ) from error
-    if not files:
+    if not files and not format_of(source).is_table:
         raise SourceError(
             f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
         )
@@ -132,10 +134,7 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
             raise SourceError(
                 f"{raw} has a file {file.path!r}, whose name is not UTF-8: rename it."
             )
-    return tuple(
-        InputFile(source.name, file.path, file.size, file.modified_ns, file.etag, file.changed_ns)
-        for file in files
-    )
+    return tuple(InputFile(source.name, **asdict(file)) for file in files)
 
 
 def _refuse_no_folder(raw: "Place") -> None:

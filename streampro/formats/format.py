@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
     from streampro.modeling.source import Source
+    from streampro.storage.place import FileStatus, Place
 
 RAW_COLUMNS = ("raw_line", "source_file")
 """Every record's text, and the file it stands in, relative to the raw folder."""
@@ -61,6 +62,8 @@ class Format(ABC):
         quote: a byte between two of which a line end ends no record, none if every line end does.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
+        is_table: whether `Source.files` names folders of tables, whose logs tell the files.
+        gone: what is said of a file that is no more there.
         is_whole: whether a file is only read as a whole: of one that changes meanwhile nothing is.
     """
 
@@ -71,6 +74,8 @@ class Format(ABC):
     may_be_empty: ClassVar[bool]
     quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]
+    is_table: ClassVar[bool] = False
+    gone: ClassVar[str] = "vanished"
     is_whole: ClassVar[bool] = False
 
     def columns(self, source: "Source") -> "dict[str, str | dt.DataType]":
@@ -80,6 +85,17 @@ class Format(ABC):
     def refused_type(self, kind: "dt.DataType") -> str | None:
         """Return why a field is not read as a type, None if it is; by default it is text."""
         return None if kind.is_string() else f"{self.name} is read as text: cast it in a model"
+
+    def found(self, source: "Source", raw: "Place") -> "Sequence[FileStatus]":
+        """Return the files of a source as they are now; by default those that match its patterns.
+
+        Raises `OSError` for what cannot be looked at.
+        """
+        return raw.files(source.files)
+
+    def patterns(self, source: "Source") -> Sequence[str]:
+        """Return the glob patterns of what belongs to a source below the raw folder."""
+        return source.files
 
     def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
         """Return what the path of a field must be, None if it can be read; each is, by default."""

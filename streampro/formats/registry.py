@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.csv import CSV
+from streampro.formats.delta import DELTA
 from streampro.formats.format import RAW_COLUMNS, Format
 from streampro.formats.json_lines import JSON_LINES
 from streampro.formats.parquet import PARQUET
@@ -12,7 +13,7 @@ from streampro.formats.parquet import PARQUET
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
 
-FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV, PARQUET)}
+FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV, PARQUET, DELTA)}
 _Reader = TypeVar("_Reader")
 
 

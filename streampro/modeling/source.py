@@ -124,15 +124,16 @@ class Source:
         files: glob patterns below the raw folder; at least one file must match. `**` stands for
             any number of folders, links to folders left out. Names of files that begin with `_`
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
-        format: `json_lines` or `csv` (with a header row), both also packed by gzip, or `parquet`.
+        format: `json_lines` or `csv` (with a header row), both also packed by gzip, `parquet`, or
+            `delta`: then `files` are the folders of tables.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
-            a field that stands in two places is two columns. For Parquet the same of columns and
-            parts of structs; a folder `month=2026-01` is a column too. For CSV
+            a field that stands in two places is two columns. For Parquet and Delta the same of
+            columns and parts of structs; a folder `month=2026-01` is a column too. For CSV
             `{"city": ("city",)}`: the names of the header.
         types: the types of fields that are not text, as contracts spell them or as Ibis does:
             `{"at": Instant, "seconds": "int64", "tags": "array<string>"}`. A format says which it
-            reads: Parquet all that a table may have; what is text in its files, such as CSV, is
-            cast in models.
+            reads: Parquet and Delta all that a table may have; what is text in its files, such as
+            CSV, is cast in models.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models
             may let them decide (filter, join or group by them, ask for them in a case), and in
             the text of rejected lines they are masked. `streampro check` and every run refuse

@@ -22,7 +22,12 @@ def deal(sources: list[Source], raw: Path, folder: Path, parts: int, seed: int) 
     dice = random.Random(seed)
     dealt = [folder.with_name(f"{folder.name} dealt") / str(part) for part in range(parts)]
     for source in sources:
-        for file in find(source, place_of(raw)):
+        found = find(source, place_of(raw))
+        if format_of(source).is_table:
+            for table in source.files:
+                shutil.copytree(raw / table, dealt[0] / table, dirs_exist_ok=True)
+            continue
+        for file in found:
             _deal_file(source, raw, Path(file.path), dealt, dice)
     for part in dealt:
         for path in sorted(part.rglob("*")):

@@ -17,7 +17,7 @@ from streampro.storage.place import Place
 
 REPAIR = "Mend the warehouse: streampro repair."
 """What to do where one of our own tables cannot be read."""
-_TYPES = {"size": pa.int64(), "modified_ns": pa.int64(), "changed_ns": pa.int64()}
+_TYPES = dict.fromkeys(("size", "modified_ns", "changed_ns", "version"), pa.int64())
 _SCHEMA = pa.schema(
     [(field.name, _TYPES.get(field.name, pa.string())) for field in fields(InputFile)]
 )

@@ -386,9 +386,9 @@ class TestSql:
         _, out, _ = streampro("history", "--warehouse", "w", "--json")
         [run] = json.loads(out)
         assert (run["run_id"], run["engine"], run["pipeline"]) == (1, "duckdb", "viewing")
-        assert {"source", "path", "size", "modified_ns", "etag", "changed_ns"} == run["inputs"][
-            0
-        ].keys()
+        assert {"source", "path", "size", "modified_ns", "etag", "changed_ns", "version"} == run[
+            "inputs"
+        ][0].keys()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from streampro.formats.format import LocalText
 from streampro.formats.json_lines import json_query, quoted
 from streampro.formats.lines import SEPARATOR
 from streampro.formats.parquet.footers import local_footers
-from streampro.formats.parquet.parts import FILE, parts_of, rows_of
+from streampro.formats.parquet.parts import FILE, no_rows, parts_of, rows_of
 from streampro.formats.registry import format_of
 from streampro.modeling.source import Source
 
@@ -60,19 +60,19 @@ def read_rewritten(source: Source, raw: Path, paths: Sequence[Path], scratch: Pa
 
 def read_parquet(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
     """Read files as they are, those with the same columns at once."""
-    footers = local_footers(raw, paths)
-    start = len(str(raw / "x"))
-    queries = [
-        part.query(rows_of([raw / file for file in part.files]), f"substr({FILE}, {start})")
-        for part in parts_of(source, footers)
-    ]
-    return Reading(" UNION ALL ".join(queries), {each.name: each.rows for each in footers})
+    return _typed(source, raw, paths)
+
+
+def read_delta(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Read the files of a table, which may be none; it has its columns by its log."""
+    return _typed(source, raw, paths, may_miss=True)
 
 
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
     "csv": read_rewritten,
     "parquet": read_parquet,
+    "delta": read_delta,
 }
 """How each format is read here."""
 
@@ -85,6 +85,17 @@ def parquet(paths: Sequence[object]) -> str:
 def listed(paths: Sequence[object]) -> str:
     """Return the SQL of a list of paths."""
     return f"[{', '.join(map(quoted, paths))}]"
+
+
+def _typed(source: Source, raw: Path, paths: Sequence[Path], may_miss: bool = False) -> Reading:
+    footers = local_footers(raw, paths)
+    start = len(str(raw / "x"))
+    queries = [
+        part.query(rows_of([raw / file for file in part.files]), f"substr({FILE}, {start})")
+        for part in parts_of(source, footers, may_miss)
+    ]
+    query = " UNION ALL ".join(queries or [no_rows(source)])
+    return Reading(query, {each.name: each.rows for each in footers})
 
 
 def _named_lines(raw: Path, files: Sequence[Path], packing: str) -> str:

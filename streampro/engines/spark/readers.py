@@ -95,27 +95,19 @@ def read_parquet(spark: Any, source: Source, raw: RawFiles) -> Reading:
     """Let workers read each file whole, by the query that DuckDB runs: on a disk where it lies,
     from elsewhere by its bytes.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        footers = [*pool.map(_footer, raw.files, raw.places)]
-    of = dict(
-        zip((file.path for file in raw.files), zip(raw.places, raw.uris, strict=True), strict=True)
-    )
-    rows = None
-    for part in parts_of(source, footers):
-        place, _ = of[part.files[0]]
-        folder = str(place.path).removesuffix(f"/{part.files[0]}") if place.is_local else None
-        files = _whole(spark, raw.root, [of[name][1] for name in part.files])
-        read = functools.partial(workers.read_parquet, part=part, folder=folder)
-        named = files.select("source_file") if folder else files
-        found = named.mapInArrow(read, _columns(source))
-        rows = rows.unionAll(found) if rows else found
-    return Reading(rows, {footer.name: footer.rows for footer in footers})
+    return _typed(spark, source, raw)
+
+
+def read_delta(spark: Any, source: Source, raw: RawFiles) -> Reading:
+    """Read the files of a table, which may be none; it has its columns by its log."""
+    return _typed(spark, source, raw, may_miss=True)
 
 
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
     "csv": read_csv,
     "parquet": read_parquet,
+    "delta": read_delta,
 }
 """How each format is read here."""
 
@@ -191,6 +183,24 @@ def _odd(raw: RawFiles, uris: Sequence[str]) -> set[str]:
         is_usual = suffix == SUFFIX and last != b"\0" if is_gzip else not unpacks[suffix]
         odd |= set() if is_usual else {uri}
     return odd
+
+
+def _typed(spark: Any, source: Source, raw: RawFiles, may_miss: bool = False) -> Reading:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        footers = [*pool.map(_footer, raw.files, raw.places)]
+    places = {file.path: place for file, place in zip(raw.files, raw.places, strict=True)}
+    rows = None
+    for part in parts_of(source, footers, may_miss):
+        place = places[part.files[0]]
+        folder = str(place.path).removesuffix(f"/{part.files[0]}") if place.is_local else None
+        files = _whole(spark, raw.root, [escaped(places[name].uri) for name in part.files])
+        read = functools.partial(workers.read_parquet, part=part, folder=folder)
+        named = files.select("source_file") if folder else files
+        found = named.mapInArrow(read, _columns(source))
+        rows = rows.unionAll(found) if rows else found
+    if rows is None:
+        rows = spark.createDataFrame([], _columns(source))
+    return Reading(rows, {footer.name: footer.rows for footer in footers})
 
 
 def _footer(file: InputFile, place: HadoopPlace) -> Footer:

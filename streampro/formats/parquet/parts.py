@@ -53,6 +53,13 @@ def rows_of(paths: Sequence[object]) -> str:
     return f"read_parquet([{files}], filename = {quoted(FILE)}, hive_partitioning = false)"
 
 
+def no_rows(source: "Source") -> str:
+    """Return the query of a source without a file."""
+    kinds = source.schema.items()
+    nulls = (f"CAST(NULL AS {type_in_sql(kind)}) AS {identifier(name)}" for name, kind in kinds)
+    return f"SELECT {', '.join(nulls)} WHERE false"
+
+
 def session() -> Any:
     """Return a session of DuckDB that reads instants as this module does, by one thread."""
     import duckdb
@@ -72,7 +79,8 @@ def parts_of(source: "Source", footers: Sequence[Footer], may_miss: bool = False
     """Yield the files of a source by the columns that they have, with their queries.
 
     Raises `SourceError` for a column whose type does not convert exactly to the one that is said,
-    for one that no file has, and for a folder's value that is none of its type.
+    for one that no file has unless all `may_miss` it, and for a folder's value that is none of its
+    type.
     """
     groups: dict[tuple[str, tuple[str, ...]], list[Footer]] = {}
     for footer in footers:

@@ -5,7 +5,7 @@
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from streampro.storage.place.matching import matching, unmatched
 @dataclass(frozen=True)
 class FileStatus:
     """A file below a place: its path from there, bytes, time of the last change, its etag where a
-    store tells one, and where a disk tells it the time at which anything of it changed.
+    store tells one, where a disk tells it the time at which anything of it changed, and of a Delta
+    table's file the version in which it was found.
     """
 
     path: str
@@ -30,6 +31,7 @@ class FileStatus:
     modified_ns: int
     etag: str | None = None
     changed_ns: int | None = None
+    version: int | None = None
 
 
 class Found(Protocol):
@@ -85,6 +87,15 @@ class Place(ABC):
 
         Raises `OSError` for what cannot be looked at.
         """
+
+    def data_files(self, table: str, columns: Mapping[str, str]) -> tuple[FileStatus, ...]:
+        """Return the files of the newest version of a Delta table in a folder below this one, of
+        which `columns` are read, fields by their columns. Raises `SourceError` for one whose rows
+        are not those of its files.
+        """
+        from streampro.storage.tables import newest
+
+        return newest(self, table, columns).files
 
     @abstractmethod
     def unmatched(self, patterns: Iterable[str], but: "Place") -> Iterator[str]:

@@ -1,0 +1,32 @@
+"""Delta tables: the Parquet files of the newest version, as the log tells them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from streampro.formats.parquet import Parquet
+
+if TYPE_CHECKING:
+    from streampro.modeling.source import Source
+    from streampro.storage.place import FileStatus, Place
+
+
+class Delta(Parquet):
+    """Rows of a table. A version that only adds files is read by these; one that takes some away
+    is another table.
+    """
+
+    name = "delta"
+    is_table = True
+    gone = "left the table"
+
+    def found(self, source: "Source", raw: "Place") -> "Sequence[FileStatus]":
+        """See `Format.found`: those of each table that `files` names."""
+        columns = {path[0]: name for name, path in source.fields.items()}
+        return [file for table in source.files for file in raw.data_files(table, columns)]
+
+    def patterns(self, source: "Source") -> Sequence[str]:
+        """See `Format.patterns`: older files lie beside those of the newest version."""
+        return [f"{table}/**/*" for table in source.files]
+
+
+DELTA = Delta()
