@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from streampro.execution.progress import Watcher as Watcher
     from streampro.execution.runner import plan as plan, run as run, show as show
+    from streampro.formats.dialect import Dialect as Dialect
     from streampro.lineage.explain import Explanation as Explanation, explain as explain
     from streampro.modeling.contract import (
         Contract as Contract,

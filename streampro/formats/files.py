@@ -1,13 +1,12 @@
 """The raw files of a source, as a run finds them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from streampro.errors import EngineError, SourceError
-from streampro.formats.format import LONGEST_LINE
 from streampro.formats.packing import beginning, created
 from streampro.formats.registry import format_of
 from streampro.names import WAREHOUSE
@@ -74,9 +73,9 @@ def freeze(source: "Source", files: Iterable[InputFile], raw: Path, folder: Path
 
     Raises `SourceError` for one that cannot be read, or only as a whole.
     """
-    quote = format_of(source).quote
+    form = format_of(source)
     for file in files:
-        if format_of(source).is_whole:
+        if form.is_whole:
             raise SourceError(
                 f"{raw / file.path} changed while it was read. Write such files elsewhere, move "
                 "them here when they are whole, and run again; nothing was published."
@@ -84,18 +83,7 @@ def freeze(source: "Source", files: Iterable[InputFile], raw: Path, folder: Path
         place = folder / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         with created(place) as copy, beginning(raw / file.path, file.size) as text:
-            copy.writelines(_whole_records(text, quote))
-
-
-def _whole_records(text: BinaryIO, quote: bytes) -> Iterator[bytes]:
-    """Yield the text up to the last end of a line that does not stand in quotes."""
-    held, is_quoted = [], False
-    while line := text.readline(LONGEST_LINE):
-        held.append(line)
-        is_quoted ^= bool(quote) and line.count(quote) % 2 == 1
-        if line.endswith(b"\n") and not is_quoted:
-            yield from held
-            held = []
+            copy.writelines(form.whole_records(source, text))
 
 
 def _is_still(file: InputFile, path: Path) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from streampro.errors import SourceError
 
@@ -59,7 +59,6 @@ class Format(ABC):
         tells_readable: the one of them that is false for a record of which nothing can be read,
             none where every record can.
         may_be_empty: whether files of a source without one record are an answer, not a fault.
-        quote: a byte between two of which a line end ends no record, none if every line end does.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
         is_table: whether `Source.files` names folders of tables, whose logs tell the files.
@@ -72,7 +71,6 @@ class Format(ABC):
     own_columns: ClassVar[Mapping[str, str]] = {}
     tells_readable: ClassVar[str | None] = None
     may_be_empty: ClassVar[bool]
-    quote: ClassVar[bytes] = b""
     grows: ClassVar[bool]
     is_table: ClassVar[bool] = False
     gone: ClassVar[str] = "vanished"
@@ -101,6 +99,10 @@ class Format(ABC):
         """Return what the path of a field must be, None if it can be read; each is, by default."""
         return None
 
+    def wanted_dialect(self, source: "Source") -> str | None:
+        """Return what the dialect of a source must be, None if it is right."""
+        return None if source.dialect is None else "left out: it is for format 'csv'"
+
     @abstractmethod
     def secret_fields(self, source: "Source") -> tuple[str, ...]:
         """Return the fields whose values are those of a secret, or stand within one."""
@@ -120,8 +122,19 @@ class Format(ABC):
         its `raw_line`.
         """
 
+    def whole_records(self, source: "Source", file: BinaryIO) -> Iterator[bytes]:
+        """Yield the bytes of every record of an unpacked file that ends with its line; each line
+        is one, by default.
+        """
+        held = b""
+        while line := file.readline(LONGEST_LINE):
+            held += line
+            if line.endswith(b"\n"):
+                yield held
+                held = b""
+
     @abstractmethod
-    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+    def deal(self, source: "Source", path: Path, places: Sequence[Path], dice: Random) -> None:
         """Deal the records of a file out to new files, whose folders are there.
 
         If the format `grows`, each holds more than the one before and the last one everything.

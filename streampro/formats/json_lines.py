@@ -83,7 +83,7 @@ class JsonLines(Format):
 
         return ((number, text) for number, text, _ in numbered_lines(path))
 
-    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+    def deal(self, source: "Source", path: Path, places: Sequence[Path], dice: Random) -> None:
         """See `Format.deal`."""
         from streampro.formats.lines import deal_lines
 

@@ -16,6 +16,7 @@ from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
+from streampro.formats.dialect import Dialect
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
 from streampro.modeling.checks import (
@@ -223,12 +224,21 @@ class Pipeline:
             [(rule.name, rule.severity) for rule in spec_of(contract).rules],
             [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
             *([dict(built.key_in)] if built.key_in else []),
+            *([dialects] if (dialects := self._dialects(built)) else []),
         )
 
     def _reading_rules(self, built: Model) -> int:
         """Return a number that is raised with the revision of any format that a model reads."""
         sources = (self.sources[name] for name in built.inputs if name in self.sources)
         return 1 + sum(each.revision for each in {*map(format_of, sources)})
+
+    def _dialects(self, built: Model) -> list[tuple[str, str]]:
+        """Return how files are written that a model reads, where not as by default."""
+        sources = (self.sources[name] for name in built.inputs if name in self.sources)
+        given = ((source.name, source.dialect) for source in sources)
+        return [
+            (name, repr(dialect)) for name, dialect in given if dialect not in (None, Dialect())
+        ]
 
     def _ancestors(self, name: str) -> set[str]:
         direct = {item for item in self.models[name].inputs if item in self.models}

@@ -12,6 +12,7 @@ import ibis.expr.datatypes as dt
 from streampro.arguments import declares
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions import types as column_types
+from streampro.formats.dialect import Dialect
 from streampro.formats.registry import format_of, given_columns
 from streampro.names import is_ours, refused_table, repeated, twins, wanted_pattern
 
@@ -124,8 +125,8 @@ class Source:
         files: glob patterns below the raw folder; at least one file must match. `**` stands for
             any number of folders, links to folders left out. Names of files that begin with `_`
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
-        format: `json_lines` or `csv` (with a header row), both also packed by gzip, `parquet`, or
-            `delta`: then `files` are the folders of tables.
+        format: `json_lines` or `csv` (with a row of titles, or as `dialect` says), both also packed
+            by gzip, `parquet`, or `delta`: then `files` are the folders of tables.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns. For Parquet and Delta the same of
             columns and parts of structs; a folder `month=2026-01` is a column too. For CSV
@@ -139,6 +140,7 @@ class Source:
             the text of rejected lines they are masked. `streampro check` and every run refuse
             models that would store them.
         limits: how much of its lines may be odd before a run fails or warns; see `Limits`.
+        dialect: how files of CSV are written, None for RFC 4180 in UTF-8; see `Dialect`.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Source:
     types: Mapping[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
     secret: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits, repr=False)
+    dialect: Dialect | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("name", "format"):
@@ -164,6 +167,8 @@ class Source:
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
         if not isinstance(self.limits, Limits):
             raise self._unlike("limits", self.limits, "Limits(...)")
+        if not isinstance(self.dialect, Dialect | None):
+            raise self._unlike("dialect", self.dialect, "Dialect(...)")
         format_of(self)
         self._refuse_files_and_secrets()
         self._refuse_names()
@@ -171,6 +176,8 @@ class Source:
             if wanted := format_of(self).wanted_path(name, path):
                 raise self._unlike(f"fields[{name!r}]", path, wanted)
         self._refuse_types()
+        if wanted := format_of(self).wanted_dialect(self):
+            raise self._unlike("dialect", self.dialect, wanted)
 
     def _refuse_files_and_secrets(self) -> None:
         """Raise `PipelineError` for what no file and no key can be, and where nothing is read."""

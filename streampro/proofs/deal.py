@@ -46,7 +46,7 @@ def _deal_file(
     places = [part / (name if grows else _named(name, n)) for n, part in enumerate(dealt)]
     for each in places:
         each.parent.mkdir(parents=True, exist_ok=True)
-    format_of(source).deal(raw / name, places, dice)
+    format_of(source).deal(source, raw / name, places, dice)
 
 
 def _may_be_called(source: Source, place: Path) -> bool:

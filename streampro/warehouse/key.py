@@ -32,12 +32,16 @@ class Key:
         text: its value.
         names: what raw files call it.
         is_of_source: whether a source has a field of that name.
+        delimiters: signs that may stand between fields of CSV.
+        quotes: signs that may stand around them.
     """
 
     column: str
     text: str
     names: frozenset[str]
     is_of_source: bool = False
+    delimiters: str = ",;\t|"
+    quotes: str = "\"'"
 
     @property
     def is_number(self) -> bool:
@@ -49,8 +53,10 @@ class Key:
         alone = rf"(?<!\w){value}(?!\w)"
         if self.is_number:
             names = "|".join(map(re.escape, sorted(self.names)))
-            alone = rf'(?:"(?:{names})"\s*:\s*"?|^|,"?)\s*{value}\s*(?="?\s*(?:[,}}]|$))'
-        return any(re.search(alone, each) for each in _readings(line))
+            ends, quote = re.escape(self.delimiters), f"[{re.escape(self.quotes)}]?"
+            begins = rf'"(?:{names})"\s*:\s*"?|^{quote}|[{ends}]{quote}'
+            alone = rf"(?:{begins})\s*{value}\s*(?={quote}\s*(?:[{ends}}}]|$))"
+        return any(re.search(alone, each) for each in self._readings(line))
 
     def mask(self, text: str) -> str:
         """Return a text of the log or the ledger without the key."""
@@ -116,6 +122,18 @@ class Key:
         field = rows.schema.field(place)
         return rows.set_column(place, field, pa.array(masked, field.type))
 
+    def _readings(self, line: str) -> Iterator[str]:
+        """Yield a raw line as it is, and where they differ as JSON and as CSV would read its
+        texts.
+        """
+        yield line
+        if "\\" in line:
+            read = _ESCAPED.sub(_unescaped, line)
+            yield read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for quote in self.quotes:
+            if 2 * quote in line:
+                yield line.replace(2 * quote, quote)
+
     def _equal(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
         wanted = self._value_of(values.type)
         if wanted is None:
@@ -128,16 +146,6 @@ class Key:
             return pa.scalar(self.text).cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
-
-
-def _readings(line: str) -> Iterator[str]:
-    """Yield a raw line as it is, and where they differ as JSON and as CSV would read its texts."""
-    yield line
-    if "\\" in line:
-        read = _ESCAPED.sub(_unescaped, line)
-        yield read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if '""' in line:
-        yield line.replace('""', '"')
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -156,4 +164,12 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
     sources = pipeline.sources.values() if pipeline else ()
     paths = [source.fields[column] for source in sources if column in source.fields]
     names = frozenset({column, *(path[-1] for path in paths)})
-    return Key(column, str(value), names, is_of_source=bool(paths))
+    dialects = [source.dialect for source in sources if source.dialect]
+    return Key(
+        column,
+        str(value),
+        names,
+        is_of_source=bool(paths),
+        delimiters="".join({*Key.delimiters, *(each.delimiter for each in dialects)}),
+        quotes="".join({*Key.quotes, *(each.quote or "" for each in dialects)}),
+    )

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
@@ -24,6 +25,7 @@ from streampro.engines.duckdb import readers as duckdb_readers
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.spark import readers as spark_readers
 from streampro.errors import PipelineError, SourceError
+from streampro.formats.dialect import Dialect
 from streampro.formats.format import RAW_COLUMNS, Format, LocalText
 from streampro.formats.lines import deal_lines, exact_lines, numbered_lines
 from streampro.formats.registry import FORMATS
@@ -138,6 +140,7 @@ PINNED = {
     ("json_lines", 1): "627c82cde0027333",
     ("csv", 1): "7c62a9c5350a8c2f",
     ("parquet", 0): "a3c3a7fed448142a",
+    ("csv", 2): "7c62a9c5350a8c2f",
 }
 """What the files above are read as, by format and revision; so they never change."""
 
@@ -185,6 +188,17 @@ def test_raised_revision_builds_the_models_anew_that_read_such_files(
     assert {model for model in before if before[model] != after[model]} == readers
 
 
+def test_declared_dialect_builds_the_models_anew_that_read_its_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = SHOP.code_hashes()
+    for dialect, changed in ((Dialect(), set()), (Dialect(delimiter=";"), {"shops"})):
+        source = replace(SHOP.sources["raw_shops"], dialect=dialect)
+        monkeypatch.setitem(SHOP.sources, "raw_shops", source)  # type: ignore[arg-type]
+        after = SHOP.code_hashes()
+        assert {model for model in before if before[model] != after[model]} == changed
+
+
 class Tabs(Format):
     """A record per line, fields between tabs, each with the number of its place."""
 
@@ -209,7 +223,7 @@ class Tabs(Format):
     def numbered(self, source: Source, path: Path) -> Iterator[tuple[int, str]]:
         return ((number, text) for number, text, _ in numbered_lines(path))
 
-    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+    def deal(self, source: Source, path: Path, places: Sequence[Path], dice: Random) -> None:
         deal_lines(path, places, dice)
 
 

@@ -18,6 +18,7 @@ from streampro.errors import SourceError
 from streampro.formats.csv import CSV
 from streampro.formats.json_lines import JSON_LINES
 from streampro.formats.packing import Unpacked, beginning, opened, packing_of, unpacked
+from streampro.modeling.source import Source
 
 TEXT, CHECKSUM, EXTRA, NAME, COMMENT = 1, 2, 4, 8, 16
 flags = st.integers(0, 31)
@@ -145,8 +146,8 @@ def test_packed_lines_are_dealt_out_as_their_names_say(tmp_path: Path, name: str
     path = tmp_path / name
     path.write_bytes(member(b'{"n":1}\n{"n":2}\n', COMMENT) + member(b'{"n":3}') + b"\0")
     parts = [tmp_path / f"part-{n}-{name}" for n in range(3)]
-    JSON_LINES.deal(path, parts, Random(2))
-    dealt = [text for part in parts for _, text in JSON_LINES.numbered(None, part)]  # type: ignore[arg-type]  # lines need no source
+    JSON_LINES.deal(None, path, parts, Random(2))  # type: ignore[arg-type]  # lines need no source
+    dealt = [text for part in parts for _, text in JSON_LINES.numbered(None, part)]  # type: ignore[arg-type]
     assert {*dealt} == {'{"n":1}', '{"n":2}', '{"n":3}'}
 
 
@@ -154,6 +155,7 @@ def test_packed_lines_are_dealt_out_as_their_names_say(tmp_path: Path, name: str
 def test_packed_records_are_dealt_out_as_their_names_say(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(b'id\n1\n"2\n"\n'))
     parts = [tmp_path / f"{n}-{name}" for n in range(2)]
-    CSV.deal(tmp_path / name, parts, Random(2))
+    source = Source("ids", ("*.csv",), "csv", {"id": ("id",)})
+    CSV.deal(source, tmp_path / name, parts, Random(2))
     with opened(parts[0]) as first, opened(parts[1]) as last:
-        assert (first.read(), last.read()) == (b"id\r\n", b'id\n1\n"2\n"\n')
+        assert (first.read(), last.read()) == (b"id\n", b'id\n1\n"2\n"\n')

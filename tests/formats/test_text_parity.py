@@ -15,6 +15,7 @@ from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
+from streampro.formats.dialect import Dialect
 from streampro.modeling.source import Source
 
 JSON = Source(
@@ -280,6 +281,44 @@ def test_packed_csv_is_read_alike(read: Callable[..., Any], name: str) -> None:
     left, right = read(replace(CSV, files=("*",)), **{name: gzip.compress(data) + b"\0"})
     assert left == right
     assert [row[1:] for row in left[1]] == [('1,"a\nb"', "1", "a\nb")]
+
+
+DIALECTS = {
+    "sheet": (
+        Dialect(delimiter=";"),
+        b'\xef\xbb\xbfsep=;\r\nid;name\r\n1;"a;b"\r\n2;\xff\r\n', ["a;b", "\ufffd"],
+    ),
+    "wide": (
+        Dialect(encoding="utf-16", delimiter="|", header=("id", "name"), comment="#", skip=1),
+        "made by x\n1|\u0a0a\n#\n2|'it''s'\n".encode("utf-16"), ["\u0a0a", "'it''s'"],
+    ),
+    "tabs": (
+        Dialect(encoding="cp1252", delimiter="\t", quote=None),
+        b'id\tname\n1\t"\x80\n2\t\x81', ['"\u20ac', "\ufffd"],
+    ),
+}  # fmt: skip
+
+
+def test_dialects_are_read_alike(read: Callable[..., Any]) -> None:
+    for name, (dialect, data, names) in DIALECTS.items():
+        files = (f"{name}*",)
+        left, right = read(
+            replace(CSV, dialect=dialect, files=files),
+            **{f"{name}.csv": data, f"{name}.gz": gzip.compress(data)},
+        )
+        assert left == right
+        assert sorted(row[3] for row in left[1]) == sorted(2 * names)
+
+
+def test_files_that_do_not_fit_their_dialect_are_told_alike(
+    engines: list[Engine], tmp_path: Path
+) -> None:
+    source = replace(CSV, dialect=Dialect(encoding="utf-16"))
+    (tmp_path / "records.csv").write_text("id;name\n")
+    told = "It does not look like utf-16: name its encoding in the dialect."
+    for engine in engines:
+        with pytest.raises(SourceError, match=told):
+            engine.fetch(engine.read_raw(source, tmp_path).table)
 
 
 def test_csv_is_read_alike(read: Callable[..., Any]) -> None:

@@ -22,10 +22,13 @@ from streampro import Contract, column
 from streampro.cli import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
+from streampro.formats.dialect import Dialect
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.forget import Key, forget
+from streampro.warehouse.key import key_of
 from streampro.warehouse.scratch import writing
 
 ANNA = "zz-anna@example.org"
@@ -274,6 +277,24 @@ def test_signs_that_json_and_csv_escape_hide_no_key(key: str, tmp_path: Path) ->
     }
     spelt = (key, json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
     assert [holding(target.warehouse, each) for each in spelt] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "line"),
+    [
+        (Dialect(delimiter=";"), "a;42;x"),
+        (Dialect(quote="'"), "'a,b',42"),
+        (Dialect(delimiter="^", quote=None), "42^x"),
+    ],
+)
+def test_numbers_are_found_in_texts_of_every_dialect(dialect: Dialect, line: str) -> None:
+    fields = {"id": ("id",)}
+    lines = Source("lines", ("*.csv",), "csv", fields, dialect=dialect)
+    module = ModuleType("raw")
+    module.lines = lines  # type: ignore[attr-defined]
+    key = key_of({"id": 42}, Pipeline("told", [raw, staging, mart, module]))
+    assert key.is_in(line)
+    assert not key.is_in(line.replace("42", "421"))
 
 
 def test_rejected_lines_of_others_lose_the_name_of_its_file(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from streampro.engines.spark import workers
 from streampro.engines.spark.compiler import compiler_of
 from streampro.engines.spark.files import HadoopPlace, escaped
 from streampro.formats import json_lines
-from streampro.formats.csv import read_records
+from streampro.formats.dialect import dialect_of
 from streampro.formats.files import InputFile
 from streampro.formats.format import LONGEST_LINE, overlong
 from streampro.formats.packing import GZIP, SUFFIX, packing_of
 from streampro.formats.parquet.footers import Footer, footer_of
 from streampro.formats.parquet.parts import parts_of
+from streampro.formats.records import read_records
 from streampro.modeling.source import Source
 
 _AT_ONCE = 16
@@ -79,10 +81,13 @@ def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
 
     Workers run the code that reads CSV on DuckDB; each file is read whole, by one of them.
     """
+    dialect, columns = dialect_of(source), [*source.fields]
     for file in raw.files:
         if not file.size:  # Spark passes over it
-            next(read_records((), [*source.fields], file.path, source.secret), None)
-    read = functools.partial(workers.read_csv, columns=[*source.fields], secret=source.secret)
+            next(read_records(BytesIO(), dialect, columns, file.path, source.secret), None)
+    read = functools.partial(
+        workers.read_csv, dialect=dialect, columns=columns, secret=source.secret
+    )
     whole = _whole(spark, raw.root, raw.uris)
     records = whole.mapInArrow(read, f"{_columns(source)}, is_invalid_utf8 boolean")
     records.write.parquet(raw.scratch)

@@ -11,11 +11,12 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from streampro.errors import SourceError
-from streampro.formats.csv import decoded, read_records
+from streampro.formats.dialect import Dialect
 from streampro.formats.format import LONGEST_LINE, overlong
 from streampro.formats.json_lines import LINES, quoted
 from streampro.formats.packing import readable, unpacked
 from streampro.formats.parquet.parts import Part, rows_of, session
+from streampro.formats.records import read_records
 
 _BATCH_BYTES = 4 * 1024 * 1024
 _BATCH_ROWS = 10_000
@@ -73,7 +74,7 @@ def read_lines(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def read_csv(
-    batches: Iterable[Any], columns: Sequence[str], secret: Sequence[str] = ()
+    batches: Iterable[Any], dialect: Dialect, columns: Sequence[str], secret: Sequence[str]
 ) -> Iterator[Any]:
     """Yield Arrow batches of records, with `source_file` and `is_invalid_utf8`, for batches of
     whole files: their name and their bytes.
@@ -84,7 +85,7 @@ def read_csv(
     schema = pa.schema([*kinds, ("is_invalid_utf8", pa.bool_())])
     for batch in batches:
         for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
-            rows = _records(place, content, columns, secret)
+            rows = _records(place, content, dialect, columns, secret)
             while some := list(islice(rows, 10_000)):
                 table = [(*row, place, invalid) for row, invalid in some]
                 arrays = [
@@ -124,10 +125,11 @@ def _placed(folder: str | None, name: str, content: Sequence[bytes]) -> Iterator
 
 
 def _records(
-    place: str, content: bytes, columns: Sequence[str], secret: Sequence[str]
+    place: str, content: bytes, dialect: Dialect, columns: Sequence[str], secret: Sequence[str]
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
-    with readable(place), decoded(unpacked(BytesIO(content), place)) as lines:
-        yield from read_records(lines, columns, place, secret)
+    with readable(place), unpacked(BytesIO(content), place) as file:
+        for _, row, invalid in read_records(file, dialect, columns, place, secret):
+            yield row, invalid
 
 
 def _lines(place: str, content: bytes) -> Iterator[bytes]:
