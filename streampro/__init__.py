@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ContractError as ContractError,
         DataError as DataError,
         EngineError as EngineError,
+        ExportError as ExportError,
         IncrementalError as IncrementalError,
         ParityError as ParityError,
         PipelineError as PipelineError,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     )
     from streampro.execution.progress import Watcher as Watcher
     from streampro.execution.runner import plan as plan, run as run, show as show
+    from streampro.exports.export import export as export
+    from streampro.exports.record import Exported as Exported
     from streampro.formats.dialect import Dialect as Dialect
     from streampro.lineage.explain import Explanation as Explanation, explain as explain
     from streampro.modeling.contract import (
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
         DUPLICATE as DUPLICATE,
         REJECT_COLUMNS as REJECT_COLUMNS,
         UNREADABLE as UNREADABLE,
+        Export as Export,
         Model as Model,
         model as model,
     )

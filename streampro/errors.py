@@ -12,6 +12,7 @@ StreamProError
 │   ├── ParityError    two engines computed different rows
 │   └── IncrementalError  incremental runs computed other rows than a full run
 └── EngineError        the engine or the storage failed                  exit code 3
+    ├── ExportError    a run is published, but not all that it exports is written
     └── WarehouseError the warehouse is busy, foreign, damaged or read-only
 ```
 
@@ -120,6 +121,16 @@ class EngineError(StreamProError):
     """The engine or the storage failed."""
 
     may_quote = True
+
+
+class ExportError(EngineError):
+    """A run is published, it is `run`, but not all that it exports could be written; the next run
+    tries the rest again.
+    """
+
+    def __init__(self, message: str, run: Any) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class WarehouseError(EngineError):

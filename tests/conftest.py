@@ -19,14 +19,17 @@ from uuid import uuid4
 
 import obstore.store
 import pytest
+import servers
 from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from servers import Postgres
 
 from streampro.config import Remote
 
 Scheme = Literal["light", "dark"]
-HEAVY = {"browser", "running", "desk"}
-"""Fixtures that start a browser, a cluster, or the commands of a page of the documentation."""
+HEAVY = {"browser", "running", "desk", "postgres"}
+"""Fixtures that start a browser, a cluster, a database, or the commands of a page of the
+documentation."""
 
 settings.register_profile("default", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
@@ -81,6 +84,13 @@ class Opened:
 
     def ask(self, script: str) -> Any:
         return self.page.evaluate(script)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this process, which tests share: each cleans up what it made."""
+    with servers.postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -36,12 +36,23 @@ PIPELINE_WORDS = re.compile(
 LINES = 400
 
 FOLDERS = (
-    ("arguments", "environment", "errors", "config", "names", "portable", "notebook", "pages"),
+    (
+        "arguments",
+        "destination",
+        "environment",
+        "errors",
+        "config",
+        "names",
+        "portable",
+        "notebook",
+        "pages",
+    ),
     ("expressions", "formats"),
     ("modeling",),
     ("storage",),
     ("engines",),
     ("warehouse",),
+    ("exports",),
     ("execution",),
     ("proofs", "lineage"),
     ("report",),

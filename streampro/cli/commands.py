@@ -8,7 +8,7 @@ from streampro.cli.lineage import explain, graph
 from streampro.cli.prove import prove
 from streampro.cli.report import report
 from streampro.cli.run import plan, run_command, show
-from streampro.cli.sql import sql, tables
+from streampro.cli.sql import export, sql, tables
 from streampro.cli.start import demo, generate, init
 
 
@@ -20,7 +20,7 @@ def cli() -> None:
 
 for _command in (
     *(run_command, plan, show, check, test, prove),
-    *(sql, tables, explain, graph, report),
+    *(sql, tables, export, explain, graph, report),
     *(history, verify, repair, rollback, clean, forget),
     *(init, generate, demo),
 ):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from streampro.cli.options import load, open_target, options
-from streampro.console.output import after, print_json, print_past_run
+from streampro.console.output import after, print_json, print_past_run, with_exports
 from streampro.errors import ConfigError, DataError, number_of
 
 
@@ -25,7 +25,7 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     target = open_target(**options)
     runs = library.runs(target.warehouse)[::-1]
     if as_json:
-        print_json([run.to_json() for run in runs])
+        print_json(with_exports(target, runs))
         return
     if not runs:
         click.echo(f"{target.warehouse} has no published run yet.", err=True)

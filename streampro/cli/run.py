@@ -7,6 +7,7 @@ import click
 from streampro.cli import completion
 from streampro.cli.options import FORMAT, load, options, say_what_is_assumed
 from streampro.console.output import print_json, print_rows, print_run
+from streampro.errors import ExportError
 
 
 @click.command("run")
@@ -31,14 +32,19 @@ def run_command(
     if not quiet:
         say_what_is_assumed(target, **options)
     bars = None if quiet else ProgressBars()
-    done = run(
-        pipeline,
-        target,
-        select=select,
-        full_refresh=full_refresh,
-        accept_lost_files=accept_lost_files,
-        watcher=bars,
-    )
+    try:
+        done = run(
+            pipeline,
+            target,
+            select=select,
+            full_refresh=full_refresh,
+            accept_lost_files=accept_lost_files,
+            watcher=bars,
+        )
+    except ExportError as error:
+        if not quiet:
+            print_run(error.run, pipeline, target, as_json)
+        raise
     if not quiet:
         print_run(done, pipeline, target, as_json)
 

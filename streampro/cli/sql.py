@@ -1,4 +1,4 @@
-"""`streampro sql`: ask the published tables."""
+"""`streampro sql`, `tables`, `export`: ask the published tables, list them, write one elsewhere."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ from click.core import ParameterSource
 
 from streampro.cli import completion
 from streampro.cli.options import FORMAT, load, open_target, options
-from streampro.console.output import print_json, print_rows
+from streampro.console.output import after, print_json, print_rows
 from streampro.engines.registry import ENGINES
+from streampro.errors import number_of
 
 
 @click.command()
@@ -67,6 +68,33 @@ def tables(as_json: bool, **options: Any) -> None:
         print_json(rows)
     else:
         show_table("", [{**row, "rows": f"{row['rows']:,}"} for row in rows])
+
+
+@click.command()
+@click.argument("table")
+@click.option(
+    "--to", required=True, metavar="FILE|URL", help="Where to; what is there is replaced."
+)
+@click.option("--run", "run_id", type=int, help="Run to write, by its number; default: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@options("warehouse")
+def export(table: str, to: str, run_id: int | None, as_json: bool, **options: Any) -> None:
+    """Write all rows of TABLE, layer.table, to a file or a database.
+
+    A file ends in .csv, .csv.gz, .parquet, .jsonl, .jsonl.gz, .json or .xlsx; a URL is
+    'postgresql://me:${PGPASSWORD}@host/database', where ${NAME} is a variable of the environment.
+    """
+    from dataclasses import asdict
+
+    from streampro.exports import export as library
+
+    done = library.export(table, open_target(**options), to, run_id)
+    with after(f"{done.table} is written to {to}"):
+        if as_json:
+            print_json(asdict(done))
+        else:
+            rows = number_of(done.rows, "row").replace(str(done.rows), f"{done.rows:,}", 1)
+            click.echo(f"{rows} of {done.table} as of run {done.run_id}: {to}")
 
 
 def _refuse_misfits(model: str | None, query: str | None) -> None:

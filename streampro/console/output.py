@@ -10,6 +10,8 @@ import click
 from streampro.errors import ConfigError, EngineError, WarehouseError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streampro.config import Target
     from streampro.modeling.pipeline import Pipeline
     from streampro.warehouse.ledger import Run
@@ -36,7 +38,9 @@ def print_rows(table: Any, form: str) -> None:
     if form == "csv":
         from pyarrow import csv
 
-        csv.write_csv(_with_texts(table), sys.stdout.buffer)
+        from streampro.exports.texts import with_texts
+
+        csv.write_csv(with_texts(table), sys.stdout.buffer)
     elif form == "parquet":
         if sys.stdout.isatty():
             raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
@@ -81,6 +85,19 @@ def print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool)
         click.echo(printable(str(error)), err=True)
 
 
+def with_exports(target: "Target", runs: "Sequence[Run]") -> list[dict[str, Any]]:
+    """Return runs as JSON values, each with what was exported of it."""
+    from dataclasses import asdict
+
+    from streampro.exports.record import exports
+
+    done = [asdict(each) for each in exports(target.warehouse)]
+    return [
+        run.to_json() | {"exports": [each for each in done if each["run_id"] == run.run_id]}
+        for run in runs
+    ]
+
+
 def _print_run(run: "Run", pipeline: "Pipeline", target: "Target", as_json: bool) -> None:
     from streampro.warehouse.snapshot import Snapshot
 
@@ -106,13 +123,14 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
     run = snapshot.published_run(target, run_id)
     found = snapshot.answers(target, run)
     answers = None if found is None else {table.name: rows for table, rows in found.items()}
+    [told] = with_exports(target, [run])
     if as_json:
-        print_json({"run": run.to_json(), "answers": answers})
+        print_json({"run": told, "answers": answers})
         return
     from streampro.console.answers import show_answers
     from streampro.console.runs import show_past_run
 
-    show_past_run(run)
+    show_past_run(run, told["exports"])
     if answers is None:
         try:
             snapshot.readable_run(target, run_id)
@@ -122,19 +140,3 @@ def print_past_run(target: "Target", pipeline: "Pipeline", run_id: int, as_json:
     code = pipeline.code_hashes()
     is_same = all(run.code.get(model.name) == code[model.name] for model in pipeline.answers())
     show_answers(answers, pipeline if is_same else None)
-
-
-def _with_texts(table: Any) -> Any:
-    """Return an Arrow table with the text of what CSV has not, such as lists and bytes."""
-    import pyarrow as pa
-
-    from streampro.modeling.question import value_text
-
-    are = pa.types
-    in_no_csv = (are.is_nested, are.is_binary, are.is_large_binary, are.is_interval)
-    for place, field in enumerate(table.schema):
-        if any(is_of(field.type) for is_of in in_no_csv):
-            values = table.column(place).to_pylist(maps_as_pydicts="strict")
-            texts = [None if value is None else value_text(value) for value in values]
-            table = table.set_column(place, field.name, pa.array(texts, pa.string()))
-    return table

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from streampro.console.tables import Cells, say, show_table
 from streampro.errors import number_of
@@ -182,8 +183,8 @@ def show_runs(title: str, runs: Sequence[Run]) -> None:
     )
 
 
-def show_past_run(run: Run) -> None:
-    """Print all that the ledger tells of a run."""
+def show_past_run(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Print all that the ledger tells of a run, and what was exported of it."""
     show_runs(f"Run {run.run_id}, pipeline {run.pipeline}", [run])
     files = run.to_json()["inputs"]
     show_table(
@@ -203,6 +204,9 @@ def show_past_run(run: Run) -> None:
     else:
         show_moves(run.moves)
     show_books(run.books, run.warnings)
+    if exports:
+        shown = ("table", "to", "rows", "exported_at")
+        show_table("Exported", [{name: each[name] for name in shown} for each in exports])
 
 
 def show_broken(broken: Sequence[Broken]) -> None:

@@ -150,6 +150,9 @@ class SqlEngine(Engine, Protocol):
     def shown(self, table: TableName) -> ir.Table:
         """Return a table that `show` has named."""
 
+    def batches(self, table: TableName) -> pa.RecordBatchReader:
+        """Return the rows of a table that `show` has named, ordered by all columns."""
+
     def ask(self, query: str) -> pa.Table:
         """Return the result of a user's query, which changes nothing.
 

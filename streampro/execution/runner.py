@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Target
+from streampro.config import Target, is_remote
 from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
@@ -25,6 +25,7 @@ from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
+from streampro.exports.export import carry_out
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
@@ -77,7 +78,8 @@ def run(
     Raises `ConfigError` for a target without a raw folder and a warehouse of something else,
     `PipelineError` for all that `streampro check` refuses,
     `SourceError`, `ContractError` and `BooksError` for data, `WarehouseError` while another run
-    is writing, `EngineError` for the rest.
+    is writing, `ExportError` where the run is published but not all that it exports is written,
+    `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select)
     asked = _Asked(models, full_refresh, accept_lost_files)
@@ -92,10 +94,13 @@ def run(
             return publish(_staged(pipeline, target, engine, asked, progress), progress)
 
     if target.openlineage is None:
-        return work()
-    from streampro.execution.openlineage import reported
+        done = work()
+    else:
+        from streampro.execution.openlineage import reported
 
-    return reported(work, target.openlineage, pipeline, target, models)
+        done = reported(work, target.openlineage, pipeline, target, models)
+    carry_out(pipeline, target, progress.step)
+    return done
 
 
 @asks
@@ -204,6 +209,11 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     """Return the selected models, after refusing what can be told without data. A pipeline that the
     last run published has been looked at.
     """
+    if pipeline.exports and is_remote(target.warehouse):
+        raise ConfigError(
+            f"pipeline {pipeline.name!r} has exports, which are written from warehouses on this "
+            f"machine; {target.warehouse} is not. Nothing was published."
+        )
     last = ledger.newest(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)

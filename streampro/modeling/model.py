@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 from pydantic_core import core_schema
 
 from streampro.arguments import declares
+from streampro.destination import destination_of
 from streampro.errors import PipelineError, blamed, place_of
 from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_orphans
@@ -51,6 +52,29 @@ class TableName(str):
         """Return the name that a text `layer.name` tells."""
         layer, _, name = text.partition(".")
         return cls(layer, name)
+
+
+@declares
+@dataclass(frozen=True)
+class Export:
+    """A table that is written elsewhere after each run that changed it.
+
+    Args:
+        table: `layer.name`, of a model or of its rejected rows.
+        to: a file on this machine that ends in `.csv`, `.csv.gz`, `.parquet`, `.jsonl`,
+            `.jsonl.gz`, `.json` or `.xlsx`, or `postgresql://user:${NAME}@host/database`, where the
+            table has the same name in the schema that is called like its layer. `${NAME}` stands
+            for a variable of the environment. What is there is replaced.
+    """
+
+    table: str
+    to: str
+
+    def __post_init__(self) -> None:
+        for name in ("table", "to"):
+            if not isinstance(given := getattr(self, name), str):
+                raise PipelineError(f"Export: {name} is {given!r}, but must be a text.")
+        destination_of(self.to, lambda said: PipelineError(f"Export: {said}"))
 
 
 @declares

@@ -27,7 +27,7 @@ from streampro.modeling.checks import (
     refuse_wrong_links,
     unportable,
 )
-from streampro.modeling.model import ANSWERS, Model, TableName
+from streampro.modeling.model import ANSWERS, Export, Model, TableName
 from streampro.modeling.quarantine import fates
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
@@ -52,6 +52,7 @@ class Pipeline:
             the report: a `streampro.report.Questions`.
         unread: glob patterns of files below the raw folder that no source reads on purpose; other
             such files are mentioned by every run.
+        exports: tables that are written elsewhere after each run; see `Export`.
 
     Modules hold models and sources in variables, or in dicts, lists and tuples of these.
 
@@ -65,6 +66,7 @@ class Pipeline:
         modules: Sequence[ModuleType],
         questions: str | None = None,
         unread: Sequence[str] = (),
+        exports: Sequence[Export] = (),
     ) -> None:
         _refuse_misfits(name, questions, unread)
         self.name = name
@@ -89,6 +91,14 @@ class Pipeline:
         refuse_wrong_links(name, models, self.sources)
         self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
+        self.exports = tuple(exports)
+        self._refuse_exports()
+
+    def without_exports(self) -> "Pipeline":
+        """Return the pipeline without exports: for runs whose tables nobody keeps."""
+        alone = copy(self)
+        alone.exports = ()
+        return alone
 
     def without_limits(self) -> "Pipeline":
         """Return the pipeline with sources whose limits only warn: for runs on parts of files, in
@@ -239,6 +249,19 @@ class Pipeline:
         return [
             (name, repr(dialect)) for name, dialect in given if dialect not in (None, Dialect())
         ]
+
+    def _refuse_exports(self) -> None:
+        """Raise `PipelineError` for an export of no table, and for two to one place."""
+        tables = self.tables()
+        for each in self.exports:
+            if each.table not in tables:
+                raise PipelineError(
+                    f"pipeline {self.name!r} exports {each.table!r}, which it does not have. "
+                    f"{did_you_mean(each.table, tables)}Tables: {', '.join(tables)}."
+                )
+        places = [(each.to, each.table if "://" in each.to else "") for each in self.exports]
+        if twice := next((to for to, table in places if places.count((to, table)) > 1), None):
+            raise PipelineError(f"pipeline {self.name!r} exports twice to {twice!r}.")
 
     def _ancestors(self, name: str) -> set[str]:
         direct = {item for item in self.models[name].inputs if item in self.models}

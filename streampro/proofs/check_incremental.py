@@ -55,7 +55,7 @@ def check_incremental(
     """
     if target.raw is None or not place_of(target.raw).is_reached:
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
-    watcher, pipeline = watcher or Unwatched(), pipeline.without_limits()
+    watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()
     with scratch(target.warehouse) as folder:
         grown = target.model_copy(
             update={"raw": folder / "raw", "warehouse": folder / "left", "openlineage": None},

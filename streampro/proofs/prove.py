@@ -163,7 +163,7 @@ class _Proof:
         watcher = _SideWatcher(self.watcher, side)
         try:
             return run(
-                self.pipeline,
+                self.pipeline.without_exports(),
                 here,
                 select=self.built,
                 full_refresh=True,

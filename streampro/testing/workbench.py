@@ -67,10 +67,12 @@ class Workbench:
         return fetched_rows(self.engine, table)
 
     def run(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Run":
-        """Run a pipeline as a target says, but on the engine under test; options as of `run`."""
+        """Run a pipeline as a target says, but on the engine under test and without
+        exports; options as of `run`.
+        """
         from streampro.execution.runner import run
 
-        return run(pipeline, self._own(target), session=self.session, **options)
+        return run(pipeline.without_exports(), self._own(target), session=self.session, **options)
 
     def plan(self, pipeline: "Pipeline", target: "Target", **options: Any) -> "Plan":
         """Plan a run on the engine under test; options as of `plan`."""

@@ -151,16 +151,13 @@ class Published:
 
         Raises `ConfigError` if the run has none, `WarehouseError` for a damaged one.
         """
-        self._refuse_when_closed()
-        known = [item.table for item in self.run.tables]
-        if name not in known:
-            raise ConfigError(
-                f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
-                f"Its tables: {', '.join(known)}."
-            )
-        table = TableName.of(name)
-        self._refuse_damaged({table.name})
-        return self._engine.shown(table)
+        return self._engine.shown(self._known(name))
+
+    def batches(self, name: str) -> pa.RecordBatchReader:
+        """Return all rows of a table, in the order of their values, batch by batch. Raises what
+        `table` raises.
+        """
+        return self._engine.batches(self._known(name))
 
     def sql(self, query: str) -> pa.Table:
         """Return the result of a DuckDB query, in which tables are named `layer.table`.
@@ -176,6 +173,18 @@ class Published:
         """Close the connection and remove its temporary folder; again is fine."""
         self._is_open = False
         self._resources.close()
+
+    def _known(self, name: str) -> TableName:
+        self._refuse_when_closed()
+        known = [item.table for item in self.run.tables]
+        if name not in known:
+            raise ConfigError(
+                f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
+                f"Its tables: {', '.join(known)}."
+            )
+        table = TableName.of(name)
+        self._refuse_damaged({table.name.lower()})
+        return table
 
     def _refuse_damaged(self, named: Set[str]) -> None:
         """Raise the `WarehouseError` of a damaged table that is named."""

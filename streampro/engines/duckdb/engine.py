@@ -39,6 +39,8 @@ _UNREADABLE = re.compile(
     "Failed to read file|in Parquet file|bytes outside file|don't know what type|TProtocolException"
 )
 """What DuckDB says of a damaged Parquet file; it has no class for that."""
+_BATCH = 50_000
+"""Rows of a table that are at hand at once, where all of them are read."""
 
 
 class DuckDBEngine(Staging[Place]):
@@ -131,6 +133,20 @@ class DuckDBEngine(Staging[Place]):
     def shown(self, table: TableName) -> ir.Table:
         """See `SqlEngine.shown`."""
         return self.ibis.table(table.name, database=table.layer)
+
+    def batches(self, table: TableName) -> pa.RecordBatchReader:
+        """See `SqlEngine.batches`."""
+        name = f"{identifier(table.layer)}.{identifier(table.name)}"
+        failed = f"{table} cannot be read"
+        with _errors(failed):
+            rows = self.connection.execute(f"SELECT * FROM {name} ORDER BY ALL")
+            reader = rows.to_arrow_reader(_BATCH)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with _errors(failed):
+                yield from reader
+
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
     def query(self, sql: str) -> pa.Table:
         """See `SqlEngine.query`. Raises `ConfigError` for one that DuckDB refuses."""

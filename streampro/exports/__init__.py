@@ -1,0 +1,1 @@
+"""Published tables written elsewhere: to files, and to databases."""

@@ -1,0 +1,90 @@
+"""Servers of their own that tests start: real ones, in a temporary folder, on a free port."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running PostgreSQL with one superuser, whose password stands in the environment as
+    `STREAMPRO_TEST_PASSWORD`.
+    """
+
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        """How pipelines name it, without the password."""
+        return f"postgresql://streampro:${{STREAMPRO_TEST_PASSWORD}}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def dsn(self) -> str:
+        """How a test connects to it."""
+        return (
+            f"host=127.0.0.1 port={self.port} user=streampro password='{self.password}' "
+            "dbname=postgres"
+        )
+
+
+@contextmanager
+def postgres(password: str = "pass word/@:%1") -> Iterator[Postgres]:
+    """Start a server that trusts nobody without the password, and remove it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    secret, data, port = folder / "password", folder / "data", free_port()
+    secret.write_text(password)
+    if os.getuid() == 0:  # initdb refuses root
+        for each in (folder, secret):
+            shutil.chown(each, "postgres", "postgres")
+    control = [*_as_its_user(), _program("pg_ctl"), "-D", str(data), "-s", "-w"]
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    )
+    try:
+        _run(
+            [
+                *(*_as_its_user(), _program("initdb"), "-D", str(data), "--no-sync"),
+                *("-U", "streampro", "-A", "scram-sha-256", f"--pwfile={secret}"),
+                *("-E", "UTF8", "--locale=C"),
+            ]
+        )
+        _run([*control, "-l", str(folder / "log"), "-o", options, "start"])
+        try:
+            yield Postgres(port, password)
+        finally:
+            _run([*control, "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens to."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _program(name: str) -> str:
+    """Return where a program of the newest PostgreSQL is, which Debian keeps off the path."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = str(places[-1]) if places else shutil.which(name)
+    assert found, "PostgreSQL is not installed: run `make postgres`"
+    return found
+
+
+def _as_its_user() -> list[str]:
+    if os.getuid() != 0:
+        return []
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert not done.returncode, done.stdout + done.stderr
