@@ -10,8 +10,8 @@ run = streampro.run(PIPELINE, target)
 rows = streampro.sql("select * from answers.q1_engagement", target).to_pylist()
 ```
 
-Functions take their arguments in one order: what is asked (a pipeline or a query), the target,
-then what they do with it.
+Functions take their arguments in one order: what is asked (a pipeline, a query or a
+table), the target, then what they do with it.
 
 Public are the names imported below; each is imported on first use, so that the command line
 starts fast.

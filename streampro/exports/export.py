@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.destination import Destination, destination_of
@@ -65,7 +67,7 @@ def carry_out(pipeline: Pipeline, target: Target, step: Step) -> None:
                 with step(f"export {each.table}", lambda: None):
                     place = destination_of(each.to)
                     _written(tables, target, TableName.of(each.table), place)
-            except StreamProError as error:
+            except (StreamProError, OSError, pa.ArrowException) as error:
                 failed.append(f"{each.table} to {each.to}: {error}")
         if failed:
             raise ExportError(
