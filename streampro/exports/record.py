@@ -9,12 +9,10 @@ import pyarrow as pa
 from streampro.config import Location
 from streampro.errors import OvertakenError
 from streampro.modeling.model import TableName
-from streampro.names import WAREHOUSE
 from streampro.storage import delta
 from streampro.storage.place import place_of
+from streampro.warehouse.ledger import EXPORTS
 
-EXPORTS = TableName(WAREHOUSE, "exports")
-"""Our own table in a warehouse."""
 _ATTEMPTS = 5
 _SCHEMA = pa.schema(
     [

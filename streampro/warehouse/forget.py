@@ -181,7 +181,8 @@ def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], stagi
 
     for table, changed in (
         (ledger.RUNS, rows),
-        (ledger.KNOWN_FILES, lambda files: _masked_paths(files, wanted)),
+        (ledger.KNOWN_FILES, lambda files: _masked(files, "path", wanted)),
+        (ledger.EXPORTS, lambda exports: _masked(exports, "to", wanted)),
     ):
         folder, staged = place_of(warehouse).table(table).path, staging / table.name
         change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
@@ -190,10 +191,10 @@ def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], stagi
             rewrite.carry_out(found, staged)
 
 
-def _masked_paths(files: pa.Table, wanted: Key) -> pa.Table:
-    old = files.to_pylist()
-    new = [{**file, "path": wanted.mask(file["path"])} for file in old]
-    return files if new == old else pa.Table.from_pylist(new, schema=files.schema)
+def _masked(rows: pa.Table, column: str, wanted: Key) -> pa.Table:
+    old = rows.to_pylist()
+    new = [{**row, column: wanted.mask(row[column])} for row in old]
+    return rows if new == old else pa.Table.from_pylist(new, schema=rows.schema)
 
 
 def _ledger_row(

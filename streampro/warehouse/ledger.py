@@ -29,7 +29,7 @@ from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.known_files import KnownFiles
 from streampro.warehouse.scratch import usable
 
-KNOWN_FILES, RUNS = (TableName(WAREHOUSE, name) for name in ("files", "runs"))
+KNOWN_FILES, RUNS, EXPORTS = (TableName(WAREHOUSE, name) for name in ("files", "runs", "exports"))
 """Our own tables in a warehouse."""
 
 

@@ -249,6 +249,7 @@ def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> No
     (target.raw / "sales-Zz-Ulm.jsonl").unlink()
     moved = streampro.run(told, target, accept_lost_files=True).moves
     assert any("Zz-Ulm" in move.row for move in moved)
+    streampro.export("mart.revenue", target, to=str(target.raw.parent / "Zz-Ulm.csv"))
     forget(target, {"city": "Zz-Ulm"}, pipeline=told)
     assert holding(target.warehouse, "Zz-Ulm") == []
     assert any(run.moves for run in ledger.runs(target.warehouse))
