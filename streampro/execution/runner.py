@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Target, is_remote
+from streampro.config import Target
 from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
@@ -209,10 +209,10 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     """Return the selected models, after refusing what can be told without data. A pipeline that the
     last run published has been looked at.
     """
-    if pipeline.exports and is_remote(target.warehouse):
+    if pipeline.exports and not place_of(target.warehouse).is_reached:
         raise ConfigError(
-            f"pipeline {pipeline.name!r} has exports, which are written from warehouses on this "
-            f"machine; {target.warehouse} is not. Nothing was published."
+            f"pipeline {pipeline.name!r} has exports, which are written from warehouses on disks "
+            f"and in object stores; {target.warehouse} is neither. Nothing was published."
         )
     last = ledger.newest(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):

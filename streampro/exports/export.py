@@ -17,8 +17,8 @@ from streampro.exports.postgres import replace_table
 from streampro.exports.record import Exported
 from streampro.modeling.model import Export, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.scratch import writing
 from streampro.warehouse.snapshot import Published, published
 
 Step = Callable[[str, Callable[[], float | None]], AbstractContextManager[Any]]
@@ -39,7 +39,7 @@ def export(table: str, target: Target, to: str, run_id: int | None = None) -> Ex
 
     Args:
         table: `layer.name`.
-        target: where the warehouse is; on this machine.
+        target: where the warehouse is; on a disk or in an object store.
         to: as of `Export`.
         run_id: the run whose rows are written.
 
@@ -59,7 +59,7 @@ def carry_out(pipeline: Pipeline, target: Target, step: Step) -> None:
     """
     if not pipeline.exports:
         return
-    with ledger.writing(target.warehouse), published(target) as tables:
+    with writing(target.warehouse), published(target) as tables:
         failed = []
         todo = _outstanding(pipeline, target, tables.run)
         for each in todo:

@@ -60,7 +60,7 @@ class Parquet(Format):
                 yield from ((number + n, text) for n, (text,) in enumerate(some, 1))
                 number += len(some)
 
-    def deal(self, path: Path, places: Sequence[Path], dice: Random) -> None:
+    def deal(self, source: "Source", path: Path, places: Sequence[Path], dice: Random) -> None:
         """See `Format.deal`."""
         import numpy as np
         import pyarrow.parquet as pq
