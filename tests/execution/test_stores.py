@@ -49,7 +49,9 @@ def add_more(lake: Lake, here: Target, name: str = "sales-2.jsonl", text: str = 
     obstore.put(lake.store, f"raw/{name}", text.encode())
 
 
-def test_a_store_has_the_rows_of_a_disk(lake: Lake, here: Target, there: Target) -> None:
+def test_a_store_has_the_rows_of_a_disk(
+    lake: Lake, here: Target, there: Target, tmp_path: Path
+) -> None:
     for target in (here, there):
         assert run(SHOP, target).kind == "full"
     assert contents(there) == contents(here)
@@ -65,6 +67,10 @@ def test_a_store_has_the_rows_of_a_disk(lake: Lake, here: Target, there: Target)
     )
     assert one.lines == other.lines
     assert one.lines
+    exported = [tmp_path / f"{each.name}.csv" for each in (here, there)]
+    for target, file in zip((here, there), exported, strict=True):
+        streampro.export("mart.revenue", target, to=str(file))
+    assert exported[0].read_text() == exported[1].read_text()
     assert rollback(there, 1).run_id == 3
     assert contents(there) == contents(here, 1)
     assert [each.run_id for each in streampro.runs(there)] == [1, 2, 3]

@@ -119,7 +119,7 @@ def test_export_of_no_table_is_refused() -> None:
 
 
 def test_exports_of_a_store_are_refused_before_it_is_written(target: Target) -> None:
-    there = target.model_copy(update={"engine": "spark", "warehouse": Remote("s3://bucket/w")})
+    there = target.model_copy(update={"engine": "spark", "warehouse": Remote("hdfs://host/w")})
     with pytest.raises(ConfigError, match="has exports, which are written from warehouses on"):
         streampro.run(shop("revenue.csv"), there)
 
