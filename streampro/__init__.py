@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from streampro.execution.runner import plan as plan, run as run, show as show
     from streampro.exports.export import export as export
     from streampro.exports.record import Exported as Exported
-    from streampro.formats.dialect import Dialect as Dialect
+    from streampro.formats.csv.dialect import Dialect as Dialect
     from streampro.lineage.explain import Explanation as Explanation, explain as explain
     from streampro.modeling.contract import (
         Contract as Contract,

@@ -165,4 +165,5 @@ def _show_lines(explanation: Explanation) -> None:
     for source in sources:
         click.echo(f"\nRaw lines of {source}, for example")
         for line in (each for each in explanation.lines if each.source == source):
-            say(f"\n  {line.file}:{line.number}\n    {line.text}")
+            element = "" if line.element is None else f", element {line.element}"
+            say(f"\n  {line.file}:{line.number}{element}\n    {line.text}")

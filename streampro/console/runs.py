@@ -61,13 +61,17 @@ def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
     """Print the account of every source that was read, and the warnings."""
     if not books:
         return
+    has_elements = any(account.elements is not None for account in books)
     show_table(
-        "Books: lines = accepted + duplicates + rejected",
+        "Books: lines, or elements of lists in them, = accepted + duplicates + rejected"
+        if has_elements
+        else "Books: lines = accepted + duplicates + rejected",
         _told(
             [
                 {
                     "source": account.source,
                     "lines": f"{account.lines:,}",
+                    "elements": "" if account.elements is None else f"{account.elements:,}",
                     "accepted": f"{account.accepted:,}",
                     "duplicates": f"{account.duplicates:,}",
                     "rejected": f"{account.rejected:,}",

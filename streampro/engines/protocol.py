@@ -25,16 +25,18 @@ class Raw:
 
     `by_file` counts what is not blank in a pass of its own, before anything is parsed: by plain
     Python on one machine, by a job on Spark; CSV records as they are split.
-    `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD.
+    `invalid_utf8` counts those in which bytes had to be replaced by U+FFFD. Of a source with `rows`
+    it counts the elements, as Python splits them, and `holding` the lines that hold their lists.
     """
 
     table: ir.Table
     by_file: Mapping[str, int]
     invalid_utf8: int = 0
+    holding: int | None = None
 
     @property
     def lines(self) -> int:
-        """The lines of all files."""
+        """The lines of all files; with `rows` the elements."""
         return sum(self.by_file.values())
 
 

@@ -145,6 +145,7 @@ class Inputs:
             rest.table.union(read.table),
             {**rest.by_file, **read.by_file},
             rest.invalid_utf8 + read.invalid_utf8,
+            None if read.holding is None else read.holding + (rest.holding or 0),
         )
 
     def _unread(self) -> tuple[str, ...]:

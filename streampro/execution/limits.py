@@ -12,9 +12,10 @@ from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.errors import SourceError
 from streampro.execution.inputs import Files
 from streampro.formats.registry import format_of
-from streampro.modeling.model import Model
+from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import Books, masked
 from streampro.modeling.source import FEWEST, Reaction, Source
+from streampro.portable import count_if
 from streampro.warehouse.ledger import Warned
 
 _LINE_BY_LINE = (
@@ -82,13 +83,15 @@ def refuse_lost_files(source: Source, files: Files) -> None:
 @dataclass(frozen=True)
 class OddLines:
     """Lines of a source that are not what they should be: `what` they are in a word, how many of
-    how many by reason, and the lines with `reject_reason`, `source_file` and `raw_line`.
+    how many by reason, and the lines with `reject_reason`, `source_file` and `raw_line`; and in how
+    many a value is not of its type.
     """
 
     what: str
     of: int
     reasons: Mapping[str, int]
     rows: ir.Table
+    values: int = 0
 
     @property
     def count(self) -> int:
@@ -98,12 +101,12 @@ class OddLines:
 
 def rejected(quarantined: Quarantined, books: Books) -> OddLines:
     """Return the lines that a model rejected."""
-    return OddLines("rejected", books.lines, books.reasons, quarantined.rejected.data)
+    return OddLines("rejected", books.records, books.reasons, quarantined.rejected.data)
 
 
 def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
     """Return the lines of which nothing can be read: those that are not what their format says."""
-    tells = format_of(source).tells_readable
+    tells = format_of(source).tells_readable(source)
     if tells is None:
         return OddLines("unreadable", raw.lines, {}, raw.table)
     lines = raw.table.filter(~raw.table[tells])
@@ -111,8 +114,12 @@ def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
     rows = lines.mutate(
         reject_reason=ibis.literal(reason), raw_line=masked(lines.raw_line, source.secret)
     )
-    [found] = engine.fetch(rows.aggregate(lines=rows.count())).to_pylist()
-    return OddLines("unreadable", raw.lines, {reason: found["lines"]}, rows)
+    counts = {"lines": count_if(~raw.table[tells])}
+    if UNREADABLE in raw.table.columns:
+        counts["values"] = count_if(raw.table[UNREADABLE])
+    [found] = engine.fetch(raw.table.aggregate(**counts)).to_pylist()
+    odd, values = found["lines"], found.get("values", 0)
+    return OddLines("unreadable", raw.lines, {reason: odd}, rows, values)
 
 
 def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterator[Excess]:
@@ -147,7 +154,11 @@ def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterato
 
 def told(raw: Raw, odd: OddLines) -> Iterator[Excess]:
     """Yield what books would tell of a source, for a model that keeps none."""
-    for rule, lines in ((f"{odd.what} lines", odd.count), ("invalid_utf8", raw.invalid_utf8)):
+    for rule, lines in (
+        (f"{odd.what} lines", odd.count),
+        ("unreadable_value", odd.values),
+        ("invalid_utf8", raw.invalid_utf8),
+    ):
         if lines:
             yield Excess(rule, lines, "", "warn", "")
 

@@ -20,12 +20,13 @@ def reconcile(
     warnings = {"unreadable_value": unreadable, "invalid_utf8": raw.invalid_utf8}
     books = Books(
         source=source,
-        lines=raw.lines,
+        lines=raw.lines if raw.holding is None else raw.holding,
         accepted=accepted,
         duplicates=kept["lines"] - kept["outcomes"] + marked["lines"] + repeated,
         rejected=quarantined.rejected.rows,
         reasons={reason: row["lines"] for reason, row in sorted(lines.items())},
         warnings={name: count for name, count in warnings.items() if count},
+        elements=None if raw.holding is None else raw.lines,
     )
     books.check()
     return books

@@ -8,6 +8,7 @@ rows of the inputs that keep the keys that are declared; what cannot be derived 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from types import MappingProxyType
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -20,9 +21,8 @@ from streampro.expressions.conditions import conjuncts, fields_of, is_rowwise, s
 Columns = frozenset[ops.Field]
 Declared = Mapping[str, Collection[Collection[str]]]
 """The keys of inputs by the name of their table."""
-Lines = Collection[str]
-"""The names of inputs whose rows are read from lines: line and file say all columns."""
-_LINE = ("raw_line", "source_file")
+Lines = Mapping[str, Sequence[str]]
+"""The inputs whose rows are read from lines, and which columns say all others: line and file."""
 
 _MOST_KEYS = 12
 _MOST_WAYS = 3
@@ -102,7 +102,9 @@ def known(unique: Iterable[Columns], depends: Iterable[tuple[Columns, Columns]] 
     return Keys(tuple(kept[:_MOST_KEYS]), found.depends)
 
 
-def keys_in(expression: ir.Table, declared: Declared, lines: Lines = ()) -> KeysIn:
+def keys_in(
+    expression: ir.Table, declared: Declared, lines: Lines = MappingProxyType({})
+) -> KeysIn:
     """Return the keys of all relations in an expression, each told by its own columns."""
 
     def visit(node: Node, of: dict[Node, Any], **_: Any) -> Keys | None:
@@ -150,7 +152,8 @@ def is_of_its_row(value: ops.Value) -> bool:
 
 def _of_table(node: ops.PhysicalTable, declared: Declared, lines: Lines) -> Keys:
     given = [key for key in declared.get(node.name, ()) if {*key} <= {*node.schema}]
-    line = [(_columns(node, _LINE), _columns(node, node.schema))] if node.name in lines else []
+    told_by = [lines[node.name]] if node.name in lines else []
+    line = [(_columns(node, each), _columns(node, node.schema)) for each in told_by]
     return known([_columns(node, key) for key in given], line)
 
 

@@ -6,6 +6,7 @@ then it does not matter which comes first.
 """
 
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import ibis.expr.operations as ops
@@ -35,13 +36,15 @@ _HOW_TO_GET_A_KEY = (
 _NUMBER_THEM = "Number the rows by row_number() over a total order, and filter by that"
 
 
-def ties(expression: ir.Table, declared: Declared, lines: Lines = ()) -> list[str]:
+def ties(
+    expression: ir.Table, declared: Declared, lines: Lines = MappingProxyType({})
+) -> list[str]:
     """Return a sentence per window and limit whose order may leave rows tied that differ.
 
     Args:
         expression: of a model.
         declared: the keys of its inputs by the name of their table.
-        lines: the names of its inputs whose rows are read from lines.
+        lines: its inputs whose rows are read from lines, and which columns say all others.
     """
     keys = keys_in(expression, declared, lines)
     relations = expression.op().find(ops.Relation)

@@ -8,6 +8,7 @@ Spark's Python workers import these modules, and have neither ibis nor pydantic:
 they need the standard library only.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ class LocalText:
     `plain` are files that such a reader reads by the rules as they are, `packed` those that it
     does when it unpacks them by gzip; `rewritten` is a parquet file with the records of all the
     others: their columns as text. `lines` counts what is not blank, also `by_file`,
-    `invalid_utf8` in how many of them bytes were replaced by U+FFFD.
+    `invalid_utf8` in how many of them bytes were replaced by U+FFFD. Of a source with `rows` the
+    elements of its lists are counted so, and `holding` the lines that hold them.
     """
 
     lines: int
@@ -45,6 +47,24 @@ class LocalText:
     rewritten: Path | None = None
     invalid_utf8: int = 0
     by_file: Mapping[str, int] = field(default_factory=dict)
+    holding: int | None = None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A row where it stands in its file.
+
+    Attributes:
+        number: the line on which it begins, the first is 1.
+        key: by what it is known, see `Format.known_by`.
+        text: its `raw_line`.
+        element: its place in a list, from 0; null where it stands in none.
+    """
+
+    number: int
+    key: str
+    text: str
+    element: int | None = None
 
 
 class Format(ABC):
@@ -55,30 +75,44 @@ class Format(ABC):
         revision: raise it with every change after which a file is read as other rows. It is part
             of the code hash of the models that read such a source, so they are then built anew.
             `tests/formats/test_format.py` fails for a change without it.
-        own_columns: names and types of columns that it adds to fields and raw columns.
-        tells_readable: the one of them that is false for a record of which nothing can be read,
-            none where every record can.
         may_be_empty: whether files of a source without one record are an answer, not a fault.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
         is_table: whether `Source.files` names folders of tables, whose logs tell the files.
         gone: what is said of a file that is no more there.
         is_whole: whether a file is only read as a whole: of one that changes meanwhile nothing is.
+        holds_lists: whether a source may have `rows`.
     """
 
     name: ClassVar[str]
     revision: ClassVar[int] = 0
-    own_columns: ClassVar[Mapping[str, str]] = {}
-    tells_readable: ClassVar[str | None] = None
     may_be_empty: ClassVar[bool]
     grows: ClassVar[bool]
     is_table: ClassVar[bool] = False
     gone: ClassVar[str] = "vanished"
     is_whole: ClassVar[bool] = False
+    holds_lists: ClassVar[bool] = False
 
     def columns(self, source: "Source") -> "dict[str, str | dt.DataType]":
         """Return names and types of the table that a transform receives."""
-        return source.kinds | dict.fromkeys(RAW_COLUMNS, "string") | dict(self.own_columns)
+        raw = dict.fromkeys(RAW_COLUMNS, "string")
+        return source.kinds | raw | dict(self.own_columns(source))
+
+    def own_columns(self, source: "Source") -> Mapping[str, str]:
+        """Return names and types of columns that it adds to fields and raw columns."""
+        return {}
+
+    def tells_readable(self, source: "Source") -> str | None:
+        """Return the one of them that is false for a record of which nothing can be read, None
+        where every record can.
+        """
+        return None
+
+    def known_by(self, source: "Source") -> Sequence[str]:
+        """Return the columns that tell a row from others of its file, and what `Placed.key` has:
+        the MD5 of the text, or what stands there instead, and the place in a list.
+        """
+        return ("raw_line",)
 
     def refused_type(self, kind: "dt.DataType") -> str | None:
         """Return why a field is not read as a type, None if it is; by default it is text."""
@@ -133,6 +167,11 @@ class Format(ABC):
                 yield held
                 held = b""
 
+    def placed(self, source: "Source", path: Path) -> Iterator[Placed]:
+        """Yield the rows of a file."""
+        for number, text in self.numbered(source, path):
+            yield Placed(number, digest(text), text)
+
     @abstractmethod
     def deal(self, source: "Source", path: Path, places: Sequence[Path], dice: Random) -> None:
         """Deal the records of a file out to new files, whose folders are there.
@@ -140,6 +179,11 @@ class Format(ABC):
         If the format `grows`, each holds more than the one before and the last one everything.
         Else each record stands in a random one of them, some in two.
         """
+
+
+def digest(text: str) -> str:
+    """Return what `hexdigest('md5')` says of a text on every engine."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def overlong(line: str) -> SourceError:

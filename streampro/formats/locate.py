@@ -1,10 +1,10 @@
-"""Where in its file a record stands."""
+"""Where in its file a row stands."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streampro.formats.format import Placed
 from streampro.formats.registry import format_of
 
 if TYPE_CHECKING:
@@ -13,20 +13,15 @@ if TYPE_CHECKING:
 
 def locate(
     source: "Source", raw: Path, wanted: Mapping[str, Collection[str]]
-) -> Iterator[tuple[str, int, str]]:
-    """Yield file, number and text of the first line with each of some texts; a record of CSV stands
-    on the line on which it begins. The texts are given per file as their `digest`.
+) -> Iterator[tuple[str, Placed]]:
+    """Yield file and place of the first row that is known by each of some keys, which are given per
+    file; a record of CSV stands on the line on which it begins.
     """
-    for name, digests in wanted.items():
-        missing = {*digests}
-        for number, text in format_of(source).numbered(source, raw / name):
-            if (key := digest(text)) in missing:
-                yield name, number, text
-                missing.remove(key)
+    for name, keys in wanted.items():
+        missing = {*keys}
+        for each in format_of(source).placed(source, raw / name):
+            if each.key in missing:
+                yield name, each
+                missing.remove(each.key)
                 if not missing:
                     break
-
-
-def digest(text: str) -> str:
-    """Return what `hexdigest('md5')` says of a text on every engine."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

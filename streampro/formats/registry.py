@@ -7,13 +7,16 @@ from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.csv import CSV
 from streampro.formats.delta import DELTA
 from streampro.formats.format import RAW_COLUMNS, Format
+from streampro.formats.json.documents import JSON_DOCUMENTS
 from streampro.formats.json_lines import JSON_LINES
 from streampro.formats.parquet import PARQUET
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
 
-FORMATS: dict[str, Format] = {each.name: each for each in (JSON_LINES, CSV, PARQUET, DELTA)}
+FORMATS: dict[str, Format] = {
+    each.name: each for each in (JSON_LINES, JSON_DOCUMENTS, CSV, PARQUET, DELTA)
+}
 _Reader = TypeVar("_Reader")
 
 
@@ -37,7 +40,6 @@ def reader_of(source: "Source", readers: Mapping[str, _Reader], engine: str) -> 
     return readers[source.format]
 
 
-def given_columns() -> set[str]:
+def given_columns(source: "Source") -> set[str]:
     """Return the names of columns that StreamPro gives, so that no field may have them."""
-    own = {name for each in FORMATS.values() for name in each.own_columns}
-    return {*RAW_COLUMNS, "is_invalid_utf8"} | own
+    return {*RAW_COLUMNS, "is_invalid_utf8", *format_of(source).own_columns(source)}

@@ -16,6 +16,7 @@ from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
 from streampro.formats.locate import locate
+from streampro.formats.registry import format_of
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
@@ -26,7 +27,7 @@ from streampro.storage.place import place_of
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import Snapshot
 
-_DIGEST = "digest"
+_KEY = "key"
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Line:
-    """A raw line, values of secret keys masked; of a CSV record the line on which it begins."""
+    """A raw line, values of secret keys masked; of a CSV record the line on which it begins, and so
+    of an element of JSON, with its place in the list, from 0.
+    """
 
     source: str
     file: str
     number: int
     text: str
+    element: int | None = None
 
 
 class RowTrace:
@@ -162,8 +166,8 @@ class RowTrace:
         """Note how many lines of a source there are, and some of them."""
         if part.rows is None:
             return
-        digests = part.rows.select("source_file", **{_DIGEST: part.rows.raw_line.hexdigest("md5")})
-        lines = self.engine.cache(digests)
+        key = _known_by(part.rows, format_of(source).known_by(source))
+        lines = self.engine.cache(part.rows.select("source_file", **{_KEY: key}))
         count, duplicates = row_count(self.engine, lines), None
         if self.models[table].quarantine and self._is_accepted(table):
             duplicates = count - row_count(self.engine, selected)
@@ -181,26 +185,25 @@ class RowTrace:
                 duplicates,
             )
         )
-        some = lines.distinct().order_by("source_file", _DIGEST).limit(self.limit)
+        some = lines.distinct().order_by("source_file", _KEY).limit(self.limit)
         self.lines += self._located(source, self.engine.fetch(some).to_pylist())
 
     def _located(self, source: Source, rows: Sequence[Mapping[str, str]]) -> list[Line]:
         wanted: dict[str, list[str]] = {}
         for row in rows:
-            wanted.setdefault(row["source_file"], []).append(row[_DIGEST])
+            wanted.setdefault(row["source_file"], []).append(row[_KEY])
         files = [file for file in self.engine.find(source, self._folder) if file.path in wanted]
         folder = place_of(self._folder)
         here = folder.path if folder.is_local else self.engine.freeze(source, self._folder, files)
-        places = sorted(locate(source, Path(str(here)), wanted))
+        located = locate(source, Path(str(here)), wanted)
+        places = sorted(located, key=lambda each: (each[0], each[1].number, each[1].element or 0))
         kinds = ibis.schema({"place": "int64", "raw_line": "string"})
-        numbered = [{"place": n, "raw_line": line} for n, (_, _, line) in enumerate(places)]
+        numbered = [{"place": n, "raw_line": each.text} for n, (_, each) in enumerate(places)]
         loaded = self.engine.load(pa.Table.from_pylist(numbered, kinds.to_pyarrow()), kinds)
         shown = loaded.mutate(raw_line=masked(loaded.raw_line, source.secret)).order_by("place")
         return [
-            Line(source.name, file, number, row["raw_line"])
-            for (file, number, _), row in zip(
-                places, self.engine.fetch(shown).to_pylist(), strict=True
-            )
+            Line(source.name, file, each.number, row["raw_line"], each.element)
+            for (file, each), row in zip(places, self.engine.fetch(shown).to_pylist(), strict=True)
         ]
 
     def _raw(self, source: Source) -> Raw | None:
@@ -293,3 +296,12 @@ class RowTrace:
                     f"{table} was built from version {version} of {parent}, which changed since. "
                     f"Build it anew first: streampro run --select {model.name}."
                 )
+
+
+def _known_by(rows: ir.Table, columns: Sequence[str]) -> ir.StringValue:
+    """Return what `Placed.key` is of rows."""
+    parts = [rows[name].hexdigest("md5") if name == "raw_line" else rows[name] for name in columns]
+    first, *places = parts
+    for place in places:
+        first = first + ":" + place.cast("string").fill_null("")
+    return first

@@ -52,6 +52,21 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
     return found
 
 
+def uncounted(built: Model, expression: ir.Table, sources: Sources) -> list[str]:
+    """Return that a model which keeps books leaves out what tells values of another type than the
+    source says.
+    """
+    read = [sources[name] for name in built.inputs if name in sources]
+    if not built.quarantine or UNREADABLE in expression.columns:
+        return []
+    return [
+        f"{built.table} leaves out {UNREADABLE} of {source.name}, so values that are not of their "
+        "type would be lost unseen. Return that column too."
+        for source in read
+        if UNREADABLE in source.schema
+    ]
+
+
 def misnamed(built: Model, expression: ir.Table) -> list[str]:
     """Return which columns of a table on the way have names that engines do not tell apart, or that
     are ours, a sentence each.

@@ -16,7 +16,7 @@ from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.hash import code_hash
 from streampro.expressions.keys import Declared, keys_of
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
 from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
 from streampro.modeling.checks import (
@@ -25,6 +25,7 @@ from streampro.modeling.checks import (
     not_allowed,
     not_local,
     refuse_wrong_links,
+    uncounted,
     unportable,
 )
 from streampro.modeling.model import ANSWERS, Export, Model, TableName
@@ -145,6 +146,7 @@ class Pipeline:
                 audit(built.contract, ibis.table(built.spec.schema, name=built.name), {})
         wrong = [each for built, rows in models for each in differences(built, rows)]
         wrong += [each for built, rows in models for each in misnamed(built, rows)]
+        wrong += [s for built, rows in models for s in uncounted(built, rows, self.sources)]
         return wrong + [each for built, rows in models for each in not_local(built, rows)]
 
     def unportable(self, beyond: Mapping[str, Iterable[str]] | None = None) -> list[str]:
@@ -155,7 +157,11 @@ class Pipeline:
         `beyond` is what else is said of operations, by model.
         """
         keys = self._keys()
-        lines = [name for name, source in self.sources.items() if not source.secret]
+        lines = {
+            name: ("source_file", *format_of(source).known_by(source))
+            for name, source in self.sources.items()
+            if not source.secret
+        }
         models = [(self.models[name], rows) for name, rows in self.expressions.items()]
         return [
             sentence

@@ -33,6 +33,8 @@ class Books:
         rejected: rows of the staged `_rejected` table.
         reasons: rejected lines by reason.
         warnings: lines of any fate by what was odd about them.
+        elements: of a source with `rows` the elements of the lists in its lines, and lines in which
+            is something else: what is accepted, a duplicate or rejected; null for other sources.
     """
 
     source: str
@@ -42,13 +44,20 @@ class Books:
     rejected: int
     reasons: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
+    elements: int | None = None
+
+    @property
+    def records(self) -> int:
+        """What is accounted for: the elements, or the lines where there are none."""
+        return self.lines if self.elements is None else self.elements
 
     def check(self) -> None:
         """Raise `BooksError` unless every line is accounted for once."""
         total = self.accepted + self.duplicates + self.rejected
-        if self.lines != total or sum(self.reasons.values()) != self.rejected:
+        if self.records != total or sum(self.reasons.values()) != self.rejected:
             raise BooksError(
-                f"the books of {self.source} do not balance: {self.lines} lines, but "
+                f"the books of {self.source} do not balance: {self.records} "
+                f"{'lines' if self.elements is None else 'elements'}, but "
                 f"{self.accepted} accepted + {self.duplicates} duplicates + {self.rejected} "
                 f"rejected = {total}. Nothing was published. If a file grew while it was read, "
                 "run again."

@@ -12,7 +12,7 @@ import ibis.expr.datatypes as dt
 from streampro.arguments import declares
 from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions import types as column_types
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
 from streampro.formats.registry import format_of, given_columns
 from streampro.names import is_ours, refused_table, repeated, twins, wanted_pattern
 
@@ -112,35 +112,42 @@ class Limits:
 
 
 @declares
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Source:
-    """Raw files of one kind: one row per line, record or row of a file that is not blank.
+    """Raw files of one kind: one row per line, record or row of a file that is not blank; of JSON
+    documents per element of the list that each is, with `rows` per element of a list inside.
 
     The table that a transform receives has a nullable column per field, of text unless `types` says
-    more, `raw_line`, `source_file` (relative to the raw folder) and, for JSON lines, the boolean
-    `is_object`.
+    more, `raw_line`, `source_file` (relative to the raw folder) and, for JSON, the boolean
+    `is_object`; with `rows` also `is_element`, `position` and `line_digest`, for documents
+    `position`, for JSON with `types` `is_unreadable`.
 
     Args:
         name: the parameter name under which transforms ask for it.
         files: glob patterns below the raw folder; at least one file must match. `**` stands for
             any number of folders, links to folders left out. Names of files that begin with `_`
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
-        format: `json_lines` or `csv` (with a row of titles, or as `dialect` says), both also packed
-            by gzip, `parquet`, or `delta`: then `files` are the folders of tables.
+        format: `json_lines`, `json` (a file is one list of objects, or one object), `csv` (with a
+            row of titles, or as `dialect` says), all of them also packed by gzip, `parquet`, or
+            `delta`: then `files` are the folders of tables.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
-            a field that stands in two places is two columns. For Parquet and Delta the same of
-            columns and parts of structs; a folder `month=2026-01` is a column too. For CSV
-            `{"city": ("city",)}`: the names of the header.
+            a field that stands in two places is two columns; with `rows` a path that begins with
+            that one is read in the element, the very path is the element. For Parquet and Delta
+            the same of columns and parts of structs; a folder `month=2026-01` is a column too. For
+            CSV `{"city": ("city",)}`: the names of the header.
         types: the types of fields that are not text, as contracts spell them or as Ibis does:
             `{"at": Instant, "seconds": "int64", "tags": "array<string>"}`. A format says which it
-            reads: Parquet and Delta all that a table may have; what is text in its files, such as
-            CSV, is cast in models.
+            reads: Parquet and Delta all that a table may have; JSON numbers, booleans, arrays and
+            structs, where a value of another type is null and `is_unreadable` is true in its row;
+            what is text in its files, such as CSV, is cast in models.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models
             may let them decide (filter, join or group by them, ask for them in a case), and in
             the text of rejected lines they are masked. `streampro check` and every run refuse
             models that would store them.
         limits: how much of its lines may be odd before a run fails or warns; see `Limits`.
         dialect: how files of CSV are written, None for RFC 4180 in UTF-8; see `Dialect`.
+        rows: for JSON the path of a list: a row per element of it, none where it is empty, null or
+            missing; what else stands there is a row whose `is_element` is false.
     """
 
     name: str
@@ -149,8 +156,15 @@ class Source:
     fields: Mapping[str, tuple[str, ...]]
     types: Mapping[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
     secret: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=Limits, repr=False)
-    dialect: Dialect | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    dialect: Dialect | None = None
+    rows: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return what says how it is read; it is part of the code hash of models."""
+        said = ["name", "files", "format", "fields", "secret"]
+        said += ["rows"] if self.rows else []
+        return f"Source({', '.join(f'{name}={getattr(self, name)!r}' for name in said)})"
 
     def __post_init__(self) -> None:
         for name in ("name", "format"):
@@ -161,7 +175,8 @@ class Source:
         if unnamed := [name for name in self.fields if not isinstance(name, str)]:
             raise self._unlike("a name of fields", unnamed[0], "a text")
         paths = {f"fields[{name!r}]": path for name, path in self.fields.items()}
-        for name, given in {"files": self.files, "secret": self.secret, **paths}.items():
+        lists = {"files": self.files, "secret": self.secret, "rows": self.rows}
+        for name, given in (lists | paths).items():
             if not _is_texts(given):
                 meant = f", such as ({given!r},)" if isinstance(given, str) else ""
                 raise self._unlike(name, given, f"a tuple of texts{meant}")
@@ -171,6 +186,7 @@ class Source:
             raise self._unlike("dialect", self.dialect, "Dialect(...)")
         format_of(self)
         self._refuse_files_and_secrets()
+        self._refuse_rows()
         self._refuse_names()
         for name, path in self.fields.items():
             if wanted := format_of(self).wanted_path(name, path):
@@ -193,11 +209,32 @@ class Source:
             if twice := repeated(getattr(self, name)):
                 raise PipelineError(f"source {self.name!r}: {name} names {twice!r} twice.")
 
+    def _refuse_rows(self) -> None:
+        """Raise `PipelineError` for a list that cannot be read, or of which nothing may be kept."""
+        rows = tuple(self.rows)
+        if not rows:
+            return
+        if not format_of(self).holds_lists:
+            raise self._unlike("rows", self.rows, f"left out: {self.format} holds no lists")
+        if not all(rows) or "\0" in "".join(rows):
+            raise self._unlike("rows", self.rows, "of keys with one sign at least, and no NUL")
+        hidden = {key.casefold() for key in self.secret}
+        if secret := [key for key in rows if key.casefold() in hidden]:
+            raise PipelineError(
+                f"source {self.name!r}: its rows stand in the secret {secret[0]!r}, so nothing of "
+                "them may be kept. Take the key out of `secret`, or read another list."
+            )
+        for name, path in self.fields.items():
+            if len(path) < len(rows) and tuple(path) == rows[: len(path)]:
+                raise self._unlike(
+                    f"fields[{name!r}]", path, f"another path: the list {rows!r} stands in there"
+                )
+
     def _refuse_names(self) -> None:
         """Raise `PipelineError` for names that are ours, and for fields that cannot be read."""
         if why := refused_table(self.name):
             raise PipelineError(f"source {self.name!r}: {why}.")
-        given = {name.lower() for name in given_columns()}
+        given = {name.lower() for name in given_columns(self)}
         for name, path in self.fields.items():
             if not name or is_ours(name) or name.lower() in given:
                 said = "a name that StreamPro gives" if name else "which is no name"

@@ -198,6 +198,7 @@ def _entries(done: Run) -> dict[str, list[str]]:
         found[f"code of {name}"].append(code)
     for account in done.books:
         counts = {name: getattr(account, name) for name in _COUNTS}
+        counts |= {} if account.elements is None else {"elements": account.elements}
         counts |= {f"rejected as {reason}": n for reason, n in account.reasons.items()}
         counts |= {f"warning {warning}": n for warning, n in account.warnings.items()}
         for name, lines in counts.items():

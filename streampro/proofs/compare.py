@@ -16,7 +16,7 @@ from typing import Any
 
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
-from streampro.formats.json_lines import identifier
+from streampro.formats.json.typed import identifier
 from streampro.storage import delta
 from streampro.storage.place import Place
 from streampro.warehouse.scratch import scratch

@@ -199,7 +199,7 @@ def _stale(run: Run, spans: Rows) -> str:
 
 def _facts(run: Run, books: Sequence[Books], spans: Rows) -> dict[str, str]:
     """Return the few figures at the top of the page."""
-    lines = sum(account.lines for account in books)
+    lines = sum(account.records for account in books)
     rejected = sum(account.rejected for account in books)
     newest = _newest(spans)
     facts = {"raw lines read": written(lines, "count")} if books else {}
@@ -214,7 +214,13 @@ def _table(rows: Rows, *names: str) -> Table:
     """Return a table of counts, where the first row has a whole number, and of texts."""
     first = rows[0] if rows else dict.fromkeys(names)
     kinds: dict[bool, Kind] = {True: "count", False: "text"}
-    return Table(tuple(Column(name, kinds[isinstance(first[name], int)]) for name in names), rows)
+    return Table(
+        tuple(
+            Column(name, kinds[any(isinstance(row[name], int) for row in rows or [first])])
+            for name in names
+        ),
+        rows,
+    )
 
 
 def _books_table(books: Sequence[Books]) -> Table:
@@ -223,7 +229,10 @@ def _books_table(books: Sequence[Books]) -> Table:
         | {"kept, but odd": ", ".join(f"{n}: {c:,}" for n, c in account.warnings.items()) or None}
         for account in books
     ]
-    return _table(rows, "source", "lines", "accepted", "duplicates", "rejected", "kept, but odd")
+    elements = ["elements"] if any(account.elements is not None for account in books) else []
+    return _table(
+        rows, "source", "lines", *elements, "accepted", "duplicates", "rejected", "kept, but odd"
+    )
 
 
 def _grouped(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -139,6 +139,7 @@ def _added(total: Books | None, account: Books) -> Books:
         accepted=total.accepted + account.accepted,
         duplicates=total.duplicates + account.duplicates,
         rejected=total.rejected + account.rejected,
+        elements=None if total.elements is None else total.elements + (account.elements or 0),
         reasons=_sum(total.reasons, account.reasons),
         warnings=_sum(total.warnings, account.warnings),
     )

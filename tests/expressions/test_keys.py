@@ -200,7 +200,7 @@ def test_line_and_file_say_all_that_is_read_from_them() -> None:
     raw = ibis.table(dict.fromkeys(("x", "raw_line", "source_file"), "string"), name="raw")
     groups = raw.mutate(y=raw.x.length()).distinct()
     assert keys_of(groups, {}) == [("x", "raw_line", "source_file")]
-    [key] = keys_in(groups, {}, ["raw"])[groups.op()].unique
+    [key] = keys_in(groups, {}, {"raw": ("raw_line", "source_file")})[groups.op()].unique
     assert names_of(key) == ["raw_line", "source_file"]
 
 

@@ -25,7 +25,7 @@ from streampro.engines.duckdb import readers as duckdb_readers
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.spark import readers as spark_readers
 from streampro.errors import PipelineError, SourceError
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
 from streampro.formats.format import RAW_COLUMNS, Format, LocalText
 from streampro.formats.lines import deal_lines, exact_lines, numbered_lines
 from streampro.formats.registry import FORMATS

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streampro.formats.locate import digest, locate
+from streampro.formats.format import digest
+from streampro.formats.locate import locate
 from streampro.modeling.source import Source
 
 USERS = Source("users", ("users*.csv",), "csv", {"id": ("id",), "name": ("name",)})
@@ -41,7 +42,7 @@ def test_line_is_located_as_an_editor_counts(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     wanted = {name: [digest(each) for each in expected]}
-    found = list(locate(source, tmp_path, wanted))
+    found = [(file, each.number, each.text) for file, each in locate(source, tmp_path, wanted)]
     assert found == [(name, number, each) for each, number in expected.items()]
 
 

@@ -15,7 +15,7 @@ from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
 from streampro.modeling.source import Source
 
 JSON = Source(

@@ -22,7 +22,7 @@ from streampro import Contract, column
 from streampro.cli import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.testing import Workbench

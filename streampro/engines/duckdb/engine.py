@@ -24,7 +24,7 @@ from streampro.engines.staging import Staging
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
-from streampro.formats.json_lines import identifier, quoted
+from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.registry import reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
@@ -90,7 +90,8 @@ class DuckDBEngine(Staging[Place]):
         self.counter += 1
         scratch = self.staging.path / f"{source.name}-{self.counter}"
         reading = read(source, folder, [folder / file.path for file in files], scratch)
-        return Raw(self._view(reading.query), reading.by_file, reading.invalid_utf8)
+        table = self._view(reading.query)
+        return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""

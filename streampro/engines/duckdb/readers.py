@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streampro.formats.format import LocalText
-from streampro.formats.json_lines import json_query, quoted
+from streampro.formats.json.query import json_query
+from streampro.formats.json.typed import quoted
 from streampro.formats.lines import SEPARATOR
 from streampro.formats.parquet.footers import local_footers
 from streampro.formats.parquet.parts import FILE, no_rows, parts_of, rows_of
@@ -26,12 +27,13 @@ file mix line ends. CASE, unlike AND and OR, evaluates a branch on its rows only
 @dataclass(frozen=True)
 class Reading:
     """A query with the columns of a source, and the records of each file as they were counted
-    before.
+    before; `holding` as in `Raw`.
     """
 
     query: str
     by_file: Mapping[str, int]
     invalid_utf8: int = 0
+    holding: int | None = None
 
 
 Reader = Callable[[Source, Path, Sequence[Path], Path], Reading]
@@ -42,6 +44,8 @@ one each time, for DuckDB caches files by path."""
 def read_json_lines(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
     """Read plain files by DuckDB's fastest reader of lines, and parse what all of them hold."""
     text = format_of(source).local_text(source, raw, paths, scratch)
+    if source.rows:
+        return _split(source, text)
     parts = [
         _named_lines(raw, files, packing)
         for files, packing in ((text.plain, "none"), (text.packed, "gzip"))
@@ -50,6 +54,11 @@ def read_json_lines(source: Source, raw: Path, paths: Sequence[Path], scratch: P
     if text.rewritten:
         parts.append(f"SELECT raw_line, source_file FROM {parquet([text.rewritten])}")
     return _reading(json_query(source, f"({' UNION ALL '.join(parts)})"), text)
+
+
+def read_json(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Parse the records of documents, which Python has split."""
+    return _split(source, format_of(source).local_text(source, raw, paths, scratch))
 
 
 def read_rewritten(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
@@ -70,6 +79,7 @@ def read_delta(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) 
 
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
+    "json": read_json,
     "csv": read_rewritten,
     "parquet": read_parquet,
     "delta": read_delta,
@@ -106,4 +116,8 @@ def _named_lines(raw: Path, files: Sequence[Path], packing: str) -> str:
 
 
 def _reading(query: str, text: LocalText) -> Reading:
-    return Reading(query, text.by_file, text.invalid_utf8)
+    return Reading(query, text.by_file, text.invalid_utf8, text.holding)
+
+
+def _split(source: Source, text: LocalText) -> Reading:
+    return _reading(json_query(source, parquet([text.rewritten])), text)

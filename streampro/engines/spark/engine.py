@@ -91,7 +91,7 @@ class SparkEngine(Staging[HadoopPlace]):
             scratch = self._folder(TableName("raw", source.name)).uri
             reading = read(self.spark, source, readers.RawFiles(files, places, folder.uri, scratch))
             table = self._table(reading.rows, source.schema)
-            return Raw(table, reading.by_file, reading.invalid_utf8)
+            return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""

@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from streampro.engines.spark import workers
 from streampro.engines.spark.compiler import compiler_of
 from streampro.engines.spark.files import HadoopPlace, escaped
-from streampro.formats import json_lines
-from streampro.formats.dialect import dialect_of
+from streampro.formats.csv.dialect import dialect_of
+from streampro.formats.csv.records import read_records
 from streampro.formats.files import InputFile
 from streampro.formats.format import LONGEST_LINE, overlong
+from streampro.formats.json import query
 from streampro.formats.packing import GZIP, SUFFIX, packing_of
 from streampro.formats.parquet.footers import Footer, footer_of
 from streampro.formats.parquet.parts import parts_of
-from streampro.formats.records import read_records
 from streampro.modeling.source import Source
 
 _AT_ONCE = 16
@@ -46,12 +46,13 @@ class RawFiles:
 @dataclass(frozen=True)
 class Reading:
     """A data frame with the columns of a source, and the records of each file as a job has counted
-    them.
+    them; `holding` as in `Raw`.
     """
 
     rows: Any
     by_file: Mapping[str, int]
     invalid_utf8: int = 0
+    holding: int | None = None
 
 
 Reader = Callable[[Any, Source, RawFiles], Reading]
@@ -70,10 +71,21 @@ def read_json_lines(spark: Any, source: Source, raw: RawFiles) -> Reading:
     counts = _counts(measured, "max(length) AS longest")
     if longest := [count.source_file for count in counts if count.longest > LONGEST_LINE]:
         raise overlong(f"{min(longest)}: a line of source {source.name!r}")
-    query = json_lines.json_query(source, json_lines.LINES)  # the query that DuckDB runs
-    read = functools.partial(workers.read_json_lines, query=query)
-    rows = lines.select("raw_line", "source_file").mapInArrow(read, _columns(source))
+    if source.rows:
+        split = functools.partial(workers.split_json_lines, rows=source.rows)
+        texts = lines.selectExpr(
+            "raw_line", "source_file", "NOT is_valid_utf8(value) AS is_invalid"
+        )
+        return _parsed(spark, source, texts.mapInArrow(split, _records(source)), raw.scratch)
+    rows = _parse(source, lines.select("raw_line", "source_file"))
     return _reading(rows, counts)
+
+
+def read_json(spark: Any, source: Source, raw: RawFiles) -> Reading:
+    """Let workers split documents into records; each file is read whole, by one of them."""
+    split = functools.partial(workers.split_json_documents, rows=source.rows)
+    records = _whole(spark, raw.root, raw.uris).mapInArrow(split, _records(source))
+    return _parsed(spark, source, records, raw.scratch)
 
 
 def read_csv(spark: Any, source: Source, raw: RawFiles) -> Reading:
@@ -110,6 +122,7 @@ def read_delta(spark: Any, source: Source, raw: RawFiles) -> Reading:
 
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
+    "json": read_json,
     "csv": read_csv,
     "parquet": read_parquet,
     "delta": read_delta,
@@ -127,11 +140,36 @@ def identifier(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _counts(records: Any, *further: str) -> list[Any]:
+def _parsed(spark: Any, source: Source, records: Any, scratch: str) -> Reading:
+    """Write records once into the scratch folder, for they are both counted and parsed."""
+    records.write.parquet(scratch)
+    kept = spark.read.parquet(escaped(scratch))
+    if not source.rows:
+        return _reading(_parse(source, kept), _counts(kept))
+    rows = "sum(if(elements IS NULL, 1, size(elements))) AS records"
+    counts = _counts(kept, rows, "count_if(position = 0) AS holding", counted="lines")
+    return replace(
+        _reading(_parse(source, kept), counts), holding=sum(count.holding for count in counts)
+    )
+
+
+def _parse(source: Source, records: Any) -> Any:
+    """Return the rows that the query of DuckDB makes of records."""
+    read = functools.partial(workers.parse_json, query=query.json_query(source, query.LINES))
+    return records.mapInArrow(read, _columns(source))
+
+
+def _records(source: Source) -> str:
+    """Return the columns of `records.batches`, as Spark spells them."""
+    columns = "raw_line string, source_file string, position bigint, is_invalid boolean"
+    return columns + (", line_digest string, elements array<string>" if source.rows else "")
+
+
+def _counts(records: Any, *further: str, counted: str = "records") -> list[Any]:
     """Return a row per file: its `source_file`, `records` and those that are `invalid`."""
     from pyspark.sql.functions import expr
 
-    asked = ("count(*) AS records", "count_if(is_invalid) AS invalid", *further)
+    asked = (f"count(*) AS {counted}", "count_if(is_invalid) AS invalid", *further)
     return list(records.groupBy("source_file").agg(*map(expr, asked)).collect())
 
 

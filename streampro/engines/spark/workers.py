@@ -11,13 +11,17 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from streampro.errors import SourceError
-from streampro.formats.dialect import Dialect
+from streampro.formats.csv.dialect import Dialect
+from streampro.formats.csv.records import read_records
 from streampro.formats.format import LONGEST_LINE, overlong
-from streampro.formats.json_lines import LINES, quoted
+from streampro.formats.json.documents import texts_of
+from streampro.formats.json.query import LINES
+from streampro.formats.json.records import Text, batches as record_batches, records
+from streampro.formats.json.typed import quoted
 from streampro.formats.packing import readable, unpacked
 from streampro.formats.parquet.parts import Part, rows_of, session
-from streampro.formats.records import read_records
 
+_TEXTS = ("raw_line", "source_file", "is_invalid")
 _BATCH_BYTES = 4 * 1024 * 1024
 _BATCH_ROWS = 10_000
 
@@ -31,8 +35,33 @@ _JSON_ELEMENTS = """
 """
 
 
-def read_json_lines(batches: Iterable[Any], query: str) -> Iterator[Any]:
-    """Yield what `json_lines.json_query` over `LINES` makes of Arrow batches of lines."""
+def split_json_lines(batches: Iterable[Any], rows: Sequence[str]) -> Iterator[Any]:
+    """Yield what `records.batches` makes of Arrow batches of lines: their text and file, and
+    whether bytes of it were replaced.
+    """
+    for batch in batches:
+        columns = (batch.column(name).to_pylist() for name in _TEXTS)
+        found = [
+            (record, file)
+            for text, file, is_invalid in zip(*columns, strict=True)
+            for record in records(rows, [Text(text, 0, is_invalid=is_invalid)])
+        ]
+        yield from record_batches(rows, found)
+
+
+def split_json_documents(batches: Iterable[Any], rows: Sequence[str]) -> Iterator[Any]:
+    """Yield what `records.batches` makes of batches of whole files: their name and their bytes."""
+    for batch in batches:
+        for place, content in zip(*(each.to_pylist() for each in batch.columns), strict=True):
+            with readable(place):
+                data = unpacked(BytesIO(content), place).read()
+            yield from record_batches(
+                rows, ((each, place) for each in records(rows, texts_of(data, place)))
+            )
+
+
+def parse_json(batches: Iterable[Any], query: str) -> Iterator[Any]:
+    """Yield what `query.json_query` over `LINES` makes of Arrow batches of lines or records."""
     import duckdb
     import pyarrow as pa
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from streampro.formats.json_lines import identifier, quoted
+from streampro.formats.json.typed import identifier, quoted
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt

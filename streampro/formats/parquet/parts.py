@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from streampro.errors import SourceError, did_you_mean
-from streampro.formats.json_lines import identifier, quoted
+from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.parquet.conversions import converted, is_exact, type_in_sql, type_of_sql
 from streampro.formats.parquet.footers import MOST_DIGITS, Footer
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, BinaryIO
 
-from streampro.formats.dialect import BLANK, Dialect, dialect_of
+from streampro.formats.csv.dialect import BLANK, Dialect, dialect_of
+from streampro.formats.csv.records import read_records, says_delimiter, with_byte_order
 from streampro.formats.format import Format, LocalText
 from streampro.formats.packing import created, opened
-from streampro.formats.records import read_records, says_delimiter, with_byte_order
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source

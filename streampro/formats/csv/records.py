@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, BinaryIO, cast
 
 from streampro.errors import SourceError, did_you_mean
-from streampro.formats.dialect import BLANK, PLAIN, Dialect, seems, split_into
+from streampro.formats.csv.dialect import BLANK, PLAIN, Dialect, seems, split_into
 from streampro.formats.format import LONGEST_LINE
 
 _MASK = "***"
