@@ -27,6 +27,7 @@ from streampro.engines.spark import readers as spark_readers
 from streampro.errors import PipelineError, SourceError
 from streampro.formats.csv.dialect import Dialect
 from streampro.formats.format import RAW_COLUMNS, Format, LocalText
+from streampro.formats.json.elements import BrokenError, elements
 from streampro.formats.lines import deal_lines, exact_lines, numbered_lines
 from streampro.formats.registry import FORMATS
 from streampro.formats.rewrite import rewrite
@@ -118,6 +119,33 @@ def nasty_columns() -> dict[str, bytes]:
     }
 
 
+def nasty_documents() -> dict[str, bytes]:
+    """Elements that are broken in themselves are rows; what breaks the list is refused."""
+    values = [frame.replace("#", value) for frame in _FRAMES for value in _VALUES]
+    values = [each for each in values if _is_one_element(each)]
+    return {
+        "list.json": f"\ufeff[\n{' ,'.join(values)}\n]".encode(),
+        "packed.json.gz": gzip.compress(f"[{','.join(values)},]".encode(), mtime=0),
+        "object.json": b'{"a":1.0,"a":2,"n":{"t":1E5}}\n',
+        "scalar.json": b'"x"',
+        "empty.json": b"[ ]",
+        "nothing.json": b"",
+        "bad.json": b'[{"a":"\xff\xc3"},{"a":"\xed\xa0\x80"},\x00,"\x02"]',
+        "cut.json": b'[{"a":1}',
+        "behind.json": b"[1] 2",
+        "two.json": b'{"a":1}{"a":2}',
+        "wide.json": "[1]".encode("utf-16"),
+    }
+
+
+def _is_one_element(text: str) -> bool:
+    try:
+        [_, _] = elements(f"[{text}]", 0)
+    except (BrokenError, ValueError):
+        return False
+    return True
+
+
 FIELDS = {"a": ("a",), "b": ("b",), "t": ("n", "t"), "d": ("n", "it's")}
 COLUMNS = {"id": ("id",), "name": ("name",)}
 KINDS = {
@@ -131,10 +159,12 @@ KINDS = {
 }
 NASTY = {
     "json_lines": (nasty_lines, {"fields": FIELDS}),
+    "json": (nasty_documents, {"fields": FIELDS}),
     "csv": (nasty_records, {"fields": COLUMNS, "secret": ("secret",)}),
     "parquet": (nasty_columns, {"fields": {name: (name,) for name in KINDS}, "types": KINDS}),
 }
 PINNED = {
+    ("json", 0): "2b030ca45cf87c44",
     ("json_lines", 0): "627c82cde0027333",
     ("csv", 0): "7c62a9c5350a8c2f",
     ("json_lines", 1): "627c82cde0027333",
@@ -276,7 +306,8 @@ def test_format_that_an_engine_does_not_read_is_refused(
     with pytest.raises(PipelineError) as caught:
         streampro.run(tabs, target)
     assert str(caught.value) == (
-        "source 'raw_sales': duckdb does not read 'tabs'. It reads json_lines, csv, parquet, delta."
+        "source 'raw_sales': duckdb does not read 'tabs'. It reads json_lines, json, csv, parquet, "
+        "delta."
     )
 
 
@@ -285,7 +316,7 @@ def test_unknown_format_is_refused_with_a_hint() -> None:
         Source("lines", ("*.jsonl",), "jsonlines", {"a": ("a",)})
     assert str(caught.value) == (
         "source 'lines' has the unknown format 'jsonlines'. Did you mean 'json_lines'? "
-        "Formats: json_lines, csv, parquet, delta."
+        "Formats: json_lines, json, csv, parquet, delta."
     )
 
 
