@@ -259,7 +259,9 @@ class Source:
         for name, given in self.types.items():
             if name not in self.fields:
                 hint = did_you_mean(name, [*self.fields]) if isinstance(name, str) else ""
-                raise self._unlike("a name of types", name, f"one of the fields. {hint}".strip())
+                raise self._unlike(
+                    "a name of types", name, f"one of the fields. {hint}".strip(". ")
+                )
             try:
                 kind = column_types.type_of(given)
             except TypeError:

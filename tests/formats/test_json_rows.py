@@ -354,10 +354,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "secret around": ({"rows": ("p", "IPs"), "secret": ("ips",)}, "stand in the secret 'IPs'"),
     "field around": ({"rows": ("a", "c")}, "the list .* stands in there"),
     "own column": ({"rows": ("c",), "fields": {"position": ("x",)}}, "StreamPro gives"),
-    "type of no field": ({"types": {"b": "int64"}}, "'b', which is no field"),
-    "no type": ({"types": {"a": "list of texts"}}, "a type as Ibis spells it"),
-    "type not read": ({"types": {"a": "timestamp"}}, "string, boolean, int64, float64"),
-    "types of csv": ({"format": "csv", "types": {"a": "int64"}}, "csv holds text"),
+    "type of no field": ({"types": {"b": "int64"}}, "types is 'b', but must be one"),
+    "no type": ({"types": {"a": "list of texts"}}, "must be a type, as 'int64'"),
+    "type not read": ({"types": {"a": "date"}}, "string, boolean, int64, float64"),
+    "types of csv": ({"format": "csv", "types": {"a": "int64"}}, "csv is read as text"),
 }
 
 
