@@ -1,12 +1,13 @@
 """Packed files: their first bytes tell how they are packed, not their names.
 
-What `gzip -t` takes is read; what other programs pack is refused by name.
+What `gzip -t` takes is read; what other programs pack, and what is no text at all, is refused by
+name.
 """
 
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 GZIP = "gzip"
-HEAD = 16
-"""First bytes of a file that tell how it is packed."""
+HEAD = 1024
+"""First bytes of a file that tell how it is packed, and of gzip also what is packed."""
 _FIRST_BYTES = {
     GZIP: rb"\x1f\x8b",
     "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
@@ -30,7 +31,18 @@ _FIRST_BYTES = {
     "zip": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2aM\x18",
     "7-Zip": rb"7z\xbc\xaf\x27\x1c",
+    "tar": rb".{257}ustar[\0 ]",
 }
+_NO_TEXT = {
+    "Arrow": rb"ARROW1\0\0",
+    "Avro": rb"Obj\x01",
+    "Excel": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "ORC": rb"ORC(?=.{0,64}[\0-\x08])",
+    "Parquet": rb"PAR1[\0-\x08\x0e-\x1f]",
+    "PDF": rb"%PDF-\d",
+    "SQLite": rb"SQLite format 3\0",
+}
+"""First bytes of files that hold no lines; those of a newer Excel are a zip."""
 SUFFIX = ".gz"
 _MARK = b"\x1f\x8b"
 """First bytes of a gzip file: with fewer nobody can tell what a file is."""
@@ -56,20 +68,18 @@ class Unpacked(BufferedReader):
 
 
 def packing_of(head: bytes, name: str) -> str | None:
-    """Return how a file is packed, of which `head` are the first bytes: `gzip`, or None.
+    """Return how a text file is packed, of which `head` are the first bytes: `gzip`, or None.
 
     A file without a byte is not packed, whatever its name says. Raises `SourceError` for every
-    other packing, and for what `.gz` is said of without being it.
+    other packing, also within gzip, for what is no text, and for what `.gz` is said of without
+    being it.
     """
-    kinds = (kind for kind, start in _FIRST_BYTES.items() if re.match(start, head, re.DOTALL))
-    kind = next(kinds, None)
-    if kind not in (None, GZIP):
-        raise SourceError(
-            f"{name} cannot be read: it is packed by {kind}, as its first bytes say. Unpack it, or "
-            "pack it by gzip. Nothing was published."
-        )
+    kind = _kind(head, _FIRST_BYTES)
     if kind is None and head and name.lower().endswith(SUFFIX):
         raise _unreadable(name, "its name says gzip, but its first bytes do not")
+    _refuse_other(head, kind if kind != GZIP else None, name)
+    if kind == GZIP and (packed := _first_unpacked(head)):
+        _refuse_other(packed, _kind(packed, _FIRST_BYTES), name, ", within gzip")
     return kind
 
 
@@ -122,6 +132,34 @@ def unpacked(file: BinaryIO, name: str) -> BinaryIO:
     head = file.read(HEAD)
     file.seek(0)
     return cast(BinaryIO, Unpacked(file)) if packing_of(head, name) else file
+
+
+def _refuse_other(head: bytes, packing: str | None, name: str, where: str = "") -> None:
+    """Raise `SourceError` for a packing, and for first bytes that are of no text."""
+    if packing:
+        raise SourceError(
+            f"{name} cannot be read: it is packed by {packing}{where}, as its first bytes say. "
+            "Unpack it, or pack it by gzip. Nothing was published."
+        )
+    if kind := _kind(head, _NO_TEXT):
+        hint = "Name the format of its source" if kind == "Parquet" else "Write its rows as lines"
+        raise SourceError(
+            f"{name} cannot be read: it is a file of {kind}{where}, as its first bytes say, and "
+            f"holds no lines. {hint}, or leave it out of `files`. Nothing was published."
+        )
+
+
+def _kind(head: bytes, kinds: Mapping[str, bytes]) -> str | None:
+    found = (kind for kind, start in kinds.items() if re.match(start, head, re.DOTALL))
+    return next(found, None)
+
+
+def _first_unpacked(head: bytes) -> bytes:
+    """Return what the first bytes of a gzip file hold, nothing where they are spoiled."""
+    try:
+        return zlib.decompressobj(_WITH_HEADER).decompress(head, HEAD)
+    except zlib.error:
+        return b""
 
 
 def _unreadable(name: str, reason: str) -> SourceError:

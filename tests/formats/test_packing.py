@@ -6,8 +6,10 @@ import io
 import lzma
 import struct
 import subprocess
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -17,7 +19,7 @@ from hypothesis import given, strategies as st
 from streampro.errors import SourceError
 from streampro.formats.csv import CSV
 from streampro.formats.json_lines import JSON_LINES
-from streampro.formats.packing import Unpacked, beginning, opened, packing_of, unpacked
+from streampro.formats.packing import HEAD, Unpacked, beginning, opened, packing_of, unpacked
 from streampro.modeling.source import Source
 
 TEXT, CHECKSUM, EXTRA, NAME, COMMENT = 1, 2, 4, 8, 16
@@ -41,6 +43,15 @@ def zipped(data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("a.jsonl", data)
+    return file.getvalue()
+
+
+def tarred(data: bytes, form: int = tarfile.GNU_FORMAT) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        info = tarfile.TarInfo("days/a.jsonl")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
     return file.getvalue()
 
 
@@ -123,11 +134,17 @@ def test_spoiled_file_is_refused_by_name(tmp_path: Path, spoiled: bytes) -> None
         (b"\x28\xb5\x2f\xfd\x04\x00\x19\x00\x00{}\n", "zstd"),
         (b"\x04\x22\x4d\x18\x64\x40\xa7", "lz4"),
         (b"\x1f\x9d\x90{}\n", "compress"),
+        (tarred(b"{}\n"), "tar"),
+        (tarred(b"{}\n", tarfile.PAX_FORMAT), "tar"),
+        (gzip.compress(tarred(b"{}\n")), "tar, within gzip"),
+        (gzip.compress(tarred(b"{}\n" * 9999), 0), "tar, within gzip"),
+        (gzip.compress(zipped(b"{}\n")), "zip, within gzip"),
+        (gzip.compress(gzip.compress(b"{}\n")), "gzip, within gzip"),
     ],
 )
 def test_other_packings_are_refused_by_name(data: bytes, packing: str) -> None:
     with pytest.raises(SourceError) as caught:
-        packing_of(data[:16], "events.jsonl")
+        packing_of(data[:HEAD], "events.jsonl")
     assert str(caught.value) == (
         f"events.jsonl cannot be read: it is packed by {packing}, as its first bytes say. "
         "Unpack it, or pack it by gzip. Nothing was published."
@@ -135,7 +152,32 @@ def test_other_packings_are_refused_by_name(data: bytes, packing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"BZh9 is no archive\n", b"PK,name\n", b"\x1f", b"7z"]
+    ("data", "kind"),
+    [
+        (b"PAR1\x15\x04\x15", "Parquet"),
+        (b"Obj\x01\x04\x14avro.codec", "Avro"),
+        (b"ORC\n\x0b\n\x03\0\0\0", "ORC"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"SQLite format 3\0\x10\0", "SQLite"),
+        (b"ARROW1\0\0\xff", "Arrow"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "Excel"),
+    ],
+)
+@pytest.mark.parametrize(("packed", "where"), [(bytes, ""), (gzip.compress, ", within gzip")])
+def test_what_is_no_text_is_refused_by_name(
+    data: bytes, kind: str, packed: Callable[[bytes], bytes], where: str
+) -> None:
+    told = f"^events.jsonl cannot be read: it is a file of {kind}{where}, as its first bytes say"
+    with pytest.raises(SourceError, match=told):
+        packing_of(packed(data)[:HEAD], "events.jsonl")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"{}", b"BZh9 is no archive\n", b"PK,name\n", b"\x1f", b"7z"),
+        *(b"PAR1\n1\n", b"ORC\nMordor\n", b"Obj1\n", b"%PDF\n", b"ustar" * 99 + b"\n"),
+    ],
 )
 def test_text_is_not_taken_for_packed(data: bytes) -> None:
     assert packing_of(data, "events.zst") is None
