@@ -129,7 +129,8 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
 def forget(key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Take the rows with a key out of every table, of older versions too, for good.
 
-    Raw files are not changed; those that still hold the key are named, and the exit code is 1.
+    Raw files are not changed; those that still hold the key are named, and so are columns of other
+    names that hold the same text: then the exit code is 1.
     """
     from streampro.console.runs import show_forgotten
     from streampro.warehouse import forget as library
@@ -144,5 +145,5 @@ def forget(key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
             print_json(asdict(done))
         else:
             show_forgotten(done, key, dry_run)
-    if done.raw:
+    if done.raw or done.elsewhere:
         raise click.exceptions.Exit(1)

@@ -256,6 +256,14 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
                 for each in done.tables
             ],
         )
+    for held in done.elsewhere:
+        hint = (
+            "no key, take it out of the raw files and run"
+            if held.is_nested
+            else (f"streampro forget --key {held.column}={key.partition('=')[2]}")
+        )
+        rows = number_of(held.rows, "row")
+        say(f"{held.table}.{held.column} still has it in {rows}: {hint}")
     if done.raw is None:
         say("Nobody looked into raw files: name their folder with --raw DIR.")
     for file in done.raw or ():

@@ -164,6 +164,16 @@ def prepared(found: History, change: Change, staging: Path, token: str) -> Rewri
     return Rewriting(found, change, successors, garbage, telling)
 
 
+def row_groups(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a data file, part by part. Raises `WarehouseError` where it cannot."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for each in range(file.num_row_groups):
+                yield file.read_row_group(each)
+    except (OSError, pa.ArrowException) as error:
+        raise WarehouseError(f"{path} cannot be read: {error}") from error
+
+
 def carry_out(rewriting: Rewriting, staging: Path) -> None:
     """Make a table's past what its rewriting says. Raises `WarehouseError` where it cannot."""
     found, successors = rewriting.history, rewriting.successors

@@ -54,16 +54,35 @@ class HeldRaw:
 
 
 @dataclass(frozen=True)
+class HeldColumn:
+    """A column of another name that has the value of the key, or holds it in a list or a struct.
+
+    Attributes:
+        table: its table.
+        column: its name.
+        rows: that hold it in the version that has most of them.
+        is_nested: whether it is no single value, so that it cannot be a key.
+    """
+
+    table: TableName
+    column: str
+    rows: int
+    is_nested: bool
+
+
+@dataclass(frozen=True)
 class Forgotten:
     """What `forget` did, or would do.
 
     Attributes:
         tables: those that held the key.
         raw: raw files that still hold it; None where nobody looked.
+        elsewhere: columns of another name in which the same text still stands.
     """
 
     tables: tuple[ForgottenRows, ...]
     raw: tuple[HeldRaw, ...] | None
+    elsewhere: tuple[HeldColumn, ...] = ()
 
 
 @asks
@@ -84,7 +103,9 @@ def forget(
     Tables lose the rows whose column of that name has the value, and rows that keep a `raw_line`
     in which it stands, such as rejected ones; files and statistics of older versions lose it
     too. Versions keep their numbers, so all runs can be asked as before. Tables without the
-    column, such as answers that count, keep their numbers until they are built anew.
+    column, such as answers that count, keep their numbers until they are built anew. Columns of
+    other names that hold the same text are named, not changed: who is meant there, you know. Of
+    a number only those are that reference a column of that name, for others may be equal by chance.
 
     Raw files are never changed. Those of the target's raw folder that hold the key are named,
     where `pipeline` says how to read them: as long as they do, whatever builds a table anew brings
@@ -99,9 +120,9 @@ def forget(
         dry_run: change nothing, return what would be.
 
     Raises `ConfigError` for a remote warehouse, one without a run or of another pipeline, for no or
-    several columns, for a column that no table has, and for a value that is nowhere and that no
-    such column can have, `WarehouseError` while another run is writing, or when a table cannot be
-    read or written.
+    several columns, for a column that no table has or whose values are lists or structs, and for a
+    value that is nowhere and that no such column can have, `WarehouseError` while another run is
+    writing, or when a table cannot be read or written.
     """
     wanted = key_of(key, pipeline)
     place = place_of(target.warehouse)
@@ -118,11 +139,18 @@ def forget(
         staging = own / uuid4().hex[:12]
         histories = _histories(target, warehouse)
         columns = [column for history in histories.values() for column in history.columns()]
+        wanted = wanted.read_as(columns)
         wanted.refuse_unknown_column(columns)
+        wanted.refuse_nested_column(columns)
         tables = {
             name: rewrite.prepared(history, wanted.change(), staging / name, staging.name)
             for name, history in histories.items()
         }
+        elsewhere = tuple(
+            held
+            for table, history in histories.items()
+            for held in _elsewhere(table, history, wanted)
+        )
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
             for table, found in tables.items():
@@ -130,9 +158,9 @@ def forget(
             _rewrite_ledger(warehouse, wanted, [*tables], staging / WAREHOUSE)
             leftovers.remove_leftovers(place, place_of(staging))
         held = _held(target, wanted, pipeline)
-        if not done and not held:
+        if not done and not held and not elsewhere:
             wanted.refuse_impossible_value(columns)
-        return Forgotten(tuple(done), held)
+        return Forgotten(tuple(done), held, elsewhere)
 
 
 def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:
@@ -163,6 +191,23 @@ def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
     newest = max(found.history.entries)
     files = len(found.successors) + len(found.garbage)
     return ForgottenRows(table, fewer.get(newest, 0), len(fewer), files, found.telling)
+
+
+def _elsewhere(table: TableName, history: History, wanted: Key) -> Iterator[HeldColumn]:
+    """Yield the other columns of a table in which the value stands once its rows are gone."""
+    found: dict[str, dict[str, int]] = {}
+    nested: set[str] = set()
+    names = dict.fromkeys(added["path"] for added in history.said("add"))
+    for name in filter(history.is_own, names):
+        for rows in rewrite.row_groups(history.path(name)):
+            for column, count in wanted.elsewhere(table.name, rows).items():
+                files = found.setdefault(column, {})
+                files[name] = files.get(name, 0) + count
+                nested |= {column} if pa.types.is_nested(rows.schema.field(column).type) else set()
+    versions = [files for _, files in history.versions()]
+    for column, counts in found.items():
+        most = max(sum(counts.get(name, 0) for name in files) for files in versions)
+        yield HeldColumn(table, column, most, column in nested)
 
 
 def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], staging: Path) -> None:
@@ -216,7 +261,7 @@ def _ledger_row(
             "after": wanted.mask_value(move["after"]),
         }
         for move in run.get("moves") or ()
-        if f"{wanted.column}={wanted.text}" not in move["row"].split(", ")
+        if not wanted.is_named_in(move["row"].split(", "))
     ]
     told = {"tables": tables, **masked, "moves": moves}
     return {**run, **{name: each for name, each in told.items() if run.get(name)}}

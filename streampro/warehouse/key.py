@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from streampro.storage.rewrite import Change
 RAW_LINE, SOURCE_FILE = RAW_COLUMNS
 _MASK = "***"
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 """How JSON may spell a letter."""
 
@@ -34,6 +36,8 @@ class Key:
         is_of_source: whether a source has a field of that name.
         delimiters: signs that may stand between fields of CSV.
         quotes: signs that may stand around them.
+        number: the value as tables spell it, where a column of that name holds numbers.
+        references: tables and columns that refer to a column of that name.
     """
 
     column: str
@@ -42,10 +46,24 @@ class Key:
     is_of_source: bool = False
     delimiters: str = ",;\t|"
     quotes: str = "\"'"
+    number: str | None = None
+    references: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def is_number(self) -> bool:
-        return bool(re.fullmatch(r"[+-]?[\d.]+", self.text))
+        return self.number is not None or bool(re.fullmatch(r"[+-]?[\d.]+", self.text))
+
+    def read_as(self, columns: Iterable[pa.Field]) -> "Key":
+        """Return the key as columns of its name read it: a number however it is spelled."""
+        types = {field.type for field in columns if field.name == self.column}
+        for kind in sorted(filter(_is_number, types), key=pa.types.is_floating):
+            if (value := self._value_of(kind)) is not None and value.is_valid:
+                return replace(self, number=str(value.as_py()))
+        return self
+
+    def is_named_in(self, parts: Iterable[str]) -> bool:
+        """Tell whether one of the parts that name a row is the key."""
+        return not {f"{self.column}={each}" for each in self._spelt}.isdisjoint(parts)
 
     def is_in(self, line: str) -> bool:
         """Tell whether a raw line holds the key."""
@@ -55,14 +73,19 @@ class Key:
             names = "|".join(map(re.escape, sorted(self.names)))
             ends, quote = re.escape(self.delimiters), f"[{re.escape(self.quotes)}]?"
             begins = rf'"(?:{names})"\s*:\s*"?|^{quote}|[{ends}]{quote}'
+            value = f"({_NUMBER})" if self.number else f"({value})"
             alone = rf"(?:{begins})\s*{value}\s*(?={quote}\s*(?:[{ends}}}]|$))"
+        if self.number:
+            numbers = (n for each in self._readings(line) for n in re.findall(alone, each))
+            return any(Decimal(n) == Decimal(self.number) for n in numbers)
         return any(re.search(alone, each) for each in self._readings(line))
 
     def mask(self, text: str) -> str:
         """Return a text of the log or the ledger without the key."""
         value = rf"(?<!\w){re.escape(self.text)}(?!\w)"
         if self.is_number:
-            value = rf"(?<=(?<!\w){re.escape(self.column)}=){re.escape(self.text)}(?!\w)"
+            spelt = "|".join(map(re.escape, self._spelt))
+            value = rf"(?<=(?<!\w){re.escape(self.column)}=)(?:{spelt})(?!\w)"
         return re.sub(value, _MASK, text)
 
     def mask_value(self, text: str | None) -> str | None:
@@ -72,7 +95,7 @@ class Key:
     def is_bound(self, bounds: Mapping[str, Any]) -> bool:
         """Tell whether a statistic tells the key."""
         texts = (bound for bound in bounds.values() if isinstance(bound, str))
-        is_bound = str(bounds.get(self.column)) == self.text
+        is_bound = str(bounds.get(self.column)) in self._spelt
         return is_bound or (not self.is_number and any(map(self.is_in, texts)))
 
     def refuse_unknown_column(self, columns: Iterable[pa.Field]) -> None:
@@ -81,6 +104,16 @@ class Key:
         if self.column not in known and not self.is_of_source:
             hint = did_you_mean(self.column, known)
             raise ConfigError(f"no table has a column {self.column!r}. {hint}".rstrip())
+
+    def refuse_nested_column(self, columns: Iterable[pa.Field]) -> None:
+        """Raise `ConfigError` where every column of that name holds lists, structs or maps."""
+        types = {field.type for field in columns if field.name == self.column}
+        if types and all(map(pa.types.is_nested, types)):
+            are = " or ".join(sorted(map(str, types)))
+            raise ConfigError(
+                f"{self.column} is of type {are}: no single value, so no key. Name a column that "
+                "has one, or take the value out of the raw files and run with --full-refresh."
+            )
 
     def refuse_impossible_value(self, columns: Iterable[pa.Field]) -> None:
         """Raise `ConfigError` where no column of that name can have the value."""
@@ -95,12 +128,34 @@ class Key:
             columns=lambda names: [
                 name for name in (self.column, RAW_LINE, SOURCE_FILE) if name in names
             ],
-            rows=self._rest,
+            rows=self.rest,
             is_told=self.is_bound,
             text=self.mask,
         )
 
-    def _rest(self, rows: pa.Table) -> pa.Table:
+    def elsewhere(self, table: str, rows: pa.Table) -> dict[str, int]:
+        """Return how many of some rows that do not have the key hold its value otherwise, by
+        column.
+        """
+        counts = {}
+        names = [
+            field.name
+            for field in rows.schema
+            if field.name not in (RAW_LINE, SOURCE_FILE)
+            and (field.name != self.column or pa.types.is_nested(field.type))
+            and (not self.is_number or (table, field.name) in self.references)
+        ]
+        rest = self.rest(rows) if names else rows
+        for name in names:
+            if pa.types.is_nested(rest.column(name).type):
+                counts[name] = sum(
+                    _holds(each, self.text) for each in rest.column(name).to_pylist()
+                )
+            elif self.is_number or pa.types.is_string(rest.column(name).type):
+                counts[name] = pc.sum(self._equal(rest.column(name))).as_py()
+        return {name: count for name, count in counts.items() if count}
+
+    def rest(self, rows: pa.Table) -> pa.Table:
         """Return the rows that do not have the key, names of files without it."""
         found = pa.array([False] * len(rows), pa.bool_())
         if self.column in rows.column_names:
@@ -140,12 +195,31 @@ class Key:
             return pa.chunked_array([pa.array([False] * len(values), pa.bool_())])
         return pc.fill_null(pc.equal(values, wanted), False)
 
+    @property
+    def _spelt(self) -> tuple[str, ...]:
+        return (self.text, self.number) if self.number else (self.text,)
+
     def _value_of(self, kind: pa.DataType) -> pa.Scalar | None:
         """Return the value as a column of a type has it, None if it cannot."""
+        text = self.number or self.text.removeprefix("+") if _is_number(kind) else self.text
         try:
-            return pa.scalar(self.text).cast(kind)
+            return pa.scalar(text).cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_decimal, pa.types.is_floating)
+    return any(test(kind) for test in tests)
+
+
+def _holds(value: Any, text: str) -> bool:
+    """Tell whether a text is one of the values in a list, a struct or a map."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return bool(value == text)
+    return any(_holds(each, text) for each in value)
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -165,6 +239,12 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
     paths = [source.fields[column] for source in sources if column in source.fields]
     names = frozenset({column, *(path[-1] for path in paths)})
     dialects = [source.dialect for source in sources if source.dialect]
+    references = {
+        (model.name, name)
+        for model in (pipeline.models.values() if pipeline else ())
+        for name, (_, referenced) in model.spec.references.items()
+        if referenced == column and name != column
+    }
     return Key(
         column,
         str(value),
@@ -172,4 +252,5 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
         is_of_source=bool(paths),
         delimiters="".join({*Key.delimiters, *(each.delimiter for each in dialects)}),
         quotes="".join({*Key.quotes, *(each.quote or "" for each in dialects)}),
+        references=frozenset(references),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -347,6 +348,41 @@ def test_key_in_a_raw_line(value: str, line: str, is_in: bool) -> None:
     assert Key("user", value, frozenset({"user", "uid"})).is_in(line) is is_in
 
 
+@pytest.mark.parametrize(
+    ("value", "line", "is_in"),
+    [
+        ("042", '{"user": 42}', True),
+        ("+42", '{"user":4.2e1, "n": 1}', True),
+        ("42", '{"user": "042"', True),
+        ("42", "free,42.0", True),
+        ("42", "042", True),
+        ("42", '{"user": 420}', False),
+        ("42", '{"n": 042}', False),
+        ("42", "4.2,free", False),
+    ],
+)
+def test_number_in_a_raw_line_however_it_is_spelt(value: str, line: str, is_in: bool) -> None:
+    key = Key("user", value, frozenset({"user"}))
+    assert key.read_as([pa.field("user", pa.int64())]).is_in(line) is is_in
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "found"),
+    [
+        (Key("user", "anna", frozenset()), ["anna", "bob", None, "anna"], 2),
+        (Key("user", "anna", frozenset()), ["joanna", "anna b"], 0),
+        (Key("user", "anna", frozenset()), [["bob", "anna"], None, []], 1),
+        (Key("user", "anna", frozenset()), [[{"a": None, "b": ["anna"]}]], 1),
+        (Key("user", "42", frozenset()), [42, 43], 0),
+        (Key("user", "042", frozenset(), number="42"), [42, 43], 0),
+        (Key("user", "42", frozenset(), references=frozenset({("t", "of")})), [42, 43], 1),
+        (Key("user", "42", frozenset(), references=frozenset({("s", "of")})), [42, 43], 0),
+    ],
+)
+def test_value_in_columns_of_other_names(key: Key, column: list[Any], found: int) -> None:
+    assert key.elsewhere("t", pa.table({"of": column})) == ({"of": found} if found else {})
+
+
 def test_numbers_are_found_by_their_value_and_types_that_cannot_have_it_are_passed_over(
     target: Target,
 ) -> None:
@@ -363,6 +399,9 @@ def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) 
             forget(target, key)
     with pytest.raises(ConfigError, match=r"no table has a column 'shp'\. Did you mean 'shop'"):
         forget(target, {"shp": ANNA}, pipeline=SHOP)
+    friends = pa.field("names", pa.list_(pa.string()))
+    with pytest.raises(ConfigError, match=r"names is of type list<.*: no single value, so no key"):
+        Key("names", "a", frozenset()).refuse_nested_column([friends])
     with pytest.raises(ConfigError, match="no amount is 'much': it is of type int64"):
         forget(target, {"amount": "much"}, pipeline=SHOP)
     empty = Target(name="test", warehouse=tmp_path / "none")
@@ -392,5 +431,9 @@ def test_command_names_what_it_did_and_exits_with_1_while_raw_files_hold_it(targ
         assert said in done.output
     done = CliRunner().invoke(cli, [*command, "--key", "shop=nobody"])
     assert (done.exit_code, done.output) == (0, "No table holds shop=nobody.\n")
+    done = CliRunner().invoke(cli, [*command, "--key", "shop=Oslo"])
+    assert done.exit_code == 1
+    told = "staging.shops.city still has it in 1 row: streampro forget --key city=Oslo"
+    assert told in done.output
     done = CliRunner().invoke(cli, [*command, "--key", "shop"])
     assert isinstance(done.exception, ConfigError)
