@@ -68,7 +68,9 @@ def is_thorough(item: pytest.Item) -> bool:
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
     """The command line ends with its signals ignored, and so would all that is started later."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    }
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -1,8 +1,8 @@
 """The command line. Each command parses, calls one library function and prints.
 
 Rows and answers go to stdout, progress and messages to stderr. Exit codes: 0 fine, 1 the data is
-wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed, 130 and 143
-stopped by SIGINT and SIGTERM. All that takes time to import is imported where it is used: so that
+wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed, 129,
+130 and 143 stopped by SIGHUP, SIGINT and SIGTERM. All that takes time to import is imported where it is used: so that
 `--help` is fast, and so that a signal is heard from the start.
 """
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from streampro.cli.commands import cli as cli
     from streampro.errors import StreamProError
 
-_STOPS = {signal.SIGINT: (130, "Interrupted."), signal.SIGTERM: (143, "Terminated.")}
+_STOPS = {
+    signal.SIGHUP: (129, "Hung up."),
+    signal.SIGINT: (130, "Interrupted."),
+    signal.SIGTERM: (143, "Terminated."),
+}
 _stopped_by: list[signal.Signals] = []
 
 
@@ -36,7 +40,8 @@ def main() -> NoReturn:
     _stopped_by.clear()
     sys.excepthook = _show_traceback
     for number in _STOPS:
-        signal.signal(number, _stop)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as below nohup
+            signal.signal(number, _stop)
     try:
         _open_outputs()
         code = _called()

@@ -639,8 +639,12 @@ def test_the_sample_is_what_generate_writes(streampro, here):
 @pytest.mark.parametrize("later", [0, 0.7], ids=["at once", "in a query"])
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
-    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")],
-    ids=["SIGINT", "SIGTERM"],
+    [
+        (signal.SIGINT, 130, "Interrupted."),
+        (signal.SIGTERM, 143, "Terminated."),
+        (signal.SIGHUP, 129, "Hung up."),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(here, stop, code, said, later):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
