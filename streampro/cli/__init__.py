@@ -1,9 +1,9 @@
 """The command line. Each command parses, calls one library function and prints.
 
 Rows and answers go to stdout, progress and messages to stderr. Exit codes: 0 fine, 1 the data is
-wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed, 129,
-130 and 143 stopped by SIGHUP, SIGINT and SIGTERM. All that takes time to import is imported where it is used: so that
-`--help` is fast, and so that a signal is heard from the start.
+wrong, 2 the call or the configuration is wrong, 3 the engine or the storage failed, 129, 130 and
+143 stopped by SIGHUP, SIGINT and SIGTERM. All that takes time to import is imported where it is
+used: so that `--help` is fast, and so that a signal is heard from the start.
 """
 
 import os

@@ -115,7 +115,13 @@ class Engine(Protocol):
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """Stage the outcomes of a quarantine model, computing them once."""
 
-    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+    def publish(
+        self,
+        staged: Sequence[Staged],
+        run: int,
+        onto: int | None = None,
+        personal: frozenset[str] = frozenset(),
+    ) -> int:
         """Make staged rows of one table its whole content; return the new Delta version.
 
         With `onto` they are added to the content that the table had at that version.

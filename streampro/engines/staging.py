@@ -102,11 +102,18 @@ class Staging(ABC, Generic[P]):
             tally=self.fetch(tally(staged)),
         )
 
-    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+    def publish(
+        self,
+        staged: Sequence[Staged],
+        run: int,
+        onto: int | None = None,
+        personal: frozenset[str] = frozenset(),
+    ) -> int:
         """See `Engine.publish`."""
         table, spec = staged[0].table, spec_of(staged[0].contract)
         folder, schema = self.warehouse.table(table), delta.published_schema(spec)
-        files = [file.bounded_by(spec.bounded) for each in staged for file in each.payload]
+        bounded = spec.bounded - personal
+        files = [file.bounded_by(bounded) for each in staged for file in each.payload]
         merged = onto is not None and merge.merged(
             folder, onto, schema, self._folder(table), self.token
         )
@@ -117,7 +124,7 @@ class Staging(ABC, Generic[P]):
             spec.grain or "",
             run,
             onto,
-            merged.bounded_by(spec.bounded) if merged else None,
+            merged.bounded_by(bounded) if merged else None,
             self.token,
         )
 

@@ -14,6 +14,7 @@ from streampro.execution.state import State
 from streampro.formats.files import InputFile
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.secrets import personal_columns
 from streampro.warehouse import known_files, ledger
 from streampro.warehouse.ledger import Plan, PublishedTable, Run
 
@@ -82,8 +83,10 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
     if last and not made and _is_as(last, done):
         return replace(done, run_id=last.run_id)
     with watcher.step("publish", lambda: None):
+        personal = personal_columns(run.pipeline) if made else {}
         for table, built in made.items():
-            version = run.engine.publish(built.parts, number, built.onto)
+            hidden = personal.get(table, frozenset())
+            version = run.engine.publish(built.parts, number, built.onto, hidden)
             tables[table] = PublishedTable(table, version, built.rows, run.seconds.get(table, 0.0))
         files = ledger.files(run.target.warehouse, last, inputs)
         tokens = {**(last.tokens if last else {}), **dict.fromkeys(made, run.engine.token)}

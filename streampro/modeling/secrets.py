@@ -1,7 +1,10 @@
-"""Where a secret of a source would be stored, told from the lineage, before any data is read."""
+"""Where a secret of a source would be stored, and where what tells of a person is, told from the
+lineage, before any data is read.
+"""
 
 from streampro.expressions.columns import ColumnRef, How
 from streampro.modeling.lineage import Lineage
+from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 
 _RAW_LINE = "raw_line"
@@ -26,6 +29,31 @@ def leaks(pipeline: Pipeline) -> list[str]:
             for origin, path in _values(lineage, column).items():
                 if origin in secret or (origin in texts and not _is_masked(lineage, column, path)):
                     found.append(_sentence(lineage, column, origin, path))
+    return found
+
+
+def personal_columns(pipeline: Pipeline) -> dict[TableName, frozenset[str]]:
+    """Return by table the columns that tell of a person: those marked `personal`, and texts whose
+    values are copied or computed from one. Tables without any are left out.
+    """
+    marked = {
+        ColumnRef(model.name, name)
+        for model in pipeline.models.values()
+        for name in model.spec.columns.keys() - model.spec.bounded
+    }
+    if not marked:
+        return {}
+    lineage = Lineage(pipeline)
+    found: dict[TableName, frozenset[str]] = {}
+    for model in pipeline.models.values():
+        columns = {ColumnRef(model.name, name): kind for name, kind in model.spec.schema.items()}
+        personal = frozenset(
+            column.column
+            for column, kind in columns.items()
+            if column in marked
+            or (kind.is_string() and not marked.isdisjoint(_values(lineage, column)))
+        )
+        found |= {model.table: personal} if personal else {}
     return found
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -170,13 +172,31 @@ def test_statistics_hold_no_value_of_a_personal_column(engine: Workbench, tmp_pa
         shop: str = column("Shop.", personal=True)
         city: str = column("City.", nullable=True)
 
+    class Names(Contract):
+        """One row per city."""
+
+        city: str = column("City.", nullable=True)
+        first: str = column("First shop.")
+        longest: dt.Int64 = column("Letters of the longest name.")
+
+    def names(shops: ir.Table) -> ir.Table:
+        return shops.group_by("city").agg(
+            first=(shops.shop + "!").min(), longest=shops.shop.length().max().cast("int64")
+        )
+
     module.shops = replace(staging.shops, contract=Shops)
+    names.__module__ = staging.__name__
+    module.names = streampro.model(contract=Names)(names)
     target = fresh(tmp_path / engine.name)
     two_runs(target, lambda _, target: engine.run(Pipeline("shop", [raw, module, mart]), target))
-    logs = "\n".join(
-        path.read_text() for path in target.warehouse.glob("staging/*/_delta_log/*.json")
-    )
-    [added] = [json.loads(line)["add"] for line in logs.splitlines() if "Ulm" in line]
+    [added, of_names] = [
+        json.loads(line)["add"]
+        for table in ("shops", "names")
+        for path in target.warehouse.glob(f"staging/{table}/_delta_log/*.json")
+        for line in path.read_text().splitlines()
+        if "Ulm" in line
+    ]
+    assert json.loads(of_names["stats"])["minValues"].keys() == {"city", "longest"}
     stats = json.loads(added["stats"])
     assert (stats["minValues"], stats["maxValues"]) == ({"city": "Oslo"}, {"city": "Ulm"})
     assert stats["nullCount"]["shop"] == 0

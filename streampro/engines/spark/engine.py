@@ -110,13 +110,19 @@ class SparkEngine(Staging[HadoopPlace]):
         self._refuse_another(model.table)
         return super().quarantine(model, outcomes)
 
-    def publish(self, staged: Sequence[Staged], run: int, onto: int | None = None) -> int:
+    def publish(
+        self,
+        staged: Sequence[Staged],
+        run: int,
+        onto: int | None = None,
+        personal: frozenset[str] = frozenset(),
+    ) -> int:
         """See `Engine.publish`. When the engine is closed, a catalog that stays comes to know the
         table.
         """
         table = staged[0].table
         with _errors(f"{table} cannot be published"):
-            version = super().publish(staged, run, onto)
+            version = super().publish(staged, run, onto, personal)
             if self.session.catalog_stays:
                 self.published.append((table, self.warehouse.table(table)))
         return version
