@@ -132,7 +132,7 @@ def _least_width(console: Console, shown: RenderableType) -> int:
 
 
 def _cell(value: Any) -> Text:
-    return Text(printable(_text(value)), overflow="crop")
+    return Text(printable(_text(value)).replace("\t", r"\t"), overflow="crop")
 
 
 def _text(value: Any) -> str:

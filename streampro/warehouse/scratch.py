@@ -5,6 +5,7 @@ below the warehouse if there is one that can be written, else in `TMPDIR`. A loc
 long as its process lives; a folder whose lock is free is removed by whoever comes next.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
 
 _UNUSABLE = re.compile("[]\\[%*?|^\\\\\x00-\x1f\x7f\ud800-\udfff]")
+_IMPOSSIBLE = (errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+"""What is wrong with a path itself, so that trying again never helps."""
 _PRIVATE = 0o700
 _LOCK = "lock"
 _TRIES = 3
@@ -49,6 +52,9 @@ def writing(warehouse: Location) -> Iterator[None]:
                 f"another run is writing to {place}. Wait for it to end, then run again."
             ) from error
         except OSError as error:
+            if error.errno in _IMPOSSIBLE:
+                told = f"there can be no warehouse {place}: {error.strerror}. Name a folder."
+                raise ConfigError(told) from error
             raise WarehouseError(f"the warehouse {place} cannot be written: {error}") from error
         sweep(warehouse)
         _remove_leftovers(place)

@@ -124,10 +124,10 @@ def test_no_word_is_lost_or_cut(rows: list[dict[str, Any]], width: int) -> None:
 def test_what_a_terminal_would_obey_is_shown_as_an_escape(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show_table("", [{"text\x1b[2J": "red \x1b[31m\x07 nul \x00 csi \x9b"}])
+    show_table("", [{"text\x1b[2J": "red \x1b[31m\x07 nul \x00 csi \x9b tab\t"}])
     out = capsys.readouterr().out
     assert r"text\x1b[2J" in out
-    assert r"red \x1b[31m\x07 nul \x00 csi \x9b" in out
+    assert r"red \x1b[31m\x07 nul \x00 csi \x9b tab\t" in out
 
 
 def test_answers_are_shown_as_declared_and_cut_to_20_rows(
