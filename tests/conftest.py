@@ -37,6 +37,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark-conf"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let a process run all tests of a folder that need Spark, and each file's other tests, as they
     share what is costly to make. A test may say its own group. What is marked `thorough` is for

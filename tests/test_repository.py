@@ -123,3 +123,9 @@ def test_contributors_find_what_they_look_for() -> None:
             names = re.findall(r"`(\w+)`", behind[1]) if behind else []
             code = (ROOT / file).read_text(encoding="utf-8")
             assert [name for name in names if not re.search(rf"\b{name}\b", code)] == [], what
+
+
+def test_names_of_test_files_are_told_apart() -> None:
+    """Pytest imports them by name."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -330,11 +330,13 @@ def as_parquet(_: bytes) -> bytes:
 
 NO_LINES: dict[str, Callable[[bytes], bytes]] = {
     "prose": lambda _: b"<html>\n<body>\n",
-    "gzip in gzip": lambda data: gzip.compress(gzip.compress(data)),
     "UTF-16": lambda data: data.decode().encode("utf-16"),
-    "tar": tarred,
-    "parquet": as_parquet,
     "a list": lambda data: b"[" + data.strip() + b"]",
+}
+OTHERS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "gzip in gzip": (lambda data: gzip.compress(gzip.compress(data)), "gzip, within gzip"),
+    "tar": (tarred, "packed by tar"),
+    "parquet": (as_parquet, "a file of Parquet"),
 }
 WORD = b'{"word": "a"}\n'
 
@@ -354,6 +356,21 @@ def test_a_file_of_which_a_plain_model_can_read_no_line_stops_the_run(
     allowed = engine.run(plain(Limits(rejected="warn")), target)
     rules = [each.rule for each in allowed.warnings]
     assert rules[:2] == ["files with no line that is not unreadable", "unreadable lines"]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_file_of_another_kind_stops_the_run_whatever_is_allowed(
+    engine: Workbench, tmp_path: Path, kind: str
+) -> None:
+    made, told = OTHERS[kind]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "words-1").write_bytes(WORD * 30)
+    (raw / "words-2").write_bytes(made(WORD))
+    target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    with pytest.raises(SourceError, match=rf"words-2 cannot be read: .*{told}"):
+        engine.run(plain(Limits(rejected="warn")), target)
+    assert ledger.runs(target.warehouse) == []
 
 
 def test_some_lines_that_a_plain_model_cannot_read_are_told(

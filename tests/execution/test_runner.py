@@ -271,7 +271,7 @@ def test_folder_with_other_files_is_refused_and_left_alone(target: Target) -> No
 
 def test_warehouse_that_is_a_file_is_refused(target: Target) -> None:
     target.warehouse.write_text("mine")
-    with pytest.raises(WarehouseError, match="cannot be written"):
+    with pytest.raises(ConfigError, match="there can be no warehouse"):
         run(SHOP, target)
     assert target.warehouse.read_text() == "mine"
 

@@ -322,12 +322,12 @@ def test_total_order_gives_the_same_rows_on_spark(
 def test_order_of_lines_is_told_the_columns_that_say_all_of_them() -> None:
     lines = ibis.table({"kind": "string", "raw_line": "string", "source_file": "string"}, name="l")
     by_kind = lines.mutate(v=number.over(order_by="kind"))
-    [said] = ties(by_kind, {}, ["l"])
+    [said] = ties(by_kind, {}, {"l": ("source_file", "raw_line")})
     assert said == TIED.format("kind") + (
         "Add raw_line, source_file: rows that agree in these are equal in all columns."
     )
     by_line = lines.mutate(v=number.over(order_by=["kind", "raw_line", "source_file"]))
-    assert ties(by_line, {}, ["l"]) == []
+    assert ties(by_line, {}, {"l": ("source_file", "raw_line")}) == []
     [said] = ties(by_kind, {})
     assert said == TIED.format("kind") + NO_KEY
 
