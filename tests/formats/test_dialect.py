@@ -311,6 +311,7 @@ ENCODINGS = (
 signs = st.sampled_from([",", ";", "\t", "|", " ", "^", "~", ":"])
 letters = st.one_of(st.sampled_from(",;\t|\"'^ #\n\r\0s"), st.characters(exclude_categories=["Cs"]))
 texts = st.text(letters, max_size=6)
+NOTHING_BUT_A_TAB = Dialect(delimiter="\t", header=("id", "name")), b"\t\n", [("", "")]
 UNALIGNED = (
     Dialect(encoding="utf-16-be"),
     "id,name\n\u0a0a,\u0a00\n".encode("utf-16-be"),
@@ -359,6 +360,7 @@ def tables(draw: st.DrawFn) -> tuple[Dialect, bytes, list[tuple[str, ...]]]:
 
 @settings()
 @example(table=UNALIGNED)
+@example(table=NOTHING_BUT_A_TAB)
 @given(table=tables())
 def test_what_a_writer_wrote_in_any_dialect_is_read(
     tmp_path_factory: pytest.TempPathFactory,

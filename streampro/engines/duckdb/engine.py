@@ -86,7 +86,7 @@ class DuckDBEngine(Staging[Place]):
         files = self.find(source, raw) if files is None else files
         read = reader_of(source, READERS, self.name)
         place = self.place(raw)  # of a store copied once, for files are read twice
-        folder = place.path if place.is_local else Path(self.freeze(source, raw, files))
+        folder = Path(raw if place.is_local else self.freeze(source, raw, files))
         self.counter += 1
         scratch = self.staging.path / f"{source.name}-{self.counter}"
         reading = read(source, folder, [folder / file.path for file in files], scratch)

@@ -107,7 +107,8 @@ def _whole_records(file: BinaryIO, dialect: Dialect) -> Iterator[bytes]:
             passed = max(passed, says_delimiter(text, dialect))
         held.append(line)
         is_comment = bool(comment) and text.startswith(comment or "")
-        if not is_quoted and (number < passed or is_comment or not text.strip(BLANK)):
+        is_blank = dialect.delimiter not in text and not text.strip(BLANK)
+        if not is_quoted and (number < passed or is_comment or is_blank):
             continue
         is_quoted ^= quote is not None and text.count(quote) % 2 == 1
         if not is_quoted and line.endswith(end):
