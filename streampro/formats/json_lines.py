@@ -74,8 +74,8 @@ class JsonLines(Json):
             counts = dict(zip(paths, pool.map(count_lines, paths), strict=True))
         if source.rows:
             found = (
-                (record, path.relative_to(raw).as_posix())
-                for path in paths
+                (record, name)
+                for path, name in ((path, path.relative_to(raw).as_posix()) for path in paths)
                 for record in records.records(source.rows, _texts_in(path))
             )
             holding = sum(count.lines for count in counts.values())

@@ -27,7 +27,7 @@ class Key:
     """A key, and how it is known in rows, statistics and texts.
 
     A number alone is no mark of a key in a text, so it must stand behind a name, or be a whole
-    field of CSV.
+    field of CSV, or an element of a list where a source reads it as that.
 
     Attributes:
         column: its name in tables.
@@ -38,6 +38,7 @@ class Key:
         quotes: signs that may stand around them.
         number: the value as tables spell it, where a column of that name holds numbers.
         references: tables and columns that refer to a column of that name.
+        is_element: whether one has it where it is an element of a list.
     """
 
     column: str
@@ -48,6 +49,7 @@ class Key:
     quotes: str = "\"'"
     number: str | None = None
     references: frozenset[tuple[str, str]] = frozenset()
+    is_element: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -72,9 +74,10 @@ class Key:
         if self.is_number:
             names = "|".join(map(re.escape, sorted(self.names)))
             ends, quote = re.escape(self.delimiters), f"[{re.escape(self.quotes)}]?"
-            begins = rf'"(?:{names})"\s*:\s*"?|^{quote}|[{ends}]{quote}'
+            opened, closed = (r"\[", r"\]") if self.is_element else ("", "")
+            begins = rf'"(?:{names})"\s*:\s*"?|^{quote}|[{ends}{opened}]\s*{quote}'
             value = f"({_NUMBER})" if self.number else f"({value})"
-            alone = rf"(?:{begins})\s*{value}\s*(?={quote}\s*(?:[{ends}}}]|$))"
+            alone = rf"(?:{begins})\s*{value}\s*(?={quote}\s*(?:[{ends}}}{closed}]|$))"
         if self.number:
             numbers = (n for each in self._readings(line) for n in re.findall(alone, each))
             return any(Decimal(n) == Decimal(self.number) for n in numbers)
@@ -236,8 +239,8 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
         raise ConfigError("what to forget is one column and its value, such as user=42.")
     [(column, value)] = key.items()
     sources = pipeline.sources.values() if pipeline else ()
-    paths = [source.fields[column] for source in sources if column in source.fields]
-    names = frozenset({column, *(path[-1] for path in paths)})
+    read = [(source.fields[column], source.rows) for source in sources if column in source.fields]
+    names = frozenset({column, *(path[-1] for path, _ in read)})
     dialects = [source.dialect for source in sources if source.dialect]
     references = {
         (model.name, name)
@@ -249,7 +252,8 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
         column,
         str(value),
         names,
-        is_of_source=bool(paths),
+        is_of_source=bool(read),
+        is_element=any(tuple(path) == tuple(rows) for path, rows in read),
         delimiters="".join({*Key.delimiters, *(each.delimiter for each in dialects)}),
         quotes="".join({*Key.quotes, *(each.quote or "" for each in dialects)}),
         references=frozenset(references),

@@ -11,6 +11,7 @@ from streampro.execution.runner import run
 from streampro.modeling.quarantine import Books
 from streampro.proofs.prove import prove
 from streampro.testing import Workbench
+from streampro.warehouse.key import Key
 from streampro.warehouse.ledger import Run
 
 
@@ -118,6 +119,14 @@ def test_engines_prove_equal(tmp_path: Path, spark: Any) -> None:
     left = streampro.Target(name="left", raw=raw, warehouse=tmp_path / "left")
     right = streampro.Target(name="right", engine="spark", raw=raw, warehouse=tmp_path / "right")
     assert prove(LISTS, left, right).equal
+
+
+def test_number_that_is_an_element_is_known_in_lists() -> None:
+    key = Key("user", "42", frozenset({"user", "ids"}), is_of_source=True, is_element=True)
+    held = ['{"ids":[42, 43]}', '{"ids":[1, 42]}', '{"ids":[ "42" ]}', "42"]
+    assert [key.is_in(each) for each in (*held, '{"ids":[421]}', '{"a":{"ids":[142]}}')] == [
+        *(True,) * 4, False, False
+    ]  # fmt: skip
 
 
 def test_too_many_elements_that_are_none_stop_a_run(tmp_path: Path) -> None:

@@ -140,10 +140,10 @@ def nasty_documents() -> dict[str, bytes]:
 
 def _is_one_element(text: str) -> bool:
     try:
-        [_, _] = elements(f"[{text}]", 0)
-    except (BrokenError, ValueError):
+        found = elements(f"[{text}]", 0)
+    except BrokenError:
         return False
-    return True
+    return len(found.texts) == 1 and found.end == len(text) + 2
 
 
 FIELDS = {"a": ("a",), "b": ("b",), "t": ("n", "t"), "d": ("n", "it's")}

@@ -48,8 +48,8 @@ class JsonDocuments(Json):
     ) -> LocalText:
         """See `Format.local_text`: all records are rewritten, as they are split."""
         found = (
-            (record, path.relative_to(raw).as_posix())
-            for path in paths
+            (record, name)
+            for path, name in ((path, path.relative_to(raw).as_posix()) for path in paths)
             for record in records.records(source.rows, _texts_in(path))
         )
         return records.written(source.rows, scratch, found)
@@ -126,13 +126,10 @@ def _texts_in(path: Path) -> Iterator[Text]:
 def _spans(text: str, start: int) -> Iterator[tuple[int, int, int | None]]:
     """Yield where each record stands, and its place in the list. Raises `BrokenError`."""
     if text[start] == "[":
-        last = None
-        for position, span in enumerate(elements(text, start)):
-            if last:
-                yield *last, position - 1
-            last = span
-        assert last
-        end = last[1]
+        found = elements(text, start)
+        for position, (each, begin) in enumerate(zip(found.texts, found.starts, strict=True)):
+            yield begin, begin + len(each), position
+        end = found.end
     elif text[start] == "{":
         end = end_of_object(text, start)
         yield start, end, None

@@ -17,9 +17,11 @@ _SCAN: Any = JSONDecoder(parse_int=str).scan_once  # type: ignore[attr-defined] 
 _UNREAD = (StopIteration, ValueError, RecursionError)
 _ENDS = (",", "]", "}")
 """What stands behind a value."""
+_UNENDED = "a list does not end"
 _DEEPER = {"[": 1, "{": 1, "]": -1, "}": -1}
 _SPACE = " \t\n\r"
-_SPACES = re.compile(rf"[{_SPACE}]*+")
+_GAP = f"[{_SPACE}]*+"
+_SPACES = re.compile(_GAP)
 _TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _SIGN = re.compile(rf'{_TEXT}|[\[\]{{}},"]', re.DOTALL)
 """What tells where a value ends; a quote alone begins a text that does not end."""
@@ -33,7 +35,7 @@ def _within(levels: int) -> str:
 
 _VALUE = rf'(?:[^\[\]{{}},"]++|{_TEXT}|[\[{{]{_within(5)}[\]}}])*+'
 """Up to the sign behind it. Values of more levels are rare, and are followed sign by sign."""
-_ELEMENT = re.compile(rf"({_VALUE})([,\]])[{_SPACE}]*+", re.DOTALL)
+_ELEMENT = re.compile(rf"({_VALUE})([,\]]){_GAP}", re.DOTALL)
 _TOLERATED = re.compile(
     rf"({_TEXT})|-?\b(?i:nan|inf|infinity)\b|(?<![\[{{,:{_SPACE}])[{_SPACE}]*,(?=[{_SPACE}]*[\]}}])",
     re.DOTALL,
@@ -47,6 +49,17 @@ class BrokenError(ValueError):
     def __init__(self, at: int, what: str) -> None:
         super().__init__(what)
         self.at = at
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The elements of a list: their texts as they are spelled, where each begins, and where the
+    list ends.
+    """
+
+    texts: Sequence[str]
+    starts: Sequence[int]
+    end: int
 
 
 @dataclass(frozen=True)
@@ -77,33 +90,36 @@ def split(text: str, path: Sequence[str]) -> Split | None:
             return Split(text) if is_valid(text) else None
         if text[place : place + 1] != "[":
             return None
-        spans = list(elements(text, place))
+        found = elements(text, place)
     except BrokenError:
         return None
-    *inner, (_, end) = spans
-    rest = f"{text[:place]}[]{text[end:]}"
-    if not is_valid(rest):
-        return None
-    return Split(rest, [text[start:stop] for start, stop in inner], [start for start, _ in inner])
+    rest = f"{text[:place]}[]{text[found.end :]}"
+    return Split(rest, found.texts, found.starts) if is_valid(rest) else None
 
 
-def elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each element of the list that begins at a place, then those of the
-    list. Raises `BrokenError` for a list that does not end.
+def elements(text: str, at: int) -> Elements:
+    """Return the elements of the list that begins at a place. Raises `BrokenError` for a list that
+    does not end.
     """
-    start = at
+    texts: list[str] = []
+    starts: list[int] = []
     at = past_spaces(text, at + 1)
     while not text.startswith("]", at):
-        if found := _ELEMENT.match(text, at):
-            end, sign, behind = found.end(1), found[2], found.end()
-        else:
-            end = _end(text, at)
-            sign, behind = text[end : end + 1], past_spaces(text, end + 1)
-        if sign not in (",", "]"):
-            raise BrokenError(end, f"{sign!r} ends a list" if sign else "a list does not end")
-        yield at, _without_spaces(text, at, end)
-        at = behind if sign == "," else end
-    yield start, at + 1
+        for found in iter(_ELEMENT.scanner(text, at).match, None):  # type: ignore[attr-defined]
+            if found.start(2) == at and found[2] == "]":  # behind a comma that nothing follows
+                return Elements([each.rstrip(_SPACE) for each in texts], starts, found.end(2))
+            texts.append(found[1])
+            starts.append(at)
+            at = found.end()
+            if found[2] == "]":
+                return Elements([each.rstrip(_SPACE) for each in texts], starts, found.end(2))
+        end = _end(text, at)
+        if not text.startswith((",", "]"), end):
+            raise BrokenError(end, f"{text[end]!r} ends a list" if end < len(text) else _UNENDED)
+        texts.append(text[at:end])
+        starts.append(at)
+        at = past_spaces(text, end + 1) if text[end] == "," else end
+    return Elements([each.rstrip(_SPACE) for each in texts], starts, at + 1)
 
 
 def end_of_object(text: str, at: int) -> int:
@@ -149,6 +165,9 @@ def _place(text: str, path: Sequence[str]) -> int | None:
     """Return where the value at a path begins, None where there is none or null; the place of what
     is no object where a key of the path should stand in it.
     """
+    if usual := _usual(tuple(path)).match(text):
+        at = usual.end()
+        return None if text.startswith("null", at) else at
     at = past_spaces(text, 0)
     for number, key in enumerate(path):
         if number and text.startswith("null", at):
@@ -180,11 +199,19 @@ def _member(text: str, at: int, key: str) -> int | None:
 
 
 @lru_cache
+def _usual(path: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern that ends where the value at a path begins, where the objects on the way
+    have plain names.
+    """
+    steps = (rf'\{{{_before(key).pattern}"{re.escape(key)}"{_GAP}:{_GAP}' for key in path)
+    return re.compile(_GAP + "".join(steps), re.DOTALL)
+
+
+@lru_cache
 def _before(key: str) -> re.Pattern[str]:
     """Return a pattern of the usual members of an object before a key: those with a plain name."""
-    gap = f"[{_SPACE}]*+"
     name = rf'(?!"{re.escape(key)}")"[^"\\]*+"'
-    return re.compile(rf"{gap}(?:{name}{gap}:{_VALUE},{gap})*+", re.DOTALL)
+    return re.compile(rf"{_GAP}(?:{name}{_GAP}:{_VALUE},{_GAP})*+", re.DOTALL)
 
 
 def _key(text: str, at: int) -> tuple[str, int]:
@@ -207,10 +234,6 @@ def _end(text: str, at: int) -> int:
             return sign.start()
         depth += _DEEPER.get(sign[0], 0)
     return len(text)
-
-
-def _without_spaces(text: str, at: int, end: int) -> int:
-    return at + len(text[at:end].rstrip(_SPACE)) if text[end - 1] in _SPACE else end
 
 
 def _signs(text: str, at: int) -> Iterator[re.Match[str]]:
