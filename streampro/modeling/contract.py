@@ -118,6 +118,12 @@ class Contract(pa.DataFrameModel):
         hints = get_type_hints(cls, include_extras=True)
         attributes = {hint: cls._get_model_attrs().get(hint) for hint in hints}
         columns = {n: each for n, each in attributes.items() if isinstance(each, FieldInfo)}
+        if twice := repeated(each.name for each in columns.values()):
+            same = ", ".join(n for n, each in columns.items() if each.name == twice)
+            raise PipelineError(
+                f"contract {cls.__name__}: the attributes {same} are one column, {twice!r}. Give "
+                "one another alias."
+            )
         infos = {each.name: (AnnotationInfo(hints[n]), each) for n, each in columns.items()}
         return {name: (_typed(cls, name, info), field) for name, (info, field) in infos.items()}
 
@@ -145,7 +151,7 @@ def column(
     orphans: Severity = "warn",
     event_time: bool = False,
     personal: bool = False,
-    severity: Severity = "fail",
+    severity: Severity | None = None,
     eq: Any = None,
     ne: Any = None,
     gt: Any = None,
@@ -167,7 +173,8 @@ def column(
         event_time: whether it says when a row happened, so that late rows can be told.
         personal: whether it tells of a person: then no statistic of a Delta log holds a value of
             it, and readers cannot pass over files by it.
-        severity: of the checks given here (null in a column that is not nullable always fails).
+        severity: of the checks given here, `fail` where not said (null in a column that is not
+            nullable always fails).
         eq: what every value is.
         ne: what no value is.
         gt: what every value is above.
@@ -182,7 +189,13 @@ def column(
             raise PipelineError(f"column(): {name} is {text!r}, which says nothing.")
     bounds = {"eq": eq, "ne": ne, "gt": gt, "ge": ge, "lt": lt, "le": le}
     checks = bounds | {"isin": isin, "notin": notin}
-    _refuse_checks({name: given for name, given in checks.items() if given is not None})
+    given = {name: each for name, each in checks.items() if each is not None}
+    _refuse_checks(given)
+    if severity and not given:
+        meant = f" Write orphans={severity!r}." if references else ""
+        raise PipelineError(
+            f"column(): severity={severity!r} says nothing without a check, such as ge=0.{meant}"
+        )
     if references is not None and not re.fullmatch(r"[^.]+\.[^.].*", references):
         raise PipelineError(
             f"column(): references is {references!r}, but must be a model and its column: "
@@ -194,7 +207,7 @@ def column(
         "unit": unit,
         "references": references,
         "event_time": event_time,
-        "severity": severity,
+        "severity": severity or "fail",
         **({"personal": True} if personal else {}),
         **({"orphans": orphans} if orphans != "warn" else {}),
     }

@@ -77,6 +77,18 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing is legal": (lambda: column("A.", isin=[]), "isin is empty"),
     "reference without a column": (lambda: column("A.", references="users"), "'products.product'"),
     "orphans of nothing": (lambda: column("A.", orphans="fail"), "without references"),
+    "severity of nothing": (
+        lambda: column("A.", severity="warn"),
+        r"column\(\): severity='warn' says nothing without a check, such as ge=0\.$",
+    ),
+    "severity of nothing that is as by default": (
+        lambda: column("A.", nullable=True, severity="fail"),
+        "severity='fail' says nothing",
+    ),
+    "severity of a reference": (
+        lambda: column("A.", references="users.id", severity="quarantine"),
+        r"severity='quarantine' says nothing .* Write orphans='quarantine'\.",
+    ),
     "incremental by": (lambda: model(contract=Contract, incremental_by=3), "incremental_by is 3"),  # type: ignore[arg-type]
     "quarantine": (lambda: model(contract=Contract, quarantine="yes"), "must be True or False"),  # type: ignore[arg-type]
     "name of a pipeline": (lambda: Pipeline(3, []), "name is 3"),  # type: ignore[arg-type]
@@ -96,6 +108,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
             a=A, b_ts=column("B.", event_time=True), c_ts=column("C.", event_time=True)
         ),
         "said of b_ts, c_ts, but must be of one column",
+    ),
+    "two columns of one name": (
+        lambda: problems_of(a=column("A.", alias="id"), b=column("B.", alias="id")),
+        "contract Rows: the attributes a, b are one column, 'id'. Give one another alias",
+    ),
+    "alias that is an attribute": (
+        lambda: problems_of(a=A, b=column("B.", alias="a")),
+        "the attributes a, b are one column, 'a'",
     ),
     "no column": (lambda: spec_of(type("Rows", (Contract,), {})), "contract Rows has no column"),
     "list of checks in a dict": (lambda: column("A.", isin={"x": 1}), r"must be a list: \['x'\]"),
