@@ -55,7 +55,9 @@ class Pipeline:
             such files are mentioned by every run.
         exports: tables that are written elsewhere after each run; see `Export`.
 
-    Modules hold models and sources in variables, or in dicts, lists and tuples of these.
+    Modules hold models and sources in variables, or in dicts, lists and tuples of these, whether
+    they are declared there, made by a function of another module, or imported; one that several
+    modules hold counts once.
 
     Raises `PipelineError` for two things of one name, a parameter that is neither a model nor a
     source, a key or a reference that is no column, a cycle, and where there is no model.
@@ -325,14 +327,10 @@ def _refuse_misfits(name: str, questions: str | None, unread: Sequence[str]) -> 
 
 
 def _declared_in(module: ModuleType) -> Iterator[Source | Model]:
-    """Yield what is declared in the module itself, not what it imports from another, nor what a
-    notebook keeps of earlier cells.
-    """
+    """Yield what a module holds, but for what a notebook keeps of earlier cells."""
     for name, value in vars(module).items():
         if not _OF_A_NOTEBOOK.fullmatch(name):
-            for thing in _things_in(value):
-                if isinstance(thing, Source) or thing.transform.__module__ == module.__name__:
-                    yield thing
+            yield from _things_in(value)
 
 
 def _things_in(value: object) -> Iterator[Source | Model]:

@@ -14,7 +14,7 @@ from pipelines.shop import SHOP
 
 from streampro.errors import PipelineError
 from streampro.modeling.contract import Contract, column
-from streampro.modeling.model import REJECT_COLUMNS, UNREADABLE, TableName, model
+from streampro.modeling.model import REJECT_COLUMNS, UNREADABLE, Model, TableName, model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 
@@ -106,8 +106,29 @@ def test_what_a_module_imports_is_declared_once() -> None:
     silver = module("silver", second)
     silver.first, silver.lines = raw.first, raw.lines  # type: ignore[attr-defined]  # a made module
     assert set(Pipeline("imports", [silver, raw]).models) == {"first", "second"}
-    with pytest.raises(PipelineError, match="takes 'first'"):
-        Pipeline("imports", [silver])
+    assert set(Pipeline("imports", [silver]).models) == {"first", "second"}
+
+
+def test_a_model_that_a_function_of_another_module_makes_is_one() -> None:
+    def made_by(helper: str) -> Model:
+        def made(lines: ir.Table) -> ir.Table:
+            return first(lines)
+
+        made.__module__ = helper
+        return model(contract=Numbers)(made)
+
+    staging = module("staging", lines(), second, first)
+    staging.made = made_by("helpers")  # type: ignore[attr-defined]  # a made module
+    found = Pipeline("factory", [staging]).models
+    assert [str(found[name].table) for name in sorted(found)] == [
+        "staging.first",
+        "helpers.made",
+        "staging.second",
+    ]
+    also = module("also")
+    also.made = made_by("others")  # type: ignore[attr-defined]  # a made module
+    with pytest.raises(PipelineError, match="two models named 'made': helpers and others"):
+        Pipeline("factory", [staging, also])
 
 
 def test_unknown_parameter_has_a_hint() -> None:
