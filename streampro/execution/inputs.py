@@ -149,16 +149,22 @@ class Inputs:
         )
 
     def _unread(self) -> tuple[str, ...]:
-        """Return the files below the raw folder that no source of the pipeline reads, by path."""
-        sources = self.pipeline.sources.values()
+        """Return the files below the raw folder that nothing reads, by path: no source has them, or
+        no model takes the one that does.
+        """
+        taken = {name for model in self.pipeline.models.values() for name in model.inputs}
+        idle = [name for name in self.pipeline.sources if name not in taken]
+        sources = [each for name, each in self.pipeline.sources.items() if name in taken]
         patterns = [each for source in sources for each in format_of(source).patterns(source)]
         unread = self.engine.unread([*patterns, *self.pipeline.unread], self.folder)
         found = tuple(sorted(islice(unread, MOST_UNREAD)))
         if found:
             number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
             more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            unused = f" (no model takes source {', '.join(idle)})" if idle else ""
             self.watcher.notice(
                 f"no source reads {number} below {self.folder}: {', '.join(found[:_NAMED])}{more}"
+                f"{unused}"
             )
         return found
 

@@ -3,8 +3,11 @@
 import gzip
 import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
@@ -68,6 +71,17 @@ def test_files_that_a_pipeline_leaves_unread_on_purpose_are_not_told(target: Tar
     pipeline = Pipeline("shop", [raw, staging, mart], unread=["notes/*"])
     run(pipeline, target, watcher=watcher)
     assert watcher.notices == [f"no source reads 1 file below {target.raw}: b.txt"]
+
+
+def test_files_of_a_source_that_no_model_takes_are_told(target: Target) -> None:
+    write(target, "b.txt", "")
+    idle: Any = ModuleType("idle")
+    idle.raw_notes = replace(raw.raw_sales, name="raw_notes", files=("*.txt",))
+    watcher = Listener()
+    run(Pipeline("shop", [raw, idle, staging, mart]), target, watcher=watcher)
+    assert watcher.notices == [
+        f"no source reads 1 file below {target.raw}: b.txt (no model takes source raw_notes)"
+    ]
 
 
 class Writer(Unwatched):
