@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pkgutil import resolve_name
 from weakref import WeakKeyDictionary
 
 from streampro.engines.compiled import uncompiled
@@ -35,21 +36,44 @@ def problems_of(pipeline: Pipeline, *engines: str) -> list[str]:
 
 
 def refuse_problems(pipeline: Pipeline, *engines: str) -> None:
-    """Raise `PipelineError` with all that `problems_of` returns, if there is any."""
+    """Raise `PipelineError` with all that `problems_of` returns, if there is any, and for questions
+    that are not there.
+    """
+    _refuse_absent_questions(pipeline)
     if problems := problems_of(pipeline, *engines):
         raise PipelineError("\n".join(problems))
 
 
 def fingerprint(pipeline: Pipeline, engine: str) -> str:
-    """Return a digest of all that `problems_of` looks at: models, allowances, engines, and the
+    """Return a digest of all that `refuse_problems` looks at: models, allowances, engines, and the
     packages that compile. Where `engine` could compute all, it can with the same fingerprint.
 
     Raises `PipelineError` for a model that cannot be built.
     """
     allowed = {name: dict(model.allow) for name, model in pipeline.models.items()}
     packages = [version(name) for name in ("streampro", "ibis-framework", "sqlglot")]
-    looked_at = (engine, pipeline.name, pipeline.code_hashes(), allowed, [*ENGINES], packages)
+    looked_at = (
+        engine,
+        (pipeline.name, pipeline.questions),
+        pipeline.code_hashes(),
+        allowed,
+        [*ENGINES],
+        packages,
+    )
     return hashlib.sha256(repr(looked_at).encode()).hexdigest()[:16]
+
+
+def _refuse_absent_questions(pipeline: Pipeline) -> None:
+    """Raise `PipelineError` where `Pipeline(questions=...)` names what cannot be imported."""
+    if not pipeline.questions:
+        return
+    try:
+        resolve_name(pipeline.questions)
+    except (ImportError, AttributeError) as error:
+        raise PipelineError(
+            f"pipeline {pipeline.name!r}: questions is {pipeline.questions!r}, which cannot be "
+            f"imported: {error}."
+        ) from error
 
 
 def _checked(pipeline: Pipeline) -> _Checked:

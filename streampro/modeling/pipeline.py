@@ -49,8 +49,9 @@ class Pipeline:
     Args:
         name: shown in messages and kept in the history.
         modules: where sources and models are declared.
-        questions: `module:function`, imported only where answers are shown, on the console and in
-            the report: a `streampro.report.Questions`.
+        questions: `module:function`, for answers on the console and in the report: a
+            `streampro.report.Questions`. Imported when the pipeline is checked or answers are
+            shown, not before.
         unread: glob patterns of files below the raw folder that no source reads on purpose; other
             such files are mentioned by every run.
         exports: tables that are written elsewhere after each run; see `Export`.

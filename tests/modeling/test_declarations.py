@@ -1,6 +1,7 @@
 """Declarations and calls are checked when they are made, with what was meant."""
 
 from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -48,6 +49,13 @@ def problems_of(of_model: dict[str, Any] | None = None, **columns: Any) -> list[
     module.raw = Source(name="raw", files=("*",), format="csv", fields={"a": ("a",)})  # type: ignore[attr-defined]
     module.rows = model(contract=contract, **of_model or {})(rows)  # type: ignore[attr-defined]
     return Pipeline("declared", [module]).problems()
+
+
+def asking(questions: str) -> Pipeline:
+    """Return a pipeline that is right but for its questions."""
+    other = copy(PIPELINE)
+    other.questions = questions
+    return other
 
 
 A = column("A.", nullable=True)
@@ -196,6 +204,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "negative number": (lambda: Limits(rejected_lines=-1), "-1, but must be a number of lines"),
     "pipeline without a name": (lambda: Pipeline("", []), "name is '', which says nothing"),
     "questions of nowhere": (lambda: Pipeline("p", [], "q"), "a module and its function: 'shop"),
+    "questions of no module": (
+        lambda: streampro.run(asking("no_such:questions"), TARGET),
+        "questions is 'no_such:questions', which cannot be imported: No module named 'no_such'",
+    ),
+    "questions that a module does not have": (
+        lambda: streampro.plan(asking("streampro:no_such"), TARGET),
+        "questions is 'streampro:no_such', which cannot be imported: .*no_such",
+    ),
     "unread folder": (lambda: Pipeline("p", [], unread=["a/"]), "unread is 'a/', but must be a p"),
     "unread text": (lambda: Pipeline("p", [], unread="a"), "'a', but must be a list of texts"),
     "incremental by no column": (
@@ -213,6 +229,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "prove": (lambda: streampro.prove(PIPELINE, TARGET, "spark"), "'spark', but must be a Target"),  # type: ignore[arg-type]
     "clean": (lambda: streampro.clean(TARGET, "2"), "keep is '2', but must be a whole number"),  # type: ignore[arg-type]
     "clean all": (lambda: streampro.clean(TARGET, True), "keep is True, but must be a whole"),
+    "show": (lambda: streampro.show(PIPELINE, TARGET, "x", limit=-1), "limit is -1, but must be"),
     "unknown": (
         lambda: streampro.run(PIPELINE, TARGET, refresh=True),  # type: ignore[call-arg]
         r"run\(\) has no argument 'refresh'. Did you mean 'full_refresh'",
