@@ -167,6 +167,8 @@ def show(
 
     Raises what `plan` raises, but for contracts and books.
     """
+    if limit < 0:
+        raise ConfigError(f"show(): limit is {limit}, but must be a number of rows, from 0 up.")
     asked = model_of(pipeline, model)
     refuse_problems(pipeline, target.engine)
     _refuse_no_raw_folder(target)
