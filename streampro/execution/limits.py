@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import ibis
 import ibis.expr.operations as ops
@@ -16,6 +16,7 @@ from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import Books, masked
 from streampro.modeling.source import FEWEST, Reaction, Source
 from streampro.portable import count_if
+from streampro.warehouse.changes import unknown
 from streampro.warehouse.ledger import Warned
 
 _LINE_BY_LINE = (
@@ -195,9 +196,11 @@ def left_out(raw: Raw, expression: ir.Table, rows: int) -> Iterator[Excess]:
 def vanished(
     engine: Engine, source: Source, model: Model, before: ir.Table, now: ir.Table
 ) -> Iterator[Excess]:
-    """Yield that too many keys of the last run are there no more."""
+    """Yield that too many rows of the last run are there no more, by their keys, or as a whole
+    where they have none.
+    """
     key, limits = [*model.spec.key], source.limits
-    gone = before.anti_join(now, key)
+    gone = before.anti_join(now, key) if key else unknown(before, now)
     counts = before.aggregate(before=before.count()).cross_join(gone.aggregate(gone=gone.count()))
     [row] = engine.fetch(counts).to_pylist()
     if row["before"] >= FEWEST and row["gone"] > limits.vanished_share * row["before"]:
@@ -212,21 +215,29 @@ def vanished(
 def stale(
     engine: Engine, source: Source, model: Model, table: ir.Table, rows: int
 ) -> Iterator[Excess]:
-    """Yield that the newest event of a table is older than the source allows."""
+    """Yield that the newest event of a table is older than the source allows, or that it has none.
+    Events that are to come, a day or more, do not make it fresh.
+    """
     oldest, at = source.limits.freshness, model.spec.event_time
     if oldest is None or at is None:
         return
-    [row] = engine.fetch(table.aggregate(newest=table[at].max())).to_pylist()
+    now, when = datetime.now(UTC), table[at]
+    end = now + timedelta(days=1)
+    is_past = when < ibis.literal(end.date() if when.type().is_date() else end, when.type())
+    [row] = engine.fetch(table.aggregate(newest=when.max(where=is_past))).to_pylist()
     newest = row["newest"]
     if isinstance(newest, date) and not isinstance(newest, datetime):
         newest = datetime.combine(newest, time.max, UTC)
-    if newest is not None and datetime.now(UTC) - newest > oldest:
+    if newest is None or now - newest > oldest:
+        found = (
+            f"no {at} of {model.table} is in the past."
+            if newest is None
+            else f"the newest {at} of {model.table} is {newest:%Y-%m-%d %H:%M:%S}, more than "
+            f"{oldest} ago."
+        )
         yield Excess(
-            "the newest event is too old", rows,
-            f"the newest {at} of {model.table} is {newest:%Y-%m-%d %H:%M:%S}, more than {oldest} "
-            "ago.",
-            source.limits.stale, 'stale="warn"',
-        )  # fmt: skip
+            "the newest event is too old", rows, found, source.limits.stale, 'stale="warn"'
+        )
 
 
 def row_change(source: Source, model: Model, before: int, now: int) -> Iterator[Excess]:

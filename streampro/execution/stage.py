@@ -289,10 +289,9 @@ class Stage:
         return self.pipeline.sources[names[0]] if len(names) == 1 else None
 
     def _is_known(self, model: Model) -> bool:
-        """Tell whether the keys of a table as it was published are compared with those of now."""
-        is_small = bool(model.spec.key) and not model.incremental_by
+        """Tell whether the rows of a table as it was published are compared with those of now."""
         is_there = self.state.published(model.table) is not None and self.state.is_same_code(model)
-        return is_small and is_there and model.name not in self.forced
+        return not model.incremental_by and is_there and model.name not in self.forced
 
     def _lateness(self, model: Model, fresh: Staged, stored: ir.Table) -> dict[str, Any]:
         at = model.spec.event_time

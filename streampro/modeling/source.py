@@ -37,12 +37,13 @@ class Limits:
         never_given: what happens where a column is null in every row that a run accepts, at least
             20, as of a key that is spelled otherwise.
         vanished_share: share of the rows of a table that is built anew, at least 20, whose key may
-            be gone; of models without `incremental_by`.
+            be gone, or which may where there is no key; of models without `incremental_by`.
         vanished: what happens beyond it.
         freshness: how old the newest event of a table that is made of the lines may be when a run
             ends, null for any age; of models whose contract has an `event_time`. Looked at by every
             run, one that has nothing to do among them.
-        stale: what happens where it is older.
+        stale: what happens where it is older, or where there is none. Events a day or more ahead
+            do not count.
         row_change: share by which the rows of such a table, at least 20, may be more or fewer than
             the last run had, null for any.
         changed: what happens beyond it.

@@ -54,6 +54,21 @@ def dated(limits: Limits) -> Pipeline:
     return Pipeline("shop", [module])
 
 
+def keyless(limits: Limits) -> Pipeline:
+    """Shops whose contract names no key."""
+
+    class Shops(Contract):
+        """One row per line."""
+
+        shop: str = column("Shop.")
+        city: str = column("City.", nullable=True)
+
+    module: Any = ModuleType(staging.__name__)
+    module.shops = replace(staging.shops, contract=Shops)
+    module.raw_shops = replace(raw.raw_shops, limits=limits)
+    return Pipeline("shop", [module])
+
+
 def sales(good: int, bad: int) -> str:
     return "".join(GOOD % (day + 1) for day in range(good)) + BAD * bad
 
@@ -148,15 +163,21 @@ def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kept", "rule"), [(10, None), (9, "rows vanished")])
+@pytest.mark.parametrize("made", [shop, keyless])
 def test_rows_of_a_dimension_that_vanish_are_told(
-    engine: Workbench, target: Target, kept: int, rule: str | None
+    engine: Workbench,
+    target: Target,
+    made: Callable[[Limits], Pipeline],
+    kept: int,
+    rule: str | None,
 ) -> None:
-    records = [f"{n},Oslo\n" for n in range(20)]
+    records = [f"{n},{'Oslo' * (n % 2)}\n" for n in range(20)]
     write(target, "shops.csv", "shop,city\n" + "".join(records))
-    engine.run(SHOP, target)
+    engine.run(made(DEFAULT), target)
     write(target, "shops.csv", "shop,city\n" + "".join(records[:kept]) + "new,Oslo\n")
-    strict = shop(Limits(vanished="fail"))
-    found = [each.rule for each in plan(SHOP, target).warnings if "vanished" in each.rule]
+    strict = made(Limits(vanished="fail"))
+    told = engine.plan(made(DEFAULT), target).warnings
+    found = [each.rule for each in told if "vanished" in each.rule]
     assert found == ([rule] if rule else [])
     if rule:
         with pytest.raises(SourceError, match=r"11 of 20 rows of staging\.shops vanished, more"):
@@ -403,6 +424,24 @@ def test_a_table_whose_newest_event_is_old_is_told_by_every_run(
     assert engine.run(dated(Limits(freshness=timedelta(days=100_000))), target).warnings == ()
     with pytest.raises(SourceError, match=r"newest day of staging.sales is 2024-05-03 .* 7 days"):
         engine.run(dated(Limits(freshness=timedelta(days=7), stale="fail")), target)
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([], r"no day of staging\.sales is in the past\."),
+        (["2190-01-01"], r"no day of staging\.sales is in the past\."),
+        (["2024-05-03", "2190-01-01"], r"the newest day of staging\.sales is 2024-05-03 .* ago"),
+    ],
+)
+def test_a_table_without_an_event_in_the_past_is_old(
+    engine: Workbench, target: Target, days: list[str], told: str
+) -> None:
+    write(target, "sales.jsonl", "".join(f'{{"shop": "a", "day": "{day}"}}\n' for day in days))
+    write(target, "sales-2.jsonl", BAD + '{"shop": "a"}\n')
+    limits = Limits(freshness=timedelta(days=7), stale="fail", rejected="warn")
+    with pytest.raises(SourceError, match=told):
+        engine.run(dated(limits), target)
 
 
 @pytest.mark.thorough("spark")
