@@ -208,6 +208,12 @@ def _refuse_unknown_references(built: Model, models: Models) -> None:
             )
         if key not in models[other].spec.schema:
             raise PipelineError(f"{start} {other} has no such column.")
+        here, there = (
+            kind.copy(nullable=True)
+            for kind in (built.spec.columns[name].type, models[other].spec.columns[key].type)
+        )
+        if not (here.castable(there) or there.castable(here)):
+            raise PipelineError(f"{start} one is {here} and the other {there}.")
         inputs = [models[each] for each in built.inputs if each in models]
         if built.spec.columns[name].orphans != "warn" and other not in built.inputs:
             raise PipelineError(

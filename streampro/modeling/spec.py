@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any
@@ -207,8 +207,9 @@ def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
     """
     if isinstance(given, Set | list | tuple):
         return [_literals(name, kind, each) for each in sorted(given)]
-    if not any(is_of(kind) and isinstance(given, types) for is_of, types in _COMPARED):
-        raise PipelineError(f"column {name!r}: no {kind} compares to {given!r}.")
+    if not any(is_of(kind) and is_one(given) for is_of, is_one in _COMPARED):
+        hint = next((said for is_of, said in _MEANT if is_of(kind)), "")
+        raise PipelineError(f"column {name!r}: no {kind} compares to {given!r}. {hint}".strip())
     if not (isinstance(given, Decimal) and kind.is_decimal()):
         return given
     behind_point = -int(given.as_tuple().exponent)
@@ -271,12 +272,20 @@ def _integer(text: Any, kind: Any) -> ir.Value:
     return ibis.cases((number.between(low, high), number)).cast(kind)
 
 
-_COMPARED: tuple[tuple[Callable[[dt.DataType], bool], tuple[type, ...]], ...] = (
-    (lambda kind: kind.is_string(), (str,)),
-    (lambda kind: kind.is_boolean(), (bool,)),
-    (lambda kind: kind.is_numeric() and not kind.is_boolean(), (int, float, Decimal)),
-    (lambda kind: kind.is_date() or kind.is_timestamp(), (date, str)),
-    (lambda kind: kind.is_binary(), (bytes,)),
+def _is_one(*types: type) -> Callable[[Any], bool]:
+    return lambda given: isinstance(given, types)
+
+
+_COMPARED: tuple[tuple[Callable[[dt.DataType], bool], Callable[[Any], bool]], ...] = (
+    (lambda kind: kind.is_string(), _is_one(str)),
+    (lambda kind: kind.is_boolean(), _is_one(bool)),
+    (lambda kind: kind.is_numeric() and not kind.is_boolean(), _is_one(int, float, Decimal)),
+    (lambda kind: kind.is_date(), lambda given: type(given) is date),
+    (
+        lambda kind: kind.is_timestamp(),
+        lambda given: isinstance(given, datetime) and given.tzinfo is not None,
+    ),
+    (lambda kind: kind.is_binary(), _is_one(bytes)),
 )
 """Which types of columns compare with which values."""
 _WORDS: tuple[tuple[Callable[[dt.DataType], bool], Callable[[Any, Any], ir.Value]], ...] = (
@@ -292,3 +301,8 @@ _WORDS: tuple[tuple[Callable[[dt.DataType], bool], Callable[[Any, Any], ir.Value
     (lambda kind: kind.is_timestamp(), lambda text, _: portable.to_utc(text)),
 )
 """Which types are read from text, and by which word."""
+_MEANT: tuple[tuple[Callable[[dt.DataType], bool], str], ...] = (
+    (lambda kind: kind.is_date(), "Write a datetime.date."),
+    (lambda kind: kind.is_timestamp(), "Write a datetime.datetime with tzinfo=UTC."),
+)
+"""What to compare a column with where it is not plain from its type."""

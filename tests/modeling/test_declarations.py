@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -151,6 +151,22 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a text for a number": (
         lambda: contract(dt.Int64, column("A.", isin=["1"])).rules,
         "column 'a': no int64 compares to '1'",
+    ),
+    "a text for an instant": (
+        lambda: contract(Instant, column("A.", ge="2020-01-01")).rules,
+        r"column 'a': no timestamp.* compares to '2020-01-01'\. Write a datetime.* tzinfo=UTC",
+    ),
+    "an instant without a zone": (
+        lambda: contract(Instant, column("A.", isin=[datetime(2020, 1, 1)])).rules,
+        r"column 'a': no timestamp.* compares to datetime.*\. Write a datetime.* tzinfo=UTC",
+    ),
+    "an instant for a date": (
+        lambda: contract(dt.Date, column("A.", ge=datetime(2020, 1, 1, tzinfo=UTC))).rules,
+        r"column 'a': no date compares to datetime.*\. Write a datetime\.date",
+    ),
+    "reference to another type": (
+        lambda: problems_of(a=column("A.", nullable=True, references="rows.b_ts"), b_ts=A),
+        r"staging\.rows\.a references rows\.b_ts, but one is string and the other timestamp",
     ),
     "misspelled option of a contract": (
         lambda: contract(uniqe=["a"]),
