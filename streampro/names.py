@@ -16,7 +16,9 @@ _UNSTORABLE = " ,;{}()=\n\t"
 """Signs that Delta Lake allows in no column without a mapping of columns."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What the catalogs of Spark take."""
-_IS_OURS = f"names that begin with {_OURS!r} are StreamPro's own"
+_IS_OURS = (
+    f"'streampro' and names that begin with {_OURS!r} are StreamPro's own, also behind underscores"
+)
 _SCHEMAS = ("global_temp", "information_schema", "memory", "pg_catalog", "system", "temp")
 """Schemas and databases that engines have before there is any table."""
 

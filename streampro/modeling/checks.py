@@ -151,6 +151,7 @@ def refuse_wrong_links(pipeline: str, models: Models, sources: Sources) -> None:
     for built in models.values():
         with blamed("", built.transform):
             _refuse_unknown_inputs(pipeline, built, models, sources)
+            _refuse_column_of_books(built)
             _refuse_unfit_increment(built)
             for name, key in built.key_in.items():
                 _refuse_unknown_key(built, name, key, models)
@@ -226,6 +227,16 @@ def _refuse_unknown_references(built: Model, models: Models) -> None:
                 f"{start} {built.name} does not take {other}, so nobody would look. Give it "
                 f"the parameter {other!r}, or leave the reference out."
             )
+
+
+def _refuse_column_of_books(built: Model) -> None:
+    """Raise `PipelineError` for a column that means something else in a quarantine model."""
+    if built.quarantine and UNREADABLE in built.spec.schema:
+        raise PipelineError(
+            f"model {built.name}: column {UNREADABLE!r} of its contract is StreamPro's own in "
+            "models with quarantine=True: it tells which values could not be read. Rename the "
+            "column."
+        )
 
 
 def _refuse_quarantine_of_tables(built: Model) -> None:

@@ -230,6 +230,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "unread folder": (lambda: Pipeline("p", [], unread=["a/"]), "unread is 'a/', but must be a p"),
     "unread text": (lambda: Pipeline("p", [], unread="a"), "'a', but must be a list of texts"),
+    "a column of the books": (
+        lambda: problems_of({"quarantine": True}, is_unreadable=A),
+        "model rows: column 'is_unreadable' of its contract is StreamPro's own in models with",
+    ),
+    "a name of ours behind an underscore": (
+        lambda: problems_of(a=column("A.", alias="_streampro")),
+        "column '_streampro': 'streampro' and names .* StreamPro's own, also behind underscores",
+    ),
     "incremental by no column": (
         lambda: problems_of({"incremental_by": "b"}, a=A),
         "incremental by 'b', which is no column of it",
