@@ -86,7 +86,8 @@ def _unlike(function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator
         hint = hints.get(name, Any)
         if misfit := _misfit(argument, hint):
             at, value, why = misfit
-            words = [each for each in get_args(hint) if get_origin(hint) is Literal]
+            kinds = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
+            words = [word for each in kinds for word in get_args(each)]
             meant = did_you_mean(value, words) if isinstance(value, str) else ""
             is_plain = isinstance(value, str | int | float | None)
             given = repr(value) if is_plain else f"a {type(value).__name__}"
