@@ -5,9 +5,11 @@ workaround it names, then the test.
 """
 
 import os
+import re
 import subprocess
 import sys
 import warnings
+from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -190,3 +192,32 @@ def test_ibis_compiles_no_float_for_spark_before_pyspark_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "has no attribute 'treat_nan_as_null'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "requirement"),
+    [
+        ("ibis-framework", "pyspark<4.1,>=3.5; extra == 'pyspark'"),
+        ("ibis-framework", "pandas<4,>=1.5.3; extra == 'duckdb'"),
+        ("ibis-framework", "numpy<3,>=1.23.2; extra == 'duckdb'"),
+        ("ibis-framework", "sqlglot!=26.32.0,>=23.4"),  # with no end, though 30.18 breaks it
+    ],
+)
+def test_packages_that_others_hold_back(package: str, requirement: str) -> None:
+    """pyproject.toml has the same ends, and one for SQLGlot that Ibis should have."""
+    assert requirement in (requires(package) or [])
+
+
+def test_spark_connect_makes_no_session_beside_another() -> None:
+    """engines.spark.connect takes apart how the caller's session reaches its server."""
+    from pyspark.sql.connect.session import SparkSession
+
+    assert not {"newSession", "cloneSession"} & {*dir(SparkSession)}
+
+
+def test_page_of_what_is_held_back_names_tests_that_are_there() -> None:
+    page = Path(__file__).parents[1] / "docs" / "reference" / "upstream.md"
+    named = {*re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
+    assert named <= globals().keys()
+    pins = {name for name in globals() if name.startswith("test_")}
+    assert pins - named == {"test_page_of_what_is_held_back_names_tests_that_are_there"}
