@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession, Window, functions as f
 
 from streampro.config import SparkSettings
-from streampro.engines.spark.session import Session
+from streampro.engines.spark.application import ApplicationSession
 
 _EVENT = (
     "account_id",
@@ -131,7 +131,9 @@ def answers(facts: DataFrame, events: DataFrame) -> list[DataFrame]:
 
 def main(raw: Path, out: Path, settings: dict[str, str]) -> None:
     """Write events, users, videos, sessions and facts, then print the answers."""
-    session = Session(SparkSettings(master=settings.pop("spark.master"), settings={**settings}))
+    session = ApplicationSession(
+        SparkSettings(master=settings.pop("spark.master"), settings={**settings})
+    )
     spark: SparkSession = session.spark
 
     def stored(name: str, rows: DataFrame) -> DataFrame:

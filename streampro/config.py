@@ -9,7 +9,16 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
@@ -72,7 +81,12 @@ class SparkSettings(_Settings):
         master: such as `local[*]` or `spark://host:7077`; default: what `spark-submit` says, else
             `local[*]`.
         jars: the three jars of Delta Lake, fetched beforehand, for networks without Maven. Default:
-            Spark resolves them from Maven, or from the mirror of `spark.jars.ivySettings`.
+            those among Spark's own jars, else Spark resolves them from Maven, or from the mirror of
+            `spark.jars.ivySettings`.
+        remote: address of a server of Spark Connect, such as `sc://host:15002`, instead of a
+            `master`; raw folder and warehouse are then on a disk that it and this machine share.
+        catalog: in which tables are known by layer and name after a run, such as `main` for
+            `main.mart.sales`, or `false` for none; default: the session's own.
         settings: Spark's own settings, passed on as they are. Of those of Spark SQL only what says
             how fast or where a query runs has a say in it; what could change rows is as StreamPro
             needs it.
@@ -80,7 +94,19 @@ class SparkSettings(_Settings):
 
     master: Word | None = None
     jars: tuple[Word, ...] = ()
+    remote: Word | None = None
+    catalog: Annotated[str, Field(pattern="^[^`]+$")] | Literal[False] | None = None
     settings: dict[str, str | int | bool] = {}
+
+    @field_validator("remote")
+    @classmethod
+    def _names_a_server_with_its_own(cls, remote: str | None, given: ValidationInfo) -> str | None:
+        if remote and not re.match("sc://[^/]", remote):
+            raise ValueError("the address of a server of Spark Connect begins with sc://")
+        for name in ("master", "jars"):
+            if remote and given.data.get(name):
+                raise ValueError(f"it names a Spark that runs, so remove the key {name!r}")
+        return remote
 
 
 class OpenLineageSettings(_Settings):
@@ -192,6 +218,16 @@ class Target(_Settings):
         return self
 
     @model_validator(mode="after")
+    def _server_has_shared_places(self) -> "Target":
+        for place in (self.raw, self.warehouse):
+            if self.engine == "spark" and self.spark.remote and is_remote(place):
+                raise ValueError(
+                    f"by Spark Connect, files are on a disk that this machine and Spark share, not "
+                    f"at {place}: name a folder there, or leave `remote` out and use spark-submit"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _tables_are_not_read_as_raw_files(self) -> "Target":
         if self.raw is not None and _holds(self.warehouse, self.raw):
             raise ValueError(
@@ -204,6 +240,14 @@ class Target(_Settings):
 def with_engine(target: Target, engine: str) -> Target:
     """Return a target on any engine, wherever its folders are: for what reads tables only."""
     return BaseModel.model_copy(target, update={"engine": engine})
+
+
+def unheard(target: Target, warehouse: Path) -> Target:
+    """Return a target for trials in a warehouse of their own, of whose runs neither a lineage
+    service nor a catalog hears.
+    """
+    spark = target.spark.model_copy(update={"catalog": False})
+    return target.model_copy(update={"warehouse": warehouse, "openlineage": None, "spark": spark})
 
 
 def _holds(folder: Path | Remote, other: Path | Remote) -> bool:

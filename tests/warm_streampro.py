@@ -46,9 +46,9 @@ def serve(path: Path, *, forks: bool) -> None:
     refuse_problems(PIPELINE)
     if not forks:
         from streampro.config import SparkSettings
-        from streampro.engines.spark.session import Session
+        from streampro.engines.spark.application import ApplicationSession
 
-        session = Session(SparkSettings(master="local[2]"))
+        session = ApplicationSession(SparkSettings(master="local[2]"))
         assert session.is_ours
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))

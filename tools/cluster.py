@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyspark
 
-from streampro.engines.spark.session import find_java
+from streampro.engines.spark.application import find_java
 
 HOST = "127.0.0.1"
 WORKERS = ("worker-1", "worker-2")

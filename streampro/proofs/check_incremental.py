@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import ibis.expr.types as ir
 
 from streampro.arguments import asks
-from streampro.config import Target
+from streampro.config import Target, unheard
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import ConfigError, IncrementalError
@@ -57,9 +57,7 @@ def check_incremental(
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()
     with scratch(target.warehouse) as folder:
-        grown = target.model_copy(
-            update={"raw": folder / "raw", "warehouse": folder / "left", "openlineage": None},
-        )
+        grown = unheard(target, folder / "left").model_copy(update={"raw": folder / "raw"})
         read = {name for model in pipeline.models.values() for name in model.inputs}
         sources = [source for name, source in pipeline.sources.items() if name in read]
         runs: list[Run] = []

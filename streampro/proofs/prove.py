@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streampro.arguments import asks
-from streampro.config import Target
+from streampro.config import Target, unheard
 from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.execution.progress import Progress, Unwatched, Watcher
@@ -157,9 +157,7 @@ class _Proof:
         )
 
     def _run(self, target: Target, side: str) -> Run:
-        warehouse = self.scratch / side
-        places = {"raw": self.raw, "warehouse": warehouse}
-        here = target.model_copy(update={**places, "openlineage": None})
+        here = unheard(target, self.scratch / side).model_copy(update={"raw": self.raw})
         watcher = _SideWatcher(self.watcher, side)
         try:
             return run(

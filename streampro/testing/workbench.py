@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from streampro.config import Target
     from streampro.engines.protocol import Engine
-    from streampro.engines.spark.session import Session
+    from streampro.engines.spark.application import ApplicationSession
     from streampro.modeling.contract import Contract
     from streampro.modeling.model import Model
     from streampro.modeling.pipeline import Pipeline
@@ -95,16 +95,18 @@ class Application:
     """
 
     def __init__(self) -> None:
-        self._started: Session | None = None
+        self._started: ApplicationSession | None = None
 
     @property
     def session(self) -> Any:
         """A Spark session with Delta Lake. Raises `ConfigError` where another one runs without."""
         from streampro.config import SparkSettings
-        from streampro.engines.spark.session import Session
+        from streampro.engines.spark.application import ApplicationSession
 
         if self._started is None or self.is_stopped:
-            self._started = Session(SparkSettings(master="local[2]", settings={**_SMALL}))
+            self._started = ApplicationSession(
+                SparkSettings(master="local[2]", settings={**_SMALL})
+            )
         return self._started.spark
 
     @property

@@ -331,7 +331,7 @@ def spark_session(target: Target, session: Any = None) -> Any:
     They show their newest versions. It is a new session in the application of `session`, or in one
     that is started for it; `stop()` ends that. Raises `ConfigError` without PySpark or Delta Lake.
     """
-    from streampro.engines.spark.engine import registered
+    from streampro.engines.spark.catalog import registered
 
     run = ledger.newest(target.warehouse)
     return registered(target, session, [item.table for item in run.tables] if run else [])

@@ -19,8 +19,8 @@ import streampro
 from streampro.config import Remote, SparkSettings, Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
+from streampro.engines.spark.application import ApplicationSession
 from streampro.engines.spark.files import Files
-from streampro.engines.spark.session import Session
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
 from streampro.execution.runner import run
 from streampro.formats.files import find
@@ -117,7 +117,7 @@ def test_sessions_of_one_application_share_their_python_workers(spark: Any) -> N
 
     found = set()
     for _ in range(2):
-        session = Session(SparkSettings(), spark)
+        session = ApplicationSession(SparkSettings(), spark)
         rows = session.spark.range(0, 1, 1, 1).mapInArrow(parents, "parent long").collect()
         found |= {row.parent for row in rows}
         session.close()
@@ -178,8 +178,8 @@ def test_missing_pyspark_is_told_with_what_to_install() -> None:
 def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
     told = subprocess_of(
         "import os\nfrom streampro.config import SparkSettings\n"
-        "from streampro.engines.spark.session import Session\n"
-        "session = Session(SparkSettings(master='local[1]'))\n"
+        "from streampro.engines.spark.application import ApplicationSession\n"
+        "session = ApplicationSession(SparkSettings(master='local[1]'))\n"
         "place = session.spark.conf.get('spark.sql.warehouse.dir')\n"
         "session.spark.sql('create schema s')\n"
         f"session.spark.range(3).write.format('delta').save({str(tmp_path / 'table')!r})\n"
@@ -272,9 +272,7 @@ def test_empty_warehouse_has_no_tables(tmp_path: Path, spark: Any) -> None:
 def forget(spark: Any) -> None:
     """Let the application's catalog be that of a new one."""
     for layer in ("staging", "mart"):
-        for table in spark.catalog.listTables(layer) if spark.catalog.databaseExists(layer) else ():
-            spark.sql(f"drop table {layer}.{table.name}")
-        spark.sql(f"drop schema if exists {layer}")
+        spark.sql(f"drop schema if exists {layer} cascade")
 
 
 # Places

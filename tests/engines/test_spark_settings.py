@@ -42,7 +42,7 @@ from pyspark.sql import SparkSession
 
 import streampro
 from streampro.engines.registry import connect
-from streampro.engines.spark.session import find_java
+from streampro.engines.spark.application import find_java
 
 folder, odd = Path(sys.argv[1]), json.loads(sys.argv[2])
 find_java()

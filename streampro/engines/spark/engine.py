@@ -1,8 +1,6 @@
 """Spark on one machine or a cluster: text files in, Delta tables out."""
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,17 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streampro.config import Location, Remote, Target
+from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
 from streampro.engines.protocol import Quarantined, Raw, Staged
 from streampro.engines.spark import readers
+from streampro.engines.spark.catalog import Catalog
 from streampro.engines.spark.compiler import compiler_of
-from streampro.engines.spark.files import Files, HadoopPlace, escaped
-from streampro.engines.spark.session import Session
+from streampro.engines.spark.failures import failing
+from streampro.engines.spark.files import SparkPlace, escaped
+from streampro.engines.spark.session import opened
 from streampro.engines.staging import Staging
-from streampro.errors import ComputationError, EngineError, SourceError, StreamProError
+from streampro.errors import SourceError
 from streampro.expressions.nulls import may_be_null
 from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
@@ -28,22 +28,14 @@ from streampro.formats.registry import reader_of
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
-from streampro.names import WAREHOUSE
 from streampro.storage import leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 
-_REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
-"""How a worker's error comes back."""
-_UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
-_OF_A_VALUE = re.compile(r"SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException")
-"""The class of SQL's states for values that cannot be computed with, and what has no state."""
 _LIKE_OTHERS = {"spark.sql.mapKeyDedupPolicy": "EXCEPTION"}
 """A key that a map has twice stops every engine; Ibis would have Spark take the last."""
-_CALLED = re.compile(r"^An error occurred while calling .*\n: ")
-"""Stands before an error that Java raised."""
 
 
-class SparkEngine(Staging[HadoopPlace]):
+class SparkEngine(Staging[SparkPlace]):
     """Compiles expressions to Spark SQL; rows stay in Spark but for answers, counts and samples.
 
     What is staged is parquet, computed once and written by the workers; to publish it, its files
@@ -53,30 +45,33 @@ class SparkEngine(Staging[HadoopPlace]):
     name = "spark"
 
     def __init__(self, target: Target, session: Any = None, scratch: Path | None = None) -> None:
-        self.session = Session(target.spark, session)
+        self.session = opened(target.spark, session)
         self.spark = self.session.spark
-        self.published: list[tuple[TableName, HadoopPlace]] = []
         try:
             self.ibis = ibis.pyspark.connect(self.spark, **_LIKE_OTHERS)
             self.ibis.compiler = compiler_of()
-            self.files = Files(self.spark)
-            self.packages = versions(self.spark)
+            self.files = self.session.reach()
+            self.packages = self.session.versions
+            self.catalog = Catalog(self.session, self.files, target.spark.catalog)
             super().__init__(target, scratch)
+            self.session.refuse_unseen(self.staging)
         except BaseException:
             self.session.close()
             raise
 
-    def place(self, location: Location) -> HadoopPlace:
+    def place(self, location: Location) -> SparkPlace:
         """Return a location as Spark reaches it."""
         return self.files.place(location)
 
     def find(self, source: Source, raw: Location) -> tuple[InputFile, ...]:
         """See `Engine.find`."""
-        with _errors(f"source {source.name!r} cannot be read"):
+        with failing(f"source {source.name!r} cannot be read"):
             found = super().find(source, raw)
         for file in found:
             if ":" in file.path:
                 raise SourceError(f"{raw} has a file {file.path!r}: Spark reads no such name.")
+        for first in found[:1]:
+            self.session.refuse_unseen(self.place(raw) / first.path)
         return found
 
     def read_raw(
@@ -84,7 +79,7 @@ class SparkEngine(Staging[HadoopPlace]):
     ) -> Raw:
         """See `Engine.read_raw`."""
         files = self.find(source, raw) if files is None else files
-        with _errors(f"source {source.name!r} cannot be read"):
+        with failing(f"source {source.name!r} cannot be read"):
             folder = self.place(raw)
             read = reader_of(source, readers.READERS, self.name)
             places = [folder / file.path for file in files]
@@ -95,19 +90,19 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
-        with _errors(f"{table} cannot be read"):
+        with failing(f"{table} cannot be read"):
             folder = self.warehouse.table(table).uri
             rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
             return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
-        self._refuse_another(table)
+        self.catalog.refuse_another(table)
         return super().stage(table, rows, contract)
 
     def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
         """See `Engine.quarantine`."""
-        self._refuse_another(model.table)
+        self.catalog.refuse_another(model.table)
         return super().quarantine(model, outcomes)
 
     def publish(
@@ -121,15 +116,14 @@ class SparkEngine(Staging[HadoopPlace]):
         table.
         """
         table = staged[0].table
-        with _errors(f"{table} cannot be published"):
+        with failing(f"{table} cannot be published"):
             version = super().publish(staged, run, onto, personal)
-            if self.session.catalog_stays:
-                self.published.append((table, self.warehouse.table(table)))
+            self.catalog.published[table] = self.warehouse.table(table)
         return version
 
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
-        with _errors("the query failed"):
+        with failing("the query failed"):
             return self.spark.sql(self._sql(rows)).toArrow()
 
     def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
@@ -138,16 +132,12 @@ class SparkEngine(Staging[HadoopPlace]):
 
     def progress(self) -> float:
         """See `Engine.progress`: finished tasks of the stages at work."""
-        tracker = self.spark.sparkContext.statusTracker()
-        stages = [tracker.getStageInfo(each) for each in tracker.getActiveStageIds()]
-        tasks = sum(stage.numTasks for stage in stages if stage)
-        return sum(stage.numCompletedTasks for stage in stages if stage) / tasks if tasks else 0.0
+        return self.session.progress()
 
     def close(self) -> None:
         """See `Engine.close`. Also lets the session's catalog know what was published."""
         try:
-            for table, folder in self.published:
-                register(self.spark, table, folder)
+            self.catalog.register()
             leftovers.remove_leftovers(self.warehouse, self.staging)
         finally:
             self.session.close()
@@ -155,23 +145,20 @@ class SparkEngine(Staging[HadoopPlace]):
     def __enter__(self) -> "SparkEngine":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self.session.interrupt()
         self.close()
-
-    def _refuse_another(self, table: TableName) -> None:
-        """Raise `EngineError` where a catalog that stays has another table of this name."""
-        if self.session.catalog_stays:
-            known_location(self.spark, table)
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         folder = self._folder(table)
-        with _errors(f"{table.name} cannot be computed"):
+        with failing(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
             writer = found.write.option("compression", COMPRESSION)
             (writer.partitionBy(by) if by else writer).parquet(folder.uri)
             return [self._data_file(*written) for written in folder.written()]
 
-    def _data_file(self, path: HadoopPlace, size: int, footer: pq.FileMetaData) -> DataFile:
+    def _data_file(self, path: SparkPlace, size: int, footer: pq.FileMetaData) -> DataFile:
         self.counter += 1
         return DataFile.of(path, f"part-{self.token}-{self.counter}.parquet", size, footer)
 
@@ -202,62 +189,6 @@ class SparkEngine(Staging[HadoopPlace]):
         return str(self.ibis.compile(rows))
 
 
-def versions(spark: Any) -> dict[str, str]:
-    """Return what computes and stores in a session, by name."""
-    return {"spark": spark.version, "delta-spark": str(spark._jvm.io.delta.package.VERSION())}
-
-
-def known_location(spark: Any, table: TableName) -> str | None:
-    """Return where the catalog's table of this name lies, "" if it is gone; None if it knows none.
-
-    Raises `EngineError` for a table that is there, but not in a warehouse of StreamPro.
-    """
-    from pyspark.errors import AnalysisException
-
-    name = f"`{table.layer}`.`{table.name}`"
-    with _errors(f"the catalog does not tell of {table}"):
-        try:
-            if not spark.catalog.tableExists(name):
-                return None
-            described = (
-                spark.sql(f"DESCRIBE EXTENDED {name}").where("col_name = 'Location'").first()
-            )
-        except AnalysisException as error:
-            if "DELTA_PATH_DOES_NOT_EXIST" in str(error):
-                return ""
-            raise
-        location = described.data_type if described else ""
-        warehouse = Files(spark).place(Remote(location.rsplit("/", 2)[0]))
-        if not location or not (warehouse / WAREHOUSE).exists():
-            raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
-        return str(location)
-
-
-def register(spark: Any, table: TableName, folder: HadoopPlace) -> None:
-    """Let the session's catalog know the Delta table in a folder by its layer and name.
-
-    It takes the place of one in another warehouse; see `known_location` for any other.
-    """
-    name = f"`{table.layer}`.`{table.name}`"
-    known = known_location(spark, table)
-    if known == folder.uri:
-        return
-    with _errors(f"{table} is published, but not known to the catalog"):
-        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{table.layer}`")
-        if known is not None:
-            spark.sql(f"DROP TABLE {name}")
-        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {readers.literal(folder.uri)}")
-
-
-def registered(target: Target, session: Any, tables: Sequence[TableName]) -> Any:
-    """Return a Spark session whose catalog knows some tables of a target's warehouse."""
-    spark = Session(target.spark, session).spark
-    warehouse = Files(spark).place(target.warehouse)
-    for table in tables:
-        register(spark, table, warehouse.table(table))
-    return spark
-
-
 def _canonical(schema: ibis.Schema) -> ibis.Schema:
     """Return the schema with instants of the one type that pipelines know."""
 
@@ -265,34 +196,3 @@ def _canonical(schema: ibis.Schema) -> ibis.Schema:
         return dt.Timestamp("UTC", 6) if kind.is_timestamp() else kind
 
     return ibis.schema({name: changed(kind, canonical) for name, kind in schema.items()})
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """Turn errors of Spark into ours: of the data where a file or a value is to blame, else of the
-    engine.
-    """
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (PySparkException, Py4JError, OSError) as error:
-        if reported := _REPORTED.search(str(error)):
-            raise SourceError(reported[1]) from error
-        raise _kind(error)(f"{what}: {_cause(error)}") from error
-
-
-def _kind(error: Exception) -> type[StreamProError]:
-    said = f"{type(error).__name__}: {error}"
-    if _UNREADABLE.search(said):
-        return SourceError
-    return ComputationError if _OF_A_VALUE.search(said) else EngineError
-
-
-def _cause(error: Exception) -> str:
-    """Return the first line of an error and the last of its causes."""
-    text = _CALLED.sub("", str(error).strip())
-    first, *more = text.splitlines() or [type(error).__name__]
-    causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
-    return f"{first} ({causes[-1]})" if causes else first

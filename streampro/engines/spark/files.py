@@ -1,6 +1,9 @@
-"""Files wherever Spark reads and writes them, through Hadoop's `FileSystem`."""
+"""Files wherever Spark reads and writes them: through Hadoop's `FileSystem`, or on a disk that this
+process shares with a Spark elsewhere.
+"""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,15 +15,40 @@ from typing import Any, Self
 
 import pyarrow.parquet as pq
 
-from streampro.config import Location
-from streampro.errors import EngineError
+from streampro.config import Location, is_remote
+from streampro.errors import ConfigError, EngineError
 from streampro.formats.packing import HEAD
-from streampro.storage.place import FileStatus, Place, place_of
+from streampro.storage.place import Disk, FileStatus, Place, place_of
 from streampro.storage.place.matching import any_depth_below, fits, is_hidden
 
 _USUAL_FOOTER = 64 * 1024
 _LOOKED_AT = 10_000
 """Files of a store that are looked at to tell which are not read."""
+
+_UNPACKED = frozenset((".bz2", ".deflate", ".gz", ".lz4", ".snappy", ".zst"))
+"""The ends of names by which Hadoop unpacks files, unless it is told of further ones."""
+
+
+class SparkPlace(Place):
+    """A place that Spark reads and writes."""
+
+    @abstractmethod
+    def ends(self, size: int) -> tuple[bytes, bytes]:
+        """Return the first bytes of a file of a size, by which its packing is told, and its last
+        one.
+        """
+
+    @abstractmethod
+    def tail(self, size: int, length: int) -> bytes:
+        """Return the last bytes of a file of a size."""
+
+    @abstractmethod
+    def is_unpacked(self) -> bool:
+        """Tell whether Spark unpacks a file of this name."""
+
+    @abstractmethod
+    def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
+        """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +107,9 @@ class Files:
         needed = int.from_bytes(end[-8:-4], "little") + 8
         return pq.read_metadata(BytesIO(end if needed <= len(end) else self._tail(status, needed)))
 
-    def has_codec(self, suffix: str) -> bool:
-        """Tell whether Spark unpacks files whose names end so."""
-        codecs = self.java.codecs(self.configuration)
-        return codecs.getCodec(self.path(f"x{suffix}")) is not None
+    def has_codec(self, path: Any) -> bool:
+        """Tell whether Hadoop unpacks a file of this name."""
+        return self.java.codecs(self.configuration).getCodec(path) is not None
 
     def _tail(self, status: Any, length: int) -> bytes:
         stream = self.system(status.getPath()).open(status.getPath())
@@ -94,7 +121,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class HadoopPlace(Place):
+class HadoopPlace(SparkPlace):
     """A place that Spark reaches: on a disk, or in whatever store its session knows."""
 
     reached_by: Files
@@ -179,9 +206,6 @@ class HadoopPlace(Place):
         return self.place.lock()
 
     def ends(self, size: int) -> tuple[bytes, bytes]:
-        """Return the first bytes of a file of a size, by which its packing is told, and its last
-        one.
-        """
         stream = self._system.open(self._path)
         read = self.reached_by.java.read
         try:
@@ -192,7 +216,6 @@ class HadoopPlace(Place):
             stream.close()
 
     def tail(self, size: int, length: int) -> bytes:
-        """Return the last bytes of a file of a size."""
         if self.is_local:
             with self.path.open("rb") as file:
                 file.seek(size - length)
@@ -204,8 +227,10 @@ class HadoopPlace(Place):
         finally:
             stream.close()
 
+    def is_unpacked(self) -> bool:
+        return self.reached_by.has_codec(self._path)
+
     def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
-        """Yield place, size and footer of the parquet files that Spark wrote below the folder."""
         start = f"{self._plain}/"
         for status in self._files_below():
             path = str(status.getPath().toUri().getPath())
@@ -241,6 +266,47 @@ class HadoopPlace(Place):
         found = self._system.listFiles(self._path, True)
         while found.hasNext():
             yield found.next()
+
+
+class SharedDisk(Disk, SparkPlace):
+    """A place on a disk that both this process and Spark, elsewhere, have under one path."""
+
+    @property
+    def uri(self) -> str:
+        """The location in full, with its file system and no character replaced, as of Hadoop."""
+        return f"file:{self.path}"
+
+    def ends(self, size: int) -> tuple[bytes, bytes]:
+        with self.path.open("rb") as file:
+            head = file.read(min(size, HEAD))
+            file.seek(max(0, size - 1))
+            return head, file.read(min(size, 1))
+
+    def tail(self, size: int, length: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(size - length)
+            return file.read(length)
+
+    def is_unpacked(self) -> bool:
+        return self.path.suffix in _UNPACKED
+
+    def written(self) -> Iterator[tuple[Self, int, pq.FileMetaData]]:
+        for path in sorted(self.path.rglob("*.parquet")):
+            if not path.name.startswith((".", "_")):
+                yield type(self)(path), path.stat().st_size, pq.read_metadata(path)
+
+
+class SharedDisks:
+    """The folders that this process and the server have under one path."""
+
+    def place(self, location: Location) -> SharedDisk:
+        """Return a folder. Raises `ConfigError` for a store."""
+        if is_remote(location):
+            raise ConfigError(
+                f"{location}: by Spark Connect, files are reached on a disk that this machine "
+                "and Spark share. Name a folder there, or run with spark-submit."
+            )
+        return SharedDisk(Path(location))
 
 
 def escaped(path: str) -> str:

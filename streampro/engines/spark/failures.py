@@ -1,0 +1,50 @@
+"""Errors of Spark, of its Java and of a server, as errors of ours."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streampro.errors import ComputationError, EngineError, SourceError, StreamProError
+
+_REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
+"""How a worker's error comes back."""
+_UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
+_OF_A_VALUE = re.compile(r"SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException")
+"""The class of SQL's states for values that cannot be computed with, and what has no state."""
+_CALLED = re.compile(r"^An error occurred while calling .*\n: ")
+"""Stands before an error that Java raised."""
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Turn errors of Spark into ours: of the data where a file or a value is to blame, else of the
+    engine.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        if reported := _REPORTED.search(str(error)):
+            raise SourceError(reported[1]) from error
+        raise _kind(error)(f"{what}: {cause_of(error)}") from error
+
+
+def _kind(error: Exception) -> type[StreamProError]:
+    said = f"{type(error).__name__}: {error}"
+    if _UNREADABLE.search(said):
+        return SourceError
+    return ComputationError if _OF_A_VALUE.search(said) else EngineError
+
+
+def cause_of(error: Exception) -> str:
+    """Return the first line of an error and the last of its causes."""
+    from pyspark.errors import RetriesExceeded
+
+    if isinstance(error, RetriesExceeded):
+        return "the server of Spark Connect does not answer any more"
+    text = _CALLED.sub("", str(error).strip())
+    first, *more = text.splitlines() or [type(error).__name__]
+    causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
+    return f"{first} ({causes[-1]})" if causes else first
