@@ -61,15 +61,17 @@ def refused_layer(name: str) -> str | None:
     return refused_table(name)
 
 
-def wanted_pattern(pattern: str) -> str | None:
-    """Return what a glob pattern of files below the raw folder must be, None if it is."""
+def wanted_pattern(pattern: str, may_be_hidden: bool = False) -> str | None:
+    """Return what a glob pattern of files below the raw folder must be, None if it is. Hidden files
+    are never read, but may be named where they are left unread.
+    """
     parts = PurePosixPath(pattern).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in pattern:
         return "a pattern below the raw folder"
     if pattern.endswith("/") or parts[-1] == "**":
         files = pattern.rstrip("/") + "/*"
         return f"a pattern of files, not of folders, such as {files!r}"
-    if parts[-1].startswith(HIDDEN):
+    if parts[-1].startswith(HIDDEN) and not may_be_hidden:
         return "a pattern of other files: those whose names begin with '_' or '.' are passed over"
     return None
 

@@ -1,5 +1,6 @@
 """What the compilers of all engines write otherwise than Ibis does, so that engines agree."""
 
+import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
@@ -19,6 +20,12 @@ _BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
 _MOST_PARTS = 10**9
 """Of a share of all values, so that its product with their number is an int64."""
+_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366, "h": 366 * 24, "m": 366 * 1440}
+_UNITS_OF_A_YEAR |= {"s": 366 * 86_400, "ms": 366 * 86_400 * 10**3, "us": 366 * 86_400 * 10**6}
+BEYOND_CALENDAR = (
+    "a date or an instant leaves the years 1 to 9999 (portable.from_epoch makes it null)"
+)
+_CONTROLS = re.compile(r"([\0\a\v\f])")
 _OPERATORS = (
     ops.Between,
     ops.Binary,
@@ -84,9 +91,14 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return super().visit_node(op, **given)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
-        """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float."""
+        """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float.
+        Write signs by their numbers that Spark's SQL spells as letters, or DuckDB's not at all.
+        """
         if dtype.is_floating() and abs(value) < float("inf"):
             return _double(float(value))
+        if dtype.is_string() and _CONTROLS.search(value):
+            parts = [each for each in _CONTROLS.split(value) if each]
+            return self.f.concat(*(self._part(each) for each in parts))
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_DefaultLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
@@ -179,11 +191,21 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_DateAdd(self, op: Any, *, left: Any, right: Any) -> Any:
         """Return a date, which DuckDB makes an instant."""
-        return self.cast(super().visit_DateAdd(op, left=left, right=right), dt.date)
+        moved = super().visit_DateAdd(op, left=left, right=right)
+        return self.cast(self._in_calendar(op, moved), dt.date)
 
     def visit_DateSub(self, op: Any, *, left: Any, right: Any) -> Any:
         """Return a date, which DuckDB makes an instant."""
-        return self.cast(super().visit_DateSub(op, left=left, right=right), dt.date)
+        moved = super().visit_DateSub(op, left=left, right=right)
+        return self.cast(self._in_calendar(op, moved), dt.date)
+
+    def visit_TimestampAdd(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Stop beyond the calendar, whose end each engine sees elsewhere."""
+        return self._in_calendar(op, super().visit_TimestampAdd(op, left=left, right=right))
+
+    def visit_TimestampSub(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Stop beyond the calendar, whose end each engine sees elsewhere."""
+        return self._in_calendar(op, super().visit_TimestampSub(op, left=left, right=right))
 
     def visit_Sum(self, op: Any, *, arg: Any, where: Any) -> Any:
         """Stop where a sum leaves int64: DuckDB would go on in 128 bits."""
@@ -304,6 +326,25 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         longer = self.if_(missing > 0, sge.DPipe(this=first, expression=last), arg)
         is_given = isinstance(op.length, ops.Literal)
         return longer if is_given else self.if_(length.is_(NULL), NULL, longer)
+
+    def _part(self, text: str) -> Any:
+        return self.f.anon.chr(ord(text)) if _CONTROLS.fullmatch(text) else sge.convert(text)
+
+    def _in_calendar(self, op: Any, moved: Any) -> Any:
+        """Return a date or an instant, or stop where it is not of the years 1 to 9999. What is
+        moved by a constant of no more than a year is not looked at.
+        """
+        by, a_year = op.right, _UNITS_OF_A_YEAR.get(op.right.dtype.unit.value, 0)
+        if isinstance(by, ops.Literal) and abs(by.value or 0) <= a_year:
+            return moved
+        end = "9999-12-31" if op.dtype.is_date() else "9999-12-31 23:59:59.999999"
+        first, last = (self.cast(sge.convert(text), op.dtype) for text in ("0001-01-01", end))
+        is_beyond = sge.or_(sge.paren(moved) < first, sge.paren(moved) > last)
+        return self.if_(is_beyond, self._stop(BEYOND_CALENDAR), moved)
+
+    def _stop(self, said: str) -> Any:
+        """Return what stops a query where it is computed."""
+        raise NotImplementedError
 
     def _wide(self, op: Any, given: dict[str, Any]) -> dict[str, Any]:
         """Cast integers of less than 64 bits; a literal only if all operands are literals."""

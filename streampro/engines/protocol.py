@@ -91,8 +91,9 @@ class Engine(Protocol):
         """
 
     def unread(self, patterns: Iterable[str], raw: Location) -> Iterator[str]:
-        """Yield the files below a raw folder that fit no pattern, those of the warehouse and hidden
-        ones left out; in a store of the first files only.
+        """Yield the files below a raw folder that fit no pattern, those of the warehouse left out,
+        and hidden ones that would fit none either were they not; in a store of the first files
+        only.
         """
 
     def read_raw(

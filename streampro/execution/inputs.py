@@ -13,6 +13,7 @@ from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
+from streampro.storage.place.matching import is_hidden
 from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
 
@@ -162,9 +163,11 @@ class Inputs:
             number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
             more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             unused = f" (no model takes source {', '.join(idle)})" if idle else ""
+            is_any_hidden = any(map(is_hidden, found))
+            passed_over = " (names that begin with _ or . are passed over)" if is_any_hidden else ""
             self.watcher.notice(
                 f"no source reads {number} below {self.folder}: {', '.join(found[:_NAMED])}{more}"
-                f"{unused}"
+                f"{unused}{passed_over}"
             )
         return found
 

@@ -8,13 +8,14 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
+from streampro.engines.protocol import Engine, Quarantined, Raw
 from streampro.errors import SourceError
 from streampro.execution.inputs import Files
 from streampro.formats.registry import format_of
 from streampro.modeling.model import UNREADABLE, Model
-from streampro.modeling.quarantine import Books, masked
+from streampro.modeling.quarantine import NOT_TEXT, NUL, Books, masked
 from streampro.modeling.source import FEWEST, Reaction, Source
+from streampro.names import ours
 from streampro.portable import count_if
 from streampro.warehouse.changes import unknown
 from streampro.warehouse.ledger import Warned
@@ -31,6 +32,7 @@ _LINE_BY_LINE = (
     ops.Sort,
 )
 """What makes at most a row of each row."""
+_ROWS = ours("rows")
 _WARNS = 'rejected="warn"'
 _SHOWN = 3
 _LONGEST = 120
@@ -106,17 +108,21 @@ def rejected(quarantined: Quarantined, books: Books) -> OddLines:
 
 
 def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
-    """Return the lines of which nothing can be read: those that are not what their format says."""
-    tells = format_of(source).tells_readable(source)
-    if tells is None:
-        return OddLines("unreadable", raw.lines, {}, raw.table)
-    lines = raw.table.filter(~raw.table[tells])
-    reason = f"not {tells.removeprefix('is_')}"
+    """Return the lines of which nothing can be read: those that are not what their format says, or
+    no text.
+    """
+    tells, is_typed = format_of(source).tells_readable(source), UNREADABLE in raw.table.columns
+    reason, is_odd = NOT_TEXT, raw.table.raw_line.contains(NUL)
+    if tells:
+        reason, is_odd = f"not {tells.removeprefix('is_')}", ~raw.table[tells]
+    elif is_typed:
+        is_odd = ibis.literal(False)
+    lines = raw.table.filter(is_odd)
     rows = lines.mutate(
         reject_reason=ibis.literal(reason), raw_line=masked(lines.raw_line, source.secret)
     )
-    counts = {"lines": count_if(~raw.table[tells])}
-    if UNREADABLE in raw.table.columns:
+    counts = {"lines": count_if(is_odd)}
+    if is_typed:
         counts["values"] = count_if(raw.table[UNREADABLE])
     [found] = engine.fetch(raw.table.aggregate(**counts)).to_pylist()
     odd, values = found["lines"], found.get("values", 0)
@@ -164,32 +170,38 @@ def told(raw: Raw, odd: OddLines) -> Iterator[Excess]:
             yield Excess(rule, lines, "", "warn", "")
 
 
-def never_given(engine: Engine, source: Source, staged: Staged) -> Iterator[Excess]:
-    """Yield a column that is null in every row."""
-    if staged.rows < FEWEST:
-        return
-    rows = staged.data
+def never_given(
+    engine: Engine, source: Source, rows: ir.Table, known: ir.Table | None
+) -> Iterator[Excess]:
+    """Yield a column that is null in every row that is not `known` already, which tables that are
+    built anew have from the run before.
+    """
+    rows = rows if known is None else unknown(rows, known)
     counts = {name: rows[name].count() for name in rows.columns}
-    [found] = engine.fetch(rows.aggregate(**counts)).to_pylist()
+    [found] = engine.fetch(rows.aggregate(rows.count().name(_ROWS), **counts)).to_pylist()
+    number = found.pop(_ROWS)
     for name, given in found.items():
-        if not given:
+        if not given and number >= FEWEST:
             yield Excess(
-                f"{name} is never given", staged.rows,
-                f"{name} is null in all {staged.rows:,} rows that were accepted. Is the key or "
+                f"{name} is never given", number,
+                f"{name} is null in all {number:,} rows that are new. Is the key or "
                 "column of its field spelled otherwise in the files?",
                 source.limits.never_given, 'never_given="warn"',
             )  # fmt: skip
+
+
+def is_line_by_line(expression: ir.Table) -> bool:
+    """Tell whether each row of a model is made of one line of its own."""
+    root = expression.op()
+    are_lines = all(isinstance(each, _LINE_BY_LINE) for each in root.find(ops.Relation))
+    return are_lines and not root.find(ops.Unnest)
 
 
 def left_out(raw: Raw, expression: ir.Table, rows: int) -> Iterator[Excess]:
     """Yield the lines of which a model that keeps no books makes no row, as by a filter; of one
     whose rows are no lines, nothing.
     """
-    root = expression.op()
-    is_line_by_line = all(isinstance(each, _LINE_BY_LINE) for each in root.find(ops.Relation))
-    if not is_line_by_line or root.find(ops.Unnest):
-        return
-    if lines := raw.lines - rows:
+    if is_line_by_line(expression) and (lines := raw.lines - rows):
         yield Excess("lines that are no row", lines, "", "warn", "")
 
 

@@ -242,17 +242,20 @@ class Stage:
         source = self._only_source(model)
         if source is None:
             return ()
-        excesses = [limits.never_given(self.engine, source, staged)]
+        expression = self.pipeline.expressions[model.name]
+        are_lines = bool(lines) or limits.is_line_by_line(expression)
+        known = self.state.stored(model) if self._is_known(model) else None
+        excesses = [
+            limits.never_given(self.engine, source, staged.data, known if are_lines else None)
+        ]
         raw = self.inputs.counted(source.name, mode)
         if lines:
             odd = limits.rejected(*lines)
             excesses.insert(0, limits.too_many(self.engine, source, raw, odd))
         else:
-            expression = self.pipeline.expressions[model.name]
             excesses.append(limits.left_out(raw, expression, staged.rows))
-        if self._is_known(model):
-            before = self.state.stored(model)
-            excesses.append(limits.vanished(self.engine, source, model, before, staged.data))
+        if known is not None and (model.spec.key or are_lines):
+            excesses.append(limits.vanished(self.engine, source, model, known, staged.data))
         return limits.held(source, model, chain(*excesses))
 
     def _readable(self, model: Model) -> Iterator[Warned]:

@@ -323,7 +323,7 @@ def _refuse_misfits(name: str, questions: str | None, unread: Sequence[str]) -> 
             "'shop.questions:questions'."
         )
     for each in unread:
-        if wanted := wanted_pattern(each):
+        if wanted := wanted_pattern(each, may_be_hidden=True):
             raise PipelineError(f"Pipeline(): unread is {each!r}, but must be {wanted}.")
 
 

@@ -16,7 +16,10 @@ from streampro.names import ours
 from streampro.portable import count_if, mask_json_value
 
 _SEPARATOR = "\x1f"
-_NUL = r"\x00"
+NUL = "\0"
+"""The sign that no text has: what holds it is binary, or in UTF-16."""
+NOT_TEXT = "not_utf8_text"
+"""Why a line that holds one is rejected, whatever else its model says of it."""
 REJECTION, COPIES, UNREADABLE_LINES = ours("rejection"), ours("copies"), ours("unreadable")
 """Columns of `outcomes` beside the contract's."""
 
@@ -128,9 +131,11 @@ class Fates:
 
 def fates(model: Model, rows: ir.Table) -> Fates:
     """Return the fates of lines, of which `rows` is what a quarantine model returns. Lines are
-    judged, and repeat each other, by what is stored of them.
+    judged, and repeat each other, by what is stored of them; what is no text is rejected.
     """
-    return Fates(with_reasons(model.contract, as_stored(rows)))
+    judged = with_reasons(model.contract, as_stored(rows))
+    reason = ibis.cases((judged.raw_line.contains(NUL), NOT_TEXT), else_=judged.reject_reason)
+    return Fates(judged.mutate(reject_reason=reason))
 
 
 def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
@@ -144,7 +149,7 @@ def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
     known = text
     for key in secret:
         known = mask_json_value(known, key)
-    return ibis.cases((text.re_search(_NUL), unknown), else_=known)
+    return ibis.cases((text.contains(NUL), unknown), else_=known)
 
 
 def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:

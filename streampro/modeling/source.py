@@ -34,10 +34,10 @@ class Limits:
         rejected_lines: number of them that may be, null for any.
         rejected: what happens beyond either, and where all lines of a file are rejected, however
             few it has. Lines of which a model without quarantine reads nothing count as rejected.
-        never_given: what happens where a column is null in every row that a run accepts, at least
-            20, as of a key that is spelled otherwise.
+        never_given: what happens where a column is null in every row that a run accepts and the
+            table has not yet, at least 20, as of a key that is spelled otherwise.
         vanished_share: share of the rows of a table that is built anew, at least 20, whose key may
-            be gone, or which may where there is no key; of models without `incremental_by`.
+            be gone; of rows without a key, those that may be; of models without `incremental_by`.
         vanished: what happens beyond it.
         freshness: how old the newest event of a table that is made of the lines may be when a run
             ends, null for any age; of models whose contract has an `event_time`. Looked at by every

@@ -152,8 +152,27 @@ def test_column_that_is_never_given_is_told(engine: Workbench, target: Target) -
     ]
     strict = shop(Limits(never_given="fail"))
     write(target, "sales-2.jsonl", sales(20, 0).replace("amount", "amuont").replace("-05-", "-06-"))
-    with pytest.raises(SourceError, match=r"amount is null in all 20 rows .*never_given=\"warn\""):
+    with pytest.raises(
+        SourceError, match=r"amount is null in all 20 rows that are new.*never_given=\"warn\""
+    ):
         run(strict, target)
+
+
+def test_column_that_is_not_given_any_more_is_told_of_a_table_that_is_built_anew(
+    engine: Workbench, target: Target
+) -> None:
+    def anew(limits: Limits) -> Pipeline:
+        module: Any = ModuleType(staging.__name__)
+        module.sales = replace(staging.sales, incremental_by=None)
+        module.raw_sales = replace(raw.raw_sales, limits=limits)
+        return Pipeline("shop", [module])
+
+    strict = anew(Limits(never_given="fail"))
+    write(target, "sales.jsonl", sales(25, 0))
+    engine.run(strict, target)
+    write(target, "sales-2.jsonl", sales(20, 0).replace("amount", "amuont").replace("-05-", "-06-"))
+    with pytest.raises(SourceError, match=r"amount is null in all 20 rows that are new"):
+        engine.run(strict, target)
 
 
 def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:

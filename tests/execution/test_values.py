@@ -45,6 +45,14 @@ OUT_OF_RANGE = {
     "sum of two integers": lambda raw: to_integer(raw.n) + 1,
     "product": lambda raw: to_integer(raw.n) * 2,
     "instant": lambda raw: (to_utc(raw.at) + ibis.interval(days=2 * 10**8)).year().cast("int64"),
+    "instant of the year 10318": lambda raw: (
+        (to_utc(raw.at) + (to_integer(raw.n) // 36).as_interval("us")).year().cast("int64")
+    ),
+    "date before the year 1": lambda raw: (
+        (to_utc(raw.at).date() - (to_integer(raw.n) // 10**13).as_interval("D"))
+        .year()
+        .cast("int64")
+    ),
     "cast to a small integer": lambda raw: to_integer(raw.n).cast("int16").cast("int64"),
 }
 

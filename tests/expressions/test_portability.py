@@ -174,8 +174,6 @@ REFUSED = [
     Refused("empty match", text("ab"), lambda t: t.x.re_replace("a*", "-"), ["-b-"], ["--b-"]),
     Refused("empty match", text("b"), lambda t: t.x.re_split("a*"), [["b"]], [["b", ""]]),
     Refused("is not there", text("a"), lambda t: t.x.re_extract("a", 1), [""], STOPS),
-    Refused("as letters", text("a"), lambda t: t.x + "\v\f\a", ["a\v\f\a"], ["avfa"]),
-    Refused("as letters", text("a"), lambda t: t.x + "\0", STOPS, ["a\0"]),
     Refused(
         "hash differently", text("a"), lambda t: t.x.hash(), [-5884915062502535481], [1485273170]
     ),
@@ -897,6 +895,10 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.re_extract(r"(\w) (\w)", 2)),
     (WORDS, lambda t: t.x.hexdigest("md5") + t.x.hexdigest("sha256")),
     (WORDS, lambda t: t.x + "\t\r\n'\\"),
+    (WORDS, lambda t: t.x + "\v\f\a" + t.x + "\0\0b\0"),
+    (WORDS, lambda t: (t.x + "\0").contains("\0") & t.x.replace(" ", "\0").re_search("\f|\0")),
+    (WORDS, lambda t: (t.x + "\0b").split("\0").join("\v")),
+    (WORDS, lambda t: t.x.isin(["\0", "x\0"]) | (t.x < "\a")),
     (WORDS, lambda t: t.x.max()),
     (WORDS, lambda t: t.x.collect().sort()),
     (WORDS, lambda t: t.x.collect(distinct=True).sort().join(",")),

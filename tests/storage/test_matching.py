@@ -84,7 +84,9 @@ def test_parts_of_a_pattern_match_names(tmp_path: Path, pattern: str, names: lis
         ("_files/*", ["_files/one"]),
         ("[_]files/*", []),
         ("_*/*", ["_files/one"]),
-        ("_hidden", []),
+        ("_hidden", ["_hidden"]),
+        ("_hid*", ["_hidden"]),
+        ("[_]hidden", []),
         (".files/_x/**/*", [".files/_x/two"]),
     ],
 )
@@ -164,11 +166,13 @@ def test_what_may_not_be_read_is_named(tmp_path: Path, pattern: str, told: str) 
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
-        (["**/*"], ["linked", "up"]),
+        (["**/*"], [".y/e", "_x/d", "linked", "up"]),
         (["a.jsonl", "linked/*"], ["b.json", "day/c.jsonl", "gone", "up"]),
         (["*.json*", "*/*.jsonl", "gone"], []),
         (["*/**/c.jsonl"], ["a.jsonl", "b.json", "gone"]),
         ([], ["a.jsonl", "b.json", "day/c.jsonl", "gone", "linked", "up"]),
+        (["**/?"], [".y/e", "_x/d", "a.jsonl", "b.json", "day/c.jsonl", "gone", "linked", "up"]),
+        (["**/?*", "_x/*"], [".y/e", "linked", "up"]),
     ],
 )
 def test_what_no_pattern_looks_at_is_told(

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
+from streampro.engines.compiler import BEYOND_CALENDAR
 from streampro.engines.duckdb import statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
@@ -55,7 +56,9 @@ class DuckDBEngine(Staging[Place]):
         config: dict[str, Any] = {
             **statements.CONFIG,
             "preserve_insertion_order": False,
-            "temp_directory": str(settings.temp_directory or self.staging / "spill"),
+            "temp_directory": str(
+                (settings.temp_directory or self.staging.path / "spill").absolute()
+            ),
         }
         config |= settings.model_dump(include={"memory_limit", "threads"}, exclude_none=True)
         try:
@@ -231,7 +234,7 @@ class DuckDBEngine(Staging[Place]):
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
-                f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder)} "
+                f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder.uri)} "
                 f"(FORMAT parquet, COMPRESSION {COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
@@ -293,5 +296,7 @@ def _errors(what: str) -> Iterator[None]:
     except duckdb.DataError as error:
         raise ComputationError(f"{what}: {error}") from error
     except (duckdb.Error, OSError) as error:
+        if BEYOND_CALENDAR in str(error):
+            raise ComputationError(f"{what}: {BEYOND_CALENDAR}") from error
         kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
         raise kind(f"{what}: {error}") from error

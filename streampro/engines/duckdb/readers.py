@@ -99,6 +99,7 @@ def listed(paths: Sequence[object]) -> str:
 
 def _typed(source: Source, raw: Path, paths: Sequence[Path], may_miss: bool = False) -> Reading:
     footers = local_footers(raw, paths)
+    raw = raw.absolute()  # DuckDB takes `~data` for a folder beside the home
     start = len(str(raw / "x"))
     queries = [
         part.query(rows_of([raw / file for file in part.files]), f"substr({FILE}, {start})")
@@ -110,8 +111,9 @@ def _typed(source: Source, raw: Path, paths: Sequence[Path], may_miss: bool = Fa
 
 def _named_lines(raw: Path, files: Sequence[Path], packing: str) -> str:
     """Return the query of the lines of files that a fast reader reads, which begin with `raw`."""
-    lines = _READ_LINES.format(files=listed(files), separator=quoted(SEPARATOR), packing=packing)
-    name = len(str(files[0])) - len(str(files[0].relative_to(raw))) + 1
+    places = [each.absolute() for each in files]
+    lines = _READ_LINES.format(files=listed(places), separator=quoted(SEPARATOR), packing=packing)
+    name = len(str(raw.absolute() / "x"))
     return f"SELECT raw_line, substr(filename, {name}) AS source_file FROM ({lines})"
 
 

@@ -19,7 +19,7 @@ from streampro.config import Location, is_remote
 from streampro.errors import ConfigError, EngineError
 from streampro.formats.packing import HEAD
 from streampro.storage.place import Disk, FileStatus, Place, place_of
-from streampro.storage.place.matching import any_depth_below, fits, is_hidden
+from streampro.storage.place.matching import any_depth_below, fits, is_left_over
 
 _USUAL_FOOTER = 64 * 1024
 _LOOKED_AT = 10_000
@@ -180,11 +180,7 @@ class HadoopPlace(SparkPlace):
             for path in islice(below, _LOOKED_AT)
             if not isinstance(but, HadoopPlace) or not path.startswith(f"{but._plain}/")
         )
-        return (
-            path
-            for path in paths
-            if not is_hidden(path) and not any(fits(path, each) for each in wanted)
-        )
+        return (path for path in paths if is_left_over(path, wanted))
 
     def exists(self) -> bool:
         return bool(self._system.exists(self._path))

@@ -49,7 +49,6 @@ REGEX | other | the pattern is not a literal, or RE2 and Java read it differentl
 RegexReplace | replacement | a group is \1 on DuckDB and $1 on Spark | a replacement without \ and $
 RegexReplace RegexSplit | nothing | an empty match after a match counts on Spark only | `+` for `*`
 RegexExtract | group | a group that is not there is '' on DuckDB, an error on Spark | one that is
-Literal | control | Spark reads \a, \v and \f as letters, DuckDB cannot read \0 | \x0b in a pattern
 Hash HexDigest | hash | engines hash differently | hexdigest('md5') or hexdigest('sha256')
 Cast TryCast | text | engines accept different texts: '1_000', '1e3', 'epoch', ' true ' |
     portable.to_integer, to_float, to_boolean, to_utc or to_date, or a cast in the branch of
@@ -324,7 +323,6 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "replacement": lambda node: bool(re.search(r"[\\$]", text_of(node.replacement))),
     "nothing": lambda node: bool(as_python(node.pattern).search("")),
     "group": lambda node: value_of(node.index) not in range(as_python(node.pattern).groups + 1),
-    "control": lambda node: bool(set(str(node.value)) & set("\0\a\v\f")),
     "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
     "zero": lambda node: not _is_never_zero(node.right),
     "decimals": takes_decimals,

@@ -24,7 +24,7 @@ class Csv(Format):
     """CSV with a row of titles, or a header in its dialect; a record may go over several lines."""
 
     name = "csv"
-    revision = 2
+    revision = 3
     may_be_empty = True  # the header alone is a table
     grows = True
 

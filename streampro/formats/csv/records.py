@@ -192,6 +192,7 @@ def _readable(
     records: _Records, width: int, hidden: frozenset[int], dialect: Dialect
 ) -> Iterator[tuple[list[str], str, bool]]:
     """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced.
+    One with a NUL is no text, and has no field.
 
     In the line the fields at the places of `hidden` are masked.
     """
@@ -210,6 +211,8 @@ def _readable(
             invalid = _INVALID in line
             if invalid:
                 line, *record = (text.replace(_INVALID, "\ufffd") for text in (line, *record))
+        if "\0" in line:
+            record = [""] * width
         if hidden:
             shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
             line = rewrite([*shown])

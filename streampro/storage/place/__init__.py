@@ -99,8 +99,8 @@ class Place(ABC):
 
     @abstractmethod
     def unmatched(self, patterns: Iterable[str], but: "Place") -> Iterator[str]:
-        """Yield the paths of what is below the folder and fits no pattern; hidden ones and the
-        folder `but` left out.
+        """Yield the paths of what is below the folder and fits no pattern; the folder `but` left
+        out, and hidden files that no pattern would find were they not hidden.
         """
 
     @abstractmethod

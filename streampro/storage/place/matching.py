@@ -22,8 +22,9 @@ WILD = frozenset("*?[")
 def matching(folder: Path, patterns: Iterable[str]) -> list[tuple[Path, os.stat_result]]:
     """Return the files below a folder that match a pattern, by path, hidden ones left out.
 
-    A part of a pattern matches one name as `fnmatch` does, `**` any number of folders. Folders
-    are hidden from a part that does not itself begin with their sign; `**` follows no links.
+    A part of a pattern matches one name as `fnmatch` does, `**` any number of folders. Files and
+    folders are hidden from a part that does not itself begin with their sign; `**` follows no
+    links.
 
     Raises `OSError` for a link to nowhere, a folder or a file that may not be read, and for what
     is neither a file nor a folder.
@@ -35,13 +36,29 @@ def matching(folder: Path, patterns: Iterable[str]) -> list[tuple[Path, os.stat_
 
 def unmatched(folder: Path, patterns: Iterable[str], but: Path) -> Iterator[str]:
     """Yield what stands below a folder and is not looked at for any pattern, by its path from
-    there: files, links to folders, and folders that may not be read. What is hidden is left out,
-    and so is the folder `but`.
+    there: files, links to folders, and folders that may not be read. Of what is hidden, only files
+    that a pattern would find were they not. The folder `but` is left out.
     """
-    wanted = [PurePosixPath(each).parts for each in patterns]
+    wanted = [*patterns]
+    parts_of = [PurePosixPath(each).parts for each in wanted]
     for names, is_folder in _below(folder, _identity(but)):
-        if not any(_leads(names, parts) if is_folder else _fit(names, parts) for parts in wanted):
-            yield "/".join(names)
+        path = "/".join(names)
+        if is_folder:
+            is_told = not (is_hidden(path) or any(_leads(names, parts) for parts in parts_of))
+        else:
+            is_told = is_left_over(path, wanted)
+        if is_told:
+            yield path
+
+
+def is_left_over(path: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a file fits no pattern, by its path; a hidden one, whether it would fit one were
+    it not hidden.
+    """
+    names, wanted = PurePosixPath(path).parts, [PurePosixPath(each).parts for each in patterns]
+    if any(_fit(names, parts) for parts in wanted):
+        return False
+    return not is_hidden(path) or any(_fit(names, parts, hidden="") for parts in wanted)
 
 
 def fits(path: str, pattern: str) -> bool:
@@ -65,16 +82,15 @@ def named_folder(pattern: str) -> str:
     return "/".join(takewhile(WILD.isdisjoint, folders))
 
 
-def _fit(names: Sequence[str], parts: Sequence[str]) -> bool:
+def _fit(names: Sequence[str], parts: Sequence[str], hidden: Sequence[str] = HIDDEN) -> bool:
     if not names or not parts:
         return not names and not parts
     [name, *names_below], [first, *rest] = names, parts
+    is_shown = not (name.startswith(tuple(hidden)) and _is_hidden(name, first))
     if first == _ANY_DEPTH:
-        is_deeper = not name.startswith(HIDDEN) and _fit(names_below, parts)
-        return bool(rest) and (_fit(names, rest) or is_deeper)
-    is_named = bool(_matcher(first).match(name))
-    is_shown = not (_is_hidden(name, first) if rest else name.startswith(HIDDEN))
-    return is_named and is_shown and _fit(names_below, rest)
+        is_deeper = is_shown and _fit(names_below, parts, hidden)
+        return bool(rest) and (_fit(names, rest, hidden) or is_deeper)
+    return bool(_matcher(first).match(name)) and is_shown and _fit(names_below, rest, hidden)
 
 
 def _leads(names: Sequence[str], parts: Sequence[str]) -> bool:
@@ -91,7 +107,7 @@ def _below(
     """
     try:
         with os.scandir(folder) as found:
-            entries = [each for each in found if not each.name.startswith(HIDDEN)]
+            entries = [*found]
             folders = {each.name for each in entries if each.is_dir(follow_symlinks=False)}
             links = {each.name for each in entries if each.is_symlink() and each.is_dir()}
     except OSError:
@@ -112,9 +128,9 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _is_hidden(folder: str, part: str) -> bool:
-    """Tell whether a part of a pattern passes over a folder, though it names it."""
-    return folder.startswith(HIDDEN) and folder[0] != part[0]
+def _is_hidden(name: str, part: str) -> bool:
+    """Tell whether a part of a pattern passes over a file or folder, though it names it."""
+    return name.startswith(HIDDEN) and name[0] != part[0]
 
 
 def _paths(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
@@ -129,7 +145,7 @@ def _paths(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
                 stat = _status(path)
                 yield from _paths(path, rest) if stat and S_ISDIR(stat.st_mode) else ()
     else:
-        yield from (path for path in _named(folder, first) if not path.name.startswith(HIDDEN))
+        yield from (path for path in _named(folder, first) if not _is_hidden(path.name, first))
 
 
 def _named(folder: Path, part: str) -> Iterator[Path]:

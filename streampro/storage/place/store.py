@@ -21,7 +21,7 @@ from streampro.config import WEB, Remote, scheme_of
 from streampro.errors import ConfigError, EngineError
 from streampro.storage.native import reason
 from streampro.storage.place import FileStatus, Found, Place
-from streampro.storage.place.matching import WILD, fits, is_hidden, named_folder
+from streampro.storage.place.matching import WILD, fits, is_hidden, is_left_over, named_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -60,9 +60,7 @@ class ObjectPlace(Place):
         return (
             file.path
             for file in islice(listed, _LOOKED_AT)
-            if not is_hidden(file.path)
-            and not any(fits(file.path, each) for each in wanted)
-            and not str(self / file.path).startswith(folder)
+            if is_left_over(file.path, wanted) and not str(self / file.path).startswith(folder)
         )
 
     def exists(self) -> bool:
