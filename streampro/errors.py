@@ -177,6 +177,15 @@ def printable(text: str) -> str:
 
 
 @contextmanager
+def written(what: object) -> Iterator[None]:
+    """Raise a `ConfigError` for a place named by the caller that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
 def advised(advice: str) -> Iterator[None]:
     """Raise a `WarehouseError` with what to do about it."""
     try:

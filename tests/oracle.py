@@ -6,6 +6,7 @@ Rows are dicts in contract column order, in no particular row order.
 """
 
 import gzip
+import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -130,7 +131,7 @@ def _events(raw: Path) -> tuple[list[Row], list[Row], Books]:
             event = _event(line)
             if isinstance(event, str):
                 books["rejected"] += 1
-                rejected.append(_reject(event, IP.sub(MASKED_IP, line), source_file))
+                rejected.append(_reject(event, _kept(line), source_file))
             elif tuple(event.values()) in accepted:
                 books["duplicates"] += 1
             else:
@@ -168,8 +169,18 @@ def _file_text(path: Path) -> str:
     return content.decode("utf-8", errors="replace").removeprefix("\ufeff")
 
 
+def _kept(line: str) -> str:
+    """What is kept of a rejected line: of one that is no text, length and digest."""
+    if "\0" in line:
+        digest = hashlib.md5(line.encode()).hexdigest()
+        return f"text with NUL, {len(line)} characters, MD5 {digest}"
+    return IP.sub(MASKED_IP, line)
+
+
 def _event(line: str) -> Row | str:
     """The twelve typed columns of a line, or the first reason to reject it."""
+    if "\0" in line:
+        return "not_utf8_text"
     fields = _json_object(line)
     if fields is None:
         return "not_a_json_object"
@@ -288,6 +299,10 @@ def _dimension(path: Path, columns: list[str]) -> tuple[list[Row], list[Row], Bo
     smallest_raw: dict[str, dict[tuple[Any, ...], str]] = defaultdict(dict)
     for fields, raw_line in _csv_records(path, columns):
         books["lines"] += 1
+        if "\0" in raw_line:
+            books["rejected"] += 1
+            rejected.append(_reject("not_utf8_text", _kept(raw_line), path.name))
+            continue
         row = tuple(_csv_value(name, fields[name]) for name in columns)
         if row[0] is None:
             books["rejected"] += 1

@@ -91,16 +91,13 @@ def _called() -> int:
 
 def _tell(error: "StreamProError") -> None:
     """Print an error on stderr, the rows that it is about as a table."""
-    import click
-
-    from streampro.errors import ContractError, hidden, printable
+    from streampro.console.tables import say, show_table
+    from streampro.errors import ContractError, hidden
 
     if not isinstance(error, ContractError):
-        click.echo(f"error: {printable(str(error))}", err=True)
+        say(f"error: {error}", err=True)
         return
-    from streampro.console.tables import show_table
-
-    click.echo(f"error: {printable(hidden(error.message))}\n", err=True)
+    say(f"error: {hidden(error.message)}\n", err=True)
     show_table("", error.rows, err=True)
 
 

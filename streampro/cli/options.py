@@ -82,7 +82,7 @@ def open_target(
     commands that were killed left of temporary folders is removed.
     """
     from streampro.config import load_target
-    from streampro.warehouse.scratch import sweep
+    from streampro.warehouse.folders import sweep
 
     target = load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
     sweep(target.warehouse)

@@ -31,8 +31,8 @@ def show_explanation(explanation: Explanation) -> None:
     """Print where rows of a table come from."""
     asked = f"{explanation.table}.{explanation.column}" if explanation.column else explanation.table
     where = f" where {explanation.where}" if explanation.where is not None else ""
-    click.echo(f"{asked}{where}, run {explanation.run_id}\n")
-    click.echo("\n".join(explanation.definition) + "\n")
+    say(f"{asked}{where}, run {explanation.run_id}\n")
+    say("\n".join(explanation.definition) + "\n")
     _show_rows(explanation)
     _show_meanings(explanation.columns)
     click.echo("How it is computed\n")
@@ -43,7 +43,7 @@ def show_explanation(explanation: Explanation) -> None:
     _show_steps(explanation.steps)
     _show_lines(explanation)
     for note in explanation.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
 
 
 def _show_rows(explanation: Explanation) -> None:

@@ -4,11 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streampro.errors import printable
+from streampro.console.tables import say
 from streampro.modeling.model import TableName
 
 _SILENT_FOR_S = 1.0
@@ -43,7 +42,7 @@ class ProgressBars:
 
     def notice(self, text: str) -> None:
         """See `Watcher.notice`: a line, on a terminal or not."""
-        click.echo(f"note: {printable(text)}", err=True)
+        say(f"note: {text}", err=True)
 
     def count(self, what: str, total: int) -> "Counter":
         """Return a bar that counts things up to `total`; use it as a context manager."""

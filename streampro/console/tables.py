@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -41,9 +42,25 @@ def show_table(title: str, rows: Cells, caption: str = "", *, err: bool = False)
         _write("", err=err)
 
 
-def say(line: str) -> None:
-    """Print a line of ours on stdout; signs that a terminal would obey are shown as escapes."""
-    _write(printable(line))
+def say(text: str, *, err: bool = False) -> None:
+    """Print prose of ours, in a terminal broken between words to its width; signs that a terminal
+    would obey are shown as escapes.
+    """
+    console, lines = console_of(err=err), printable(text).split("\n")
+    if console.is_terminal:
+        lines = [_broken(line, console.width) for line in lines]
+    _write("\n".join(lines), err=err)
+
+
+def _broken(line: str, width: int) -> str:
+    return fill(
+        line,
+        max(width, 2 * (len(line) - len(line.lstrip())) + 1),
+        subsequent_indent=line[: len(line) - len(line.lstrip())],
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def console_of(*, err: bool = False) -> Console:

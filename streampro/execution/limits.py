@@ -8,9 +8,10 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Raw
-from streampro.errors import SourceError
+from streampro.engines.protocol import Engine, Quarantined, Raw, Staged, row_count
+from streampro.errors import PipelineError, SourceError
 from streampro.execution.inputs import Files
+from streampro.expressions.rows import contributions
 from streampro.formats.registry import format_of
 from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import NOT_TEXT, NUL, Books, masked
@@ -33,6 +34,8 @@ _LINE_BY_LINE = (
 )
 """What makes at most a row of each row."""
 _ROWS = ours("rows")
+_DROPS = (ops.Difference, ops.DropNull, ops.Filter, ops.Intersection, ops.JoinChain, ops.Limit)
+"""What leaves out rows."""
 _WARNS = 'rejected="warn"'
 _SHOWN = 3
 _LONGEST = 120
@@ -197,12 +200,52 @@ def is_line_by_line(expression: ir.Table) -> bool:
     return are_lines and not root.find(ops.Unnest)
 
 
-def left_out(raw: Raw, expression: ir.Table, rows: int) -> Iterator[Excess]:
-    """Yield the lines of which a model that keeps no books makes no row, as by a filter; of one
-    whose rows are no lines, nothing.
+def left_out(
+    engine: Engine,
+    model: Model,
+    inputs: Mapping[str, ir.Table],
+    read: Mapping[str, Raw],
+    made: Staged,
+) -> Iterator[Warned]:
+    """Yield how many lines of each source `read` have no part in any row of a model that keeps no
+    books, as those that a filter or a join drops; all of them, where that cannot be told.
     """
-    if is_line_by_line(expression) and (lines := raw.lines - rows):
-        yield Excess("lines that are no row", lines, "", "warn", "")
+    rows, what = model(**inputs), "that are no row"
+    if is_line_by_line(rows):
+        found = {name: raw.lines - made.rows for name, raw in read.items()}
+    elif rows.op().find(_DROPS):
+        try:
+            found = _without_part(engine, rows, inputs, read, made.data.select(*_known_by(model)))
+        except PipelineError:
+            found, what = {name: raw.lines for name, raw in read.items()}, "that may be no row"
+    else:
+        return
+    for name, lines in found.items():
+        if lines:
+            lines_of = "lines" if len(read) == 1 else f"lines of {name}"
+            yield Warned(model.table, f"{lines_of} {what}", lines)
+
+
+def _known_by(model: Model) -> list[str]:
+    """Return the columns that tell the rows of a table from each other."""
+    plain = [name for name, kind in model.spec.schema.items() if not kind.is_nested()]
+    return [*model.spec.key] or plain
+
+
+def _without_part(
+    engine: Engine,
+    rows: ir.Table,
+    inputs: Mapping[str, ir.Table],
+    read: Mapping[str, Raw],
+    made: ir.Table,
+) -> dict[str, int]:
+    parts = contributions(rows, inputs, made, rows.columns, engine.cache)
+    return {
+        name: raw.lines
+        - sum(row_count(engine, each) for each in (part.rows, part.deciding) if each is not None)
+        for name, raw in read.items()
+        if not (part := parts[name]).decides_as_a_whole
+    }
 
 
 def vanished(

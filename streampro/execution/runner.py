@@ -31,8 +31,8 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
 from streampro.storage.place import place_of
 from streampro.warehouse import ledger
+from streampro.warehouse.folders import scratch, writing
 from streampro.warehouse.ledger import Plan, Run
-from streampro.warehouse.scratch import scratch, writing
 
 
 @asks

@@ -102,7 +102,13 @@ class Stage:
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
             staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
-            warned = (*self._readable(model), *self._held(model, "full", staged))
+            read = {
+                name: self.inputs.counted(name, "full")
+                for name in model.inputs
+                if name in self.inputs.files
+            }
+            left_out = limits.left_out(self.engine, model, inputs, read, staged) if read else ()
+            warned = (*self._readable(model), *left_out, *self._held(model, "full", staged))
         warnings = (*warned, *self._audited(model, staged.data, inputs))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
@@ -252,8 +258,6 @@ class Stage:
         if lines:
             odd = limits.rejected(*lines)
             excesses.insert(0, limits.too_many(self.engine, source, raw, odd))
-        else:
-            excesses.append(limits.left_out(raw, expression, staged.rows))
         if known is not None and (model.spec.key or are_lines):
             excesses.append(limits.vanished(self.engine, source, model, known, staged.data))
         return limits.held(source, model, chain(*excesses))

@@ -17,8 +17,8 @@ from streampro.exports.postgres import replace_table
 from streampro.exports.record import Exported
 from streampro.modeling.model import Export, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.warehouse.folders import writing
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.scratch import writing
 from streampro.warehouse.snapshot import Published, published
 
 Step = Callable[[str, Callable[[], float | None]], AbstractContextManager[Any]]

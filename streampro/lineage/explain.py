@@ -20,7 +20,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
-from streampro.warehouse.scratch import scratch
+from streampro.warehouse.folders import scratch
 from streampro.warehouse.snapshot import published_run, readable_run
 
 _SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")

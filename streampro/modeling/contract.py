@@ -32,6 +32,7 @@ with kept_environment():  # pandera has Spark listen on 127.0.0.1 and PyArrow pa
     from pandera.api.dataframe.model_components import FieldInfo
     from pandera.dtypes import immutable
     from pandera.engines import ibis_engine
+    from pandera.errors import SchemaInitError
     from pandera.typing import AnnotationInfo
 
 Severity = Literal["fail", "quarantine", "warn"]
@@ -114,8 +115,18 @@ class Contract(pa.DataFrameModel):
         """Let pandera know of types that it has no class for, and of columns whose names begin
         with an underscore, which it passes over.
         """
-        super()._collect_fields()  # refuses attributes that are no columns
         hints = get_type_hints(cls, include_extras=True)
+        try:
+            super()._collect_fields()  # refuses attributes that are no columns
+        except SchemaInitError as error:
+            untyped = [name for name in cls._get_model_attrs() if name not in hints]
+            if not untyped:
+                raise
+            meant = did_you_mean(untyped[0], ["Config"]).strip()
+            raise PipelineError(
+                f"contract {cls.__name__}: {untyped[0]!r} has no type. "
+                + (meant or f"Write `{untyped[0]}: str = column(...)`.")
+            ) from error
         attributes = {hint: cls._get_model_attrs().get(hint) for hint in hints}
         columns = {n: each for n, each in attributes.items() if isinstance(each, FieldInfo)}
         if twice := repeated(each.name for each in columns.values()):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, written
 
 _TEMPLATE = Path(__file__).parent / "template"
 _SUFFIX = ".jinja"
@@ -29,7 +29,7 @@ def create(name: str, folder: Path = Path()) -> Path:
     project = folder / name
     values = {"name": name, "requirement": requirement_of(distribution("streampro"))}
     jinja = Environment(keep_trailing_newline=True, undefined=StrictUndefined)
-    try:
+    with written(project):
         if project.is_dir() and any(project.iterdir()):
             raise ConfigError(f"{project} is not empty. Choose another name, or remove it.")
         for template in sorted(_TEMPLATE.rglob(f"*{_SUFFIX}")):
@@ -37,8 +37,6 @@ def create(name: str, folder: Path = Path()) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             text = template.read_text(encoding="utf-8")
             place.write_text(jinja.from_string(text).render(values), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{project} cannot be written: {error}") from error
     return project
 
 

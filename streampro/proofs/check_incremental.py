@@ -21,8 +21,8 @@ from streampro.proofs.deal import deal
 from streampro.proofs.prove import compared_tables
 from streampro.storage.place import place_of
 from streampro.warehouse import changes
+from streampro.warehouse.folders import scratch
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.scratch import scratch
 from streampro.warehouse.snapshot import Snapshot
 
 

@@ -19,7 +19,7 @@ from streampro.engines.registry import connect_sql
 from streampro.formats.json.typed import identifier
 from streampro.storage import delta
 from streampro.storage.place import Place
-from streampro.warehouse.scratch import scratch
+from streampro.warehouse.folders import scratch
 
 DIGEST = (
     "sum over all rows, modulo 2^128, of MD5(schema + row) read as a little-endian number; schema: "

@@ -32,8 +32,8 @@ from streampro.proofs.certificate import (
 )
 from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
 from streampro.storage.place import Place, place_of
+from streampro.warehouse.folders import scratch
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.scratch import scratch
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
 _FEW = 5

@@ -11,6 +11,7 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+from streampro import errors
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
@@ -49,12 +50,8 @@ def write_report(
             f"{pipeline.name!r}. Name it with --pipeline."
         )
     page = _page(content_of(pipeline, target, run, session))
-    try:
+    with errors.written(f"the report {out}"):
         Path(out).write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ConfigError(
-            f"the report cannot be written to {out}: {error.strerror or error}."
-        ) from error
     return run
 
 

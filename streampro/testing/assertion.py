@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal
 from typing import Any
 
+import ibis.expr.types as ir
 import pytest
 
 from streampro.errors import did_you_mean
@@ -48,6 +49,8 @@ def assert_rows_equal(actual: Iterable[Row], expected: Iterable[Row]) -> None:
 
 
 def _rows(name: str, rows: Iterable[Row]) -> list[dict[str, Any]]:
+    if isinstance(rows, ir.Expr):
+        raise ValueError(f"{name} is an expression, not its rows: engine.rows(...) computes them.")
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         raise ValueError(f"{name} is {rows!r}: expected a list of rows.")
     given = [*rows]

@@ -21,8 +21,8 @@ from streampro.storage import leftovers, rewrite
 from streampro.storage.place import place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.folders import scratch, writing
 from streampro.warehouse.key import Key, key_of
-from streampro.warehouse.scratch import scratch, writing
 
 
 @dataclass(frozen=True)

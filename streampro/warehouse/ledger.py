@@ -26,8 +26,8 @@ from streampro.storage import delta
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
+from streampro.warehouse.folders import usable
 from streampro.warehouse.known_files import KnownFiles
-from streampro.warehouse.scratch import usable
 
 KNOWN_FILES, RUNS, EXPORTS = (TableName(WAREHOUSE, name) for name in ("files", "runs", "exports"))
 """Our own tables in a warehouse."""

@@ -23,8 +23,8 @@ from streampro.storage import delta, integrity, log
 from streampro.storage.log import Action
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
+from streampro.warehouse.folders import writing
 from streampro.warehouse.ledger import PublishedTable, Run
-from streampro.warehouse.scratch import writing
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
+from streampro.warehouse.folders import writing
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.scratch import writing
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from streampro.storage import delta
 from streampro.storage.delta import Stored
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
+from streampro.warehouse.folders import scratch
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.scratch import scratch
 
 REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
 

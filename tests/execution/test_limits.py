@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -329,6 +330,53 @@ def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_pat
     done = engine.run(Pipeline("names", [module]), target)
     assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
         ("staging.names", "lines that are no row", 2)
+    ]
+
+
+def test_lines_that_joins_and_groups_leave_out_are_told(engine: Workbench, tmp_path: Path) -> None:
+    class Names(Contract):
+        """One row per name and number."""
+
+        name: str = column("Name.", nullable=True)
+        number: dt.Int64 = column("Number.", nullable=True)
+
+    def joined(raw_names: ir.Table, raw_old: ir.Table) -> ir.Table:
+        both = raw_names.join(raw_old, raw_names.name == raw_old.name)
+        return both.select(name=both.name, number=ibis.literal(1, "int64"))
+
+    def known(raw_names: ir.Table, raw_old: ir.Table) -> ir.Table:
+        found = raw_names.semi_join(raw_old, "name")
+        return found.select("name", number=ibis.literal(1, "int64"))
+
+    def grouped(raw_names: ir.Table) -> ir.Table:
+        kept = raw_names.filter(raw_names.name != "b")
+        return kept.group_by("name").aggregate(number=kept.count())
+
+    def unmatched(raw_names: ir.Table, raw_old: ir.Table) -> ir.Table:
+        both = raw_names.left_join(raw_old, raw_names.name == raw_old.name)
+        return both.select(name=both.name, number=both.name_right.length().cast("int64"))
+
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "names.csv").write_text("name\na\nb\na\nc\n")
+    (raw / "old.csv").write_text("name\na\nx\n")
+    module: Any = ModuleType("staging")
+    module.sources = [
+        Source(name=f"raw_{name}", files=(f"{name}.csv",), format="csv", fields={"name": ("name",)})
+        for name in ("names", "old")
+    ]
+    for function in (joined, known, grouped, unmatched):
+        function.__module__ = "staging"
+        setattr(module, function.__name__, model(contract=Names)(function))
+    target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    done = engine.run(Pipeline("names", [module]), target)
+    assert [(each.table.name, each.rule, each.rows) for each in done.warnings] == [
+        ("joined", "lines of raw_names that are no row", 2),
+        ("joined", "lines of raw_old that are no row", 1),
+        ("known", "lines of raw_names that are no row", 2),
+        ("known", "lines of raw_old that are no row", 1),
+        ("grouped", "lines that are no row", 1),
+        ("unmatched", "lines of raw_old that are no row", 1),
     ]
 
 

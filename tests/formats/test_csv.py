@@ -157,7 +157,8 @@ def test_what_a_writer_wrote_is_read(
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator=end).writerows([("id", "name"), *written])
     found = read(tmp_path_factory.mktemp("csv"), buffer.getvalue().encode())
-    assert [row[:2] for row in rows(found)] == written
+    given = [("", "") if "\0" in "".join(record) else record for record in written]
+    assert [row[:2] for row in rows(found)] == given
     assert found.lines == len(written)
     assert [next(csv.reader([str(row[2])])) for row in rows(found) if "\n" not in str(row[2])] == [
         list(record) for record in written if "\n" not in "".join(record)

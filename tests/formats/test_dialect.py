@@ -369,7 +369,8 @@ def test_what_a_writer_wrote_in_any_dialect_is_read(
     dialect, data, written = table
     folder = tmp_path_factory.mktemp("csv")
     rows, invalid = read(folder, data, dialect)
-    assert ([row[:2] for row in rows], invalid) == (written, 0)
+    given = [("", "") if "\0" in "".join(record) else record for record in written]
+    assert ([row[:2] for row in rows], invalid) == (given, 0)
     raw = folder / "raw"
     of = source(dialect)
     [file] = find(of, Disk(raw))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from pipelines.shop import SHOP
 
+from streampro.engines.duckdb.compiler import compiler_of
 from streampro.errors import ConfigError
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.modeling.lineage import Lineage, Origin
@@ -104,8 +105,8 @@ TRUTHS: dict[str, dict[str, str]] = {
         "raw_events.timestamp raw_events.user_id raw_events.value",
     },
     "events_rejected.reject_reason": {
-        "decides": "raw_events.event_name raw_events.is_object raw_events.session_id "
-        "raw_events.timestamp raw_events.user_id raw_events.value",
+        "decides": "raw_events.event_name raw_events.is_object raw_events.raw_line "
+        "raw_events.session_id raw_events.timestamp raw_events.user_id raw_events.value",
     },
 }
 
@@ -119,7 +120,7 @@ def test_accepted_rows_are_decided_by_what_rejects_them_and_by_all_their_columns
     lineage = Lineage(SHOP)
     assert told(lineage, "sales.amount") == {
         "computed": "raw_sales.amount",
-        "decides": "raw_sales.day raw_sales.shop",
+        "decides": "raw_sales.day raw_sales.raw_line raw_sales.shop",
     }
     assert told(lineage, "shops.city") == {
         "copied": "raw_shops.city",
@@ -148,6 +149,7 @@ def test_upstream_ends_at_the_fields_of_sources() -> None:
         "raw_shops.shop",
         "raw_sales.shop",
         "raw_sales.day",
+        "raw_sales.raw_line",
         "raw_sales.amount",
     ]
     assert found[ColumnRef("shops", "city")] == (
@@ -163,7 +165,12 @@ def test_counted_rows_are_those_that_the_table_has() -> None:
         lineage.column("revenue.sales")
     )
     decides = [str(each.column) for each in lineage.origins(ColumnRef("sales", ROWS))]
-    assert sorted(decides) == ["raw_sales.amount", "raw_sales.day", "raw_sales.shop"]
+    assert sorted(decides) == [
+        "raw_sales.amount",
+        "raw_sales.day",
+        "raw_sales.raw_line",
+        "raw_sales.shop",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +225,7 @@ class Bench:
 
     def __init__(self, expression: ir.Table, seed: int) -> None:
         connection = ibis.duckdb.connect()
+        connection.compiler = compiler_of()
         self.columns = expression.columns
         self.sql = connection.compile(expression)
         self.duckdb = connection.con

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
+from streampro.engines.duckdb.compiler import compiler_of
 from streampro.errors import BooksError, PipelineError
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import DUPLICATE, Model, TableName
@@ -25,6 +26,7 @@ from streampro.modeling.quarantine import (
 from streampro.testing import Workbench
 
 CON = ibis.duckdb.connect()
+CON.compiler = compiler_of()
 COLUMNS = pa.schema(
     {
         "name": pa.string(),

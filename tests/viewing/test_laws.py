@@ -112,7 +112,9 @@ dirt = st.sampled_from(
         ),
     ]
 )
-broken = st.sampled_from(["{", "[]", "null", "\v", '{"user_id": "u1"', "caf\u00e9", "\ufffd"])
+broken = st.sampled_from(
+    ["{", "[]", "null", "\v", '{"user_id": "u1"', "caf\u00e9", "\ufffd", "{\0}"]
+)
 objects = st.builds(
     lambda *parts: json.dumps({k: v for p in parts for k, v in p.items()}),
     clean,

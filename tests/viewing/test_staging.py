@@ -472,6 +472,22 @@ def test_what_is_not_one_json_object_is_rejected_as_such(stage):
     ]
 
 
+def test_what_holds_a_nul_or_is_utf_16_is_rejected_as_no_text(stage):
+    good = json.dumps(EVENT)
+    lines = [good.encode(), f"{good[:-1]}\0}}".encode(), f"{good}\n".encode("utf-16-le")]
+    staged = stage(events, b"\n".join(lines))
+    assert len(staged.accepted) == 1
+    assert {*reasons(staged)} == {"not_utf8_text"}
+    assert all(row["raw_line"].startswith("text with NUL, ") for row in staged.rejected)
+
+
+def test_a_record_that_holds_a_nul_is_rejected_as_no_text(stage):
+    records = "user_id,signup_date,subscription_tier,age_group,gender\nu1,,,,\nu1\0,,,,\nu3,,,\0,\n"
+    staged = stage(users, users=records)
+    assert pick(staged.accepted, "user_id") == [("u1",)]
+    assert reasons(staged) == ["not_utf8_text"] * 2
+
+
 def test_an_object_may_have_white_space_around_it(stage):
     staged = stage(events, [f" \t{json.dumps(EVENT, indent=0).replace(chr(10), chr(9))}\t "])
     assert pick(staged.accepted, "user_id") == [("u1",)]

@@ -30,9 +30,9 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
+from streampro.warehouse.folders import writing
 from streampro.warehouse.forget import Key, forget
 from streampro.warehouse.key import key_of
-from streampro.warehouse.scratch import writing
 
 ANNA = "zz-anna@example.org"
 HERS = f"""\

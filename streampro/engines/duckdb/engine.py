@@ -40,6 +40,9 @@ _UNREADABLE = re.compile(
     "Failed to read file|in Parquet file|bytes outside file|don't know what type|TProtocolException"
 )
 """What DuckDB says of a damaged Parquet file; it has no class for that."""
+_OWN_HINT = re.compile(r"Did you mean .*")
+"""What DuckDB advises for a table that is not there; it also knows tables of its own."""
+_MOST_NAMED = 12
 _BATCH = 50_000
 """Rows of a table that are at hand at once, where all of them are read."""
 
@@ -160,8 +163,21 @@ class DuckDBEngine(Staging[Place]):
             raise EngineError(f"the query failed: {error}") from error
         except duckdb.PermissionException as error:
             raise ConfigError(f"the query is refused: {error}. {statements.FILES}") from error
+        except duckdb.CatalogException as error:
+            hint = self._tables() if str(error).startswith("Catalog Error: Table") else ""
+            said = _OWN_HINT.sub(hint, str(error)) if hint else str(error)
+            raise ConfigError(f"the query is wrong: {said}") from error
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
+
+    def _tables(self) -> str:
+        found = self.connection.execute(
+            "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal "
+            "AND schema_name != 'main' ORDER BY ALL"
+        ).fetchall()
+        names = [f"{layer}.{name}" for layer, name in found]
+        more = ", and others" if len(names) > _MOST_NAMED else ""
+        return f"Tables: {', '.join(names[:_MOST_NAMED])}{more}." if names else ""
 
     def ask(self, query: str) -> pa.Table:
         """See `SqlEngine.ask`."""

@@ -58,6 +58,8 @@ class ApplicationSession(Session):
         self.is_ours = not running
         application = caller or self._application(settings)
         self.context = application.sparkContext
+        if self.is_stopped:
+            raise ConfigError("the Spark session is stopped. Give a new one, or none.")
         try:
             self.spark = application.newSession()
             self._set_as_ours()

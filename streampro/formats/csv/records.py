@@ -212,8 +212,8 @@ def _readable(
             if invalid:
                 line, *record = (text.replace(_INVALID, "\ufffd") for text in (line, *record))
         if "\0" in line:
-            record = [""] * width
-        if hidden:
+            record = [""] * width  # and of the line only a digest is ever kept
+        elif hidden:
             shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
             line = rewrite([*shown])
         yield record, line, invalid

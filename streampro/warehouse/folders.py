@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
 from uuid import uuid4
@@ -47,6 +48,8 @@ def writing(warehouse: Location) -> Iterator[None]:
                 _refuse_unfit(place.path)
             own.make()
             held.enter_context((own / "lock").lock())
+            if place.is_local:
+                _refuse_unwritable(place.path)
         except TimeoutError as error:
             raise WarehouseError(
                 f"another run is writing to {place}. Wait for it to end, then run again."
@@ -87,6 +90,13 @@ def _refuse_unfit(warehouse: Path) -> None:
             f"{warehouse} holds other files and is no StreamPro warehouse. "
             "Choose an empty or a new folder with --warehouse."
         )
+
+
+def _refuse_unwritable(warehouse: Path) -> None:
+    """Raise `OSError` for a folder of a layer, a table or its log in which nothing can be made."""
+    for folder in chain.from_iterable(map(warehouse.glob, ("*", "*/*", "*/*/_delta_log"))):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pipelines.shop import SHOP, write_raw
 from streampro.cli.options import open_target
 from streampro.config import Target
 from streampro.execution.runner import plan, run
-from streampro.warehouse.scratch import scratch, sweep
+from streampro.warehouse.folders import scratch, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_folder_of_a_living_process_stays(warehouse: Path) -> None:
     with scratch(warehouse) as one, scratch(warehouse) as other:
         gone = dead(one.parent)
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; from streampro.warehouse.scratch import *; "
+            [sys.executable, "-c", "import sys; from streampro.warehouse.folders import *; "
              "from pathlib import Path; sweep(Path(sys.argv[1]))", warehouse],
             check=False,
         )  # fmt: skip
