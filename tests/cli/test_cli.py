@@ -648,7 +648,12 @@ def test_the_sample_is_what_generate_writes(streampro, here):
 )
 def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(here, stop, code, said, later):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL),  # tests may run below nohup
+    )
     staging = Path("w/_streampro/staging")
     while process.poll() is None and not staging.is_dir():
         time.sleep(0.005)
