@@ -44,6 +44,11 @@ a name that is not UTF-8."""
 _PACKAGE = str(Path(__file__).parent)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""
+_OBJECT = re.compile(r"<[\w.]+\.(\w+) object at 0x[0-9a-f]+>")
+_OF_ANOTHER_TABLE = (
+    "Take columns and counts from the very table that they are used on: "
+    "`kept = t.filter(...)`, then `kept.group_by(...).aggregate(n=kept.count())`."
+)
 _hidden: dict[str, str] = {}
 """What stands in messages for a text that none may show."""
 
@@ -228,9 +233,12 @@ def place_of(code: Any) -> str:
 
 def _said(error: Exception) -> str:
     """Return an error in one line, with a hint for a name that an object does not have."""
-    said = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    text = _OBJECT.sub(r"\1", " ".join(str(error).split()))
+    said = f"{type(error).__name__}: {text}".removesuffix(": ")
     if isinstance(error, AttributeError) and error.name:
         return f"{said}. {did_you_mean(error.name, dir(error.obj))}".removesuffix(". ").rstrip()
+    if type(error).__name__ == "IntegrityError":  # of Ibis
+        return f"{said}. {_OF_ANOTHER_TABLE}"
     return said
 
 

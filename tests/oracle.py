@@ -331,7 +331,7 @@ def _csv_value(column: str, field: str) -> Any:
 def _csv_records(path: Path, columns: list[str]) -> Iterator[tuple[dict[str, str], str]]:
     """Each record's wanted fields as read, and its text rewritten with minimal quoting.
 
-    Of a header name that repeats the first column counts; fields beyond the header are dropped.
+    Of a header name that repeats the first column counts; further fields are in the text only.
     """
     records = _csv_fields(_file_text(path))
     header = [name.strip(TRIMMED) for name in next(records, [])]
@@ -341,7 +341,7 @@ def _csv_records(path: Path, columns: list[str]) -> Iterator[tuple[dict[str, str
     position = {name: header.index(name) for name in columns}
     for fields in records:
         full = fields[: len(header)] + [""] * (len(header) - len(fields))
-        yield {name: full[position[name]] for name in columns}, ",".join(map(_csv_quoted, full))
+        yield {name: full[position[name]] for name in columns}, ",".join(map(_csv_quoted, fields))
 
 
 def _csv_fields(text: str) -> Iterator[list[str]]:

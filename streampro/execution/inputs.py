@@ -91,7 +91,7 @@ class Inputs:
             source = self.pipeline.sources[name]
             with self.watcher.step(f"count {name}", lambda: None):
                 raw = self._read(source, wanted)
-            is_empty = not raw.lines and wanted == files.found
+            is_empty = not (raw.lines or raw.holding) and wanted == files.found
             if is_empty and not format_of(source).may_be_empty:
                 paths = ", ".join(file.path for file in wanted)
                 raise SourceError(

@@ -34,7 +34,16 @@ _LINE_BY_LINE = (
 )
 """What makes at most a row of each row."""
 _ROWS = ours("rows")
-_DROPS = (ops.Difference, ops.DropNull, ops.Filter, ops.Intersection, ops.JoinChain, ops.Limit)
+_DROPS = (
+    ops.Difference,
+    ops.DropNull,
+    ops.Filter,
+    ops.Intersection,
+    ops.JoinChain,
+    ops.Limit,
+    ops.TableUnnest,
+    ops.Unnest,
+)
 """What leaves out rows."""
 _WARNS = 'rejected="warn"'
 _SHOWN = 3
@@ -193,6 +202,18 @@ def never_given(
             )  # fmt: skip
 
 
+def no_element(source: Source, raw: Raw) -> Iterator[Excess]:
+    """Yield that no line has an element of the list of which a source makes its rows."""
+    if raw.holding and not raw.lines:
+        place = ".".join(source.rows)
+        yield Excess(
+            f"{place} is never given", raw.holding,
+            f"none of {raw.holding:,} lines has an element in {place}. Is its key spelled "
+            "otherwise in the files?",
+            source.limits.never_given, 'never_given="warn"',
+        )  # fmt: skip
+
+
 def is_line_by_line(expression: ir.Table) -> bool:
     """Tell whether each row of a model is made of one line of its own."""
     root = expression.op()
@@ -244,7 +265,7 @@ def _without_part(
         name: raw.lines
         - sum(row_count(engine, each) for each in (part.rows, part.deciding) if each is not None)
         for name, raw in read.items()
-        if not (part := parts[name]).decides_as_a_whole
+        if (part := parts[name]).rows is not None or not part.decides_as_a_whole
     }
 
 
@@ -291,7 +312,11 @@ def stale(
             f"{oldest} ago."
         )
         yield Excess(
-            "the newest event is too old", rows, found, source.limits.stale, 'stale="warn"'
+            "the newest event is too old",
+            rows,
+            found,
+            source.limits.stale or "warn",
+            'stale="warn"',
         )
 
 
@@ -302,7 +327,8 @@ def row_change(source: Source, model: Model, before: int, now: int) -> Iterator[
         yield Excess(
             "too many rows more or fewer", abs(now - before),
             f"{model.table} has {now:,} rows; it had {before:,}, and may change by {share:.0%}.",
-            source.limits.changed, f"row_change={_rounded_up(abs(now - before) / before)}",
+            source.limits.changed or "warn",
+            f"row_change={_rounded_up(abs(now - before) / before)}",
         )  # fmt: skip
 
 

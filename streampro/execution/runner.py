@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from streampro.arguments import asks
 from streampro.config import Target
+from streampro.destination import destination_of
 from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
@@ -25,7 +26,7 @@ from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
-from streampro.exports.export import carry_out
+from streampro.exports.export import carry_out, refuse_misplaced
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
@@ -216,6 +217,7 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
             f"pipeline {pipeline.name!r} has exports, which are written from warehouses on disks "
             f"and in object stores; {target.warehouse} is neither. Nothing was published."
         )
+    refuse_misplaced([destination_of(each.to) for each in pipeline.exports], target)
     last = ledger.newest(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)

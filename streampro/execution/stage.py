@@ -109,7 +109,7 @@ class Stage:
             }
             left_out = limits.left_out(self.engine, model, inputs, read, staged) if read else ()
             warned = (*self._readable(model), *left_out, *self._held(model, "full", staged))
-        warnings = (*warned, *self._audited(model, staged.data, inputs))
+        warnings = (*warned, *self._audited(model, staged.data, inputs, staged.data))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
         is_forced = model.name in self.forced
@@ -142,9 +142,10 @@ class Stage:
         is_whole_row = {*model.spec.key} == {*model.spec.schema}
         rejected = self._rejected(quarantined.rejected, onto)
         audited = fresh.data if is_whole_row else fresh.data.union(touched)
-        warnings = (*warned, *self._audited(model, audited, inputs))
+        whole = stored.union(fresh.data)
+        warnings = (*warned, *self._audited(model, audited, inputs, whole))
         built = Built(
-            stored.union(fresh.data),
+            whole,
             (fresh,),
             self.state.rows(model.table) + fresh.rows,
             ChangedRows(fresh.data, by, touched.union(fresh.data)) if fresh.rows else None,
@@ -179,13 +180,14 @@ class Stage:
                 f"model {model.name} is declared incremental by {by!r}, but of the rows of some "
                 f"values it makes {strays} rows of others. Nothing was published."
             )
-        warnings = self._audited(model, new.data, inputs)
         stored = self.state.stored(model)
         rest = self.engine.stage(model.table, stored.anti_join(keys, by), model.contract)
+        whole = rest.data.union(new.data)
+        warnings = self._audited(model, new.data, inputs, whole)
         before = self.engine.cache(stored.semi_join(keys, by))
         [counts] = self.engine.fetch(changes.counts(before, new.data, model.spec.key)).to_pylist()
         built = Built(
-            rest.data.union(new.data),
+            whole,
             (rest, new),
             rest.rows + new.rows,
             ChangedRows(before.union(new.data), by, new.data),
@@ -230,10 +232,11 @@ class Stage:
         return Built(staged.data, (staged,), before + staged.rows, None, onto)
 
     def _audited(
-        self, model: Model, rows: ir.Table, inputs: Mapping[str, ir.Table]
+        self, model: Model, rows: ir.Table, inputs: Mapping[str, ir.Table], whole: ir.Table
     ) -> tuple[Warned, ...]:
-        published = self.state.published(model.table)
-        return tuple(audited(self.engine, model, rows, inputs, published))
+        """Audit rows of a table; `whole` is the table, to which they may refer themselves."""
+        published, referred = self.state.published(model.table), {**inputs, model.name: whole}
+        return tuple(audited(self.engine, model, rows, referred, published))
 
     def _held(
         self,
@@ -255,6 +258,7 @@ class Stage:
             limits.never_given(self.engine, source, staged.data, known if are_lines else None)
         ]
         raw = self.inputs.counted(source.name, mode)
+        excesses.append(limits.no_element(source, raw))
         if lines:
             odd = limits.rejected(*lines)
             excesses.insert(0, limits.too_many(self.engine, source, raw, odd))

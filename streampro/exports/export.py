@@ -1,14 +1,15 @@
 """Published tables written to files and databases, now or after each run."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Target
+from streampro.config import Target, is_remote
 from streampro.destination import Destination, destination_of
 from streampro.errors import ConfigError, ExportError, StreamProError, number_of
 from streampro.exports import record
@@ -48,8 +49,34 @@ def export(table: str, target: Target, to: str, run_id: int | None = None) -> Ex
     `WarehouseError` for a damaged table.
     """
     place = destination_of(to, ConfigError)
+    refuse_misplaced([place], target)
     with published(target, run_id) as tables:
         return _written(tables, target, TableName.of(table), place)
+
+
+def refuse_misplaced(places: Iterable[Destination], target: Target) -> None:
+    """Raise `ConfigError` for files of which two are one, and for one in the raw folder, where a
+    run would read it, or in the warehouse.
+    """
+    folders = {"raw folder": target.raw, "warehouse": target.warehouse}
+    known: dict[Path, str] = {}
+    for each, path in _files(places):
+        for what, folder in folders.items():
+            is_local = folder is not None and not is_remote(folder)
+            if is_local and path.is_relative_to(Path(str(folder)).resolve()):
+                raise ConfigError(f"{each.text} is in the {what} {folder}. Export elsewhere.")
+        if path in known:
+            raise ConfigError(f"{known[path]} and {each.text} are one file. Export each elsewhere.")
+        known[path] = each.text
+
+
+def _files(places: Iterable[Destination]) -> Iterator[tuple[Destination, Path]]:
+    """Yield those that are files, as far as it is known now, and where they really lie."""
+    for each in places:
+        with suppress(ConfigError):
+            found = each.resolved()
+            if found.is_file:
+                yield each, found.path.resolve()
 
 
 def carry_out(pipeline: Pipeline, target: Target, step: Step) -> None:

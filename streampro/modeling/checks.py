@@ -157,6 +157,22 @@ def refuse_wrong_links(pipeline: str, models: Models, sources: Sources) -> None:
                 _refuse_unknown_key(built, name, key, models)
             _refuse_unknown_references(built, models)
             _refuse_quarantine_of_tables(built)
+    _refuse_freshness_of_nothing(models, sources)
+
+
+def _refuse_freshness_of_nothing(models: Models, sources: Sources) -> None:
+    """Raise `PipelineError` for a source with a freshness that no table can tell."""
+    for name, source in sources.items():
+        alone = [
+            each
+            for each in models.values()
+            if [other for other in each.inputs if other in sources] == [name]
+        ]
+        if source.limits.freshness and alone and not any(each.spec.event_time for each in alone):
+            raise PipelineError(
+                f"source {name!r} has a freshness, but no model that reads it has a column with "
+                "event_time=True in its contract, by which it could be told."
+            )
 
 
 def _refuse_shared_names(pipeline: str, models: Models, sources: Sources) -> None:
@@ -216,7 +232,13 @@ def _refuse_unknown_references(built: Model, models: Models) -> None:
         if not (here.castable(there) or there.castable(here)):
             raise PipelineError(f"{start} one is {here} and the other {there}.")
         inputs = [models[each] for each in built.inputs if each in models]
-        if built.spec.columns[name].orphans != "warn" and other not in built.inputs:
+        orphans = built.spec.columns[name].orphans
+        if other == built.name and orphans == "quarantine":
+            raise PipelineError(
+                f"{start} that is the table itself, of which rows cannot be rejected for others "
+                "that are. Write orphans='fail' or 'warn'."
+            )
+        if orphans != "warn" and other not in (*built.inputs, built.name):
             raise PipelineError(
                 f"{start} {built.name} does not take {other}, as its orphans must not pass. "
                 f"Give it the parameter {other!r}."

@@ -42,11 +42,11 @@ class Limits:
         freshness: how old the newest event of a table that is made of the lines may be when a run
             ends, null for any age; of models whose contract has an `event_time`. Looked at by every
             run, one that has nothing to do among them.
-        stale: what happens where it is older, or where there is none. Events a day or more ahead
-            do not count.
+        stale: what happens where it is older, or where there is none, `warn` where not said.
+            Events a day or more ahead do not count.
         row_change: share by which the rows of such a table, at least 20, may be more or fewer than
             the last run had, null for any.
-        changed: what happens beyond it.
+        changed: what happens beyond it, `warn` where not said.
         lost_files_share: share of the files that the last run read which may be gone, 0 to 1, of
             any number of files. A run that finds fewer stops, whatever is done with other limits,
             unless it is told `accept_lost_files`: a folder that is not mounted looks like this.
@@ -59,9 +59,9 @@ class Limits:
     vanished_share: float = 0.5
     vanished: Reaction = "warn"
     freshness: timedelta | None = None
-    stale: Reaction = "warn"
+    stale: Reaction | None = None
     row_change: float | None = None
-    changed: Reaction = "warn"
+    changed: Reaction | None = None
     lost_files_share: float = 0.2
 
     def __post_init__(self) -> None:
@@ -83,8 +83,14 @@ class Limits:
             raise PipelineError(
                 f"Limits: rejected_lines is {lines!r}, but must be a number of lines or None."
             )
+        for name, of in (("stale", "freshness"), ("changed", "row_change")):
+            if getattr(self, name) is not None and getattr(self, of) is None:
+                raise PipelineError(
+                    f"Limits: {name}={getattr(self, name)!r} says nothing without {of}=..."
+                )
         for name in ("rejected", "never_given", "vanished", "stale", "changed"):
-            if (given := getattr(self, name)) not in (known := get_args(Reaction)):
+            given, known = getattr(self, name), get_args(Reaction)
+            if given not in known and not (given is None and name in ("stale", "changed")):
                 hint = did_you_mean(given, known) if isinstance(given, str) else ""
                 raise PipelineError(
                     f"Limits: {name} is {given!r}, but must be 'fail' or 'warn'. {hint}".strip()
@@ -102,9 +108,13 @@ class Limits:
             f"more than {self.rejected_share:.0%}{lines} rejected, or all of a file: "
             f"{self.rejected}; a column never given: {self.never_given}; "
             f"more than {self.vanished_share:.0%} of rows vanished: {self.vanished}"
-            + (f"; newest event before {self.freshness}: {self.stale}" if self.freshness else "")
             + (
-                f"; more than {self.row_change:.0%} more or fewer rows: {self.changed}"
+                f"; newest event before {self.freshness}: {self.stale or 'warn'}"
+                if self.freshness
+                else ""
+            )
+            + (
+                f"; more than {self.row_change:.0%} more or fewer rows: {self.changed or 'warn'}"
                 if self.row_change is not None
                 else ""
             )

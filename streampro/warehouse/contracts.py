@@ -80,6 +80,7 @@ def broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Bro
         )
     parents = (pipeline.models[name].table for name in model.inputs if name in pipeline.models)
     inputs = {table.name: snapshot.table(table) for table in parents if table in snapshot.versions}
+    inputs[model.name] = rows
     [counts] = snapshot.rows(audit(model.contract, rows, inputs))
     counts.pop(ROW_COUNT)
     for rule, found in counts.items():

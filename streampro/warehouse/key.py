@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streampro.errors import ConfigError, did_you_mean
+from streampro.expressions.columns import ColumnRef
 from streampro.formats.format import RAW_COLUMNS
+from streampro.modeling.lineage import Lineage
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.storage.rewrite import Change
 
 RAW_LINE, SOURCE_FILE = RAW_COLUMNS
@@ -229,6 +232,24 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(found[1], 16)) if found[1] else _LETTERS.get(found[2], found[2])
 
 
+def _fields_of(column: str, pipeline: Pipeline) -> list[tuple[Source, str]]:
+    """Return the fields of sources of a name, and those of which alone columns of that name are
+    made.
+    """
+    lineage, found = Lineage(pipeline), set[ColumnRef]()
+    for model in pipeline.models.values():
+        if column in model.spec.schema:
+            origins = lineage.fields(ColumnRef(model.name, column))
+            made_of = [origin.column for origin in origins if origin.how != "decides"]
+            found |= {*made_of} if len(made_of) == 1 else set()
+    return [
+        (source, name)
+        for source in pipeline.sources.values()
+        for name in source.fields
+        if name == column or ColumnRef(source.name, name) in found
+    ]
+
+
 def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
     """Return a key by its column and value, and by what the sources of a pipeline call it.
 
@@ -239,7 +260,8 @@ def key_of(key: Mapping[str, Any], pipeline: Pipeline | None) -> Key:
         raise ConfigError("what to forget is one column and its value, such as user=42.")
     [(column, value)] = key.items()
     sources = pipeline.sources.values() if pipeline else ()
-    read = [(source.fields[column], source.rows) for source in sources if column in source.fields]
+    fields = _fields_of(column, pipeline) if pipeline else []
+    read = [(source.fields[name], source.rows) for source, name in fields]
     names = frozenset({column, *(path[-1] for path, _ in read)})
     dialects = [source.dialect for source in sources if source.dialect]
     references = {

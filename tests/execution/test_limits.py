@@ -380,6 +380,71 @@ def test_lines_that_joins_and_groups_leave_out_are_told(engine: Workbench, tmp_p
     ]
 
 
+def test_lines_that_lists_and_extremes_leave_out_are_told(
+    engine: Workbench, target: Target
+) -> None:
+    class Tags(Contract):
+        """One row per tag or line."""
+
+        tag: str = column("Tag.", nullable=True)
+
+    def unnested(raw_tags: ir.Table) -> ir.Table:
+        return raw_tags.select(tag=raw_tags.tags.unnest())
+
+    def last(raw_tags: ir.Table) -> ir.Table:
+        return raw_tags.filter(raw_tags.tag == raw_tags.tag.max()).select("tag")
+
+    write(target, "tags.jsonl", '{"tag": "a", "tags": ["x", "y"]}\n{"tag": "b", "tags": []}\n')
+    module: Any = ModuleType("staging")
+    module.source = Source(
+        name="raw_tags",
+        files=("tags.jsonl",),
+        format="json_lines",
+        fields={"tag": ("tag",), "tags": ("tags",)},
+        types={"tags": "array<string>"},
+    )
+    for function in (unnested, last):
+        function.__module__ = "staging"
+        setattr(module, function.__name__, model(contract=Tags)(function))
+    done = engine.run(Pipeline("tags", [module]), target)
+    assert [(each.table.name, each.rule, each.rows) for each in done.warnings] == [
+        ("unnested", "lines that are no row", 1),
+        ("last", "lines that are no row", 1),
+    ]
+
+
+def test_lines_without_the_list_of_their_rows_are_told(engine: Workbench, target: Target) -> None:
+    class Items(Contract):
+        """One row per item."""
+
+        item: str = column("Item.", nullable=True)
+
+    def items(raw_items: ir.Table) -> ir.Table:
+        return raw_items.select("item")
+
+    items.__module__ = "staging"
+    write(target, "items.jsonl", '{"item": [{"id": "a"}]}\n' * 2)
+    module: Any = ModuleType("staging")
+    module.source = Source(
+        name="raw_items",
+        files=("items.jsonl",),
+        format="json_lines",
+        fields={"item": ("items", "id")},
+        rows=("items",),
+    )
+    module.items = model(contract=Items)(items)
+    done = engine.run(Pipeline("items", [module]), target)
+    assert [(each.rule, each.rows) for each in done.warnings] == [("items is never given", 2)]
+
+
+def test_limits_that_say_nothing_are_refused() -> None:
+    for name, of in (("stale", "freshness"), ("changed", "row_change")):
+        with pytest.raises(PipelineError, match=f"{name}='fail' says nothing without {of}="):
+            Limits(**{name: "fail"})
+    with pytest.raises(PipelineError, match="raw_sales' has a freshness, but no model that reads"):
+        shop(Limits(freshness=timedelta(days=1)))
+
+
 def plain(limits: Limits = DEFAULT) -> Pipeline:
     """A model without quarantine of the lines of a source, `k` a secret of it."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from streampro import REJECT_COLUMNS, Contract, Pipeline, Source, column, model, one_row_per_key
 from streampro.config import Target
-from streampro.errors import ContractError
+from streampro.errors import ContractError, PipelineError
 from streampro.lineage.explain import explain
 from streampro.portable import strip
 from streampro.testing import Workbench
@@ -55,6 +55,43 @@ def pipeline_of(orphans: str) -> Pipeline:
     module.users = model(contract=Users, quarantine=True)(users)
     module.orders = model(contract=Orders, quarantine=True, incremental_by=None)(orders)
     return Pipeline("references", [module])
+
+
+def test_orphans_among_the_rows_of_a_table_itself_are_counted(
+    engine: Workbench, tmp_path: Path
+) -> None:
+    def tree(orphans: str) -> Pipeline:
+        class Nodes(Contract):
+            """One row per node."""
+
+            node: str = column("Node.", nullable=True)
+            above: str = column("Parent.", nullable=True, references="nodes.node", orphans=orphans)  # type: ignore[arg-type]
+
+        def nodes(raw_nodes: ir.Table) -> ir.Table:
+            return raw_nodes.select("node", "above")
+
+        nodes.__module__ = "staging"
+        module: Any = ModuleType("staging")
+        module.raw_nodes = Source(
+            name="raw_nodes",
+            files=("nodes.csv",),
+            format="csv",
+            fields={"node": ("node",), "above": ("above",)},
+        )
+        module.nodes = model(contract=Nodes)(nodes)
+        return Pipeline("tree", [module])
+
+    target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "w")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "nodes.csv").write_text("node,above\na\nb,a\nc,z\n")
+    done = engine.run(tree("warn"), target)
+    assert [(each.rule, each.rows) for each in done.warnings] == [
+        ("orphan above: not in nodes.node", 1)
+    ]
+    with pytest.raises(ContractError, match=r"orphan above: not in nodes\.node in 1 rows"):
+        engine.run(tree("fail"), target)
+    with pytest.raises(PipelineError, match="that is the table itself"):
+        tree("quarantine")
 
 
 @pytest.fixture

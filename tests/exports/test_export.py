@@ -118,6 +118,21 @@ def test_export_of_no_table_is_refused() -> None:
         shop("revenue.csv", "revenue.csv")
 
 
+def test_exports_that_runs_would_read_or_lose_are_refused_first(target: Target) -> None:
+    raw_folder, warehouse = Path(str(target.raw)), Path(str(target.warehouse))
+    for to, told in (
+        ((str(raw_folder / "a.csv"),), "is in the raw folder"),
+        ((str(warehouse / "mart" / "a.csv"),), "is in the warehouse"),
+        (("a.csv", "./a.csv"), "are one file"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            streampro.run(shop(*to), target)
+        assert not warehouse.exists()
+    streampro.run(shop(), target)
+    with pytest.raises(ConfigError, match="is in the raw folder"):
+        streampro.export("mart.revenue", target, str(raw_folder / "b.csv"))
+
+
 def test_exports_of_a_store_are_refused_before_it_is_written(target: Target) -> None:
     there = target.model_copy(update={"engine": "spark", "warehouse": Remote("hdfs://host/w")})
     with pytest.raises(ConfigError, match="has exports, which are written from warehouses on"):

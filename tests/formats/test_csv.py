@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -58,10 +59,21 @@ def test_columns_stand_in_any_order_and_others_are_ignored(tmp_path: Path) -> No
 
 
 def test_short_records_are_filled_and_long_ones_cut(tmp_path: Path) -> None:
-    assert [row[:2] for row in read_csv(tmp_path, b"id,name\n1\n2,b,c,d\n")] == [
-        ("1", ""),
-        ("2", "b"),
+    assert read_csv(tmp_path, b'id,name\n1\n2,b,c,"d"\n3,\n') == [
+        ("1", None, "1"),
+        ("2", "b", "2,b,c,d"),
+        ("3", "", "3,"),
     ]
+
+
+def test_blank_lines_of_a_file_with_one_column_are_no_records(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "users.csv").write_bytes(b'id\na\n\n  \nb\n""\n\r\nc\n')
+    only = replace(USERS, fields={"id": ("id",)})
+    found = CSV.local_text(only, raw, paths(only, raw), tmp_path / "scratch" / "users")
+    assert [row[0] for row in rows(found)] == ["a", "b", "", "c"]
+    assert found.lines == 4
 
 
 def test_blank_lines_are_no_records(tmp_path: Path) -> None:
@@ -157,7 +169,7 @@ def test_what_a_writer_wrote_is_read(
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator=end).writerows([("id", "name"), *written])
     found = read(tmp_path_factory.mktemp("csv"), buffer.getvalue().encode())
-    given = [("", "") if "\0" in "".join(record) else record for record in written]
+    given = [(None, None) if "\0" in "".join(record) else record for record in written]
     assert [row[:2] for row in rows(found)] == given
     assert found.lines == len(written)
     assert [next(csv.reader([str(row[2])])) for row in rows(found) if "\n" not in str(row[2])] == [

@@ -27,7 +27,7 @@ EVENTS = Source("events", ("*.jsonl", "more/*.jsonl"), "json_lines", {"a": ("a",
             USERS,
             "users.csv",
             b'\n"id","name"\r\n\xff,"two\r\nlines"\r\n\r\nz,"""Q"""\r\ny,"a\n\nb",x\r\n"w",v',
-            {'\ufffd,"two\r\nlines"': 3, 'z,"""Q"""': 6, 'y,"a\n\nb"': 7, "w,v": 10},
+            {'\ufffd,"two\r\nlines"': 3, 'z,"""Q"""': 6, 'y,"a\n\nb",x': 7, "w,v": 10},
         ),
         (
             Source("users", ("users.csv",), "csv", {"id": ("id",)}, secret=("name",)),

@@ -259,6 +259,16 @@ BAD: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
         {"types": {"id": "float64"}},
         "column 'id' is decimal of more than 38 digits, which does not convert",
     ),
+    "time in nanoseconds": (
+        lambda path: write(path, id=pa.array([1], pa.time64("ns"))),
+        {},
+        "column 'id' is time in nanoseconds, which does not convert exactly to text",
+    ),
+    "interval": (
+        lambda path: duckdb.sql(f"COPY (SELECT INTERVAL 1 DAY AS id) TO '{path}'"),
+        {},
+        "column 'id' is interval",
+    ),
     "bytes": (lambda path: write(path, id=[b"x"]), {}, "column 'id' is binary, which does not"),
     "no such column": (
         lambda path: write(path, idd=["1"], n=[1]),

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "quarantine of orphans of a table": (
         lambda: problems_of(a=column("A.", references="rows.a", orphans="quarantine")),
-        "rows does not take rows, as its orphans must not pass",
+        "references rows.a, but that is the table itself, of which rows cannot be rejected",
     ),
     "event time of a text": (lambda: problems_of(a=column("A.", event_time=True)), "an instant or"),
     "two event times": (

@@ -21,13 +21,14 @@ from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, writ
 from published import contents
 
 import streampro
-from streampro import Contract, column
+from streampro import Contract, column, model
 from streampro.cli import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.formats.csv.dialect import Dialect
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
+from streampro.portable import to_integer
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import writing
@@ -317,6 +318,25 @@ def test_numbers_are_found_in_texts_of_every_dialect(dialect: Dialect, line: str
     key = key_of({"id": 42}, Pipeline("told", [raw, staging, mart, module]))
     assert key.is_in(line)
     assert not key.is_in(line.replace("42", "421"))
+
+
+def test_numbers_are_found_by_the_name_that_raw_lines_have_for_a_column() -> None:
+    class Owners(Contract):
+        """One row per line."""
+
+        user_id: dt.Int64 = column("Who.", nullable=True)
+
+    def owners(lines: ir.Table) -> ir.Table:
+        return lines.select(user_id=to_integer(lines.owner))
+
+    owners.__module__ = "staging"
+    module: Any = ModuleType("staging")
+    module.lines = Source("lines", ("*.jsonl",), "json_lines", {"owner": ("account", "uid")})
+    module.owners = model(contract=Owners)(owners)
+    key = key_of({"user_id": 42}, Pipeline("owners", [module]))
+    assert key.is_in('{"account": {"uid": 42}}')
+    assert key.is_in('{"account":{"uid":"42"}}')
+    assert not key.is_in('{"account": {"age": 42}}')
 
 
 def test_rejected_lines_of_others_lose_the_name_of_its_file(

@@ -155,7 +155,7 @@ def _placed(folder: str | None, name: str, content: Sequence[bytes]) -> Iterator
 
 def _records(
     place: str, content: bytes, dialect: Dialect, columns: Sequence[str], secret: Sequence[str]
-) -> Iterator[tuple[tuple[str, ...], bool]]:
+) -> Iterator[tuple[tuple[Any, ...], bool]]:
     with readable(place), unpacked(BytesIO(content), place) as file:
         for _, row, invalid in read_records(file, dialect, columns, place, secret):
             yield row, invalid

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from streampro.formats.csv.dialect import BLANK, Dialect, dialect_of
 from streampro.formats.csv.records import read_records, says_delimiter, with_byte_order
@@ -81,7 +81,7 @@ class Csv(Format):
 CSV = Csv()
 
 
-def _records_of(source: "Source", path: Path, raw: Path) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _records_of(source: "Source", path: Path, raw: Path) -> Iterator[tuple[tuple[Any, ...], bool]]:
     """Yield a row per record of a file, the source's fields, the raw line and the file; and
     whether bytes of it were replaced.
     """

@@ -38,7 +38,7 @@ _LOOKED_AT = 20
 
 def read_records(
     file: BinaryIO, dialect: Dialect, columns: Sequence[str], place: str, secret: Sequence[str] = ()
-) -> Iterator[tuple[int, tuple[str, ...], bool]]:
+) -> Iterator[tuple[int, tuple[Any, ...], bool]]:
     """Yield per record of an unpacked file the number of the line on which it begins, the first is
     1; a row, the named columns and the raw line; and whether bytes of it were not of the encoding.
 
@@ -149,6 +149,11 @@ class _Records:
     def __iter__(self) -> Iterator[list[str]]:
         return self.iterator
 
+    def is_blank(self, record: list[str]) -> bool:
+        """Tell whether a record is a blank line, in which nothing is quoted."""
+        is_empty = len(record) < 2 and not "".join(record).strip(BLANK)
+        return is_empty and (self.dialect.quote or _LONE_CR) not in self.line
+
     def put_back(self, record: list[str]) -> None:
         """Let the last record come once more."""
         self.iterator = chain((record,), self.iterator)
@@ -190,20 +195,18 @@ class _Records:
 
 def _readable(
     records: _Records, width: int, hidden: frozenset[int], dialect: Dialect
-) -> Iterator[tuple[list[str], str, bool]]:
+) -> Iterator[tuple[Sequence[Any], str, bool]]:
     """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced.
-    One with a NUL is no text, and has no field.
+    Fields that it lacks are null, all of one with a NUL, which is no text.
 
     In the line the fields at the places of `hidden` are masked.
     """
     rewrite = _Rewriter(dialect)
     for record in records:
         is_odd = len(record) != width
-        if is_odd:
-            if len(record) < 2 and not "".join(record).strip(BLANK):
-                continue
-            record = (record + [""] * (width - len(record)))[:width]
-        line = records.line if records.is_plain and not is_odd else rewrite(record)
+        if len(record) < 2 and records.is_blank(record):
+            continue
+        line = records.line if records.is_plain else rewrite(record)
         invalid = False
         if not line.isascii():
             if _LONE_CR in line:
@@ -212,11 +215,13 @@ def _readable(
             if invalid:
                 line, *record = (text.replace(_INVALID, "\ufffd") for text in (line, *record))
         if "\0" in line:
-            record = [""] * width  # and of the line only a digest is ever kept
-        elif hidden:
+            yield [None] * width, line, invalid  # of the line only a digest is ever kept
+            continue
+        if hidden:
             shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
             line = rewrite([*shown])
-        yield record, line, invalid
+        fields = [*record, *[None] * (width - len(record))][:width] if is_odd else record
+        yield fields, line, invalid
 
 
 def _first(records: _Records, most: int) -> list[str]:

@@ -1,9 +1,9 @@
 """What the ends of Parquet files tell, before a row is read."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +19,7 @@ _HIVE = re.compile("([^=]+)=(.*)")
 class Footer:
     """What the end of a file tells: its name below the raw folder, rows, and columns: their names,
     and a `schema` that is an equal text for equal ones. `void` are those without any type, which
-    hold nulls only, `endless` those of decimals with more digits than there are on any engine.
+    hold nulls only, `inexact` those of which engines would lose digits, and what they are.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Footer:
     names: tuple[str, ...]
     schema: str
     void: frozenset[str] = frozenset()
-    endless: frozenset[str] = frozenset()
+    inexact: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def footer_of(name: str, size: int, tail: Callable[[int], bytes]) -> Footer:
     names = told.schema.to_arrow_schema().names
     leaves = [told.schema.column(number) for number in range(told.num_columns)]
     of = {leaf.path: _top(leaf.path, names) for leaf in leaves}
-    typed = {of[leaf.path] for leaf in leaves if leaf.logical_type.type != "UNKNOWN"}
+    typed = {of[leaf.path] for leaf in leaves if not _is_void(leaf)}
     return Footer(
         name,
         content,
@@ -82,7 +82,7 @@ def footer_of(name: str, size: int, tail: Callable[[int], bytes]) -> Footer:
         tuple(names),
         "\n".join(str(told.schema).splitlines()[1:]),
         frozenset(of.values()) - typed,
-        frozenset(of[leaf.path] for leaf in leaves if _is_endless(leaf)),
+        {of[leaf.path]: what for leaf in leaves if (what := _inexact(leaf))},
     )
 
 
@@ -91,8 +91,17 @@ def _top(path: str, names: Sequence[str]) -> str:
     return max((each for each in names if f"{path}.".startswith(f"{each}.")), key=len)
 
 
-def _is_endless(leaf: Any) -> bool:
-    return bool(leaf.logical_type.type == "DECIMAL" and leaf.precision > MOST_DIGITS)
+def _is_void(leaf: Any) -> bool:
+    return bool(leaf.logical_type.type == "UNKNOWN" and leaf.converted_type != "INTERVAL")
+
+
+def _inexact(leaf: Any) -> str:
+    """Return what a leaf is of which DuckDB would lose digits, else nothing."""
+    kind = leaf.logical_type
+    if kind.type == "DECIMAL" and leaf.precision > MOST_DIGITS:
+        return f"decimal of more than {MOST_DIGITS} digits"
+    is_of_nanoseconds = kind.type == "TIME" and "nanoseconds" in kind.to_json()
+    return "time in nanoseconds" if is_of_nanoseconds else ""
 
 
 def on_disk(path: Path) -> tuple[int, Callable[[int], bytes]]:

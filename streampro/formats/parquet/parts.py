@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.parquet.conversions import converted, is_exact, type_in_sql, type_of_sql
-from streampro.formats.parquet.footers import MOST_DIGITS, Footer
+from streampro.formats.parquet.footers import Footer
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -148,7 +148,7 @@ def _field(
         sql, of = f"struct_extract({sql}, {quoted(key)})", of[key]
     if top in footer.void:
         return f"CAST(CAST({sql} AS VARCHAR) AS {type_in_sql(kind)})" if of.is_nested() else nothing
-    if top in footer.endless or not is_exact(of, kind):
+    if top in footer.inexact or not is_exact(of, kind):
         raise _other_type(footer, name, path, of, kind)
     return converted(sql, of, kind)
 
@@ -229,8 +229,8 @@ def _other_type(
     from streampro.expressions.types import refusal
 
     said = "text, as where types say nothing" if kind.is_string() else str(kind)
-    what = f"decimal of more than {MOST_DIGITS} digits" if path[0] in footer.endless else str(of)
-    word = "..." if path[0] in footer.endless or refusal(of) else repr(str(of))
+    what = footer.inexact.get(path[0], str(of))
+    word = "..." if path[0] in footer.inexact or refusal(of) else repr(str(of))
     return SourceError(
         f"{footer.name}: column {'.'.join(path)!r} is {what}, which does not convert exactly to "
         f"{said}, the type of field {name!r}. Say in the source what the file has, "
