@@ -204,7 +204,7 @@ class Staged(Contract):
 class People(Contract):
     """One row per shop of somebody."""
 
-    shop: str = column("Shop.")
+    shop: str = column("Shop.", nullable=True)
 
 
 def sales(raw_sales: ir.Table) -> ir.Table:
