@@ -10,6 +10,7 @@ from streampro.errors import ConfigError, PipelineError, did_you_mean
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_MOST_ROWS = 2**63
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _NAMES = {str: "a text", bool: "True or False", int: "a whole number"}
 _SAID = {"string_type": "a text", "sequence_str": "a list of texts", "callable_type": "a function"}
@@ -35,6 +36,12 @@ def asks(called: _Called) -> _Called:
     of another type than it says.
     """
     return _checked(called, ConfigError)
+
+
+def refuse_limit(called: str, limit: int) -> None:
+    """Raise `ConfigError` for a number of rows that no engine takes."""
+    if not 0 <= limit < _MOST_ROWS:
+        raise ConfigError(f"{called}(): limit is {limit}, but must be a number of rows, from 0 up.")
 
 
 def _checked(called: _Called, kind: _Kind) -> _Called:

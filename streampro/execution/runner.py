@@ -11,7 +11,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.arguments import asks
+from streampro.arguments import asks, refuse_limit
 from streampro.config import Target
 from streampro.destination import destination_of
 from streampro.engines.checked import fingerprint, refuse_problems
@@ -168,8 +168,7 @@ def show(
 
     Raises what `plan` raises, but for contracts and books.
     """
-    if limit < 0:
-        raise ConfigError(f"show(): limit is {limit}, but must be a number of rows, from 0 up.")
+    refuse_limit("show", limit)
     asked = model_of(pipeline, model)
     refuse_problems(pipeline, target.engine)
     _refuse_no_raw_folder(target)

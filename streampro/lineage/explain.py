@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from streampro.arguments import asks
+from streampro.arguments import asks, refuse_limit
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
@@ -115,6 +115,7 @@ def explain(
             f"explain reads warehouses on disks and in object stores; {target.warehouse} is none. "
             "Ask its tables with streampro.spark_session."
         )
+    refuse_limit("explain", limit)
     lineage = Lineage(pipeline)
     table, column = _asked(pipeline, lineage, model)
     columns = [column] if column else [*lineage.tables[table.name].columns]

@@ -254,6 +254,14 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "clean": (lambda: streampro.clean(TARGET, "2"), "keep is '2', but must be a whole number"),  # type: ignore[arg-type]
     "clean all": (lambda: streampro.clean(TARGET, True), "keep is True, but must be a whole"),
     "show": (lambda: streampro.show(PIPELINE, TARGET, "x", limit=-1), "limit is -1, but must be"),
+    "show of more rows than there can be": (
+        lambda: streampro.show(PIPELINE, TARGET, "x", limit=2**63),
+        "limit is 9223372036854775808, but must be",
+    ),
+    "explain": (
+        lambda: streampro.explain(PIPELINE, TARGET, "x", limit=-1),
+        "limit is -1, but must be",
+    ),
     "unknown": (
         lambda: streampro.run(PIPELINE, TARGET, refresh=True),  # type: ignore[call-arg]
         r"run\(\) has no argument 'refresh'. Did you mean 'full_refresh'",

@@ -250,6 +250,8 @@ def described(node: ops.Node) -> str:
     if not isinstance(node, ops.Value):
         return type(node).__name__
     kinds = [family_of(true_type(each)) for each in arguments_of(node)]
+    if isinstance(node, ops.Literal):
+        kinds = [str(node.dtype)]
     to = f" to {family_of(node.dtype)}" if isinstance(node, ops.Cast | ops.TryCast) else ""
     return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__
 
