@@ -258,7 +258,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: streampro.show(PIPELINE, TARGET, "x", limit=2**63),
         "limit is 9223372036854775808, but must be",
     ),
-    "explain": (
+    "explain of fewer rows than none": (
         lambda: streampro.explain(PIPELINE, TARGET, "x", limit=-1),
         "limit is -1, but must be",
     ),
