@@ -141,6 +141,10 @@ def scheme_of(location: str) -> str:
     return location.partition(":")[0].lower()
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
     if is_remote(value):
         begins = scheme_of(value)
@@ -151,6 +155,8 @@ def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
         raise ValueError("a folder must have a name; '.' is the working directory")
     if "\0" in str(value):
         raise ValueError("no name of a folder has a NUL")
+    if not _is_utf8(str(value)):
+        raise ValueError(f"the name is not UTF-8: {value!r}")
     if isinstance(value, str) and (scheme := re.match(_SCHEME, value)):
         raise ValueError(
             f"an address begins with {scheme[0]}//; a folder of that name is written ./{value}"

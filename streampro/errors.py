@@ -25,6 +25,7 @@ except streampro.DataError as error:      # nothing was published
 """
 
 import difflib
+import errno
 import inspect
 import json
 import re
@@ -42,6 +43,7 @@ CONTROLS = re.compile(
 """Signs that move or recolour what a terminal or a page shows, or turn its direction; and bytes of
 a name that is not UTF-8."""
 _PACKAGE = str(Path(__file__).parent)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""
 _OBJECT = re.compile(r"<[\w.]+\.(\w+) object at 0x[0-9a-f]+>")
@@ -183,11 +185,14 @@ def printable(text: str) -> str:
 
 @contextmanager
 def written(what: object) -> Iterator[None]:
-    """Raise a `ConfigError` for a place named by the caller that cannot be written."""
+    """Raise a `ConfigError` for a place named by the caller that cannot be written, an
+    `EngineError` where the disk is full.
+    """
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{what} cannot be written: {error.strerror or error}.") from error
+        kind = EngineError if error.errno in _FULL else ConfigError
+        raise kind(f"{what} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager

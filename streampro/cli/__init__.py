@@ -6,6 +6,7 @@ wrong, 2 the call or the configuration is wrong, 3 the engine or the storage fai
 used: so that `--help` is fast, and so that a signal is heard from the start.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -83,6 +84,9 @@ def _called() -> int:
             return 3
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            click.echo("error: the output cannot be written: no space is left there.", err=True)
+            return 3
         told = printable(hidden(f"error: {type(error).__name__}: {error}"))
         click.echo(f"{told}\nMore with --debug.", err=True)
         return 3

@@ -69,11 +69,11 @@ def _counted(rows: list[dict[str, Any]], columns: Sequence[str]) -> Counter[str]
 
 
 def _comparable(value: Any) -> Any:
-    """Return a decimal without closing zeros and an instant in UTC, also inside of a list or a
-    struct: how they are written is no difference.
+    """Return a decimal without closing zeros, an instant in UTC, and keys in order, also inside of
+    a list or a struct: how they are written is no difference.
     """
     if isinstance(value, dict):
-        return {name: _comparable(each) for name, each in value.items()}
+        return {name: _comparable(value[name]) for name in sorted(value, key=repr)}
     if isinstance(value, list):
         return [*map(_comparable, value)]
     if isinstance(value, datetime) and value.tzinfo:

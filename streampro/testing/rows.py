@@ -123,8 +123,9 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_instant(value: Any) -> bool:
-    is_aware = isinstance(value, datetime) and value.utcoffset() is not None
-    return is_aware and not getattr(value, "nanosecond", 0)  # of pandas
+    if not isinstance(value, datetime) or value != value:  # NaT of pandas is one
+        return False
+    return value.utcoffset() is not None and not getattr(value, "nanosecond", 0)  # of pandas
 
 
 def _is_day(value: Any) -> bool:

@@ -38,6 +38,12 @@ def test_decimals_are_equal_by_value() -> None:
     assert f"missing: {{'a': {other!r}}}" in differs([{"a": one}], [{"a": other}])
 
 
+def test_keys_of_maps_and_structs_have_no_order() -> None:
+    assert_rows_equal(
+        [{"a": {"x": 1, "y": [{"b": 2, "c": 3}]}}], [{"a": {"y": [{"c": 3, "b": 2}], "x": 1}}]
+    )
+
+
 def test_instants_are_equal_whatever_their_zone_is_called() -> None:
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
     assert_rows_equal([{"a": noon.astimezone(ZoneInfo("UTC"))}], [{"a": noon}])
