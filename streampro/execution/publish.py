@@ -30,6 +30,7 @@ class StagedRun:
         staged: what it made of each of them, in the same order.
         seconds: how long each table took that was computed.
         checked: see `Run`.
+        holder: of the ledger, when the run began.
     """
 
     started_at: datetime
@@ -42,6 +43,7 @@ class StagedRun:
     staged: Sequence[StagedModel]
     seconds: Mapping[TableName, float]
     checked: str
+    holder: str
 
 
 def plan_of(run: StagedRun) -> Plan:
@@ -96,7 +98,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             files_count=len(inputs),
             tokens={table: token for table, token in tokens.items() if table in tables},
         )
-        return ledger.append(run.target.warehouse, done)
+        return ledger.append(run.target.warehouse, done, run.holder)
 
 
 def _is_as(last: Run, done: Run) -> bool:

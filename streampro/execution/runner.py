@@ -30,6 +30,7 @@ from streampro.exports.export import carry_out, refuse_misplaced
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
+from streampro.storage import marks
 from streampro.storage.place import place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import scratch, writing
@@ -243,6 +244,7 @@ def _staged(
 ) -> StagedRun:
     """Decide how much of each model is computed, stage that, and hand all of it on."""
     started_at, models = datetime.now(UTC), asked.models
+    holder = marks.holder(place_of(target.warehouse))
     forced = {model.name for model in models} if asked.full_refresh else set()
     last = ledger.newest(target.warehouse)
     _refuse_another_pipeline(pipeline, target, last)
@@ -277,6 +279,7 @@ def _staged(
         staged,
         seconds,
         fingerprint(pipeline, target.engine),
+        holder,
     )
 
 

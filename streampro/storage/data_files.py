@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
+from pyarrow.fs import FileSelector
 
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, nulls
@@ -84,6 +85,17 @@ def sizes(table: DeltaTable) -> dict[str, tuple[int, int]]:
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = (actions.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
     return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
+
+
+def found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of those data files that are there, of a store by listing it once."""
+    if folder.is_local:
+        paths = ((name, folder.path / unquote(name)) for name in names)
+        return {name: path.stat().st_size for name, path in paths if path.is_file()}
+    wanted = {unquote(name): name for name in names}
+    selector = FileSelector("/", recursive=any("/" in path for path in wanted))
+    listed = DeltaStorageHandler(folder.delta_uri).get_file_info_selector(selector)
+    return {wanted[each.path]: each.size for each in listed if each.path in wanted}
 
 
 def opened(folder: Place, names: Iterable[str]) -> Iterator[pq.ParquetFile]:

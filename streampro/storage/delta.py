@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,12 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
-from pyarrow.fs import FileSelector
 
 from streampro.errors import EngineError, OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
 from streampro.storage import log
-from streampro.storage.data_files import DataFile, opened, sizes
+from streampro.storage.data_files import DataFile, found_bytes, opened, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native, reason
 from streampro.storage.place import Place
@@ -75,7 +73,7 @@ def commit(
     properties = CommitProperties(custom_metadata=origin, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
     damaged = ". Where its log is damaged, `streampro repair` sets it aside."
-    with _told(folder, f"{folder}: the table cannot be published", damaged):
+    with told(folder, f"{folder}: the table cannot be published", damaged):
         folder.make()
         if onto is not None:
             stored(folder, onto)
@@ -108,7 +106,7 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
     Raises `OvertakenError` where `onto` is not the newest version, `WarehouseError` when the table
     cannot be written.
     """
-    with _told(folder, f"{folder}: the table cannot be written"):
+    with told(folder, f"{folder}: the table cannot be written"):
         is_new = not DeltaTable.is_deltatable(folder.delta_uri)
         try:
             if is_new:
@@ -128,7 +126,7 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
 
     Raises `WarehouseError` when it is damaged.
     """
-    with _readable(folder, version):
+    with readable(folder, version):
         if version is None and not DeltaTable.is_deltatable(folder.delta_uri):
             return None
         return _rows(_opened(folder, version), folder)
@@ -139,7 +137,7 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
     """Return the newest version of a small table, and of its rows those of the file that has the
     greatest value of a column; None if there is no table. Raises what `read` raises.
     """
-    with _readable(folder):
+    with readable(folder):
         if not DeltaTable.is_deltatable(folder.delta_uri):
             return None
         table = _opened(folder)
@@ -149,7 +147,7 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
 @native
 def newest_version(folder: Place) -> int:
     """Return the newest version of a table. Raises `WarehouseError` when it cannot be read."""
-    with _readable(folder):
+    with readable(folder):
         return int(_opened(folder).version())
 
 
@@ -159,7 +157,7 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
     Raises `WarehouseError` when it cannot be read.
     """
-    with _readable(folder, version):
+    with readable(folder, version):
         schema = DeltaTable(folder.delta_uri, version=version).schema().to_json()
     return list(json.loads(schema)["fields"])
 
@@ -179,9 +177,9 @@ class Stored:
 
 
 def refuse_another(folder: Place, version: int, token: str | None) -> None:
-    """Raise `WarehouseError` for a version on a disk whose commit has another token."""
-    with _readable(folder, version):
-        is_it = not (token and folder.is_local) or _token(folder.path, version) in (token, None)
+    """Raise `WarehouseError` for a version whose commit has another token."""
+    with readable(folder, version):
+        is_it = not token or _token(folder, version) in (token, None)
     if not is_it:
         raise WarehouseError(
             f"version {version} of {folder} cannot be read: the log has lost it, and another was "
@@ -198,7 +196,7 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     opened.
     """
     refuse_another(folder, version, token)
-    with _readable(folder, version):
+    with readable(folder, version):
         table = _opened(folder, version)
         files = sizes(table)
         _refuse_damaged(folder, version, {name: size for name, (size, _) in files.items()})
@@ -206,15 +204,15 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
 
 
 @contextmanager
-def _readable(folder: Place, version: int | None = None) -> Iterator[None]:
+def readable(folder: Place, version: int | None = None) -> Iterator[None]:
     """Raise `WarehouseError` for a table, or a version of it, that cannot be read."""
     what = f"{folder}: the table" if version is None else f"version {version} of {folder}"
-    with _told(folder, f"{what} cannot be read"):
+    with told(folder, f"{what} cannot be read"):
         yield
 
 
 @contextmanager
-def _told(folder: Place, what: str, advice: str = "") -> Iterator[None]:
+def told(folder: Place, what: str, advice: str = "") -> Iterator[None]:
     """Raise `WarehouseError` for what is wrong with a table, `EngineError` for a store that does
     not answer or refuses.
     """
@@ -251,18 +249,18 @@ def _since_checkpoint(folder: Path, version: int) -> Iterator[Path]:
             break
 
 
-def _token(folder: Path, version: int) -> str | None:
+def _token(folder: Place, version: int) -> str | None:
     """Return the token of a version's commit, "" if it has none; None without an entry of it."""
-    entry = log.entry(folder, version)
-    if not entry.is_file():
+    actions = log.read(folder, version)
+    if actions is None:
         return None
-    said = (each["commitInfo"] for each in log.actions(entry) if "commitInfo" in each)
+    said = (each["commitInfo"] for each in actions if "commitInfo" in each)
     return next((info.get(TOKEN) for info in said), "")
 
 
 def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) -> None:
     """Raise `WarehouseError` unless data files, named as in the log, are there with these bytes."""
-    found = _found_bytes(folder, expected)
+    found = found_bytes(folder, expected)
     damaged = sorted(name for name, size in expected.items() if found.get(name) != size)
     if damaged:
         first, size = damaged[0], found.get(damaged[0])
@@ -271,16 +269,6 @@ def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) ->
             f"version {version} of {folder} cannot be read: {len(damaged)} of its data files are "
             f"damaged; {first} {what}."
         )
-
-
-def _found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
-    """Return the bytes of those data files that are there, of a store by listing it once."""
-    if folder.is_local:
-        paths = ((name, folder.path / unquote(name)) for name in names)
-        return {name: path.stat().st_size for name, path in paths if path.is_file()}
-    listed = DeltaStorageHandler(folder.delta_uri).get_file_info_selector(FileSelector("/"))
-    there = {each.path: each.size for each in listed if each.is_file}
-    return {name: there[unquote(name)] for name in names if unquote(name) in there}
 
 
 def _write_onto(folder: Place, rows: pa.Table, onto: int | None) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from streampro.errors import WarehouseError
-from streampro.storage.data_files import is_as_written
-from streampro.storage.native import native
+from streampro.errors import EngineError, WarehouseError
+from streampro.storage.data_files import found_bytes, is_as_written
+from streampro.storage.native import native, reason
+from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, statistic
 
 
@@ -21,32 +23,43 @@ class LoggedFile:
     """A data file as the log tells of it.
 
     Attributes:
+        place: where it lies.
+        name: as the log has it, below the table's folder.
+        found: the bytes that it has, None if it is missing.
         rows: how many the log says, None where what it says is damaged.
         minimum: bounds of columns, as JSON values; `maximum` likewise.
     """
 
-    path: Path
+    place: Place
+    name: str
     size: int
+    found: int | None
     rows: int | None
     minimum: Mapping[str, object] = field(hash=False)
     maximum: Mapping[str, object] = field(hash=False)
 
 
 @native
-def logged_files(folder: Path, version: int) -> list[LoggedFile]:
-    """Return the data files of a version on a disk.
+def logged_files(folder: Place, version: int) -> list[LoggedFile]:
+    """Return the data files of a version.
 
-    Raises `WarehouseError` where the log does not tell of such a version.
+    Raises `WarehouseError` where the log does not tell of such a version, `EngineError` for a store
+    that does not answer.
     """
     try:
-        table = DeltaTable(str(folder), version=version)
-        rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        table = DeltaTable(folder.delta_uri, version=version)
+        rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        found = found_bytes(folder, [row["path"] for row in rows])
     except (DeltaError, OSError) as error:
-        raise WarehouseError(f"version {version} of {folder} cannot be read: {error}") from error
+        is_missing = isinstance(error, DeltaError | FileNotFoundError)
+        kind = WarehouseError if is_missing or folder.is_local else EngineError
+        raise kind(f"version {version} of {folder} cannot be read: {reason(error)}") from error
     return [
         LoggedFile(
-            path=folder / unquote(row["path"]),
+            place=folder / unquote(row["path"]),
+            name=unquote(row["path"]),
             size=row["size_bytes"],
+            found=found.get(row["path"]),
             rows=row["num_records"],
             minimum=_bounds(row, "min."),
             maximum=_bounds(row, "max."),
@@ -55,28 +68,37 @@ def logged_files(folder: Path, version: int) -> list[LoggedFile]:
     ]
 
 
-def damage(file: LoggedFile) -> str | None:
-    """Return what is wrong with a data file in words, None for one that is as it was written.
+def damage(file: LoggedFile, scratch: Path) -> str | None:
+    """Return what is wrong with a data file in words, None for one that is as it was written. One
+    of a store is copied to `scratch` for as long as it is looked at.
 
     Files without a digest in their names are read instead, as far as Parquet tells.
     """
-    return next(_damages(file), None)
+    if file.found is None:
+        return "it is missing"
+    try:
+        with file.place.at_hand(scratch) as path:
+            return next(_damages(file, path), None)
+    except FileNotFoundError:
+        return "it is missing"
+    except OSError as error:
+        return f"it cannot be read: {error}"
 
 
 def is_there(file: LoggedFile) -> bool:
     """Tell whether a data file is there, whatever it holds."""
-    return file.path.is_file()
+    return file.found is not None
 
 
-def _damages(file: LoggedFile) -> Iterator[str]:
+def _damages(file: LoggedFile, path: Path) -> Iterator[str]:
     try:
-        size = file.path.stat().st_size
+        size = path.stat().st_size
         if size != file.size:
             yield f"it has {size:,} bytes, but {file.size:,} were written"
-        is_same = is_as_written(file.path)
+        is_same = is_as_written(path)
         if is_same is False:
             yield "it does not hold what was written: its digest differs"
-        footer = pq.read_metadata(file.path)
+        footer = pq.read_metadata(path)
         if footer.num_rows != file.rows:
             yield f"it has {footer.num_rows} rows, but its log says {file.rows}"
         for which, told in (("min", file.minimum), ("max", file.maximum)):
@@ -84,10 +106,8 @@ def _damages(file: LoggedFile) -> Iterator[str]:
             for name in (name for name in told if found.get(name, told[name]) != told[name]):
                 yield f"its log says another {which}imum of column {name} than it has"
         if is_same is None:
-            pq.read_table(file.path)
-    except FileNotFoundError:
-        yield "it is missing"
-    except (OSError, pa.ArrowException) as error:
+            pq.read_table(path)
+    except pa.ArrowException as error:
         yield f"it cannot be read: {error}"
 
 

@@ -7,8 +7,7 @@ newest first, entries that add an old file add its successor and remove it; the 
 """
 
 import json
-import os
-import shutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import Schema
 
-from streampro.errors import WarehouseError
+from streampro.errors import EngineError, WarehouseError
 from streampro.storage import log, statistics
-from streampro.storage.data_files import COMPRESSION, with_digest
-from streampro.storage.log import Action
+from streampro.storage.data_files import COMPRESSION, found_bytes, with_digest
+from streampro.storage.log import LOG, Action
+from streampro.storage.place import FileStatus, Place
 
-_SUMMARIES = ("_last_checkpoint", "*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc")
+_HINT = f"{LOG}/_last_checkpoint"
+_SUMMARIES = ("*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc", "_sidecars/**/*")
 """What repeats entries of the log, and can be made again from them."""
+_ELSEWHERE = re.compile("/|[A-Za-z][A-Za-z0-9+.-]*:")
+"""How a name in a log begins that does not count from the table's folder."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,13 @@ class Change:
 
 @dataclass(frozen=True)
 class History:
-    """The log of a table in a folder: per version its entry's path and actions."""
+    """The log of a table in a folder: per version its entry and actions; and by their names in the
+    log the bytes of the data files that are there.
+    """
 
-    folder: Path
-    entries: Mapping[int, tuple[Path, list[Action]]]
+    folder: Place
+    entries: Mapping[int, tuple[FileStatus, list[Action]]]
+    found: Mapping[str, int]
 
     def said(self, kind: str) -> Iterator[Action]:
         """Yield what every action of a kind says, such as `add`."""
@@ -62,15 +68,14 @@ class History:
         schemas = (Schema.from_json(said["schemaString"]) for said in self.said("metaData"))
         return [field for schema in schemas for field in pa.schema(schema.to_arrow())]
 
-    def path(self, name: str) -> Path:
+    def place(self, name: str) -> Place:
         """Return where a data file is that the log names."""
         return self.folder / unquote(name)
 
     def is_own(self, name: str) -> bool:
         """Tell whether it is there, in the folder of the table: a clone names those of others."""
-        path = self.path(name)
-        is_inside = path.is_relative_to(self.folder) and ".." not in path.parts
-        return is_inside and path.is_file()
+        is_inside = not _ELSEWHERE.match(name) and ".." not in unquote(name).split("/")
+        return is_inside and name in self.found
 
     def versions(self) -> Iterator[tuple[int, Mapping[str, int | None]]]:
         """Yield each version and the files that it is made of, with the rows of each."""
@@ -107,7 +112,7 @@ class Rewriting:
     history: History
     change: Change
     successors: Mapping[str, Successor] = field(default_factory=dict)
-    garbage: tuple[Path, ...] = ()
+    garbage: tuple[str, ...] = ()
     telling: int = 0
 
     def fewer(self) -> dict[int, int]:
@@ -119,13 +124,13 @@ class Rewriting:
         }
 
 
-def history(folder: Path) -> History:
+def history(folder: Place) -> History:
     """Return the log of a table. Raises `WarehouseError` where entries are missing or damaged."""
     try:
-        paths = sorted(
-            path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit()
-        )
-        entries = {int(path.stem): (path, log.actions(path)) for path in paths}
+        entries = {int(log.version_of(each[0])): each for each in log.history(folder)}
+        every = [action for _, actions in entries.values() for action in actions]
+        said = (action.get("add") or action.get("remove") for action in every)
+        found = found_bytes(folder, {each["path"] for each in said if each})
     except (OSError, ValueError) as error:
         raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
     if [*entries] != [*range(len(entries))]:
@@ -133,7 +138,7 @@ def history(folder: Path) -> History:
             f"{folder}: entries of the log are missing, so its past cannot be written anew. "
             "Build the tables in another --warehouse and remove this one."
         )
-    return History(folder, entries)
+    return History(folder, entries, found)
 
 
 def prepared(found: History, change: Change, staging: Path, token: str) -> Rewriting:
@@ -147,7 +152,7 @@ def prepared(found: History, change: Change, staging: Path, token: str) -> Rewri
     for number, name in enumerate(names):
         if found.is_own(name):
             new = staging / f"part-{token}-{number}.parquet"
-            fewer = _write(found.path(name), change, new)
+            fewer = _write(found.place(name), change, new)
             if fewer is not None:
                 new = new.rename(new.with_name(with_digest(new.name, new)))
                 stats = _new_statistics(new, kept_bounds[name])
@@ -156,7 +161,7 @@ def prepared(found: History, change: Change, staging: Path, token: str) -> Rewri
                 successors[name] = Successor(named, new.stat().st_size, stats, fewer)
     removed = {each["path"] for each in found.said("remove")}
     left = sorted(removed - names.keys())
-    garbage = tuple(found.path(name) for name in left if found.is_own(name))
+    garbage = tuple(name for name in left if found.is_own(name))
     telling = sum(
         any(_cleaned(action, change, found) != action for action in actions)
         for _, actions in found.entries.values()
@@ -164,14 +169,14 @@ def prepared(found: History, change: Change, staging: Path, token: str) -> Rewri
     return Rewriting(found, change, successors, garbage, telling)
 
 
-def row_groups(path: Path) -> Iterator[pa.Table]:
+def row_groups(place: Place, staging: Path) -> Iterator[pa.Table]:
     """Yield the rows of a data file, part by part. Raises `WarehouseError` where it cannot."""
     try:
-        with pq.ParquetFile(path) as file:
+        with place.at_hand(staging) as path, pq.ParquetFile(path) as file:
             for each in range(file.num_row_groups):
                 yield file.read_row_group(each)
     except (OSError, pa.ArrowException) as error:
-        raise WarehouseError(f"{path} cannot be read: {error}") from error
+        raise WarehouseError(f"{place} cannot be read: {error}") from error
 
 
 def carry_out(rewriting: Rewriting, staging: Path) -> None:
@@ -179,22 +184,22 @@ def carry_out(rewriting: Rewriting, staging: Path) -> None:
     found, successors = rewriting.history, rewriting.successors
     try:
         if successors or rewriting.telling:
-            _remove_summaries(found.folder / "_delta_log")
+            _remove_summaries(found.folder)
         for name, successor in successors.items():
-            _replace(
-                staging / Path(successor.name).name, found.path(successor.name), found.path(name)
-            )
+            new = staging / Path(successor.name).name
+            found.place(successor.name).put(new, like=found.place(name))
+        etags = {version: file.etag for version, (file, _) in found.entries.items()}
         entries = {version: actions for version, (_, actions) in found.entries.items()}
         for step in (_with_removals, _with_successors):
             for version in reversed(entries):
                 actions = step(entries[version], rewriting)
                 if actions != entries[version]:
-                    _write_entry(found.entries[version][0], actions, staging)
+                    file, _ = found.entries[version]
+                    etags[version] = _write_entry(found, file, actions, staging, etags[version])
                     entries[version] = actions
-        for old in (*map(found.path, successors), *rewriting.garbage):
-            old.unlink(missing_ok=True)
-            old.with_name(f".{old.name}.crc").unlink(missing_ok=True)
-    except OSError as error:
+        old = map(unquote, (*successors, *rewriting.garbage))
+        found.folder.discard([each for path in old for each in (path, _checksum(path))])
+    except (OSError, EngineError) as error:
         raise WarehouseError(
             f"{found.folder} cannot be written anew: {error}. Every version can be read; "
             "do the same again when it can."
@@ -206,10 +211,10 @@ def _statistics(added: Action) -> dict[str, Any]:
     return found
 
 
-def _write(old: Path, change: Change, new: Path) -> int | None:
+def _write(old: Place, change: Change, new: Path) -> int | None:
     """Write what a data file shall hold; return how many rows fewer, None if it stays as it is."""
     try:
-        with pq.ParquetFile(old) as file:
+        with old.at_hand(new.parent) as path, pq.ParquetFile(path) as file:
             names = change.columns(file.schema_arrow.names)
             groups = range(file.num_row_groups)
             parts = (file.read_row_group(each, columns=names) for each in groups if names)
@@ -285,9 +290,7 @@ def _cleaned(action: Action, change: Change, found: History) -> Action:
         return action
     stats = _statistics(said)
     bounds = {**stats.get("minValues", {})}, {**stats.get("maxValues", {})}
-    if not any(map(change.is_told, bounds)) or (
-        kind == "add" and found.path(said["path"]).is_file()
-    ):
+    if not any(map(change.is_told, bounds)) or (kind == "add" and said["path"] in found.found):
         return action
     rest = {key: value for key, value in stats.items() if key not in ("minValues", "maxValues")}
     return {kind: said | {"stats": json.dumps(rest, ensure_ascii=False)}}
@@ -303,27 +306,28 @@ def _changed_texts(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _write_entry(path: Path, actions: list[Action], staging: Path) -> None:
+def _write_entry(
+    found: History, entry: FileStatus, actions: list[Action], staging: Path, etag: str | None
+) -> str | None:
+    """Put an entry in the place of that with an etag, and return its own."""
     staging.mkdir(parents=True, exist_ok=True)
-    new = staging / path.name
+    new = staging / Path(entry.path).name
     text = "".join(
         json.dumps(action, ensure_ascii=False, separators=(",", ":")) + "\n" for action in actions
     )
     new.write_text(text, encoding="utf-8")
-    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
-    _replace(new, path, path)
+    found.folder.discard([_checksum(entry.path)])
+    place = found.folder / entry.path
+    return place.put(new, like=place, etag=etag)
 
 
-def _replace(new: Path, place: Path, like: Path) -> None:
-    """Put a file in its place, safe on the disk, with the time of another: readers ask for it."""
-    shutil.copystat(like, new)
-    with new.open("rb") as file:
-        os.fsync(file.fileno())
-    new.replace(place)
+def _checksum(path: str) -> str:
+    """Return where Hadoop keeps the check sum of a file on a disk."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}.crc"
 
 
-def _remove_summaries(log: Path) -> None:
-    for pattern in _SUMMARIES:
-        for path in sorted(log.glob(pattern)):
-            path.unlink()
-    shutil.rmtree(log / "_sidecars", ignore_errors=True)
+def _remove_summaries(folder: Place) -> None:
+    folder.discard([_HINT])
+    found = folder.files([f"{LOG}/{pattern}" for pattern in _SUMMARIES])
+    folder.discard([file.path for file in found])

@@ -84,6 +84,19 @@ def usable(warehouse: Location) -> Place:
     return place
 
 
+def reached(warehouse: Location, command: str) -> Place:
+    """Return the place of a warehouse for a command that moves files in it. Raises `ConfigError`
+    for one that only an engine reaches.
+    """
+    place = place_of(warehouse)
+    if not place.is_reached:
+        raise ConfigError(
+            f"streampro {command} works on warehouses on disks and in object stores; "
+            f"{warehouse} is neither."
+        )
+    return place
+
+
 def _refuse_unfit(warehouse: Path) -> None:
     if warehouse.is_dir() and any(warehouse.iterdir()) and not (warehouse / WAREHOUSE).is_dir():
         raise ConfigError(

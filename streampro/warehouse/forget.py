@@ -17,11 +17,11 @@ from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
-from streampro.storage import leftovers, rewrite
-from streampro.storage.place import place_of
+from streampro.storage import delta, leftovers, marks, rewrite
+from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
-from streampro.warehouse.folders import scratch, writing
+from streampro.warehouse.folders import reached, scratch, writing
 from streampro.warehouse.key import Key, key_of
 
 
@@ -111,7 +111,9 @@ def forget(
     where `pipeline` says how to read them: as long as they do, whatever builds a table anew brings
     the key back.
 
-    Killed in between it leaves every version readable; the same call completes it.
+    Killed in between it leaves every version readable; the same call completes it. In a store,
+    where no lock keeps others out, nothing is published between, and a run that has begun before is
+    not published; what such a run leaves is found by the same call once that run has ended.
 
     Args:
         target: whose warehouse.
@@ -119,25 +121,24 @@ def forget(
         pipeline: tells the sources.
         dry_run: change nothing, return what would be.
 
-    Raises `ConfigError` for a remote warehouse, one without a run or of another pipeline, for no or
-    several columns, for a column that no table has or whose values are lists or structs, and for a
-    value that is nowhere and that no such column can have, `WarehouseError` while another run is
-    writing, or when a table cannot be read or written.
+    Raises `ConfigError` for a warehouse that only an engine reaches, one without a run or of
+    another pipeline, for no or several columns, for a column that no table has or whose values are
+    lists or structs, and for a value that is nowhere and that no such column can have,
+    `WarehouseError` while another run is writing, or when a table cannot be read or written.
     """
     wanted = key_of(key, pipeline)
-    place = place_of(target.warehouse)
-    if not place.is_local:
-        raise ConfigError(f"streampro forget works on local warehouses; {target.warehouse} is not.")
-    warehouse = place.path
+    place = reached(target.warehouse, "forget")
     _refuse_another_pipeline(target, pipeline)
     with ExitStack() as stack:
-        if dry_run:
+        if not dry_run:
+            stack.enter_context(writing(target.warehouse))
+        if dry_run or not place.is_local:
             own = stack.enter_context(scratch(target.warehouse))
         else:
-            stack.enter_context(writing(target.warehouse))
-            own = warehouse / WAREHOUSE / "staging"
+            own = place.path / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
-        histories = _histories(target, warehouse)
+        last = delta.newest_version(place.table(ledger.RUNS))
+        histories = _histories(target, place)
         columns = [column for history in histories.values() for column in history.columns()]
         wanted = wanted.read_as(columns)
         wanted.refuse_unknown_column(columns)
@@ -149,15 +150,16 @@ def forget(
         elsewhere = tuple(
             held
             for table, history in histories.items()
-            for held in _elsewhere(table, history, wanted)
+            for held in _elsewhere(table, history, wanted, staging)
         )
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         if not dry_run:
-            for table, found in tables.items():
-                rewrite.carry_out(found, staging / table)
-            _rewrite_ledger(warehouse, wanted, [*tables], staging / WAREHOUSE)
+            with marks.held(place, last):
+                for table, found in tables.items():
+                    rewrite.carry_out(found, staging / table)
+                _rewrite_ledger(place, wanted, [*tables], staging / WAREHOUSE)
             leftovers.remove_leftovers(place, place_of(staging))
-        held = _held(target, wanted, pipeline)
+        held = _held(target, wanted, pipeline, own)
         if not done and not held and not elsewhere:
             wanted.refuse_impossible_value(columns)
         return Forgotten(tuple(done), held, elsewhere)
@@ -173,15 +175,11 @@ def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:
         )
 
 
-def _histories(target: Target, warehouse: Path) -> dict[TableName, History]:
+def _histories(target: Target, warehouse: Place) -> dict[TableName, History]:
     """Return the log of each table that any run has published."""
     names = sorted({item.table for run in ledger.runs(target.warehouse) for item in run.tables})
-    folders = {name: place_of(warehouse).table(name).path for name in names}
-    return {
-        name: rewrite.history(folder)
-        for name, folder in folders.items()
-        if (folder / "_delta_log").is_dir()
-    }
+    found = {name: rewrite.history(warehouse.table(name)) for name in names}
+    return {name: history for name, history in found.items() if history.entries}
 
 
 def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
@@ -193,13 +191,15 @@ def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
     return ForgottenRows(table, fewer.get(newest, 0), len(fewer), files, found.telling)
 
 
-def _elsewhere(table: TableName, history: History, wanted: Key) -> Iterator[HeldColumn]:
+def _elsewhere(
+    table: TableName, history: History, wanted: Key, staging: Path
+) -> Iterator[HeldColumn]:
     """Yield the other columns of a table in which the value stands once its rows are gone."""
     found: dict[str, dict[str, int]] = {}
     nested: set[str] = set()
     names = dict.fromkeys(added["path"] for added in history.said("add"))
     for name in filter(history.is_own, names):
-        for rows in rewrite.row_groups(history.path(name)):
+        for rows in rewrite.row_groups(history.place(name), staging):
             for column, count in wanted.elsewhere(table.name, rows).items():
                 files = found.setdefault(column, {})
                 files[name] = files.get(name, 0) + count
@@ -210,12 +210,12 @@ def _elsewhere(table: TableName, history: History, wanted: Key) -> Iterator[Held
         yield HeldColumn(table, column, most, column in nested)
 
 
-def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], staging: Path) -> None:
+def _rewrite_ledger(warehouse: Place, wanted: Key, tables: list[TableName], staging: Path) -> None:
     """Let the ledger tell the rows that versions now have, and nothing of the key."""
     counts = {
         (table, version): sum(rows for rows in files.values() if rows is not None)
         for table in tables
-        for version, files in rewrite.history(place_of(warehouse).table(table).path).versions()
+        for version, files in rewrite.history(warehouse.table(table)).versions()
         if None not in files.values()
     }
 
@@ -229,10 +229,10 @@ def _rewrite_ledger(warehouse: Path, wanted: Key, tables: list[TableName], stagi
         (ledger.KNOWN_FILES, lambda files: _masked(files, "path", wanted)),
         (ledger.EXPORTS, lambda exports: _masked(exports, "to", wanted)),
     ):
-        folder, staged = place_of(warehouse).table(table).path, staging / table.name
+        history, staged = rewrite.history(warehouse.table(table)), staging / table.name
         change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
-        if folder.is_dir():
-            found = rewrite.prepared(rewrite.history(folder), change, staged, staging.parent.name)
+        if history.entries:
+            found = rewrite.prepared(history, change, staged, staging.parent.name)
             rewrite.carry_out(found, staged)
 
 
@@ -267,16 +267,20 @@ def _ledger_row(
     return {**run, **{name: each for name, each in told.items() if run.get(name)}}
 
 
-def _held(target: Target, wanted: Key, pipeline: Pipeline | None) -> tuple[HeldRaw, ...] | None:
+def _held(
+    target: Target, wanted: Key, pipeline: Pipeline | None, scratch: Path
+) -> tuple[HeldRaw, ...] | None:
     """Return the raw files in which the key stands, None where nobody can look."""
-    if pipeline is None or target.raw is None or not place_of(target.raw).is_local:
+    if pipeline is None or target.raw is None or not place_of(target.raw).is_reached:
         return None
-    return tuple(_held_in(Path(target.raw), wanted, pipeline))
+    return tuple(_held_in(place_of(target.raw), wanted, pipeline, scratch / "raw"))
 
 
-def _held_in(raw: Path, wanted: Key, pipeline: Pipeline) -> Iterator[HeldRaw]:
+def _held_in(raw: Place, wanted: Key, pipeline: Pipeline, scratch: Path) -> Iterator[HeldRaw]:
     for source in pipeline.sources.values():
-        for file in find(source, place_of(raw)):
-            records = format_of(source).numbered(source, raw / file.path)
-            if lines := sum(wanted.is_in(text) for _, text in records):
+        for file in find(source, raw):
+            with (raw / file.path).at_hand(scratch / Path(file.path).parent) as path:
+                records = format_of(source).numbered(source, path)
+                lines = sum(wanted.is_in(text) for _, text in records)
+            if lines:
                 yield HeldRaw(source.name, file.path, lines)

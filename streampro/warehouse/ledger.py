@@ -22,14 +22,14 @@ from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.names import WAREHOUSE
 from streampro.notebook import html_table
-from streampro.storage import delta
+from streampro.storage import delta, marks
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.folders import usable
 from streampro.warehouse.known_files import KnownFiles
 
-KNOWN_FILES, RUNS, EXPORTS = (TableName(WAREHOUSE, name) for name in ("files", "runs", "exports"))
+RUNS, KNOWN_FILES, EXPORTS = marks.RUNS, *(TableName(WAREHOUSE, n) for n in ("files", "exports"))
 """Our own tables in a warehouse."""
 
 
@@ -237,12 +237,13 @@ def _run_type() -> "TypeAdapter[Run]":
     return TypeAdapter(Run)
 
 
-def append(warehouse: Location, run: Run) -> Run:
+def append(warehouse: Location, run: Run, known_holder: str = "") -> Run:
     """Publish a run and return it as it is kept: its row is written last, in one commit, after that
-    of the run before, which must be the newest.
+    of the run before, which must be the newest. `known_holder` is what `marks.holder` was when it
+    began.
 
-    Raises `OvertakenError` where another run was published meanwhile, `WarehouseError` when the
-    ledger cannot be written.
+    Raises `OvertakenError` where another run was published meanwhile, or versions were written
+    anew, `WarehouseError` when the ledger cannot be written, and for a run that was cleaned.
     """
     place = place_of(warehouse)
     last = delta.read_last(place.table(RUNS), "run_id")
@@ -253,6 +254,14 @@ def append(warehouse: Location, run: Run) -> Run:
     )
     if newest != run.run_id - 1:
         raise OvertakenError(overtaken)
+    if marks.holder(place) != known_holder:
+        raise OvertakenError(
+            f"what runs have read in {place} was written anew meanwhile. Nothing of this one was "
+            "published: run again."
+        )
+    back_to = run.rolled_back_to
+    if back_to is not None and back_to < (oldest := marks.oldest(place)):
+        raise WarehouseError(f"run {back_to} was cleaned; the oldest that can be read is {oldest}.")
     try:
         delta.write(place.table(RUNS), _rows([run]), last[0] if last else None)
     except OvertakenError as error:

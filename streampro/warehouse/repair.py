@@ -8,22 +8,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from io import BytesIO
+from itertools import count
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import ConfigError, WarehouseError
+from streampro.errors import WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
 from streampro.storage import delta, integrity, log
 from streampro.storage.log import Action
-from streampro.storage.place import Place, place_of
+from streampro.storage.place import Place
 from streampro.warehouse import ledger
-from streampro.warehouse.folders import writing
+from streampro.warehouse.folders import reached, writing
 from streampro.warehouse.ledger import PublishedTable, Run
 
 
@@ -57,7 +58,7 @@ class _Commit:
 
 @asks
 def repair(pipeline: Pipeline, target: Target) -> Repaired:
-    """Bring a warehouse on a disk to where runs can go on from it, and return what was done.
+    """Bring a warehouse to where runs can go on from it, and return what was done.
 
     A ledger that cannot be read is written anew from those of its files that can be, and from what
     the commits of tables say of their runs. A list of raw files, or a table, whose newest version
@@ -69,17 +70,18 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     print(done.rebuilt, done.set_aside)
     ```
 
-    Raises `ConfigError` for a warehouse in a store, `WarehouseError` while another run is writing
-    and where the folder cannot be written.
+    In a store a run that is going may be published while the ledger is written anew, and then be
+    missing in it: the next call finds it by its commits.
+
+    Raises `ConfigError` for a warehouse that only an engine reaches, `WarehouseError` while another
+    run is writing and where the folder cannot be written.
     """
-    warehouse = place_of(target.warehouse)
-    if not warehouse.is_local:
-        raise ConfigError(f"streampro repair mends local warehouses; {warehouse} is a store.")
+    warehouse = reached(target.warehouse, "repair")
     with writing(target.warehouse):
-        aside = _Aside(warehouse.path)
+        aside = _Aside(warehouse)
         runs, rebuilt = _runs(warehouse, pipeline, target)
         runs, lost_files = _with_files_that_are_there(runs)
-        if rebuilt or lost_files or not _is_readable(warehouse, runs):
+        if rebuilt or lost_files or not _is_readable(target, runs):
             aside.put(ledger.RUNS)
             if runs:
                 ledger.rewrite(target.warehouse, runs)
@@ -95,30 +97,30 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
 class _Aside:
     """Where folders go that cannot be read."""
 
-    def __init__(self, warehouse: Path) -> None:
+    def __init__(self, warehouse: Place) -> None:
         self.warehouse = warehouse
         self.names: list[str] = []
 
     def put(self, table: TableName) -> None:
-        folder = self.warehouse / table.layer / table.name
-        if not folder.exists():
-            return
-        damaged = self.warehouse / WAREHOUSE / "damaged" / table.layer
-        number = len([*damaged.glob(f"{table.name}-*")]) + 1
+        folder = self.warehouse.table(table)
         try:
-            damaged.mkdir(parents=True, exist_ok=True)
-            new = folder.rename(damaged / f"{table.name}-{number}")
+            if not folder.exists():
+                return
+            damaged = self.warehouse / WAREHOUSE / "damaged" / table.layer
+            names = (f"{table.name}-{number}" for number in count(1))
+            name = next(name for name in names if not (damaged / name).exists())
+            folder.set_aside(damaged / name)
         except OSError as error:
             raise WarehouseError(f"{folder} cannot be set aside: {error}") from error
-        self.names.append(new.relative_to(self.warehouse).as_posix())
+        self.names.append(f"{WAREHOUSE}/damaged/{table.layer}/{name}")
 
 
 def _runs(warehouse: Place, pipeline: Pipeline, target: Target) -> tuple[list[Run], set[int]]:
     """Return all runs that anything tells of, and the numbers of those that only commits do."""
-    kept = {run.run_id: run for run in _kept(warehouse)}
-    newest = max([*kept, *_told(warehouse.table(ledger.RUNS).path)], default=0)
+    kept = {run.run_id: run for run in _kept(warehouse, target)}
+    newest = max([*kept, *_told(warehouse.table(ledger.RUNS))], default=0)
     told = {*range(1, newest + 1)}
-    commits = [*_commits(warehouse.path)] if told - kept.keys() else []
+    commits = [*_commits(warehouse)] if told - kept.keys() else []
     runs: list[Run] = []
     for number in sorted(told):
         before = runs[-1] if runs else None
@@ -127,17 +129,19 @@ def _runs(warehouse: Place, pipeline: Pipeline, target: Target) -> tuple[list[Ru
     return runs, told - kept.keys()
 
 
-def _kept(warehouse: Place) -> Iterator[Run]:
+def _kept(warehouse: Place, target: Target) -> Iterator[Run]:
     """Yield the runs of the ledger, whichever of its files can be read."""
     try:
-        yield from ledger.runs(warehouse.path)
+        yield from ledger.runs(target)
     except WarehouseError:
-        for path in sorted(warehouse.table(ledger.RUNS).path.glob("*.parquet")):
+        folder = warehouse.table(ledger.RUNS)
+        for file in folder.files(["*.parquet"]):
             with suppress(OSError, ValueError, pa.ArrowException):
-                yield from ledger.runs_of(warehouse, pq.read_table(path))
+                [content] = folder.read_each([file.path])
+                yield from ledger.runs_of(warehouse, pq.read_table(BytesIO(content)))
 
 
-def _told(folder: Path) -> Iterator[int]:
+def _told(folder: Place) -> Iterator[int]:
     """Yield the numbers of runs that entries of the ledger's log tell of."""
     for _, actions in _entries(folder):
         for added in (action["add"] for action in actions if "add" in action):
@@ -146,11 +150,11 @@ def _told(folder: Path) -> Iterator[int]:
                 yield from range(said["minValues"]["run_id"], said["maxValues"]["run_id"] + 1)
 
 
-def _commits(warehouse: Path) -> Iterator[_Commit]:
+def _commits(warehouse: Place) -> Iterator[_Commit]:
     """Yield what the logs of all tables say of runs."""
-    for place in sorted(warehouse.glob("*/*/_delta_log")):
-        table = TableName(*place.parts[-3:-1])
-        for number, actions in _entries(place.parent) if table.layer != WAREHOUSE else ():
+    entries = warehouse.files([f"*/*/{log.LOG}/*.json"])
+    for table in sorted({TableName(*each.path.split("/")[:2]) for each in entries}):
+        for number, actions in _entries(warehouse.table(table)):
             for said in (action["commitInfo"] for action in actions if "commitInfo" in action):
                 if delta.RUN in said:
                     at = datetime.fromtimestamp(said.get("timestamp", 0) / 1000, UTC)
@@ -158,11 +162,12 @@ def _commits(warehouse: Path) -> Iterator[_Commit]:
                     yield _Commit(table, number, run_id, token, at)
 
 
-def _entries(folder: Path) -> Iterator[tuple[int, list[Action]]]:
+def _entries(folder: Place) -> Iterator[tuple[int, list[Action]]]:
     """Yield the entries of a log that can be read, by version."""
-    for path in sorted((folder / "_delta_log").glob("*.json")):
+    for entry in log.entries(folder):
         with suppress(OSError, ValueError):
-            yield int(path.stem), log.actions(path)
+            [content] = folder.read_each([entry.path])
+            yield int(log.version_of(entry)), log.parsed(content)
 
 
 def _rebuilt(
@@ -208,7 +213,7 @@ def _rebuilt(
 
 def _row_count(warehouse: Place, table: TableName, number: int) -> int:
     with suppress(WarehouseError):
-        files = integrity.logged_files(warehouse.table(table).path, number)
+        files = integrity.logged_files(warehouse.table(table), number)
         return sum(file.rows or 0 for file in files)
     return 0
 
@@ -225,11 +230,11 @@ def _with_files_that_are_there(runs: list[Run]) -> tuple[list[Run], bool]:
     return runs, False
 
 
-def _is_readable(warehouse: Place, runs: list[Run]) -> bool:
+def _is_readable(target: Target, runs: list[Run]) -> bool:
     """Tell whether the ledger can be read as it is, and has these runs."""
     try:
-        newest = ledger.newest(warehouse.path)
-        return ledger.runs(warehouse.path) == runs and newest == (runs[-1] if runs else None)
+        newest = ledger.newest(target.warehouse)
+        return ledger.runs(target) == runs and newest == (runs[-1] if runs else None)
     except WarehouseError:
         return False
 

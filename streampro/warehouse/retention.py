@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import ConfigError, WarehouseError
+from streampro.errors import ConfigError, EngineError, OvertakenError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.storage import leftovers
+from streampro.names import WAREHOUSE
+from streampro.storage import leftovers, marks
+from streampro.storage.leftovers import Published
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
-from streampro.warehouse.folders import writing
+from streampro.warehouse.folders import reached, writing
 from streampro.warehouse.ledger import Run
+
+_STAGING = TableName(WAREHOUSE, "staging")
+"""Where engines stage in a store."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
     started_at = datetime.now(UTC)
     snapshot.published_run(target, run_id)
     with writing(target.warehouse):
+        holder = marks.holder(place_of(target.warehouse))
         newest = snapshot.published_run(target)
         _refuse_needless(target, newest, run_id)
         wanted = snapshot.readable_run(target, run_id)
@@ -58,7 +63,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
             moves=tuple(moves),
             rolled_back_to=run_id,
         )
-        return ledger.append(target.warehouse, done)
+        return ledger.append(target.warehouse, done, holder)
 
 
 @asks
@@ -67,26 +72,27 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
 
     A dry run removes nothing. Kept are the versions that these runs pin, those that the next run
     compares with, the newest version of every table, whoever wrote it, and every row of the
-    ledger. Logs, files that no log names and tables that StreamPro did not publish are not touched.
+    ledger. Files of ours that no log names, such as a killed run leaves, go once no run that may
+    still be going can publish them. Logs, other files and tables that StreamPro did not publish are
+    not touched. In a store no lock keeps others out: versions of runs that may be going are kept,
+    and a rollback to an older run is not published from here on.
 
-    Raises `ConfigError` for a remote warehouse, one without a run and `keep` below 1,
-    `WarehouseError` while another run is writing, or when a log cannot be read.
+    Raises `ConfigError` for a warehouse that only an engine reaches, one without a run and `keep`
+    below 1, `WarehouseError` while another run or `forget` is writing, or when a log cannot be
+    read.
     """
-    place = place_of(target.warehouse)
-    if not place.is_local:
-        raise ConfigError(
-            f"streampro clean removes files of local warehouses; {target.warehouse} is remote and "
-            "keeps every run. A VACUUM by another tool would remove versions that runs pin."
-        )
+    place = reached(target.warehouse, "clean")
     if keep < 1:
         raise ConfigError(f"--keep {keep} would keep no run; it must be 1 or more.")
-    snapshot.published_run(target)
+    newest = snapshot.published_run(target)
     if dry_run:
-        return _surplus(place, keep)
+        return _surplus(target, newest.run_id - keep + 1)
     with writing(target.warehouse):
-        found = _surplus(place, keep)
+        newest = snapshot.published_run(target)
+        oldest = marks.cleaned_before(place, newest.run_id - keep + 1)
+        found = _surplus(target, oldest)
         for each in found:
-            _remove(place.path, each)
+            _remove(place, each)
     return found
 
 
@@ -121,26 +127,40 @@ def _moves(target: Target, pipeline: Pipeline, newest: Run, wanted: Run) -> list
     return found
 
 
-def _surplus(warehouse: Place, keep: int) -> list[Cleaned]:
-    runs = ledger.runs(warehouse.path)
-    needed = {need for run in runs[-keep:] for need in run.needs}
-    cleaned = []
+def _surplus(target: Target, oldest: int) -> list[Cleaned]:
+    """Return what the runs from `oldest` on do not need. Raises `OvertakenError` where versions
+    were written anew meanwhile.
+    """
+    place = place_of(target.warehouse)
+    holder = marks.holder(place)
+    at_ns = marks.published_ns(place)  # before the runs are read: a newer one only keeps more
+    runs = ledger.runs(target.warehouse)
+    newest = Published(runs[-1].run_id, at_ns)
+    needed = {need for run in runs if run.run_id >= oldest for need in run.needs}
     published = {item.table for run in runs for item in run.tables}
+    found = {}
     for table in sorted(published | {ledger.KNOWN_FILES, ledger.RUNS}):
         versions = {version for needed_table, version in needed if needed_table == table}
-        files = leftovers.surplus_files(warehouse.table(table), versions)
-        if files:
-            paths = (str(path.relative_to(warehouse.path)) for path in files)
-            cleaned.append(Cleaned(table, tuple(paths), sum(files.values())))
-    return cleaned
+        found[table] = leftovers.surplus_files(place.table(table), versions, newest)
+    found[_STAGING] = leftovers.left_staged(place.table(_STAGING), newest)
+    if marks.holder(place) != holder:
+        raise OvertakenError(f"versions in {place} were written anew meanwhile: clean again.")
+    return [
+        Cleaned(
+            table,
+            tuple(f"{table.layer}/{table.name}/{path}" for path in files),
+            sum(files.values()),
+        )
+        for table, files in found.items()
+        if files
+    ]
 
 
-def _remove(warehouse: Path, found: Cleaned) -> None:
-    for file in found.files:
-        try:
-            (warehouse / file).unlink(missing_ok=True)
-        except OSError as error:
-            raise WarehouseError(
-                f"{found.table}: {file} cannot be removed: {error}. Kept runs are complete; "
-                "clean again when it can."
-            ) from error
+def _remove(warehouse: Place, found: Cleaned) -> None:
+    try:
+        warehouse.discard(found.files)
+    except (OSError, EngineError) as error:
+        raise WarehouseError(
+            f"{found.table}: its files cannot be removed: {error}. Kept runs are complete; "
+            "clean again when it can."
+        ) from error

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import ConfigError, WarehouseError, number_of
+from streampro.errors import WarehouseError, number_of
 from streampro.modeling.audit import key_rule, reference_rule
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta, integrity
 from streampro.storage.integrity import LoggedFile
-from streampro.storage.place import Place, place_of
+from streampro.storage.place import Place
 from streampro.warehouse import contracts, ledger
+from streampro.warehouse.folders import reached, scratch
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import REBUILD, opened, published_run
 
@@ -85,21 +87,21 @@ def verify(
 
     Args:
         pipeline: whose tables these are.
-        target: where the warehouse is, on a disk.
+        target: where the warehouse is. Of one in a store each file is copied here in turn.
         run_id: of one run, by default of all. An older run that lacks files may have been cleaned,
             which is no damage unless the run was asked for.
         session: as of `run`.
 
-    Raises `ConfigError` where nothing was published, for an unknown run and for a warehouse in a
-    store, which keeps check sums itself; `WarehouseError` for a ledger that cannot be read.
+    Raises `ConfigError` where nothing was published, for an unknown run and for a warehouse that
+    only an engine reaches; `WarehouseError` for a ledger that cannot be read, `EngineError` for a
+    store that does not answer.
     """
-    warehouse = place_of(target.warehouse)
-    if not warehouse.is_local:
-        raise ConfigError(f"{target.warehouse} is a store, which keeps check sums itself.")
+    warehouse = reached(target.warehouse, "verify")
     asked = published_run(target, run_id)
     runs = [asked] if run_id is not None else ledger.runs(target.warehouse)[::-1]
-    files = _Files(warehouse)
-    complete = [run.run_id for run in runs if files.are_there(run, run.run_id == asked.run_id)]
+    with scratch(target.warehouse) as folder:
+        files = _Files(warehouse, folder)
+        complete = [run.run_id for run in runs if files.are_there(run, run.run_id == asked.run_id)]
     found = tuple(files.damages)
     return Verified(
         runs=tuple(complete),
@@ -114,8 +116,9 @@ def verify(
 class _Files:
     """The data files of a warehouse, each looked at once."""
 
-    def __init__(self, warehouse: Place) -> None:
+    def __init__(self, warehouse: Place, scratch: Path) -> None:
         self.warehouse = warehouse
+        self.scratch = scratch
         self.damages: list[Damage] = []
         self.looked_at: dict[LoggedFile, str | None] = {}
         self.versions: dict[tuple[TableName, int, str | None], bool] = {}
@@ -137,7 +140,7 @@ class _Files:
             folder = self.warehouse.table(table)
             try:
                 delta.refuse_another(folder, version, token)
-                files = integrity.logged_files(folder.path, version)
+                files = integrity.logged_files(folder, version)
                 found = list(self._found(files, rows))
                 is_there = all(map(integrity.is_there, files))
             except WarehouseError as error:
@@ -150,9 +153,9 @@ class _Files:
     def _found(self, files: Sequence[LoggedFile], rows: int | None) -> Iterator[str]:
         for file in files:
             if file not in self.looked_at:
-                self.looked_at[file] = integrity.damage(file)
+                self.looked_at[file] = integrity.damage(file, self.scratch)
             if what := self.looked_at[file]:
-                yield f"{file.path.name}: {what}"
+                yield f"{file.name}: {what}"
         logged = sum(file.rows or 0 for file in files)
         if rows is not None and logged != rows:
             yield f"its files have {logged:,} rows, but the run published {rows:,}"

@@ -447,8 +447,8 @@ def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) 
     empty = Target(name="test", warehouse=tmp_path / "none")
     with pytest.raises(ConfigError, match="no published run"):
         forget(empty, {"shop": "a"})
-    with pytest.raises(ConfigError, match="local warehouses"):
-        forget(Target(name="t", engine="spark", warehouse=Remote("s3a://b/w")), {"shop": "a"})
+    with pytest.raises(ConfigError, match="hdfs://b/w is neither"):
+        forget(Target(name="t", engine="spark", warehouse=Remote("hdfs://b/w")), {"shop": "a"})
     other = Pipeline("other", [raw, staging, mart])
     with pytest.raises(ConfigError, match="warehouse of pipeline 'shop', not of 'other'"):
         forget(target, {"shop": "a"}, pipeline=other)

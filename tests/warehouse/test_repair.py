@@ -202,6 +202,6 @@ def test_command_tells_what_it_did_and_what_comes_next(target: Target) -> None:
     assert done == {"runs": [1, 2, 3], "rebuilt": [], "set_aside": []}
 
 
-def test_stores_are_refused() -> None:
-    with pytest.raises(ConfigError):
-        streampro.repair(SHOP, Target(name="far", engine="spark", warehouse=Remote("s3a://abc/b")))
+def test_what_only_an_engine_reaches_is_refused() -> None:
+    with pytest.raises(ConfigError, match="on disks and in object stores; hdfs://a/b is neither"):
+        streampro.repair(SHOP, Target(name="far", engine="spark", warehouse=Remote("hdfs://a/b")))

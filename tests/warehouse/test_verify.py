@@ -17,6 +17,7 @@ from streampro.cli.commands import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, DataError
 from streampro.storage import data_files, integrity
+from streampro.storage.place import Disk
 from streampro.testing import Workbench
 
 Damaging = Callable[[Path], None]
@@ -184,15 +185,17 @@ def test_command_exits_with_1_and_says_what_mends(target: Target, tmp_path: Path
     assert asked().stdout.endswith(": all as written.\n")
     streampro.run(SHOP, target, full_refresh=True)
     for version, advice in ((0, "streampro clean"), (1, "--full-refresh")):
-        [file] = integrity.logged_files(Path(str(target.warehouse)) / "mart" / "revenue", version)
-        truncate(file.path)
+        [file] = integrity.logged_files(
+            Disk(Path(str(target.warehouse)) / "mart" / "revenue"), version
+        )
+        truncate(file.place.path)
         told = asked()
-        assert file.path.name in told.stdout
+        assert file.name in told.stdout
         assert isinstance(told.exception, DataError)
         assert advice in str(told.exception)
     assert len(json.loads(asked("--json").stdout)["damages"]) == 2
 
 
-def test_stores_are_refused() -> None:
-    with pytest.raises(ConfigError):
-        streampro.verify(SHOP, Target(name="far", engine="spark", warehouse=Remote("s3a://a/b")))
+def test_what_only_an_engine_reaches_is_refused() -> None:
+    with pytest.raises(ConfigError, match="on disks and in object stores; hdfs://a/b is neither"):
+        streampro.verify(SHOP, Target(name="far", engine="spark", warehouse=Remote("hdfs://a/b")))

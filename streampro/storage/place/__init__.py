@@ -3,6 +3,7 @@
 `place_of` is the only one to ask of what kind a location is; all else asks the place.
 """
 
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,10 @@ class Found(Protocol):
     def etag(self) -> str | None:
         """See `FileStatus`."""
 
+    @property
+    def version(self) -> int | None:
+        """See `FileStatus`."""
+
 
 class Place(ABC):
     """A folder or a file; its text is what messages show."""
@@ -53,6 +58,8 @@ class Place(ABC):
     """Whether it is on a disk of this machine; then `path` is its path."""
     is_reached = True
     """Whether this process reaches it, and not only an engine."""
+    is_lockable = False
+    """Whether `lock` keeps other writers out."""
 
     @abstractmethod
     def __truediv__(self, name: str) -> Self:
@@ -131,6 +138,34 @@ class Place(ABC):
         """
         raise EngineError(f"{self} is reached by the engine of the run only.")
 
+    def read_each(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Yield what files below this place hold, in this order. Raises `OSError` for one that is
+        not there or cannot be read, and `EngineError` for a store that does not answer.
+        """
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
+    def at_hand(self, folder: Path) -> AbstractContextManager[Path]:
+        """Yield where this file is on this machine: itself, or a copy in a folder, which is removed
+        then. Raises what `read_each` raises.
+        """
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
+    def put(self, file: Path, like: Self, etag: str | None = None) -> str | None:
+        """Move a file of a disk to this place, whole and to stay, with the time of another file
+        where that can be told; return its etag in a store.
+
+        Raises `OvertakenError` unless what is there has `etag`, where one is given.
+        """
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Remove files below this place that are there, in this order or together."""
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
+    def set_aside(self, destination: Self) -> None:
+        """Move the folder to where none is. Killed in between it leaves files in both."""
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
     @abstractmethod
     def lock(self) -> AbstractContextManager[None]:
         """Hold the lock file at this place. Raises `TimeoutError` while somebody else does."""
@@ -142,6 +177,7 @@ class Disk(Place):
 
     location: Path
     is_local = True
+    is_lockable = True
 
     @property
     def path(self) -> Path:
@@ -188,6 +224,27 @@ class Disk(Place):
     def remove(self) -> None:
         if self.path.is_dir():
             shutil.rmtree(self.path)
+
+    def read_each(self, names: Sequence[str]) -> Iterator[bytes]:
+        return ((self.path / name).read_bytes() for name in names)
+
+    @contextmanager
+    def at_hand(self, folder: Path) -> Iterator[Path]:
+        yield self.path
+
+    def put(self, file: Path, like: Self, etag: str | None = None) -> None:
+        shutil.copystat(like.path, file)
+        with file.open("rb") as content:
+            os.fsync(content.fileno())
+        file.replace(self.path)
+
+    def discard(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+    def set_aside(self, destination: Self) -> None:
+        destination.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(destination.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from streampro.config import WEB, Remote, scheme_of
-from streampro.errors import ConfigError, EngineError
+from streampro.errors import ConfigError, EngineError, OvertakenError
 from streampro.storage.native import reason
 from streampro.storage.place import FileStatus, Found, Place
 from streampro.storage.place.matching import WILD, fits, is_hidden, is_left_over, named_folder
@@ -92,6 +92,54 @@ class ObjectPlace(Place):
             if keys:
                 obstore.delete(self._store, keys)
 
+    def read_each(self, names: Sequence[str]) -> Iterator[bytes]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from pool.map(lambda name: (self / name)._read(), names)
+
+    @contextmanager
+    def at_hand(self, folder: Path) -> Iterator[Path]:
+        import obstore
+
+        copy = folder / PurePosixPath(self._key).name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._errors("read", may_miss=True), copy.open("wb") as written:
+                for chunk in obstore.get(self._store, self._key).stream():
+                    written.write(chunk)
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def put(self, file: Path, like: Self, etag: str | None = None) -> str | None:
+        """See `Place.put`. What was put without being heard is known by what it holds."""
+        import obstore
+        from obstore.exceptions import PreconditionError
+
+        mode: Any = {"e_tag": etag} if etag else "overwrite"
+        with self._errors("written"):
+            try:
+                new = obstore.put(self._store, self._key, file, mode=mode)["e_tag"]
+            except PreconditionError as error:
+                if self._read() != file.read_bytes():
+                    raise OvertakenError(
+                        f"{self} was written by another command meanwhile: run again."
+                    ) from error
+                new = obstore.head(self._store, self._key)["e_tag"]
+            file.unlink()
+        return new
+
+    def discard(self, names: Sequence[str]) -> None:
+        import obstore
+
+        with self._errors("removed"):
+            if names:
+                obstore.delete(self._store, [f"{self._key}/{name}" for name in names])
+
+    def set_aside(self, destination: Self) -> None:
+        """See `Place.set_aside`. The log goes last: without one a folder is no table."""
+        for file in sorted(self._below(), key=lambda each: (is_hidden(each.path), each.path)):
+            (self / file.path).move(destination / file.path)
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold nothing: of two runs at once, the ledger lets one be published."""
         return nullcontext()
@@ -117,6 +165,12 @@ class ObjectPlace(Place):
         scheme: Any = scheme_of(self.url)
         return DataFiles(scheme, credential_provider=_credentials(scheme))
 
+    def _read(self) -> bytes:
+        import obstore
+
+        with self._errors("read", may_miss=True):
+            return bytes(obstore.get(self._store, self._key).bytes())
+
     def _copy(self, file: Found, copy: Path) -> None:
         import obstore
         from obstore.exceptions import PreconditionError
@@ -125,7 +179,8 @@ class ObjectPlace(Place):
         copy.parent.mkdir(parents=True, exist_ok=True)
         with place._errors("read"):
             try:
-                asked: Any = {"if_match": file.etag} if file.etag else {}
+                is_known = file.etag and file.version is None  # files of a table never change
+                asked: Any = {"if_match": file.etag} if is_known else {}
                 found = obstore.get(place._store, place._key, options=asked)
             except PreconditionError as error:
                 raise EngineError(
@@ -136,11 +191,10 @@ class ObjectPlace(Place):
                     written.write(chunk)
 
     def _matching(self, pattern: str) -> Iterator[FileStatus]:
-        parts = PurePosixPath(pattern).parts
         if not WILD & {*pattern}:
             with (self / pattern)._errors("looked at"):
                 status = (self / pattern)._status()
-            if status and not is_hidden(parts[-1]):
+            if status:
                 yield _found(pattern, status)
             return
         if self._is_web:
@@ -171,12 +225,18 @@ class ObjectPlace(Place):
             return None
 
     @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Raise `EngineError` for what the store refuses, or does not answer."""
+    def _errors(self, what: str, may_miss: bool = False) -> Iterator[None]:
+        """Raise `EngineError` for what the store refuses, or does not answer; `FileNotFoundError`
+        for what is not there, where it may miss.
+        """
         from obstore.exceptions import BaseError
 
         try:
             yield
+        except FileNotFoundError as error:
+            if may_miss:
+                raise
+            raise EngineError(f"{self} cannot be {what}: {reason(error)}") from error
         except (BaseError, OSError, ValueError) as error:
             raise EngineError(f"{self} cannot be {what}: {reason(error)}") from error
 
