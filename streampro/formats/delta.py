@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from streampro.modeling.source import Source
     from streampro.storage.place import FileStatus, Place
 
+_LOG = ("*", "_last_checkpoint", "_sidecars/*")
+
 
 class Delta(Parquet):
     """Rows of a table. A version that only adds files is read by these; one that takes some away
@@ -23,6 +25,10 @@ class Delta(Parquet):
         """See `Format.found`: those of each table that `files` names."""
         columns = {path[0]: name for name, path in source.fields.items()}
         return [file for table in source.files for file in raw.data_files(table, columns)]
+
+    def logs(self, source: "Source") -> Sequence[str]:
+        """See `Format.logs`."""
+        return [f"{table}/_delta_log/{each}" for table in source.files for each in _LOG]
 
     def patterns(self, source: "Source") -> Sequence[str]:
         """See `Format.patterns`: older files lie beside those of the newest version."""

@@ -49,15 +49,18 @@ class InputFile:
         return (self.size, self.modified_ns) == (found.size, found.modified_ns)
 
 
-def on_disk(sources: Iterable["Source"], raw: "Place", folder: Path) -> Path:
-    """Return a folder of this machine with the files of sources: the raw folder, or `folder` with
-    a copy of what is in a store. Raises what `find` raises.
+def on_disk(sources: Iterable["Source"], raw: "Place", copy: "Place") -> Path:
+    """Return a folder of this machine with the files of sources: the raw folder, or that of `copy`
+    with a copy of what is in a store; of tables the log first, then the files of that version.
+    Raises what `find` raises.
     """
     if raw.is_local:
         return raw.path
     for source in sources:
-        raw.copy(find(source, raw), folder)
-    return folder
+        logs = raw.files(format_of(source).logs(source))
+        raw.copy(logs, copy.path)
+        raw.copy(find(source, copy if logs else raw), copy.path)
+    return copy.path
 
 
 def changed(files: Iterable[InputFile], raw: Path) -> set[str]:

@@ -129,6 +129,12 @@ class Format(ABC):
         """Return the glob patterns of what belongs to a source below the raw folder."""
         return source.files
 
+    def logs(self, source: "Source") -> Sequence[str]:
+        """Return the glob patterns of the files that tell which are those of a source; none where
+        its folders do.
+        """
+        return ()
+
     def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
         """Return what the path of a field must be, None if it can be read; each is, by default."""
         return None

@@ -61,7 +61,7 @@ def check_incremental(
         read = {name for model in pipeline.models.values() for name in model.inputs}
         sources = [source for name, source in pipeline.sources.items() if name in read]
         runs: list[Run] = []
-        raw = on_disk(sources, place_of(target.raw), folder / "copied")
+        raw = on_disk(sources, place_of(target.raw), place_of(folder / "copied"))
         for _ in deal(sources, raw, folder / "raw", parts, seed):
             with watcher.step(f"incremental run {len(runs) + 1}", lambda: None):
                 runs.append(run(pipeline, grown))

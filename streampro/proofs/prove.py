@@ -79,7 +79,7 @@ def prove(
         _write(out, "")
         out.unlink()
     with nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder:
-        raw = on_disk(pipeline.sources.values(), shared, folder / "raw")
+        raw = on_disk(pipeline.sources.values(), shared, place_of(folder / "raw"))
         proof = _Proof(pipeline, select, built, raw, folder, watcher or Unwatched())
         certificate = proof.certificate(left, right)
     if out:

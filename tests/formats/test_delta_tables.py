@@ -10,10 +10,13 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
+from conftest import Lake
 from deltalake import DeltaTable, write_deltalake
+from published import contents
 
 import streampro
 from streampro import Contract, Pipeline, Source, Target, column, model
+from streampro.config import Remote
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
@@ -104,6 +107,38 @@ def test_versions_that_add_files_are_incremental_and_others_a_rebuild(
     assert planned_and_run()[0] == "full"
     DeltaTable(table).delete()
     assert planned_and_run()[0] == "full"
+
+
+def test_table_in_a_store_is_read_as_one_on_a_disk(
+    pipeline: Pipeline, target: Target, lake: Lake
+) -> None:
+    there = Target(
+        name="there", raw=Remote(f"{lake.url}/raw"), warehouse=Remote(f"{lake.url}/warehouse")
+    )
+
+    def modes() -> list[tuple[str, int]]:
+        found = [streampro.run(pipeline, each) for each in (target, there)]
+        assert contents(there).keys() == contents(target).keys()
+        query = "select id, month, note from staging.orders order by all"
+        assert streampro.sql(query, there) == streampro.sql(query, target)
+        return [(run.changes[0].mode, len(run.inputs)) for run in found]
+
+    for ids, mode in (((1, 2, 3, None), "full"), ((4, 5), "incremental")):
+        for each in (target, there):
+            write(each, *ids, note=["x"] * len(ids))
+        assert modes() == [(mode, 2 if mode == "full" else 4)] * 2
+    [line] = streampro.explain(pipeline, there, "orders", "id = 2").lines
+    assert line.file.startswith("orders/month=")
+    assert streampro.check_incremental(pipeline, there, parts=2).runs == 2
+    for each in (target, there):
+        DeltaTable(f"{each.raw}/orders").delete("id = 3")
+    assert {mode for mode, _ in modes()} == {"full"}
+    scratch = Path(str(target.raw)).with_name("scratch")
+    with (
+        connect(there, scratch=scratch) as engine,
+        pytest.raises(SourceError, match=r"none below s3://.* cannot be read as a Delta table"),
+    ):
+        engine.read_raw(source("id", table="none"), Remote(f"{lake.url}/raw"))
 
 
 def test_row_is_followed_to_a_file_of_the_table(pipeline: Pipeline, target: Target) -> None:

@@ -10,9 +10,12 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Lake
+from published import contents
 
 import streampro
 from streampro import Contract, Instant, Pipeline, Source, Target, column, model
+from streampro.config import Remote
 from streampro.errors import SourceError
 from streampro.lineage.explain import Line, Step
 from streampro.modeling.model import REJECT_COLUMNS
@@ -135,6 +138,35 @@ def test_number_is_followed_to_rows_of_files(pipeline: Pipeline, target: Target)
     assert [(each.path, each.lines) for each in forgotten.raw] == [
         ("month=2026-01/sales.parquet", 2)
     ]
+
+
+def test_files_of_a_store_are_read_as_those_of_a_disk(
+    pipeline: Pipeline, target: Target, lake: Lake
+) -> None:
+    raw = Path(str(target.raw))
+    there = Target(
+        name="there", raw=lake.put(raw, "raw"), warehouse=Remote(f"{lake.url}/warehouse")
+    )
+    for mode in ("full", "incremental"):
+        runs = [streampro.run(pipeline, each) for each in (target, there)]
+        assert [run.kind for run in runs] == [mode] * 2
+        assert runs[0].books == runs[1].books
+        assert contents(there) == contents(target)
+        if mode == "full":
+            write(raw, "month=2026-02/sales.parquet", ("a", AT, 1), ("c", AT, 2))
+            lake.put(raw / "month=2026-02", "raw/month=2026-02")
+    wanted = streampro.explain(pipeline, target, "revenue.amount", "shop = 'a'")
+    assert streampro.explain(pipeline, there, "revenue.amount", "shop = 'a'").lines == wanted.lines
+    [here, far] = (
+        streampro.forget(each, {"shop": "b"}, pipeline=pipeline) for each in (target, there)
+    )
+    assert far == here
+    assert contents(there) == contents(target)
+    assert not streampro.verify(pipeline, there).damages
+    write(raw, "month=2026-02/sales.parquet", ("a", AT, 5))
+    lake.put(raw / "month=2026-02", "raw/month=2026-02")
+    [change, *_] = streampro.plan(pipeline, there).changes
+    assert (change.mode, change.reason) == ("full", "month=2026-02/sales.parquet changed")
 
 
 def test_file_written_anew_is_a_rebuild_and_one_that_changes_is_refused(
