@@ -20,11 +20,12 @@ _BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
 _MOST_PARTS = 10**9
 """Of a share of all values, so that its product with their number is an int64."""
-_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366, "h": 366 * 24, "m": 366 * 1440}
-_UNITS_OF_A_YEAR |= {"s": 366 * 86_400, "ms": 366 * 86_400 * 10**3, "us": 366 * 86_400 * 10**6}
-BEYOND_CALENDAR = (
-    "a date or an instant leaves the years 1 to 9999 (portable.from_epoch makes it null)"
-)
+_DAYS = 366
+_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": _DAYS, "h": _DAYS * 24}
+_UNITS_OF_A_YEAR |= {"m": _DAYS * 1440, "s": _DAYS * 86_400}
+_UNITS_OF_A_YEAR |= {"ms": _UNITS_OF_A_YEAR["s"] * 10**3, "us": _UNITS_OF_A_YEAR["s"] * 10**6}
+_SHORT, _CALENDAR = 100, 10_000
+"""Years by which an instant is moved unseen, and those that there are."""
 _CONTROLS = re.compile(r"([\0\a\v\f])")
 _OPERATORS = (
     ops.Between,
@@ -64,7 +65,28 @@ def quarters_as_months(_: Any) -> Any:
     return ops.Literal(3 * _.value, dt.Interval("M")) if is_in_quarters else _
 
 
-REWRITES = (subtractions_as_additions, quarters_as_months)
+@replace(p.IntervalFromInteger)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def intervals_of_a_calendar(_: Any) -> Any:
+    """Let an interval be null that leads out of any calendar, before an engine stops at it."""
+    if _is_within(_, _CALENDAR):
+        return _
+    most = _CALENDAR * _UNITS_OF_A_YEAR.get(_.unit.value, 0)
+    is_near = ops.Between(_.arg, ops.Literal(-most, dt.int64), ops.Literal(most, dt.int64))
+    return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
+
+
+def _is_within(interval: Any, years: int) -> bool:
+    """Tell whether an interval cannot be longer than so many years, by its value or its type."""
+    most = years * _UNITS_OF_A_YEAR.get(interval.dtype.unit.value, 0)
+    if isinstance(interval, ops.Literal):
+        return bool(abs(interval.value or 0) <= most)
+    if not isinstance(interval, ops.IntervalFromInteger):
+        return False
+    bounds = interval.arg.dtype.bounds
+    return bool(max(-bounds.lower, bounds.upper) <= most)
+
+
+REWRITES = (subtractions_as_additions, quarters_as_months, intervals_of_a_calendar)
 
 
 class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -331,20 +353,17 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return self.f.anon.chr(ord(text)) if _CONTROLS.fullmatch(text) else sge.convert(text)
 
     def _in_calendar(self, op: Any, moved: Any) -> Any:
-        """Return a date or an instant, or stop where it is not of the years 1 to 9999. What is
-        moved by a constant of no more than a year is not looked at.
+        """Return a date or an instant, null where it is not of the years 1 to 9999, whose ends each
+        engine sees elsewhere. What can be moved by a hundred years at most is not looked at.
         """
-        by, a_year = op.right, _UNITS_OF_A_YEAR.get(op.right.dtype.unit.value, 0)
-        if isinstance(by, ops.Literal) and abs(by.value or 0) <= a_year:
+        by = op.right
+        if _is_within(by, _SHORT):
             return moved
+        if isinstance(by, ops.Literal) and not _is_within(by, _CALENDAR):
+            return self.cast(NULL, op.dtype)
         end = "9999-12-31" if op.dtype.is_date() else "9999-12-31 23:59:59.999999"
         first, last = (self.cast(sge.convert(text), op.dtype) for text in ("0001-01-01", end))
-        is_beyond = sge.or_(sge.paren(moved) < first, sge.paren(moved) > last)
-        return self.if_(is_beyond, self._stop(BEYOND_CALENDAR), moved)
-
-    def _stop(self, said: str) -> Any:
-        """Return what stops a query where it is computed."""
-        raise NotImplementedError
+        return self.if_(sge.Between(this=sge.paren(moved), low=first, high=last), moved, NULL)
 
     def _wide(self, op: Any, given: dict[str, Any]) -> dict[str, Any]:
         """Cast integers of less than 64 bits; a literal only if all operands are literals."""

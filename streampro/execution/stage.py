@@ -123,7 +123,7 @@ class Stage:
         if then is not None and model.table.layer == ANSWERS:
             with suppress(WarehouseError) if is_forced else nullcontext():
                 moves = self._moves(model, staged)
-        return StagedModel(change, {**tables, model.table: built}, books, warnings, tuple(moves))
+        return StagedModel(change, {model.table: built, **tables}, books, warnings, tuple(moves))
 
     def _new_lines(self, model: Model, change: Change) -> StagedModel:
         """Add the rows of new files that are not stored yet."""
@@ -153,7 +153,7 @@ class Stage:
         )
         late = self._lateness(model, fresh, stored)
         change = replace(change, added=fresh.rows, removed=0, changed=0, **late)
-        return StagedModel(change, {model.rejected: rejected, model.table: built}, books, warnings)
+        return StagedModel(change, {model.table: built, model.rejected: rejected}, books, warnings)
 
     def _changed_keys(self, model: Model, run_mode: RunMode, change: Change) -> StagedModel:
         """Compute the rows of the keys whose inputs changed, and replace exactly these."""

@@ -61,7 +61,7 @@ def from_epoch(number: ir.IntegerValue, unit: Literal["s", "ms", "us", "ns"]) ->
 def iso_year(day: ir.DateValue | ir.TimestampValue) -> ir.IntegerValue:
     """Return the year to which the week of a day belongs by ISO 8601: that of its Thursday."""
     date = day.date() if day.type().is_timestamp() else day
-    thursday = date + (3 - date.day_of_week.index()).as_interval("D")
+    thursday = date + (3 - date.day_of_week.index()).cast("int16").as_interval("D")
     return thursday.year().cast("int64")
 
 
@@ -87,4 +87,4 @@ def _to_utc_with_offset(text: ir.StringValue) -> ir.TimestampValue:
         3, 2
     ).try_cast("int64").fill_null(0)
     east = ibis.ifelse(offset.startswith("-"), -minutes, minutes)
-    return local.try_cast("timestamp('UTC', 6)") - east.as_interval("m")
+    return local.try_cast("timestamp('UTC', 6)") - east.cast("int16").as_interval("m")

@@ -31,7 +31,7 @@ def local_hour(instant: ir.TimestampValue, zone: str) -> ir.IntegerValue:
 
 def _local(instant: ir.TimestampValue, zone: str) -> ir.TimestampValue:
     """Return an instant whose UTC is what clocks of the zone show."""
-    return instant + _offset(instant, offsets(zone)).as_interval("s")
+    return instant + _offset(instant, offsets(zone)).cast("int32").as_interval("s")
 
 
 def _offset(instant: ir.TimestampValue, periods: Sequence[tuple[datetime, int]]) -> ir.IntegerValue:

@@ -44,17 +44,34 @@ def pipeline_of(value: Callable[[ir.Table], ir.Column], reduction: str = "max") 
 OUT_OF_RANGE = {
     "sum of two integers": lambda raw: to_integer(raw.n) + 1,
     "product": lambda raw: to_integer(raw.n) * 2,
-    "instant": lambda raw: (to_utc(raw.at) + ibis.interval(days=2 * 10**8)).year().cast("int64"),
-    "instant of the year 10318": lambda raw: (
-        (to_utc(raw.at) + (to_integer(raw.n) // 36).as_interval("us")).year().cast("int64")
-    ),
-    "date before the year 1": lambda raw: (
-        (to_utc(raw.at).date() - (to_integer(raw.n) // 10**13).as_interval("D"))
-        .year()
-        .cast("int64")
-    ),
     "cast to a small integer": lambda raw: to_integer(raw.n).cast("int16").cast("int64"),
 }
+
+
+BEYOND_THE_CALENDAR = {
+    "a constant": lambda raw: to_utc(raw.at) + ibis.interval(days=2 * 10**8),
+    "a constant of a further calendar": lambda raw: to_utc(raw.at) + ibis.interval(years=9000),
+    "the year 10318": lambda raw: to_utc(raw.at) + (to_integer(raw.n) // 36).as_interval("us"),
+    "no engine's year": lambda raw: to_utc(raw.at) - to_integer(raw.n).as_interval("s"),
+    "no integer": lambda raw: to_utc(raw.at) - (-to_integer(raw.n) - 1).as_interval("us"),
+    "days": lambda raw: to_utc(raw.at).date() - (to_integer(raw.n) // 10**13).as_interval("D"),
+    "months": lambda raw: to_utc(raw.at).date() + (to_integer(raw.n) // 10**13).as_interval("M"),
+}
+
+
+def test_instants_and_dates_beyond_the_calendar_are_null(engine: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "numbers.jsonl").write_text(f"{LINE}\n")
+    target = streampro.Target(name="test", raw=tmp_path, warehouse=tmp_path / "w")
+    engine.run(
+        pipeline_of(
+            lambda raw: sum(
+                ibis.ifelse(of(raw).isnull(), 1, 0) for of in BEYOND_THE_CALENDAR.values()
+            )
+        ),
+        target,
+    )
+    [row] = streampro.sql("SELECT value FROM staging.total", target).to_pylist()
+    assert row == {"value": len(BEYOND_THE_CALENDAR)}
 
 
 @pytest.mark.parametrize("name", OUT_OF_RANGE)

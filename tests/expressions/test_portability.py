@@ -972,6 +972,10 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (ints(None, None), lambda t: t.x.collect().sort().length()),
     (instants(AT_9), lambda t: t.x + (t.i + 1).as_interval("Q") - ibis.interval(quarters=1)),
     (instants(AT_9), lambda t: t.x + (t.i + 3_000_000_000).as_interval("s")),
+    (instants(AT_9), lambda t: t.x + (t.i * 10**11).as_interval("s")),
+    (instants(AT_9), lambda t: t.x - (t.i * 10**15).as_interval("ms") + ibis.interval(years=300)),
+    (dates("2024-01-31", "9999-12-31"), lambda t: t.x + (t.i * 10**6).as_interval("D")),
+    (dates("2024-01-31", "0001-01-01"), lambda t: t.x - (t.i * 10**4).as_interval("M")),
     (instants(AT_9), lambda t: t.x.minute() * 60_000_000),
     *[
         (LISTS, of)

@@ -28,9 +28,6 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
             given["arg"] = sge.paren(given["arg"])
         return super().visit_node(op, **given)
 
-    def _stop(self, said: str) -> Any:
-        return self.f.anon.error(sge.convert(said))
-
     def visit_ApproxQuantile(self, op: Any, *, quantile: Any, **given: Any) -> Any:
         """Take the quantile as FLOAT: DuckDB takes no DOUBLE."""
         kind = dt.Array(dt.float32) if op.quantile.dtype.is_array() else dt.float32

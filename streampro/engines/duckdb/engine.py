@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from streampro.config import Location, Target
 from streampro.engines.casts import physical_query
-from streampro.engines.compiler import BEYOND_CALENDAR
 from streampro.engines.duckdb import statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
@@ -312,7 +311,5 @@ def _errors(what: str) -> Iterator[None]:
     except duckdb.DataError as error:
         raise ComputationError(f"{what}: {error}") from error
     except (duckdb.Error, OSError) as error:
-        if BEYOND_CALENDAR in str(error):
-            raise ComputationError(f"{what}: {BEYOND_CALENDAR}") from error
         kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
         raise kind(f"{what}: {error}") from error

@@ -40,9 +40,6 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     LOWERED_OPS = {ops.StringSlice: None}
     rewrites = (*PySparkCompiler.rewrites, *REWRITES)
 
-    def _stop(self, said: str) -> Any:
-        return self.f.anon.raise_error(sge.convert(said))
-
     def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:
         """Hand on NaN, which Ibis makes null on this engine only."""
         return sg.column(self._gen_valid_name(name), table=rel.alias_or_name, quoted=self.quoted)

@@ -9,9 +9,7 @@ from streampro.errors import ComputationError, EngineError, SourceError, StreamP
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
-_OF_A_VALUE = re.compile(
-    r"USER_RAISED_EXCEPTION|SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException"
-)
+_OF_A_VALUE = re.compile(r"SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException")
 """The class of SQL's states for values that cannot be computed with, and what has no state."""
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""

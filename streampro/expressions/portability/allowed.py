@@ -84,8 +84,8 @@ Date | when
 DateTruncate | date
 TimestampTruncate | instant
 Strftime | when =text
-DateAdd DateSub | date interval | a date again, on DuckDB too; beyond the years 1 to 9999 a stop
-TimestampAdd TimestampSub | instant interval | seconds have 64 bits; beyond years 1 to 9999 a stop
+DateAdd DateSub | date interval | a date again, on DuckDB too; null beyond the years 1 to 9999
+TimestampAdd TimestampSub | instant interval | seconds have 64 bits; null beyond the years 1 to 9999
 IntervalFromInteger | integer
 DateDelta | =text date date
 TimestampDelta | =text instant instant
