@@ -734,7 +734,8 @@ def test_what_is_done_is_told_where_it_cannot_be_shown(raw):
                 call, stdout=full, stderr=subprocess.PIPE, text=True, check=False
             )
         why = "OSError: [Errno 28] No space left on device"
-        said = f"{done}, but cannot be shown: {why}" if done else why
+        unread = "the output cannot be written: no space is left there."
+        said = f"{done}, but cannot be shown: {why}" if done else unread
         assert ended.returncode == 3, command
         assert f"error: {said}" in ended.stderr, command
 
