@@ -13,18 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
-import obstore.store
 import pytest
 import servers
 from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from servers import Postgres
-
-from streampro.config import Remote
+from servers import Lake, Postgres
 
 Scheme = Literal["light", "dark"]
 HEAVY = {"browser", "running", "desk", "postgres"}
@@ -127,36 +123,6 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
     yield open_file
     for context in contexts:
         context.close()
-
-
-@dataclass
-class Lake:
-    """A bucket in a store that speaks S3's protocol; `url` is its address for targets."""
-
-    endpoint: str
-    url: str
-
-    @property
-    def store(self) -> Any:
-        return obstore.store.from_url(self.url)
-
-    def put(self, folder: Path, below: str) -> Remote:
-        """Copy a folder of a disk into the bucket, and return where it is now."""
-        for path in folder.rglob("*"):
-            if path.is_file():
-                name = path.relative_to(folder).as_posix()
-                obstore.put(self.store, f"{below}/{name}", path.read_bytes())
-        return Remote(f"{self.url}/{below}")
-
-    def spoil(self, kind: str, times: int, match: str = ".") -> None:
-        """Let the next requests of a kind fail; see `faulty_store`."""
-        asked = urlencode({"kind": kind, "times": times, "match": match})
-        urlopen(Request(f"{self.endpoint}/-/faults?{asked}", method="PUT")).close()
-
-    def requests(self) -> list[str]:
-        """Return what was asked of the store since the last time."""
-        with urlopen(f"{self.endpoint}/-/requests") as told:
-            return [line for line in told.read().decode().splitlines() if line]
 
 
 @pytest.fixture(scope="session")

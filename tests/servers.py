@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import obstore.store
+
+from streampro.config import Remote
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,33 @@ def _as_its_user() -> list[str]:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert not done.returncode, done.stdout + done.stderr
+
+
+@dataclass
+class Lake:
+    """A bucket in a store that speaks S3's protocol; `url` is its address for targets."""
+
+    endpoint: str
+    url: str
+
+    @property
+    def store(self) -> Any:
+        return obstore.store.from_url(self.url)
+
+    def put(self, folder: Path, below: str) -> Remote:
+        """Copy a folder of a disk into the bucket, and return where it is now."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                name = path.relative_to(folder).as_posix()
+                obstore.put(self.store, f"{below}/{name}", path.read_bytes())
+        return Remote(f"{self.url}/{below}")
+
+    def spoil(self, kind: str, times: int, match: str = ".") -> None:
+        """Let the next requests of a kind fail; see `faulty_store`."""
+        asked = urlencode({"kind": kind, "times": times, "match": match})
+        urlopen(Request(f"{self.endpoint}/-/faults?{asked}", method="PUT")).close()
+
+    def requests(self) -> list[str]:
+        """Return what was asked of the store since the last time."""
+        with urlopen(f"{self.endpoint}/-/requests") as told:
+            return [line for line in told.read().decode().splitlines() if line]

@@ -13,10 +13,10 @@ from typing import Any
 
 import obstore
 import pytest
-from conftest import Lake
 from deltalake import DeltaTable
 from pipelines.shop import SALES, SHOP, write_raw
 from published import contents
+from servers import Lake
 
 import streampro
 from streampro.config import Remote, Target

@@ -10,9 +10,9 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
-from conftest import Lake
 from deltalake import DeltaTable, write_deltalake
 from published import contents
+from servers import Lake
 
 import streampro
 from streampro import Contract, Pipeline, Source, Target, column, model

@@ -10,8 +10,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Lake
 from published import contents
+from servers import Lake
 
 import streampro
 from streampro import Contract, Instant, Pipeline, Source, Target, column, model

@@ -13,9 +13,9 @@ import obstore
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from conftest import Lake
 from pipelines.shop import SALES, SHOP, SHOPS, write_raw
 from published import contents
+from servers import Lake
 
 import streampro
 from streampro.cli.commands import cli
