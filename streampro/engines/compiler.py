@@ -11,21 +11,14 @@ import ibis.expr.types as ir
 import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
-from ibis.backends.sql.rewrites import p
-from ibis.common.patterns import replace
 
+from streampro.engines.rewrites import CALENDAR, SHORT, is_within
 from streampro.expressions.decimals import exact
 
 _BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
 _MOST_PARTS = 10**9
 """Of a share of all values, so that its product with their number is an int64."""
-_DAYS = 366
-_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": _DAYS, "h": _DAYS * 24}
-_UNITS_OF_A_YEAR |= {"m": _DAYS * 1440, "s": _DAYS * 86_400}
-_UNITS_OF_A_YEAR |= {"ms": _UNITS_OF_A_YEAR["s"] * 10**3, "us": _UNITS_OF_A_YEAR["s"] * 10**6}
-_SHORT, _CALENDAR = 100, 10_000
-"""Years by which an instant is moved unseen, and those that there are."""
 _CONTROLS = re.compile(r"([\0\a\v\f])")
 _OPERATORS = (
     ops.Between,
@@ -48,45 +41,6 @@ _ARITHMETIC = (
     ops.Negate,
     ops.Subtract,
 )
-
-
-@replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
-def subtractions_as_additions(_: Any) -> Any:
-    """Add the negative number instead, which stops where there is none: DuckDB would go on."""
-    if not isinstance(_.right, ops.IntervalFromInteger):
-        return _
-    return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
-
-
-@replace(p.Literal)  # type: ignore[untyped-decorator]  # Ibis has no types here
-def quarters_as_months(_: Any) -> Any:
-    """Count quarters in months: Spark has no intervals of quarters."""
-    is_in_quarters = _.dtype.is_interval() and _.dtype.unit.name == "QUARTER" and _.value
-    return ops.Literal(3 * _.value, dt.Interval("M")) if is_in_quarters else _
-
-
-@replace(p.IntervalFromInteger)  # type: ignore[untyped-decorator]  # Ibis has no types here
-def intervals_of_a_calendar(_: Any) -> Any:
-    """Let an interval be null that leads out of any calendar, before an engine stops at it."""
-    if _is_within(_, _CALENDAR):
-        return _
-    most = _CALENDAR * _UNITS_OF_A_YEAR.get(_.unit.value, 0)
-    is_near = ops.Between(_.arg, ops.Literal(-most, dt.int64), ops.Literal(most, dt.int64))
-    return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
-
-
-def _is_within(interval: Any, years: int) -> bool:
-    """Tell whether an interval cannot be longer than so many years, by its value or its type."""
-    most = years * _UNITS_OF_A_YEAR.get(interval.dtype.unit.value, 0)
-    if isinstance(interval, ops.Literal):
-        return bool(abs(interval.value or 0) <= most)
-    if not isinstance(interval, ops.IntervalFromInteger):
-        return False
-    bounds = interval.arg.dtype.bounds
-    return bool(max(-bounds.lower, bounds.upper) <= most)
-
-
-REWRITES = (subtractions_as_additions, quarters_as_months, intervals_of_a_calendar)
 
 
 class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -357,9 +311,9 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         engine sees elsewhere. What can be moved by a hundred years at most is not looked at.
         """
         by = op.right
-        if _is_within(by, _SHORT):
+        if is_within(by, SHORT):
             return moved
-        if isinstance(by, ops.Literal) and not _is_within(by, _CALENDAR):
+        if isinstance(by, ops.Literal) and not is_within(by, CALENDAR):
             return self.cast(NULL, op.dtype)
         end = "9999-12-31" if op.dtype.is_date() else "9999-12-31 23:59:59.999999"
         first, last = (self.cast(sge.convert(text), op.dtype) for text in ("0001-01-01", end))

@@ -10,7 +10,8 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
-from streampro.engines.compiler import REWRITES, Agreeing
+from streampro.engines.compiler import Agreeing
+from streampro.engines.rewrites import REWRITES
 from streampro.portable.json import POSITION
 
 

@@ -12,7 +12,8 @@ from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
-from streampro.engines.compiler import REWRITES, Agreeing, bare
+from streampro.engines.compiler import Agreeing, bare
+from streampro.engines.rewrites import REWRITES
 from streampro.engines.spark.functions import JSON_ELEMENTS
 from streampro.portable.json import POSITION
 

@@ -1,0 +1,54 @@
+"""What is computed otherwise than it is written, on every engine, before a compiler sees it."""
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+from ibis.backends.sql.rewrites import p
+from ibis.common.patterns import replace
+
+_DAYS = 366
+_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": _DAYS, "h": _DAYS * 24}
+_UNITS_OF_A_YEAR |= {"m": _DAYS * 1440, "s": _DAYS * 86_400}
+_UNITS_OF_A_YEAR |= {"ms": _UNITS_OF_A_YEAR["s"] * 10**3, "us": _UNITS_OF_A_YEAR["s"] * 10**6}
+SHORT, CALENDAR = 100, 10_000
+"""Years by which an instant is moved unseen, and those that there are."""
+
+
+@replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def subtractions_as_additions(_: Any) -> Any:
+    """Add the negative number instead, which stops where there is none: DuckDB would go on."""
+    if not isinstance(_.right, ops.IntervalFromInteger):
+        return _
+    return ops.TimestampAdd(_.left, _.right.copy(arg=ops.Negate(_.right.arg)))
+
+
+@replace(p.Literal)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def quarters_as_months(_: Any) -> Any:
+    """Count quarters in months: Spark has no intervals of quarters."""
+    is_in_quarters = _.dtype.is_interval() and _.dtype.unit.name == "QUARTER" and _.value
+    return ops.Literal(3 * _.value, dt.Interval("M")) if is_in_quarters else _
+
+
+@replace(p.IntervalFromInteger)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def intervals_of_a_calendar(_: Any) -> Any:
+    """Let an interval be null that leads out of any calendar, before an engine stops at it."""
+    if is_within(_, CALENDAR):
+        return _
+    most = CALENDAR * _UNITS_OF_A_YEAR.get(_.unit.value, 0)
+    is_near = ops.Between(_.arg, ops.Literal(-most, dt.int64), ops.Literal(most, dt.int64))
+    return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
+
+
+def is_within(interval: Any, years: int) -> bool:
+    """Tell whether an interval cannot be longer than so many years, by its value or its type."""
+    most = years * _UNITS_OF_A_YEAR.get(interval.dtype.unit.value, 0)
+    if isinstance(interval, ops.Literal):
+        return bool(abs(interval.value or 0) <= most)
+    if not isinstance(interval, ops.IntervalFromInteger):
+        return False
+    bounds = interval.arg.dtype.bounds
+    return bool(max(-bounds.lower, bounds.upper) <= most)
+
+
+REWRITES = (subtractions_as_additions, quarters_as_months, intervals_of_a_calendar)
