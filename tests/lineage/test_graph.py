@@ -41,7 +41,7 @@ def test_column_is_told_down_to_fields_of_sources_and_what_decides_after_it() ->
         "Decided by (which rows there are, and whose values are taken):",
         "  staging.shops: shop",
         "  staging.sales: shop",
-        "  raw_sales: shop, day, amount",
+        "  raw_sales: shop, day, raw_line, amount",
         "  raw_shops: shop",
     ]
 
