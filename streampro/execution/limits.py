@@ -183,12 +183,14 @@ def told(raw: Raw, odd: OddLines) -> Iterator[Excess]:
 
 
 def never_given(
-    engine: Engine, source: Source, rows: ir.Table, known: ir.Table | None
+    engine: Engine, source: Source, staged: Staged, known: ir.Table | None
 ) -> Iterator[Excess]:
     """Yield a column that is null in every row that is not `known` already, which tables that are
     built anew have from the run before.
     """
-    rows = rows if known is None else unknown(rows, known)
+    if staged.rows < FEWEST:
+        return
+    rows = staged.data if known is None else unknown(staged.data, known)
     counts = {name: rows[name].count() for name in rows.columns}
     [found] = engine.fetch(rows.aggregate(rows.count().name(_ROWS), **counts)).to_pylist()
     number = found.pop(_ROWS)
@@ -224,6 +226,7 @@ def is_line_by_line(expression: ir.Table) -> bool:
 def left_out(
     engine: Engine,
     model: Model,
+    expression: ir.Table,
     inputs: Mapping[str, ir.Table],
     read: Mapping[str, Raw],
     made: Staged,
@@ -231,12 +234,12 @@ def left_out(
     """Yield how many lines of each source `read` have no part in any row of a model that keeps no
     books, as those that a filter or a join drops; all of them, where that cannot be told.
     """
-    rows, what = model(**inputs), "that are no row"
-    if is_line_by_line(rows):
+    what = "that are no row"
+    if is_line_by_line(expression):
         found = {name: raw.lines - made.rows for name, raw in read.items()}
-    elif rows.op().find(_DROPS):
+    elif expression.op().find(_DROPS):
         try:
-            found = _without_part(engine, rows, inputs, read, made.data.select(*_known_by(model)))
+            found = _without_part(engine, model, inputs, read, made)
         except PipelineError:
             found, what = {name: raw.lines for name, raw in read.items()}, "that may be no row"
     else:
@@ -247,20 +250,17 @@ def left_out(
             yield Warned(model.table, f"{lines_of} {what}", lines)
 
 
-def _known_by(model: Model) -> list[str]:
-    """Return the columns that tell the rows of a table from each other."""
-    plain = [name for name, kind in model.spec.schema.items() if not kind.is_nested()]
-    return [*model.spec.key] or plain
-
-
 def _without_part(
     engine: Engine,
-    rows: ir.Table,
+    model: Model,
     inputs: Mapping[str, ir.Table],
     read: Mapping[str, Raw],
-    made: ir.Table,
+    made: Staged,
 ) -> dict[str, int]:
-    parts = contributions(rows, inputs, made, rows.columns, engine.cache)
+    rows, schema = model(**inputs), model.spec.schema
+    plain = [name for name, kind in schema.items() if not kind.is_nested()]
+    known = made.data.select(*(model.spec.key or plain))
+    parts = contributions(rows, inputs, known, schema, engine.cache)
     return {
         name: raw.lines
         - sum(row_count(engine, each) for each in (part.rows, part.deciding) if each is not None)

@@ -102,13 +102,8 @@ class Stage:
             tables[model.rejected] = self._rejected(quarantined.rejected)
         else:
             staged, inputs = self._computed(model, "full", lambda of: self._staged(model, of))
-            read = {
-                name: self.inputs.counted(name, "full")
-                for name in model.inputs
-                if name in self.inputs.files
-            }
-            left_out = limits.left_out(self.engine, model, inputs, read, staged) if read else ()
-            warned = (*self._readable(model), *left_out, *self._held(model, "full", staged))
+            readable = (*self._readable(model), *self._left_out(model, inputs, staged))
+            warned = (*readable, *self._held(model, "full", staged))
         warnings = (*warned, *self._audited(model, staged.data, inputs, staged.data))
         then = self.state.published(model.table)
         built = Built(staged.data, (staged,), staged.rows, ChangedRows(None))
@@ -253,16 +248,15 @@ class Stage:
             return ()
         expression = self.pipeline.expressions[model.name]
         are_lines = bool(lines) or limits.is_line_by_line(expression)
-        known = self.state.stored(model) if self._is_known(model) else None
-        excesses = [
-            limits.never_given(self.engine, source, staged.data, known if are_lines else None)
-        ]
+        is_compared = (are_lines or bool(model.spec.key)) and self._is_known(model)
+        known = self.state.stored(model) if is_compared else None
+        excesses = [limits.never_given(self.engine, source, staged, known if are_lines else None)]
         raw = self.inputs.counted(source.name, mode)
         excesses.append(limits.no_element(source, raw))
         if lines:
             odd = limits.rejected(*lines)
             excesses.insert(0, limits.too_many(self.engine, source, raw, odd))
-        if known is not None and (model.spec.key or are_lines):
+        if known is not None:
             excesses.append(limits.vanished(self.engine, source, model, known, staged.data))
         return limits.held(source, model, chain(*excesses))
 
@@ -270,11 +264,19 @@ class Stage:
         """Yield what there is to tell of the lines that a model reads without books. Raises
         `SourceError` where the limits of a source allow no more that cannot be read.
         """
-        for name in (name for name in model.inputs if name in self.inputs.files):
+        for name in self._sources(model):
             source, raw = self.pipeline.sources[name], self.inputs.counted(name, "full")
             odd = limits.unreadable(self.engine, source, raw)
             beyond = limits.too_many(self.engine, source, raw, odd)
             yield from limits.held(source, model, chain(beyond, limits.told(raw, odd)))
+
+    def _left_out(
+        self, model: Model, inputs: Mapping[str, ir.Table], staged: Staged
+    ) -> Iterator[Warned]:
+        """Yield the lines that have no part in the rows of a model without books."""
+        expression = self.pipeline.expressions[model.name]
+        if read := {name: self.inputs.counted(name, "full") for name in self._sources(model)}:
+            yield from limits.left_out(self.engine, model, expression, inputs, read, staged)
 
     def _grown(self, model: Model, staged: StagedModel) -> tuple[Warned, ...]:
         """Return what the limits of the source that a model reads warn of in its whole table.
@@ -294,9 +296,13 @@ class Stage:
         ]
         return limits.held(source, model, chain(*excesses))
 
+    def _sources(self, model: Model) -> list[str]:
+        """Return the names of the sources that a model reads."""
+        return [name for name in model.inputs if name in self.inputs.files]
+
     def _only_source(self, model: Model) -> Source | None:
         """Return the source of a model that reads one."""
-        names = [name for name in model.inputs if name in self.inputs.files]
+        names = self._sources(model)
         return self.pipeline.sources[names[0]] if len(names) == 1 else None
 
     def _is_known(self, model: Model) -> bool:

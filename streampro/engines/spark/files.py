@@ -19,7 +19,7 @@ from streampro.config import Location, is_remote
 from streampro.errors import ConfigError, EngineError
 from streampro.formats.packing import HEAD
 from streampro.storage.place import Disk, FileStatus, Place, place_of
-from streampro.storage.place.matching import any_depth_below, fits, is_left_over
+from streampro.storage.place.matching import any_depth_below, fits, left_over
 
 _USUAL_FOOTER = 64 * 1024
 _LOOKED_AT = 10_000
@@ -173,14 +173,14 @@ class HadoopPlace(SparkPlace):
         """See `Place.unmatched`. In a store only the first files are looked at."""
         if self.is_local:
             return self.place.unmatched(patterns, but)
-        root, wanted = f"{self._plain}/", [*patterns]
+        root = f"{self._plain}/"
         below = (str(each.getPath().toUri().getPath()) for each in self._files_below())
         paths = (
             path.removeprefix(root)
             for path in islice(below, _LOOKED_AT)
             if not isinstance(but, HadoopPlace) or not path.startswith(f"{but._plain}/")
         )
-        return (path for path in paths if is_left_over(path, wanted))
+        return left_over(paths, patterns)
 
     def exists(self) -> bool:
         return bool(self._system.exists(self._path))

@@ -39,26 +39,22 @@ def unmatched(folder: Path, patterns: Iterable[str], but: Path) -> Iterator[str]
     there: files, links to folders, and folders that may not be read. Of what is hidden, only files
     that a pattern would find were they not. The folder `but` is left out.
     """
-    wanted = [*patterns]
-    parts_of = [PurePosixPath(each).parts for each in wanted]
+    wanted = [PurePosixPath(each).parts for each in patterns]
     for names, is_folder in _below(folder, _identity(but)):
-        path = "/".join(names)
         if is_folder:
-            is_told = not (is_hidden(path) or any(_leads(names, parts) for parts in parts_of))
+            is_told = not (_has_hidden(names) or any(_leads(names, parts) for parts in wanted))
         else:
-            is_told = is_left_over(path, wanted)
+            is_told = _is_left_over(names, wanted)
         if is_told:
-            yield path
+            yield "/".join(names)
 
 
-def is_left_over(path: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a file fits no pattern, by its path; a hidden one, whether it would fit one were
-    it not hidden.
+def left_over(paths: Iterable[str], patterns: Iterable[str]) -> Iterator[str]:
+    """Yield the paths of files that fit no pattern; of hidden ones, of those that would fit one
+    were they not hidden.
     """
-    names, wanted = PurePosixPath(path).parts, [PurePosixPath(each).parts for each in patterns]
-    if any(_fit(names, parts) for parts in wanted):
-        return False
-    return not is_hidden(path) or any(_fit(names, parts, hidden="") for parts in wanted)
+    wanted = [PurePosixPath(each).parts for each in patterns]
+    return (path for path in paths if _is_left_over(PurePosixPath(path).parts, wanted))
 
 
 def fits(path: str, pattern: str) -> bool:
@@ -68,7 +64,7 @@ def fits(path: str, pattern: str) -> bool:
 
 def is_hidden(path: str) -> bool:
     """Tell whether a path has a part that is hidden from patterns that do not spell its sign."""
-    return any(name.startswith(HIDDEN) for name in PurePosixPath(path).parts)
+    return _has_hidden(PurePosixPath(path).parts)
 
 
 def any_depth_below(pattern: str) -> str | None:
@@ -82,15 +78,25 @@ def named_folder(pattern: str) -> str:
     return "/".join(takewhile(WILD.isdisjoint, folders))
 
 
-def _fit(names: Sequence[str], parts: Sequence[str], hidden: Sequence[str] = HIDDEN) -> bool:
+def _has_hidden(names: Iterable[str]) -> bool:
+    return any(name.startswith(HIDDEN) for name in names)
+
+
+def _is_left_over(names: Sequence[str], wanted: Sequence[Sequence[str]]) -> bool:
+    if any(_fit(names, parts) for parts in wanted):
+        return False
+    return not _has_hidden(names) or any(_fit(names, parts, sees_hidden=True) for parts in wanted)
+
+
+def _fit(names: Sequence[str], parts: Sequence[str], sees_hidden: bool = False) -> bool:
     if not names or not parts:
         return not names and not parts
     [name, *names_below], [first, *rest] = names, parts
-    is_shown = not (name.startswith(tuple(hidden)) and _is_hidden(name, first))
+    is_shown = sees_hidden or not _is_hidden(name, first)
     if first == _ANY_DEPTH:
-        is_deeper = is_shown and _fit(names_below, parts, hidden)
-        return bool(rest) and (_fit(names, rest, hidden) or is_deeper)
-    return bool(_matcher(first).match(name)) and is_shown and _fit(names_below, rest, hidden)
+        is_deeper = is_shown and _fit(names_below, parts, sees_hidden)
+        return bool(rest) and (_fit(names, rest, sees_hidden) or is_deeper)
+    return bool(_matcher(first).match(name)) and is_shown and _fit(names_below, rest, sees_hidden)
 
 
 def _leads(names: Sequence[str], parts: Sequence[str]) -> bool:

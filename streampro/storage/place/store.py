@@ -21,7 +21,7 @@ from streampro.config import WEB, Remote, scheme_of
 from streampro.errors import ConfigError, EngineError, OvertakenError
 from streampro.storage.native import reason
 from streampro.storage.place import FileStatus, Found, Place
-from streampro.storage.place.matching import WILD, fits, is_hidden, is_left_over, named_folder
+from streampro.storage.place.matching import WILD, fits, is_hidden, left_over, named_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -55,12 +55,10 @@ class ObjectPlace(Place):
 
     def unmatched(self, patterns: Iterable[str], but: Place) -> Iterator[str]:
         """See `Place.unmatched`. Only the first files are looked at; of the web none are listed."""
-        wanted, folder = [*patterns], f"{but}/"
-        listed = () if self._is_web else self._below()
-        return (
-            file.path
-            for file in islice(listed, _LOOKED_AT)
-            if is_left_over(file.path, wanted) and not str(self / file.path).startswith(folder)
+        folder, listed = f"{but}/", () if self._is_web else self._below()
+        paths = (file.path for file in islice(listed, _LOOKED_AT))
+        return left_over(
+            (path for path in paths if not str(self / path).startswith(folder)), patterns
         )
 
     def exists(self) -> bool:
