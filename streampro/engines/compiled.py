@@ -45,8 +45,8 @@ def uncompiled(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
 
 def _queries(pipeline: Pipeline, built: Model) -> tuple[ir.Table, ir.Table]:
     """Return what an engine computes of a model, and its audit."""
-    inputs = {name: _input(pipeline, name) for name in built.inputs}
-    return _rows(pipeline, built), audit(built.contract, _input(pipeline, built.name), inputs)
+    inputs = {name: _input(pipeline, name) for name in (built.name, *built.inputs)}
+    return _rows(pipeline, built), audit(built.contract, inputs[built.name], inputs)
 
 
 def _rows(pipeline: Pipeline, built: Model) -> ir.Table:

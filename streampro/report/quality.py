@@ -84,18 +84,18 @@ def warnings(tables: RunTables) -> list[Warned]:
 
 def _warned(tables: RunTables, model: Model) -> Iterator[Warned]:
     models = tables.pipeline.models
-    parents = {name: models[name].table for name in model.inputs if name in models}
-    if not all(tables.knows(name) for name in (model.name, *parents)):
+    referred = {n: models[n].table for n in (model.name, *model.inputs) if n in models}
+    if not all(map(tables.knows, referred)):
         return
     names = [rule.name for rule in model.spec.rules if rule.severity == "warn"]
     names += [
         reference_rule(name, parent, key)
         for name, (parent, key) in model.spec.references.items()
-        if parent in parents
+        if parent in referred
     ]
     if not names:
         return
-    inputs = {name: tables.table(table) for name, table in parents.items()}
+    inputs = {name: tables.table(table) for name, table in referred.items()}
     counts = audit(model.contract, tables.table(model.table), inputs)
     [broken] = tables.rows(counts.select(*names))
     yield from (Warned(model.table, name, broken[name]) for name in names if broken[name])

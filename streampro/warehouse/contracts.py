@@ -78,9 +78,9 @@ def broken(pipeline: Pipeline, model: Model, snapshot: Snapshot) -> Iterator[Bro
             f"{model.table} was published before its contract had {', '.join(missing)}. "
             "Build it anew: streampro run."
         )
-    parents = (pipeline.models[name].table for name in model.inputs if name in pipeline.models)
-    inputs = {table.name: snapshot.table(table) for table in parents if table in snapshot.versions}
-    inputs[model.name] = rows
+    names = (name for name in (model.name, *model.inputs) if name in pipeline.models)
+    referred = (pipeline.models[name].table for name in names)
+    inputs = {table.name: snapshot.table(table) for table in referred if table in snapshot.versions}
     [counts] = snapshot.rows(audit(model.contract, rows, inputs))
     counts.pop(ROW_COUNT)
     for rule, found in counts.items():

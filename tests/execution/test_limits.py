@@ -17,6 +17,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipelines.plain import plain_models
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
 from streampro import Contract, Source, column, model
@@ -319,15 +320,9 @@ def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_pat
     raw = tmp_path / "raw"
     raw.mkdir()
     (raw / "names.csv").write_text("name\na\ndrop\nb\na\ndrop\n")
-    module: Any = ModuleType("staging")
-    module.source = Source(
-        name="raw_names", files=("*.csv",), format="csv", fields={"name": ("name",)}
-    )
-    for function in (names, lengths):
-        function.__module__ = "staging"
-        setattr(module, function.__name__, model(contract=Names)(function))
+    source = Source(name="raw_names", files=("*.csv",), format="csv", fields={"name": ("name",)})
     target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
-    done = engine.run(Pipeline("names", [module]), target)
+    done = engine.run(plain_models([source], Names, names, lengths), target)
     assert [(each.table, each.rule, each.rows) for each in done.warnings] == [
         ("staging.names", "lines that are no row", 2)
     ]
@@ -360,16 +355,12 @@ def test_lines_that_joins_and_groups_leave_out_are_told(engine: Workbench, tmp_p
     raw.mkdir()
     (raw / "names.csv").write_text("name\na\nb\na\nc\n")
     (raw / "old.csv").write_text("name\na\nx\n")
-    module: Any = ModuleType("staging")
-    module.sources = [
+    sources = [
         Source(name=f"raw_{name}", files=(f"{name}.csv",), format="csv", fields={"name": ("name",)})
         for name in ("names", "old")
     ]
-    for function in (joined, known, grouped, unmatched):
-        function.__module__ = "staging"
-        setattr(module, function.__name__, model(contract=Names)(function))
     target = Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
-    done = engine.run(Pipeline("names", [module]), target)
+    done = engine.run(plain_models(sources, Names, joined, known, grouped, unmatched), target)
     assert [(each.table.name, each.rule, each.rows) for each in done.warnings] == [
         ("joined", "lines of raw_names that are no row", 2),
         ("joined", "lines of raw_old that are no row", 1),
@@ -395,18 +386,14 @@ def test_lines_that_lists_and_extremes_leave_out_are_told(
         return raw_tags.filter(raw_tags.tag == raw_tags.tag.max()).select("tag")
 
     write(target, "tags.jsonl", '{"tag": "a", "tags": ["x", "y"]}\n{"tag": "b", "tags": []}\n')
-    module: Any = ModuleType("staging")
-    module.source = Source(
+    source = Source(
         name="raw_tags",
         files=("tags.jsonl",),
         format="json_lines",
         fields={"tag": ("tag",), "tags": ("tags",)},
         types={"tags": "array<string>"},
     )
-    for function in (unnested, last):
-        function.__module__ = "staging"
-        setattr(module, function.__name__, model(contract=Tags)(function))
-    done = engine.run(Pipeline("tags", [module]), target)
+    done = engine.run(plain_models([source], Tags, unnested, last), target)
     assert [(each.table.name, each.rule, each.rows) for each in done.warnings] == [
         ("unnested", "lines that are no row", 1),
         ("last", "lines that are no row", 1),
@@ -422,18 +409,15 @@ def test_lines_without_the_list_of_their_rows_are_told(engine: Workbench, target
     def items(raw_items: ir.Table) -> ir.Table:
         return raw_items.select("item")
 
-    items.__module__ = "staging"
     write(target, "items.jsonl", '{"item": [{"id": "a"}]}\n' * 2)
-    module: Any = ModuleType("staging")
-    module.source = Source(
+    source = Source(
         name="raw_items",
         files=("items.jsonl",),
         format="json_lines",
         fields={"item": ("items", "id")},
         rows=("items",),
     )
-    module.items = model(contract=Items)(items)
-    done = engine.run(Pipeline("items", [module]), target)
+    done = engine.run(plain_models([source], Items, items), target)
     assert [(each.rule, each.rows) for each in done.warnings] == [("items is never given", 2)]
 
 

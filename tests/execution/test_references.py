@@ -8,14 +8,18 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 import pytest
+from pipelines.plain import plain_models
 
+import streampro
 from streampro import REJECT_COLUMNS, Contract, Pipeline, Source, column, model, one_row_per_key
 from streampro.config import Target
 from streampro.errors import ContractError, PipelineError
 from streampro.lineage.explain import explain
 from streampro.portable import strip
+from streampro.report.quality import warnings
+from streampro.report.run_tables import RunTables
 from streampro.testing import Workbench
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.snapshot import opened, sql
 
 
 class Users(Contract):
@@ -70,24 +74,20 @@ def test_orphans_among_the_rows_of_a_table_itself_are_counted(
         def nodes(raw_nodes: ir.Table) -> ir.Table:
             return raw_nodes.select("node", "above")
 
-        nodes.__module__ = "staging"
-        module: Any = ModuleType("staging")
-        module.raw_nodes = Source(
-            name="raw_nodes",
-            files=("nodes.csv",),
-            format="csv",
-            fields={"node": ("node",), "above": ("above",)},
-        )
-        module.nodes = model(contract=Nodes)(nodes)
-        return Pipeline("tree", [module])
+        fields = {"node": ("node",), "above": ("above",)}
+        source = Source(name="raw_nodes", files=("nodes.csv",), format="csv", fields=fields)
+        return plain_models([source], Nodes, nodes)
 
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "w")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "nodes.csv").write_text("node,above\na\nb,a\nc,z\n")
     done = engine.run(tree("warn"), target)
-    assert [(each.rule, each.rows) for each in done.warnings] == [
-        ("orphan above: not in nodes.node", 1)
-    ]
+    told = [("orphan above: not in nodes.node", 1)]
+    assert [(each.rule, each.rows) for each in done.warnings] == told
+    assert [(each.rule, each.rows) for each in streampro.test(tree("warn"), target)] == told
+    with opened(target, done) as snapshot:
+        found = warnings(RunTables(snapshot, tree("warn")))
+    assert [(each.rule, each.rows) for each in found] == told
     with pytest.raises(ContractError, match=r"orphan above: not in nodes\.node in 1 rows"):
         engine.run(tree("fail"), target)
     with pytest.raises(PipelineError, match="that is the table itself"):

@@ -17,11 +17,12 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 from hypothesis import settings
+from pipelines.plain import plain_models
 from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
 from published import contents
 
 import streampro
-from streampro import Contract, column, model
+from streampro import Contract, column
 from streampro.cli import cli
 from streampro.config import Remote, Target
 from streampro.errors import ConfigError, WarehouseError
@@ -329,11 +330,8 @@ def test_numbers_are_found_by_the_name_that_raw_lines_have_for_a_column() -> Non
     def owners(lines: ir.Table) -> ir.Table:
         return lines.select(user_id=to_integer(lines.owner))
 
-    owners.__module__ = "staging"
-    module: Any = ModuleType("staging")
-    module.lines = Source("lines", ("*.jsonl",), "json_lines", {"owner": ("account", "uid")})
-    module.owners = model(contract=Owners)(owners)
-    key = key_of({"user_id": 42}, Pipeline("owners", [module]))
+    source = Source("lines", ("*.jsonl",), "json_lines", {"owner": ("account", "uid")})
+    key = key_of({"user_id": 42}, plain_models([source], Owners, owners))
     assert key.is_in('{"account": {"uid": 42}}')
     assert key.is_in('{"account":{"uid":"42"}}')
     assert not key.is_in('{"account": {"age": 42}}')
