@@ -22,6 +22,7 @@ from pydantic import (
 
 from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
+from streampro.names import is_utf8
 
 CONFIGS = Path("configs")
 STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
@@ -141,10 +142,6 @@ def scheme_of(location: str) -> str:
     return location.partition(":")[0].lower()
 
 
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-
 def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
     if is_remote(value):
         begins = scheme_of(value)
@@ -155,7 +152,7 @@ def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
         raise ValueError("a folder must have a name; '.' is the working directory")
     if "\0" in str(value):
         raise ValueError("no name of a folder has a NUL")
-    if not _is_utf8(str(value)):
+    if not is_utf8(str(value)):
         raise ValueError(f"the name is not UTF-8: {value!r}")
     if isinstance(value, str) and (scheme := re.match(_SCHEME, value)):
         raise ValueError(
@@ -235,7 +232,7 @@ class Target(_Settings):
 
     @model_validator(mode="after")
     def _tables_are_not_read_as_raw_files(self) -> "Target":
-        if self.raw is not None and _holds(self.warehouse, self.raw):
+        if self.raw is not None and holds(self.warehouse, self.raw):
             raise ValueError(
                 f"the raw folder {self.raw} is in the warehouse {self.warehouse}, so runs would "
                 "read their own tables. Give each a folder of its own"
@@ -256,7 +253,7 @@ def unheard(target: Target, warehouse: Path) -> Target:
     return target.model_copy(update={"warehouse": warehouse, "openlineage": None, "spark": spark})
 
 
-def _holds(folder: Path | Remote, other: Path | Remote) -> bool:
+def holds(folder: Path | Remote, other: Path | Remote) -> bool:
     """Tell whether a folder is another one or holds it."""
     if is_remote(folder) or is_remote(other):
         return f"{other}/".startswith(f"{str(folder).rstrip('/')}/")

@@ -43,7 +43,6 @@ CONTROLS = re.compile(
 """Signs that move or recolour what a terminal or a page shows, or turn its direction; and bytes of
 a name that is not UTF-8."""
 _PACKAGE = str(Path(__file__).parent)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""
 _OBJECT = re.compile(r"<[\w.]+\.(\w+) object at 0x[0-9a-f]+>")
@@ -183,15 +182,20 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
+def is_full(error: Exception) -> bool:
+    """Tell whether a disk had no room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextmanager
-def written(what: object) -> Iterator[None]:
+def writes(what: object) -> Iterator[None]:
     """Raise a `ConfigError` for a place named by the caller that cannot be written, an
     `EngineError` where the disk is full.
     """
     try:
         yield
     except OSError as error:
-        kind = EngineError if error.errno in _FULL else ConfigError
+        kind = EngineError if is_full(error) else ConfigError
         raise kind(f"{what} cannot be written: {error.strerror or error}.") from error
 
 

@@ -76,6 +76,11 @@ def wanted_pattern(pattern: str, may_be_hidden: bool = False) -> str | None:
     return None
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written in UTF-8; a name of other bytes cannot."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def is_ours(name: str) -> bool:
     """Tell whether a name is, or could be, one of ours."""
     return f"{name.lower().lstrip('_')}_".startswith(_OURS)

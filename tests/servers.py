@@ -5,7 +5,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,18 @@ from urllib.request import Request, urlopen
 import obstore.store
 
 from streampro.config import Remote
+
+PATIENCE_S = 300
+"""For what a machine that has other work may need."""
+
+
+def wait_until(happened: Callable[[], Any], process: subprocess.Popen[Any]) -> None:
+    """Wait until something has happened, while a process works."""
+    end = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert process.poll() is None, "the process ended before"
+        assert time.monotonic() < end, "too long"
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ wrong, 2 the call or the configuration is wrong, 3 the engine or the storage fai
 used: so that `--help` is fast, and so that a signal is heard from the start.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -61,7 +60,7 @@ def _called() -> int:
     import click
 
     from streampro.cli.commands import cli
-    from streampro.errors import StreamProError, hidden, printable
+    from streampro.errors import StreamProError, hidden, is_full, printable
 
     debug = "--debug" in sys.argv
     try:
@@ -84,7 +83,7 @@ def _called() -> int:
             return 3
         if debug:
             raise
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if is_full(error):
             click.echo("error: the output cannot be written: no space is left there.", err=True)
             return 3
         told = printable(hidden(f"error: {type(error).__name__}: {error}"))

@@ -8,7 +8,7 @@ import click
 from streampro.cli import completion
 from streampro.cli.options import load, options
 from streampro.console.output import print_json
-from streampro.errors import DataError, written
+from streampro.errors import DataError, writes
 
 
 @click.command()
@@ -70,6 +70,6 @@ def graph(column: str | None, form: str, out: Path | None, **options: Any) -> No
     if out is None:
         click.echo(shown)
     else:
-        with written(out):
+        with writes(out):
             out.write_text(f"{shown}\n", encoding="utf-8")
         click.echo(f"Wrote {out}.", err=True)

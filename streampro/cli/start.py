@@ -7,7 +7,7 @@ import click
 
 from streampro.cli.options import DEFAULT_PIPELINE, load
 from streampro.console.output import after, print_run
-from streampro.errors import ConfigError, written
+from streampro.errors import ConfigError, writes
 
 _DEMO_EVENTS = 20_000
 
@@ -32,7 +32,7 @@ def generate(out: Path, events: int, debug: bool, **shape: Any) -> None:
     from streampro.console.progress import ProgressBars
     from streampro.viewing.synthetic import generate
 
-    with written(out), ProgressBars().count("events", events) as progress:
+    with writes(out), ProgressBars().count("events", events) as progress:
         generate(out, events=events, progress=progress, **shape)
     click.echo(f"Wrote {events:,} event lines to {out}.", err=True)
 
@@ -46,7 +46,7 @@ def demo(folder: Path, debug: bool) -> None:
     from streampro.execution.runner import run
     from streampro.viewing.synthetic import generate
 
-    with written(folder):
+    with writes(folder):
         if folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder.resolve()} is not empty. Run the demo in an empty folder.")
         generate(folder / "raw", events=_DEMO_EVENTS)

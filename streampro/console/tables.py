@@ -53,10 +53,11 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
     return fill(
         line,
-        max(width, 2 * (len(line) - len(line.lstrip())) + 1),
-        subsequent_indent=line[: len(line) - len(line.lstrip())],
+        max(width, 2 * len(indent) + 1),
+        subsequent_indent=indent,
         replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,

@@ -176,11 +176,11 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return self.cast(self._in_calendar(op, moved), dt.date)
 
     def visit_TimestampAdd(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Stop beyond the calendar, whose end each engine sees elsewhere."""
+        """Return null beyond the calendar; see `_in_calendar`."""
         return self._in_calendar(op, super().visit_TimestampAdd(op, left=left, right=right))
 
     def visit_TimestampSub(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Stop beyond the calendar, whose end each engine sees elsewhere."""
+        """Return null beyond the calendar; see `_in_calendar`."""
         return self._in_calendar(op, super().visit_TimestampSub(op, left=left, right=right))
 
     def visit_Sum(self, op: Any, *, arg: Any, where: Any) -> Any:

@@ -7,10 +7,10 @@ import ibis.expr.operations as ops
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
-_DAYS = 366
-_UNITS_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": _DAYS, "h": _DAYS * 24}
-_UNITS_OF_A_YEAR |= {"m": _DAYS * 1440, "s": _DAYS * 86_400}
-_UNITS_OF_A_YEAR |= {"ms": _UNITS_OF_A_YEAR["s"] * 10**3, "us": _UNITS_OF_A_YEAR["s"] * 10**6}
+_OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6}
+_OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366}
+_OF_A_YEAR |= {unit: 366 * number for unit, number in _OF_A_DAY.items()}
+"""How many of a unit are as long as the longest year, at least."""
 SHORT, CALENDAR = 100, 10_000
 """Years by which an instant is moved unseen, and those that there are."""
 
@@ -35,14 +35,18 @@ def intervals_of_a_calendar(_: Any) -> Any:
     """Let an interval be null that leads out of any calendar, before an engine stops at it."""
     if is_within(_, CALENDAR):
         return _
-    most = CALENDAR * _UNITS_OF_A_YEAR.get(_.unit.value, 0)
+    most = _most(_, CALENDAR)
     is_near = ops.Between(_.arg, ops.Literal(-most, dt.int64), ops.Literal(most, dt.int64))
     return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
 
 
+def _most(interval: Any, years: int) -> int:
+    return years * _OF_A_YEAR.get(interval.dtype.unit.value, 0)
+
+
 def is_within(interval: Any, years: int) -> bool:
     """Tell whether an interval cannot be longer than so many years, by its value or its type."""
-    most = years * _UNITS_OF_A_YEAR.get(interval.dtype.unit.value, 0)
+    most = _most(interval, years)
     if isinstance(interval, ops.Literal):
         return bool(abs(interval.value or 0) <= most)
     if not isinstance(interval, ops.IntervalFromInteger):

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Target, is_remote
+from streampro.config import Target, holds
 from streampro.destination import Destination, destination_of
 from streampro.errors import ConfigError, ExportError, StreamProError, number_of
 from streampro.exports import record
@@ -62,8 +62,7 @@ def refuse_misplaced(places: Iterable[Destination], target: Target) -> None:
     known: dict[Path, str] = {}
     for each, path in _files(places):
         for what, folder in folders.items():
-            is_local = folder is not None and not is_remote(folder)
-            if is_local and path.is_relative_to(Path(str(folder)).resolve()):
+            if folder is not None and holds(folder, path):
                 raise ConfigError(f"{each.text} is in the {what} {folder}. Export elsewhere.")
         if path in known:
             raise ConfigError(f"{known[path]} and {each.text} are one file. Export each elsewhere.")

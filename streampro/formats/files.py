@@ -1,6 +1,5 @@
 """The raw files of a source, as a run finds them."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
@@ -9,14 +8,11 @@ from typing import TYPE_CHECKING
 from streampro.errors import EngineError, SourceError
 from streampro.formats.packing import beginning, created
 from streampro.formats.registry import format_of
-from streampro.names import WAREHOUSE
+from streampro.names import WAREHOUSE, is_utf8
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
     from streampro.storage.place import Place
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Stands for a byte of a file's name that is not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
             f"{raw} has no file {' or '.join(source.files)} for source {source.name!r}."
         )
     for file in files:
-        if _SURROGATE.search(file.path):
+        if not is_utf8(file.path):
             raise SourceError(
                 f"{raw} has a file {file.path!r}, whose name is not UTF-8: rename it."
             )

@@ -73,11 +73,7 @@ class JsonLines(Json):
         with ThreadPoolExecutor() as pool:
             counts = dict(zip(paths, pool.map(count_lines, paths), strict=True))
         if source.rows:
-            found = (
-                (record, name)
-                for path, name in ((path, path.relative_to(raw).as_posix()) for path in paths)
-                for record in records.records(source.rows, _texts_in(path))
-            )
+            found = records.of_files(source.rows, raw, paths, _texts_in)
             holding = sum(count.lines for count in counts.values())
             return replace(records.written(source.rows, scratch, found), holding=holding)
         is_plain = {path: n.plain and not _GLOB_SIGNS & {*str(path)} for path, n in counts.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from streampro.errors import ConfigError, written
+from streampro.errors import ConfigError, writes
 
 _TEMPLATE = Path(__file__).parent / "template"
 _SUFFIX = ".jinja"
@@ -29,7 +29,7 @@ def create(name: str, folder: Path = Path()) -> Path:
     project = folder / name
     values = {"name": name, "requirement": requirement_of(distribution("streampro"))}
     jinja = Environment(keep_trailing_newline=True, undefined=StrictUndefined)
-    with written(project):
+    with writes(project):
         if project.is_dir() and any(project.iterdir()):
             raise ConfigError(f"{project} is not empty. Choose another name, or remove it.")
         for template in sorted(_TEMPLATE.rglob(f"*{_SUFFIX}")):

@@ -11,10 +11,9 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from streampro import errors
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, writes
 from streampro.modeling.pipeline import Pipeline
 from streampro.pages import environment
 from streampro.report.cells import sortable, written
@@ -50,7 +49,7 @@ def write_report(
             f"{pipeline.name!r}. Name it with --pipeline."
         )
     page = _page(content_of(pipeline, target, run, session))
-    with errors.written(f"the report {out}"):
+    with writes(f"the report {out}"):
         Path(out).write_text(page, encoding="utf-8", newline="\n")
     return run
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from streampro.environment import kept_environment
 from streampro.errors import did_you_mean
 from streampro.expressions.nulls import may_be_null
+from streampro.names import is_utf8
 
 Row = Mapping[str, Any]
 _PASSES_OVER_ZONES = "PYARROW_IGNORE_TIMEZONE"
@@ -119,7 +120,7 @@ def _is_exact_decimal(value: Any, kind: dt.Decimal) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and is_utf8(value)
 
 
 def _is_instant(value: Any) -> bool:

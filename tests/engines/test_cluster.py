@@ -5,7 +5,6 @@ import os
 import site
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from pipelines.shop import write_raw
+from servers import PATIENCE_S, wait_until
 
 from streampro.config import Target
 from streampro.execution.runner import run
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parents[2]
 DELTA = f"io.delta:delta-spark_2.13:{version('delta-spark')}"
 LOST = "worker-2"
-PATIENCE_S = 300
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 QUICK = {
     "spark.sql.shuffle.partitions": "2",
@@ -150,14 +149,6 @@ def published(warehouse: Path) -> dict[str, Any]:
     }
     books = {each.source: asdict(each) for each in newest.books}
     return {"tables": tables, "books": books, "warnings": Counter(newest.warnings)}
-
-
-def wait_until(happened: Any, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert process.poll() is None, "the run ended before"
-        assert time.monotonic() < end, "too long"
-        time.sleep(0.02)
 
 
 def test_session_of_the_caller_on_workers_without_streampro_installed(

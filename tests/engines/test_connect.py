@@ -15,6 +15,7 @@ import pyspark
 import pytest
 from pipelines.shop import SHOP, write_raw
 from published import contents
+from servers import PATIENCE_S, wait_until
 
 import streampro
 from streampro.config import Remote, SparkSettings, Target
@@ -32,7 +33,6 @@ from tools.cluster import free_port
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE_S = 300
 ODD = {
     "spark.sql.ansi.enabled": "false",
     "spark.sql.caseSensitive": "true",
@@ -120,14 +120,6 @@ def spark_target(address: str, tmp_path_factory: pytest.TempPathFactory) -> Targ
         warehouse=folder / "w",
         spark=SparkSettings(remote=address, settings={"spark.sql.shuffle.partitions": 2}),
     )
-
-
-def wait_until(happened: Any, process: subprocess.Popen[Any]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert process.poll() is None, "it ended before"
-        assert time.monotonic() < end, "too long"
-        time.sleep(0.05)
 
 
 def shop(folder: Path, address: str, **settings: Any) -> Target:

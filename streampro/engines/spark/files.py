@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from streampro.config import Location, is_remote
 from streampro.errors import ConfigError, EngineError
 from streampro.formats.packing import HEAD
+from streampro.formats.parquet.footers import last_bytes
 from streampro.storage.place import Disk, FileStatus, Place, place_of
 from streampro.storage.place.matching import any_depth_below, fits, left_over
 
@@ -213,9 +214,7 @@ class HadoopPlace(SparkPlace):
 
     def tail(self, size: int, length: int) -> bytes:
         if self.is_local:
-            with self.path.open("rb") as file:
-                file.seek(size - length)
-                return file.read(length)
+            return last_bytes(self.path, size, length)
         stream = self._system.open(self._path)
         try:
             stream.seek(size - length)
@@ -279,9 +278,7 @@ class SharedDisk(Disk, SparkPlace):
             return head, file.read(min(size, 1))
 
     def tail(self, size: int, length: int) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(size - length)
-            return file.read(length)
+        return last_bytes(self.path, size, length)
 
     def is_unpacked(self) -> bool:
         return self.path.suffix in _UNPACKED

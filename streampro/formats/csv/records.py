@@ -150,8 +150,8 @@ class _Records:
         return self.iterator
 
     def is_blank(self, record: list[str]) -> bool:
-        """Tell whether a record is a blank line, in which nothing is quoted."""
-        is_empty = len(record) < 2 and not "".join(record).strip(BLANK)
+        """Tell whether a record of one field is a blank line, in which nothing is quoted."""
+        is_empty = not "".join(record).strip(BLANK)
         return is_empty and (self.dialect.quote or _LONE_CR) not in self.line
 
     def put_back(self, record: list[str]) -> None:

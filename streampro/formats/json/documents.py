@@ -47,11 +47,7 @@ class JsonDocuments(Json):
         self, source: "Source", raw: Path, paths: Sequence[Path], scratch: Path
     ) -> LocalText:
         """See `Format.local_text`: all records are rewritten, as they are split."""
-        found = (
-            (record, name)
-            for path, name in ((path, path.relative_to(raw).as_posix()) for path in paths)
-            for record in records.records(source.rows, _texts_in(path))
-        )
+        found = records.of_files(source.rows, raw, paths, _texts_in)
         return records.written(source.rows, scratch, found)
 
     def numbered(self, source: "Source", path: Path) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ the parser that reads it. Python's own scanner only finds the ends faster where 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from json.decoder import JSONDecoder
@@ -103,23 +103,32 @@ def elements(text: str, at: int) -> Elements:
     """
     texts: list[str] = []
     starts: list[int] = []
+    end = _collected(text, at, texts, starts)
+    return Elements([each.rstrip(_SPACE) for each in texts], starts, end)
+
+
+def _collected(text: str, at: int, texts: list[str], starts: list[int]) -> int:
+    """Add the elements of a list, with the space behind each, and return where the list ends."""
     at = past_spaces(text, at + 1)
     while not text.startswith("]", at):
-        for found in iter(_ELEMENT.scanner(text, at).match, None):  # type: ignore[attr-defined]
-            if found.start(2) == at and found[2] == "]":  # behind a comma that nothing follows
-                return Elements([each.rstrip(_SPACE) for each in texts], starts, found.end(2))
+        scanner: Any = _ELEMENT.scanner(text, at)  # type: ignore[attr-defined]  # typeshed has none
+        following: Callable[[], re.Match[str] | None] = scanner.match
+        for found in iter(following, None):
+            is_last = found[2] == "]"
+            if is_last and found.start(2) == at:  # behind a comma that nothing follows
+                return found.end(2)
             texts.append(found[1])
             starts.append(at)
+            if is_last:
+                return found.end(2)
             at = found.end()
-            if found[2] == "]":
-                return Elements([each.rstrip(_SPACE) for each in texts], starts, found.end(2))
         end = _end(text, at)
         if not text.startswith((",", "]"), end):
             raise BrokenError(end, f"{text[end]!r} ends a list" if end < len(text) else _UNENDED)
         texts.append(text[at:end])
         starts.append(at)
         at = past_spaces(text, end + 1) if text[end] == "," else end
-    return Elements([each.rstrip(_SPACE) for each in texts], starts, at + 1)
+    return at + 1
 
 
 def end_of_object(text: str, at: int) -> int:

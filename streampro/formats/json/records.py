@@ -4,7 +4,7 @@ Of a source with `rows` a record is a line (of a document an object) with the el
 so that what stands around them is read once; of other documents it is an element.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,19 @@ def records(rows: Sequence[str], texts: Iterable[Text]) -> Iterator[Record]:
         for start in range(0, max(1, len(found.elements)), _MOST_ELEMENTS):
             some = [*found.elements[start : start + _MOST_ELEMENTS]]
             yield Record(found.rest, start, each.is_invalid and not start, line, some)
+
+
+def of_files(
+    rows: Sequence[str],
+    raw: Path,
+    paths: Sequence[Path],
+    texts_in: Callable[[Path], Iterable[Text]],
+) -> Iterator[tuple[Record, str]]:
+    """Yield the records of files, each with the path of its file below the raw folder."""
+    for path in paths:
+        name = path.relative_to(raw).as_posix()
+        for record in records(rows, texts_in(path)):
+            yield record, name
 
 
 def placed(rows: Sequence[str], texts: Iterable[Text]) -> Iterator[Placed]:

@@ -104,6 +104,13 @@ def _inexact(leaf: Any) -> str:
     return "time in nanoseconds" if is_of_nanoseconds else ""
 
 
+def last_bytes(path: Path, size: int, length: int) -> bytes:
+    """Return the last bytes of a file of a size."""
+    with path.open("rb") as file:
+        file.seek(size - length)
+        return file.read(length)
+
+
 def on_disk(path: Path) -> tuple[int, Callable[[int], bytes]]:
     """Return the bytes of a file on a disk, and what reads the last ones."""
     try:
@@ -113,9 +120,7 @@ def on_disk(path: Path) -> tuple[int, Callable[[int], bytes]]:
 
     def tail(length: int) -> bytes:
         try:
-            with path.open("rb") as file:
-                file.seek(size - length)
-                return file.read(length)
+            return last_bytes(path, size, length)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
 
