@@ -62,7 +62,7 @@ def test_unknown_table_is_told_with_what_there_is(target: Target) -> None:
         tables.table("mart.revenues")
     assert str(caught.value) == (
         "run 1 has no table 'mart.revenues'. Did you mean 'mart.revenue'? "
-        "Its tables: staging.sales_rejected, staging.sales, staging.shops, mart.revenue."
+        "Its tables: staging.sales, staging.sales_rejected, staging.shops, mart.revenue."
     )
 
 
