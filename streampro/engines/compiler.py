@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -164,6 +165,18 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     def visit_InSubquery(self, op: Any, *, rel: Any, needle: Any) -> Any:
         """Say false where it is not known, as Spark does of what is no filter."""
         return self.f.coalesce(super().visit_InSubquery(op, rel=rel, needle=needle), FALSE)
+
+    def visit_DateFromYMD(self, op: Any, *, year: Any, month: Any, day: Any) -> Any:
+        """Return null of what is no day of the years 1 to 9999: engines stop, or go on beyond."""
+        parts = ((year, 4, 9999), (month, 2, 12), (day, 2, 31))
+        texts = (self.f.lpad(self.cast(part, dt.string), size, "0") for part, size, _ in parts)
+        text = reduce(lambda one, other: self.f.concat(one, "-", other), texts)
+        read = sge.TryCast(this=text, to=self.type_mapper.from_ibis(dt.date), safe=True)
+        are_possible = (
+            sge.Between(this=sge.paren(part), low=sge.convert(1), high=sge.convert(last))
+            for part, _, last in parts
+        )
+        return self.if_(sg.and_(*are_possible), read, NULL)
 
     def visit_DateAdd(self, op: Any, *, left: Any, right: Any) -> Any:
         """Return a date, which DuckDB makes an instant."""

@@ -233,6 +233,13 @@ REFUSED = [
         [decimal.Decimal("1.00")],
         [decimal.Decimal("1.01")],
     ),
+    Refused(
+        "common type of their elements",
+        money("1.00") | {"y": ("int64", [1])},
+        lambda t: ibis.array([t.x]).union(ibis.array([t.y])).length(),
+        [1],
+        STOPS,
+    ),
     # numbers
     Refused("1.005", floats(1.005), lambda t: t.x.round(2), [1.0], [1.01]),
     Refused(
@@ -882,6 +889,11 @@ LISTS: Columns = {
     "y": ("int64", [1, None, 1, 2, 3]),
 }
 
+YMD = [
+    *[(2024, 2, 29), (2023, 2, 29), (2024, 13, 1), (2024, 0, 1), (2024, 1, -1), (0, 1, 1)],
+    *[(1, 1, 1), (9999, 12, 31), (10000, 1, 1), (-5, 1, 1), (2**40, 1, 1), (None, 1, 1)],
+]
+"""Years, months and days, of which some make no day."""
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
@@ -1026,6 +1038,18 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         dates("2024-02-29", "2023-12-31"),
         lambda t: t.x.delta(t.y, unit="day") + t.x.delta(t.y, unit="week"),
     ),
+    (
+        {"x": ("date", [date(2024, 2, 29), None])},
+        lambda t: (t.x.truncate("Y") == date(2024, 2, 29)).fill_null(t.i > 0),
+    ),
+    *[
+        (instants(x, "2006-11-07 09:26"), lambda t: t.x.delta(t.y, unit="week"))
+        for x in ("2007-05-29 08:26", "2006-10-10 09:26", "2006-11-14 09:25:59.999999")
+    ],
+    *[
+        (ints(year, y=[month], z=[day]), lambda t: ibis.date(t.x, t.y, t.z))
+        for year, month, day in YMD
+    ],
     (
         dates("2024-02-29", "2023-12-31"),
         lambda t: t.x.strftime("%Y-%m-%d") + (t.y + ibis.interval(months=2)).strftime("%d.%m.%Y"),

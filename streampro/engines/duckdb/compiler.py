@@ -14,6 +14,8 @@ from streampro.engines.compiler import Agreeing
 from streampro.engines.rewrites import REWRITES
 from streampro.portable.json import POSITION
 
+_MICROSECONDS_OF_A_WEEK = 7 * 86_400_000_000
+
 
 class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types here
     """Ibis's, but for what engines would read differently."""
@@ -28,6 +30,21 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         if isinstance(op, ops.ExtractTemporalField):
             given["arg"] = sge.paren(given["arg"])
         return super().visit_node(op, **given)
+
+    def visit_DateTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Return null of null by a case: where a truncated day is compared with a day that is not
+        the first of its unit, DuckDB would say false of null.
+        """
+        return self.if_(arg.is_(NULL), NULL, super().visit_DateTruncate(op, arg=arg, unit=unit))
+
+    def visit_TimestampDelta(self, op: Any, *, part: Any, left: Any, right: Any) -> Any:
+        """Count weeks that have elapsed, as Spark does: DuckDB's are one off here and there."""
+        if op.part.value != "week":
+            return super().visit_TimestampDelta(op, part=part, left=left, right=right)
+        elapsed = super().visit_TimestampDelta(
+            op, part=sge.convert("microsecond"), left=left, right=right
+        )
+        return sge.paren(sge.IntDiv(this=elapsed, expression=sge.convert(_MICROSECONDS_OF_A_WEEK)))
 
     def visit_ApproxQuantile(self, op: Any, *, quantile: Any, **given: Any) -> Any:
         """Take the quantile as FLOAT: DuckDB takes no DOUBLE."""

@@ -79,16 +79,16 @@ HexDigest | text
 ExtractYear ExtractMonth ExtractDay ExtractQuarter ExtractDayOfYear ExtractWeekOfYear | when
 DayOfWeekIndex DayOfWeekName | when
 ExtractHour ExtractMinute | instant
-DateFromYMD | integer integer integer
+DateFromYMD | integer integer integer | null of what is no day of the years 1 to 9999
 Date | when
-DateTruncate | date
+DateTruncate | date | null of null, compared with any day on DuckDB too
 TimestampTruncate | instant
 Strftime | when =text
 DateAdd DateSub | date interval | a date again, on DuckDB too; null beyond the years 1 to 9999
 TimestampAdd TimestampSub | instant interval | seconds have 64 bits; null beyond the years 1 to 9999
 IntervalFromInteger | integer
 DateDelta | =text date date
-TimestampDelta | =text instant instant
+TimestampDelta | =text instant instant | weeks that have elapsed, on DuckDB too
 Count CountDistinct | plain
 CountStar | | rows without a group count 0 on Spark too
 Sum | integer | int64 or a stop on DuckDB too

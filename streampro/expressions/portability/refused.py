@@ -96,6 +96,8 @@ GroupConcat | | the order is any, and Spark knows no order_by | x.collect().sort
 ArraySum ArrayMean | inexact | Spark forgets the sum at a null | integers, or unnest and aggregate
 ArrayContains ArrayPosition ArrayRemove MapContains MapGet | stranger | engines compare an element
     or a key with a value of another type in different ways | a value of the same type
+ArrayUnion ArrayIntersect | strangers | Spark knows no common type of their elements |
+    lists of one type, by map() with a cast
 MapGet | default | engines make one type of two in different ways | a default of the type of the
     values
 Aggregate Distinct Set Sort WindowFunction | maps | DuckDB tells maps by the order of their entries,
@@ -295,6 +297,13 @@ def _is_stranger(node: Any) -> bool:
     return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
 
 
+def _are_strangers(node: Any) -> bool:
+    """Say of lists whether their elements are of different families, or of different decimals."""
+    elements = {true_type(each).value_type.copy(nullable=True) for each in node.__args__}
+    families = {family_of(each) for each in elements} - {"null"}
+    return len(families) > 1 or (families == {"decimal"} and len(elements) > 1)
+
+
 def _shares(node: Any) -> tuple[Any, ...]:
     given = value_of(node.quantile, -1)
     return given if isinstance(given, tuple) else (given,)
@@ -337,6 +346,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
     "share": lambda node: not all(0 <= each <= 1 for each in _shares(node)),
     "stranger": _is_stranger,
+    "strangers": _are_strangers,
     "default": lambda node: (
         family_of(node.default.dtype) not in ("null", family_of(node.arg.dtype.value_type))
     ),
