@@ -116,7 +116,7 @@ class State:
 
     def published_rows(self, model: Model) -> ir.Table:
         """Return what the last run published of a model, with the columns it then had."""
-        return self._snapshot.table(model.table)
+        return self._snapshot.verified(model.table)
 
     def stored(self, model: Model) -> ir.Table:
         """Return the same with the columns of the contract, where that has not changed since."""
@@ -132,7 +132,7 @@ class State:
 
     def difference(self, model: Model, then: int, now: ir.Table) -> ChangedRows | None:
         """Compare rows with an older version, one by one; for tables that are not large."""
-        old = self._snapshot.table(model.table, then)
+        old = self._snapshot.verified(model.table, then)
         if {**may_be_null(old.schema())} != {**may_be_null(now.schema())}:
             return ChangedRows(None)
         rows = self.engine.cache(changes.difference(old.select(*now.columns), now))

@@ -17,6 +17,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import FileSelector
 
+from streampro.errors import WarehouseError
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, nulls
 
@@ -122,6 +123,20 @@ def is_as_written(file: Path) -> bool | None:
     """
     named = _DIGEST.search(file.name)
     return None if named is None else named[1] == _digest(file)
+
+
+def refuse_altered(folder: Place, names: Iterable[str]) -> None:
+    """Raise `WarehouseError` for a data file of a table, named as in its log, that does not hold
+    what was written: its rows, written anew, would have a digest that is right. Stores keep check
+    sums of their own.
+    """
+    if not folder.is_local:
+        return
+    for name in names:
+        if is_as_written(folder.path / unquote(name)) is False:
+            raise WarehouseError(
+                f"{folder}: {unquote(name)} does not hold what was written: its digest differs."
+            )
 
 
 def _digest(file: Path) -> str:

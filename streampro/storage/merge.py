@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
-from streampro.storage.data_files import COMPRESSION, DataFile, opened, sizes
+from streampro.storage.data_files import COMPRESSION, DataFile, opened, refuse_altered, sizes
 from streampro.storage.native import native
 from streampro.storage.place import Place
 
@@ -51,6 +51,7 @@ def merged(
         names = sorted(name for name, (size, _) in found.items() if size < SMALL_BYTES)
         if len(names) < MOST_SMALL_FILES:
             return None
+        refuse_altered(folder, names)
         staging.make()
         made = staging / f"part-{token}-merged.parquet"
         footer = _write(made.path, opened(folder, names), len(names), schema)

@@ -20,7 +20,7 @@ from deltalake import Schema
 
 from streampro.errors import EngineError, WarehouseError
 from streampro.storage import log, statistics
-from streampro.storage.data_files import COMPRESSION, found_bytes, with_digest
+from streampro.storage.data_files import COMPRESSION, found_bytes, refuse_altered, with_digest
 from streampro.storage.log import LOG, Action
 from streampro.storage.place import FileStatus, Place
 
@@ -144,13 +144,14 @@ def history(folder: Place) -> History:
 def prepared(found: History, change: Change, staging: Path, token: str) -> Rewriting:
     """Return the rewriting of a table, its new data files written to `staging`.
 
-    Raises `WarehouseError` for a file that cannot be read.
+    Raises `WarehouseError` for a file that cannot be read, or that was altered.
     """
     successors = {}
     names = dict.fromkeys(added["path"] for added in found.said("add"))
     kept_bounds = {added["path"]: _statistics(added) for added in found.said("add")}
     for number, name in enumerate(names):
         if found.is_own(name):
+            refuse_altered(found.folder, [name])
             new = staging / f"part-{token}-{number}.parquet"
             fewer = _write(found.place(name), change, new)
             if fewer is not None:

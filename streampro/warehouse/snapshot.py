@@ -15,6 +15,7 @@ from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import ConfigError, WarehouseError, advised, did_you_mean
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
+from streampro.storage.data_files import refuse_altered
 from streampro.storage.delta import Stored
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
@@ -44,6 +45,7 @@ class Snapshot:
         self._engine = engine
         self._advice = advice
         self._tables = {item.table: item for item in run.tables}
+        self._verified = set[str]()
 
     def row_count(self, table: TableName) -> int:
         """Return the rows that a table of the run has."""
@@ -62,6 +64,16 @@ class Snapshot:
         version = self.versions[table] if version is None else version
         self.stored(table, version)
         return self._engine.read(table, version)
+
+    def verified(self, table: TableName, version: int | None = None) -> ir.Table:
+        """Return a table as `table` does, from which rows are written anew: what its data files
+        hold is compared with the digests in their names.
+        """
+        files = {*self.stored(table, version).files} - self._verified
+        with advised(self._advice):
+            refuse_altered(self.folder(table), sorted(files))
+        self._verified |= files
+        return self.table(table, version)
 
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name,

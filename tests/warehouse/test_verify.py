@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import ibis.expr.types as ir
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -15,10 +16,11 @@ from pipelines.shop import SHOP, add_sale, mart, write_raw
 import streampro
 from streampro.cli.commands import cli
 from streampro.config import Remote, Target
-from streampro.errors import ConfigError, DataError
-from streampro.storage import data_files, integrity
-from streampro.storage.place import Disk
+from streampro.errors import ConfigError, DataError, WarehouseError
+from streampro.storage import data_files, integrity, merge
+from streampro.storage.place import Disk, place_of
 from streampro.testing import Workbench
+from streampro.warehouse.snapshot import published_run
 
 Damaging = Callable[[Path], None]
 
@@ -166,6 +168,47 @@ def test_files_from_before_there_were_digests_are_read(
     path.write_bytes(spoiled)
     [(_, _, what)] = found(target)
     assert "it cannot be read" in what
+
+
+REWRITES: dict[str, tuple[str, Callable[[Target], object]]] = {
+    "new rows of a source": ("staging/sales", lambda target: streampro.run(SHOP, target)),
+    "new rows of a key": ("mart/revenue", lambda target: streampro.run(SHOP, target)),
+    "rows to forget": (
+        "staging/sales",
+        lambda target: streampro.forget(target, {"shop": "a"}, pipeline=SHOP),
+    ),
+    "many small files": (
+        "staging/sales",
+        lambda target: merge.merged(
+            place_of(target.warehouse) / "staging/sales",
+            0,
+            pa.schema([]),
+            place_of(target.warehouse) / "new",
+            "token",
+        ),
+    ),
+}
+"""What writes rows of a table anew, and which table."""
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_rows_of_an_altered_file_are_never_written_anew(
+    rewrite: str, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their new file would have a digest that is right, and nobody would ever know."""
+    table, write = REWRITES[rewrite]
+    monkeypatch.setattr(merge, "MOST_SMALL_FILES", 1)
+    streampro.run(SHOP, target)
+    add_sale(target, 2)
+    [path] = published_files(target, table)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+    with pytest.raises(WarehouseError, match=f"{path.name} does not hold what was written"):
+        write(target)
+    assert published_run(target).run_id == 1
+    assert published_files(target, table) == [path]
+    streampro.run(SHOP, target, full_refresh=True)
+    assert found(target, 2) == []
 
 
 def test_forgetting_names_files_anew_by_what_they_hold(target: Target) -> None:
