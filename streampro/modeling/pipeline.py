@@ -139,7 +139,7 @@ class Pipeline:
 
     def code_hashes(self) -> dict[str, str]:
         """Return per model a digest of its expression, its sources and what it quarantines."""
-        return {name: self._code_hash(built) for name, built in self.models.items()}
+        return dict(self._code_hashes)
 
     def problems(self) -> list[str]:
         """Return what is wrong between expressions and contracts, a sentence each."""
@@ -215,6 +215,10 @@ class Pipeline:
             sources = {n for each in chosen for n in self.models[each].inputs if n in self.sources}
             more = {n for n, built in self.models.items() if sources & {*built.inputs}} - chosen
         return chosen
+
+    @cached_property
+    def _code_hashes(self) -> Mapping[str, str]:
+        return {name: self._code_hash(built) for name, built in self.models.items()}
 
     def _keys(self) -> Declared:
         """Return the keys of every model's table: what its contract says, which every run checks,

@@ -38,9 +38,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
-from scipy.stats import binomtest, false_discovery_control, fisher_exact, norm, t
+import scipy
 
 from streampro.viewing.answers import DIMENSIONS, OS, OS_BY_VERSION, VERSION
 
@@ -49,7 +50,7 @@ FALSE_DISCOVERY_RATE = 0.05
 FEWEST_SESSIONS = 30
 SMALLEST_EXCESS = 0.05
 """Share points by which a drop-off rate must lie above the rest to be called abnormal."""
-_Z = float(norm.isf((1 - CONFIDENCE) / 2))
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -112,7 +113,7 @@ def wilson(part: int, whole: int) -> Interval:
     """Return `part / whole` with its Wilson score interval."""
     if whole == 0:
         return Interval(None, None, None)
-    interval = binomtest(part, whole).proportion_ci(CONFIDENCE, method="wilson")
+    interval = scipy.stats.binomtest(part, whole).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(part / whole, float(interval.low), float(interval.high))
 
 
@@ -141,8 +142,10 @@ def leads(first: Mapping[str, Any], others: Rows) -> list[float]:
     the first of all (Benjamini and Hochberg 1995). Every user is in one genre.
     """
     tables = [[_came_back(first), _came_back(other)] for other in others]
-    p_values = [float(fisher_exact(table).pvalue) for table in tables]
-    return [float(each) for each in false_discovery_control(p_values)] if p_values else []
+    p_values = [float(scipy.stats.fisher_exact(table).pvalue) for table in tables]
+    return (
+        [float(each) for each in scipy.stats.false_discovery_control(p_values)] if p_values else []
+    )
 
 
 def _came_back(row: Mapping[str, Any]) -> tuple[int, int]:
@@ -157,8 +160,9 @@ def excesses(rows: Rows) -> list[Excess]:
     """
     sides = [_Sides.of(row) for row in rows]
     tested = [i for i, side in enumerate(sides) if side.n >= FEWEST_SESSIONS and side.are_testable]
-    p_values = t.sf([sides[i].score for i in tested], [sides[i].degrees_of_freedom for i in tested])
-    adjusted = false_discovery_control(p_values) if tested else []
+    scores = [sides[i].score for i in tested]
+    p_values = scipy.stats.t.sf(scores, [sides[i].degrees_of_freedom for i in tested])
+    adjusted = scipy.stats.false_discovery_control(p_values) if tested else []
     by_place = dict(zip(tested, map(float, adjusted), strict=True))
     return [_judge(side, by_place.get(i)) for i, side in enumerate(sides)]
 

@@ -110,7 +110,7 @@ def test_secret_stands_nowhere_in_the_warehouse(target: Target) -> None:
     assert not [
         path
         for path in target.warehouse.rglob("*")
-        if path.is_file() and b"4711" in path.read_bytes()
+        if path.is_file() and b"4711-0815-2342" in path.read_bytes()
     ]
 
 

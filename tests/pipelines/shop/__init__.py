@@ -17,8 +17,8 @@ SALES = """\
 {"shop": "a", "day": "2024-05-02", "amount": "5"}
 {"shop": "b", "day": "2024-05-01", "amount": "7"}
 
-{"shop": "c", "day": "soon", "card": "4711"}
-{"shop": "c", "day": "soon", "card": "4711"}
+{"shop": "c", "day": "soon", "card": "4711-0815-2342"}
+{"shop": "c", "day": "soon", "card": "4711-0815-2342"}
 """
 SHOPS = "shop,city\na,Oslo\nb,Rome\n"
 
