@@ -238,6 +238,12 @@ def _refuse_unknown_references(built: Model, models: Models) -> None:
                 f"{start} that is the table itself, of which rows cannot be rejected for others "
                 "that are. Write orphans='fail' or 'warn'."
             )
+        if orphans == "quarantine" and built.incremental_by:
+            raise PipelineError(
+                f"{start} lines would be rejected for rows of {other}, while {built.table} is "
+                f"incremental by {built.incremental_by}, so every row must follow from one line "
+                "alone. Take out incremental_by, or write orphans='fail' or 'warn'."
+            )
         if orphans != "warn" and other not in (*built.inputs, built.name):
             raise PipelineError(
                 f"{start} {built.name} does not take {other}, as its orphans must not pass. "

@@ -31,12 +31,15 @@ class Users(Contract):
         unique = ["user"]
 
 
-def pipeline_of(orphans: str) -> Pipeline:
+def pipeline_of(orphans: str, incremental_by: str | None = None) -> Pipeline:
     class Orders(Contract):
         """One row per distinct order."""
 
-        number: str = column("Order.", nullable=True)
+        number: str = column("Order.", nullable=incremental_by is None)
         user: str = column("Who.", nullable=True, references="users.user", orphans=orphans)  # type: ignore[arg-type]
+
+        class Config:
+            unique = ["number"] if incremental_by else None
 
     def users(raw_users: ir.Table) -> ir.Table:
         return one_row_per_key(raw_users.mutate(user=strip(raw_users.user)), "user")
@@ -57,7 +60,7 @@ def pipeline_of(orphans: str) -> Pipeline:
         fields={"number": ("number",), "user": ("user",)},
     )
     module.users = model(contract=Users, quarantine=True)(users)
-    module.orders = model(contract=Orders, quarantine=True, incremental_by=None)(orders)
+    module.orders = model(contract=Orders, quarantine=True, incremental_by=incremental_by)(orders)
     return Pipeline("references", [module])
 
 
@@ -121,6 +124,14 @@ def test_orphans_are_a_warning(engine: Workbench, target: Target) -> None:
         ("orphan user: not in users.user", 1)
     ]
     assert numbers(target) == ["1", "2", "3", "4"]
+
+
+def test_lines_of_an_incremental_model_are_not_rejected_for_rows_of_others() -> None:
+    wanted = (
+        r"lines would be rejected for rows of users, .* incremental by number, .* incremental_by"
+    )
+    with pytest.raises(PipelineError, match=wanted):
+        pipeline_of("quarantine", incremental_by="number")
 
 
 def test_orphans_stop_a_run(engine: Workbench, target: Target) -> None:

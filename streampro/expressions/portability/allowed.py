@@ -23,7 +23,7 @@ Field Alias SortKey Argument | whatever
 Literal | any
 And Or Xor | boolean boolean
 Not | boolean
-IsNull NotNull | any
+IsNull NotNull | any|nested
 IsNan IsInf | float | null of null, on Spark too
 Add Subtract Multiply | integer integer; float float; integer float; float integer
     | integers are widened to 64 bits first
@@ -132,7 +132,7 @@ MapMerge | map map | the value on the right counts where both have a key
 Equals NotEquals | list list
 ArrayStringJoin | list =text
 Unnest | list|nested
-StructColumn | any*
+StructColumn | any|nested*
 StructField | struct
 JsonElements | text =text* | DuckDB's JSON parser reads it on Spark too
 """
