@@ -7,14 +7,14 @@ LOCK := $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-
   --no-annotate --no-header --python-version 3.11 pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install dev browser postgres run test test-fast thorough fuzz check lint types format reference docs notebook lock cluster-up cluster-down bench clean
+.PHONY: help install dev browser postgres mariadb run test test-fast thorough fuzz check lint types format reference docs notebook lock cluster-up cluster-down bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv with what a run needs
 
-dev: .venv/installed-dev browser postgres  ## the same with everything that tests and checks need
+dev: .venv/installed-dev browser postgres mariadb  ## the same with everything that tests and checks need
 
 browser:  ## install Debian's Chromium, which looks at the report, where there is none
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
@@ -29,6 +29,13 @@ postgres:  ## install Debian's PostgreSQL, to which tests export, where there is
 	  $$sudo apt-get update -qq && \
 	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || { \
 	  echo "The tests of databases need PostgreSQL: install it, then run make again." >&2; exit 1; }
+
+mariadb:  ## install Debian's MariaDB, of which tests read tables, where there is none
+	@command -v mariadb-install-db >/dev/null || { \
+	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo -n); \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mariadb-server >/dev/null; } || { \
+	  echo "The tests of databases need MariaDB: install it, then run make again." >&2; exit 1; }
 
 run: $(RUNTIME)  ## run the pipeline on data/sample, print the answers, write report.html (TARGET=local)
 	@$(BIN)/streampro run --target $(TARGET)
@@ -73,7 +80,7 @@ notebook: .venv/installed-dev  ## run the notebook on data/sample, write noteboo
 lock: .venv/installed-dev  ## make the locks anew from pyproject.toml
 	@$(LOCK) -o requirements.lock
 	@$(LOCK) --extra spark -c requirements.lock -o requirements-spark.lock
-	@$(LOCK) --extra spark --extra openlineage --extra postgres --extra xlsx --group dev -c requirements-spark.lock -o requirements-dev.lock
+	@$(LOCK) --extra spark --extra openlineage --extra postgres --extra mysql --extra xlsx --group dev -c requirements-spark.lock -o requirements-dev.lock
 
 cluster-up: .venv/installed-spark  ## start a Spark master and two workers on this machine
 	@$(BIN)/python tools/cluster.py up

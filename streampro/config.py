@@ -10,6 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from streampro import addresses
 from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
 from streampro.names import is_utf8
@@ -191,6 +193,9 @@ class Target(_Settings):
         pipeline: `module:NAME` of the pipeline that commands use by default.
         duckdb: settings of DuckDB.
         spark: settings of Spark.
+        databases: where the databases of sources are: `sqlite:///file.db`, `postgresql://...` or
+            `mysql://...`, by name; a password stands in the environment, as
+            `postgresql://me:${PGPASSWORD}@host/crm`, or the whole address does.
         openlineage: where runs are told as OpenLineage events; default: nowhere.
 
     Raises `ConfigError` for an unknown name, a value of the wrong type, and a raw folder that is
@@ -207,6 +212,7 @@ class Target(_Settings):
     duckdb: DuckDBSettings = DuckDBSettings()
     spark: SparkSettings = SparkSettings()
     openlineage: OpenLineageSettings | None = None
+    databases: dict[Word, Annotated[str, AfterValidator(addresses.checked)]] = {}
 
     @model_validator(mode="after")
     def _local_engine_reaches_its_places(self) -> "Target":
@@ -261,6 +267,8 @@ def holds(folder: Path | Remote, other: Path | Remote) -> bool:
 
 
 _BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}
+_LATER = {"databases"}
+"""Settings whose variables are looked up where they are needed, and quoted as URLs need it."""
 _SECTIONS: dict[str, type[BaseModel]] = {
     "duckdb": DuckDBSettings,
     "spark": SparkSettings,
@@ -316,7 +324,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     try:
-        return {key: _expanded(value) for key, value in found.items()}
+        databases = {key: found.pop(key) for key in _LATER & found.keys()}
+        return {key: _expanded(value) for key, value in found.items()} | databases
     except KeyError as error:
         raise ConfigError(f"{path} uses ${{{error.args[0]}}}, which is not set.") from error
     except ValueError as error:

@@ -20,10 +20,10 @@ import pytest
 import servers
 from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from servers import Lake, Postgres
+from servers import Lake, MariaDB, Postgres
 
 Scheme = Literal["light", "dark"]
-HEAVY = {"browser", "running", "desk", "postgres"}
+HEAVY = {"browser", "running", "desk", "postgres", "mariadb"}
 """Fixtures that start a browser, a cluster, a database, or the commands of a page of the
 documentation."""
 
@@ -89,6 +89,13 @@ class Opened:
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL of this process, which tests share: each cleans up what it made."""
     with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB of this process, which tests share: each cleans up what it made."""
+    with servers.mariadb() as server:
         yield server
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import obstore.store
+import pymysql
 
 from streampro.config import Remote
 
@@ -82,6 +83,82 @@ def postgres(password: str = "pass word/@:%1") -> Iterator[Postgres]:
             _run([*control, "-m", "immediate", "stop"])
     finally:
         shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running MariaDB with one user who may do all, whose password stands in the environment as
+    `STREAMPRO_TEST_PASSWORD`.
+    """
+
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        """How targets name it, without the password."""
+        return f"mysql://streampro:${{STREAMPRO_TEST_PASSWORD}}@127.0.0.1:{self.port}/shop"
+
+    def connect(self) -> Any:
+        """Connect as a test does; without `shop`, while there is none."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="streampro",
+            password=self.password,
+            database="shop",
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+
+@contextmanager
+def mariadb(password: str = "pass word/@:%1") -> Iterator[MariaDB]:
+    """Start a server that trusts nobody without the password, and remove it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    data, users, port = folder / "data", folder / "users.sql", free_port()
+    users.write_text(
+        "CREATE DATABASE shop;\n"  # a statement ends with its line
+        f"GRANT ALL ON *.* TO streampro@'127.0.0.1' "
+        f"IDENTIFIED BY '{password}' WITH GRANT OPTION;"
+    )
+    options = [f"--datadir={data}"]
+    if os.getuid() == 0:  # the server refuses root
+        options.append("--user=mysql")
+        shutil.chown(folder, "mysql", "mysql")
+        users.chmod(0o644)
+    install = shutil.which("mariadb-install-db")
+    server = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert install, "MariaDB is not installed: run `make mariadb`"
+    assert server, "MariaDB is not installed: run `make mariadb`"
+    try:
+        _run([install, "--no-defaults", *options, "--skip-test-db", "--skip-name-resolve"])
+        process = subprocess.Popen(
+            [
+                *(server, "--no-defaults", *options, f"--port={port}", "--bind-address=127.0.0.1"),
+                *(f"--socket={folder}/s", f"--pid-file={folder}/pid", f"--init-file={users}"),
+                *("--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"),
+            ],
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            found = MariaDB(port, password)
+            wait_until(lambda: _answers(found), process)
+            yield found
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _answers(server: MariaDB) -> bool:
+    try:
+        server.connect().close()
+    except pymysql.Error:
+        return False
+    return True
 
 
 def free_port() -> int:

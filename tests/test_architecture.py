@@ -37,6 +37,7 @@ LINES = 400
 
 FOLDERS = (
     (
+        "addresses",
         "arguments",
         "destination",
         "environment",

@@ -166,4 +166,5 @@ def _show_lines(explanation: Explanation) -> None:
         click.echo(f"\nRaw lines of {source}, for example")
         for line in (each for each in explanation.lines if each.source == source):
             element = "" if line.element is None else f", element {line.element}"
-            say(f"\n  {line.file}:{line.number}{element}\n    {line.text}")
+            place = f":{line.number}{element}" if line.row is None else f" {line.row}"
+            say(f"\n  {line.file}{place}\n    {line.text}")

@@ -8,6 +8,7 @@ from streampro.config import Location
 from streampro.engines.protocol import Engine, Raw
 from streampro.errors import ConfigError, SourceError, number_of
 from streampro.execution.progress import Watcher
+from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
@@ -58,7 +59,8 @@ class Inputs:
         self,
         pipeline: Pipeline,
         engine: Engine,
-        folder: Location,
+        folder: Location | None,
+        extracts: Extracts,
         models: list[Model],
         last: Run | None,
         watcher: Watcher,
@@ -66,6 +68,7 @@ class Inputs:
         self.pipeline = pipeline
         self.engine = engine
         self.folder = folder
+        self.extracts = extracts
         self.models = models
         self.last = last
         self.watcher = watcher
@@ -120,6 +123,10 @@ class Inputs:
         )
         return (*kept, *(file for files in self.files.values() for file in files.found))
 
+    def _folder(self, source: Source) -> Location:
+        """Return where the files of a source are."""
+        return self.extracts.location(source, self.folder)
+
     def _wanted(self, name: str, mode: Mode) -> tuple[InputFile, ...]:
         files = self.files[name]
         return files.new if mode == "incremental" else files.found
@@ -127,21 +134,23 @@ class Inputs:
     def _note_changes(self, name: str, wanted: Sequence[InputFile]) -> bool:
         """Remember which files changed since they were found; return whether one is new."""
         known = self.changing[name]
-        new = self.engine.changed(self.folder, wanted) - known
+        new = self.engine.changed(self._folder(self.pipeline.sources[name]), wanted) - known
         known |= new
         return bool(new)
 
     def _read(self, source: Source, wanted: Sequence[InputFile]) -> Raw:
         """Return the text of files, of those that change as it was when they were found."""
+        folder = self._folder(source)
+        self.extracts.provide(source, [file.path for file in wanted])
         self._note_changes(source.name, wanted)
         changing = [file for file in wanted if file.path in self.changing[source.name]]
         if not changing:
-            return self.engine.read_raw(source, self.folder, wanted)
-        frozen = self.engine.freeze(source, self.folder, changing)
+            return self.engine.read_raw(source, folder, wanted)
+        frozen = self.engine.freeze(source, folder, changing)
         read = self.engine.read_raw(source, frozen)
         if not (still := [file for file in wanted if file not in changing]):
             return read
-        rest = self.engine.read_raw(source, self.folder, still)
+        rest = self.engine.read_raw(source, folder, still)
         return Raw(
             rest.table.union(read.table),
             {**rest.by_file, **read.by_file},
@@ -153,6 +162,8 @@ class Inputs:
         """Return the files below the raw folder that nothing reads, by path: no source has them, or
         no model takes the one that does.
         """
+        if self.folder is None:
+            return ()
         taken = {name for model in self.pipeline.models.values() for name in model.inputs}
         idle = [name for name in self.pipeline.sources if name not in taken]
         sources = [each for name, each in self.pipeline.sources.items() if name in taken]
@@ -173,12 +184,14 @@ class Inputs:
 
     def _compared(self, source: str) -> Files:
         self._refuse_half_of_the_readers(source)
-        found = self.engine.find(self.pipeline.sources[source], self.folder)
+        read = self.pipeline.sources[source]
         known = {
             file.path: file
             for file in (self.last.inputs if self.last else ())
             if file.source == source
         }
+        self.extracts.look(read, known)
+        found = self.engine.find(read, self._folder(read))
         at_hand = {file.path: file for file in found}
         return Files(
             found,

@@ -15,10 +15,12 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
+from streampro.addresses import address_of, table_of
 from streampro.config import OpenLineageSettings, Target
 from streampro.errors import ConfigError, StreamProError, hidden
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
+from streampro.formats.registry import format_of
 from streampro.modeling.contract import Rejected
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import Model, TableName
@@ -208,7 +210,11 @@ class _Teller:
 
     def _place(self, name: str) -> tuple[str, str]:
         """Return namespace and name of a source or of a table."""
-        if name in self.pipeline.sources:
+        source = self.pipeline.sources.get(name)
+        if source and format_of(source).is_database:
+            database, parts = table_of(source.files[0])
+            return address_of(database, self.target.databases[database]).dataset(parts)
+        if source:
             assert self.target.raw is not None
             return dataset_name(place_of(self.target.raw) / name)
         table = next(table for table in self.pipeline.tables() if table.name == name)

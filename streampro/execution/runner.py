@@ -1,7 +1,7 @@
 """Run a pipeline: stage what changed in order, audit it, and publish all of it at the end."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,13 +27,15 @@ from streampro.execution.publish import StagedRun, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
 from streampro.exports.export import carry_out, refuse_misplaced
+from streampro.formats.database.extracts import Extracts
+from streampro.formats.registry import format_of
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
 from streampro.storage import marks
 from streampro.storage.place import place_of
 from streampro.warehouse import ledger
-from streampro.warehouse.folders import scratch, writing
+from streampro.warehouse.folders import extracted, scratch, writing
 from streampro.warehouse.ledger import Plan, Run
 
 
@@ -91,9 +93,11 @@ def run(
         with (
             writing(target.warehouse),
             _staging_folder(target) as folder,
+            extracted(pipeline.read(models), target) as extracts,
             connect(target, session, folder) as engine,
         ):
-            return publish(_staged(pipeline, target, engine, asked, progress), progress)
+            staged = _staged(pipeline, target, engine, extracts, asked, progress)
+            return publish(staged, progress)
 
     if target.openlineage is None:
         done = work()
@@ -141,10 +145,12 @@ def plan(
     models = _checked(pipeline, target, select)
     with (
         scratch(target.warehouse) as folder,
+        extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,
     ):
         asked = _Asked(models, full_refresh, accept_lost_files)
-        return plan_of(_staged(pipeline, target, engine, asked, Careful(watcher or Unwatched())))
+        progress = Careful(watcher or Unwatched())
+        return plan_of(_staged(pipeline, target, engine, extracts, asked, progress))
 
 
 @asks
@@ -172,30 +178,30 @@ def show(
     refuse_limit("show", limit)
     asked = model_of(pipeline, model)
     refuse_problems(pipeline, target.engine)
-    _refuse_no_raw_folder(target)
+    models = pipeline.built_from(asked.name)
+    _refuse_no_raw_folder(pipeline, target, models)
     with (
         scratch(target.warehouse) as folder,
+        extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,
     ):
+        read = {
+            source.name: engine.read_raw(source, extracts.whole(source, target.raw)).table
+            for source in pipeline.read(models)
+        }
         computed: dict[str, ir.Table] = {}
-        for each in pipeline.built_from(asked.name):
-            computed[each.name] = _computed(pipeline, target, engine, each, computed)
+        for each in models:
+            computed[each.name] = _computed(pipeline, engine, each, read | computed)
         rows = computed[asked.name]
         first = rows.order_by(*asked.spec.key or rows.columns).limit(limit)
         return fetched(engine, first)
 
 
 def _computed(
-    pipeline: Pipeline, target: Target, engine: Engine, model: Model, done: Mapping[str, ir.Table]
+    pipeline: Pipeline, engine: Engine, model: Model, done: Mapping[str, ir.Table]
 ) -> ir.Table:
     """Return the rows of a model, computed once from all raw files and models that are done."""
-    assert target.raw is not None
-    inputs = {
-        name: done[name]
-        if name in done
-        else engine.read_raw(pipeline.sources[name], target.raw).table
-        for name in model.inputs
-    }
+    inputs = {name: done[name] for name in model.inputs}
     if not model.quarantine:
         return engine.stage(model.table, model(**inputs), model.contract).data
     lines = outcomes(model, model(**inputs), pipeline.source_of(model).secret)
@@ -221,12 +227,15 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     last = ledger.newest(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)
-    _refuse_no_raw_folder(target)
-    return pipeline.select(select)
+    models = pipeline.select(select)
+    _refuse_no_raw_folder(pipeline, target, models)
+    return models
 
 
-def _refuse_no_raw_folder(target: Target) -> None:
-    if target.raw is None:
+def _refuse_no_raw_folder(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
+    if target.raw is None and any(
+        not format_of(source).is_database for source in pipeline.read(models)
+    ):
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 
@@ -240,7 +249,12 @@ class _Asked:
 
 
 def _staged(
-    pipeline: Pipeline, target: Target, engine: Engine, asked: _Asked, watcher: Watcher
+    pipeline: Pipeline,
+    target: Target,
+    engine: Engine,
+    extracts: Extracts,
+    asked: _Asked,
+    watcher: Watcher,
 ) -> StagedRun:
     """Decide how much of each model is computed, stage that, and hand all of it on."""
     started_at, models = datetime.now(UTC), asked.models
@@ -248,9 +262,8 @@ def _staged(
     forced = {model.name for model in models} if asked.full_refresh else set()
     last = ledger.newest(target.warehouse)
     _refuse_another_pipeline(pipeline, target, last)
-    assert target.raw is not None
     state = State(pipeline, engine, target.warehouse, last)
-    inputs = Inputs(pipeline, engine, target.raw, models, last, watcher)
+    inputs = Inputs(pipeline, engine, target.raw, extracts, models, last, watcher)
     for name, files in inputs.files.items() if not asked.accept_lost_files else ():
         refuse_lost_files(pipeline.sources[name], files)
     _count_sources(models, state, inputs, forced)

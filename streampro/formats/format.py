@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from streampro.errors import SourceError
+from streampro.names import wanted_pattern
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -59,12 +60,14 @@ class Placed:
         key: by what it is known, see `Format.known_by`.
         text: its `raw_line`.
         element: its place in a list, from 0; null where it stands in none.
+        row: its key in a table of a database, such as `id=5`; null elsewhere, and without a key.
     """
 
     number: int
     key: str
     text: str
     element: int | None = None
+    row: str | None = None
 
 
 class Format(ABC):
@@ -78,7 +81,8 @@ class Format(ABC):
         may_be_empty: whether files of a source without one record are an answer, not a fault.
         grows: whether records are added to a file of its kind by writing the file anew, and not
             by a further file.
-        is_table: whether `Source.files` names folders of tables, whose logs tell the files.
+        is_table: whether `Source.files` names tables, which tell their files themselves.
+        is_database: whether these are in databases, so that nothing is in the raw folder.
         gone: what is said of a file that is no more there.
         is_whole: whether a file is only read as a whole: of one that changes meanwhile nothing is.
         holds_lists: whether a source may have `rows`.
@@ -89,6 +93,7 @@ class Format(ABC):
     may_be_empty: ClassVar[bool]
     grows: ClassVar[bool]
     is_table: ClassVar[bool] = False
+    is_database: ClassVar[bool] = False
     gone: ClassVar[str] = "vanished"
     is_whole: ClassVar[bool] = False
     holds_lists: ClassVar[bool] = False
@@ -134,6 +139,14 @@ class Format(ABC):
         its folders do.
         """
         return ()
+
+    def wanted_file(self, file: str) -> str | None:
+        """Return what one of `Source.files` must be, None if it can be looked for."""
+        return wanted_pattern(file)
+
+    def stored_as(self, source: "Source", path: str) -> str:
+        """Return where below the folder of a source a file of it is."""
+        return path
 
     def wanted_path(self, name: str, path: Sequence[str]) -> str | None:
         """Return what the path of a field must be, None if it can be read; each is, by default."""

@@ -19,7 +19,8 @@ def locate(
     """
     for name, keys in wanted.items():
         missing = {*keys}
-        for each in format_of(source).placed(source, raw / name):
+        form = format_of(source)
+        for each in form.placed(source, raw / form.stored_as(source, name)):
             if each.key in missing:
                 yield name, each
                 missing.remove(each.key)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streampro.errors import PipelineError, did_you_mean
 from streampro.formats.csv import CSV
+from streampro.formats.database import DATABASE
 from streampro.formats.delta import DELTA
 from streampro.formats.format import RAW_COLUMNS, Format
 from streampro.formats.json.documents import JSON_DOCUMENTS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from streampro.modeling.source import Source
 
 FORMATS: dict[str, Format] = {
-    each.name: each for each in (JSON_LINES, JSON_DOCUMENTS, CSV, PARQUET, DELTA)
+    each.name: each for each in (JSON_LINES, JSON_DOCUMENTS, CSV, PARQUET, DELTA, DATABASE)
 }
 _Reader = TypeVar("_Reader")
 

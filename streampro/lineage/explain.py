@@ -20,7 +20,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
-from streampro.warehouse.folders import scratch
+from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.snapshot import published_run, readable_run
 
 _SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
@@ -120,8 +120,12 @@ def explain(
     table, column = _asked(pipeline, lineage, model)
     columns = [column] if column else [*lineage.tables[table.name].columns]
     run = published_run(target) if run_id is None else readable_run(target, run_id)
-    with scratch(target.warehouse) as folder, connect_sql(target, folder) as engine:
-        followed = RowTrace(pipeline, target, run, engine, limit)
+    with (
+        scratch(target.warehouse) as folder,
+        extracted(pipeline.sources.values(), target) as extracts,
+        connect_sql(target, folder) as engine,
+    ):
+        followed = RowTrace(pipeline, target, run, engine, extracts, limit)
         rows = followed.from_table(table, column, where)
         return Explanation(
             table=table,

@@ -15,6 +15,7 @@ from streampro.engines.protocol import Raw, SqlEngine, row_count
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
+from streampro.formats.database.extracts import Extracts
 from streampro.formats.locate import locate
 from streampro.formats.registry import format_of
 from streampro.modeling.contract import Contract, Rejected
@@ -56,7 +57,8 @@ class Step:
 @dataclass(frozen=True)
 class Line:
     """A raw line, values of secret keys masked; of a CSV record the line on which it begins, and so
-    of an element of JSON, with its place in the list, from 0.
+    of an element of JSON, with its place in the list, from 0. `row` is the key of a row of a
+    database, where its source declares one.
     """
 
     source: str
@@ -64,15 +66,23 @@ class Line:
     number: int
     text: str
     element: int | None = None
+    row: str | None = None
 
 
 class RowTrace:
     """Goes from selected rows of a table down to raw lines, model by model."""
 
     def __init__(
-        self, pipeline: Pipeline, target: Target, run: Run, engine: SqlEngine, limit: int
+        self,
+        pipeline: Pipeline,
+        target: Target,
+        run: Run,
+        engine: SqlEngine,
+        extracts: Extracts,
+        limit: int,
     ) -> None:
         self.pipeline = pipeline
+        self.extracts = extracts
         self.target = target
         self.run = run
         self.engine = engine
@@ -192,9 +202,10 @@ class RowTrace:
         wanted: dict[str, list[str]] = {}
         for row in rows:
             wanted.setdefault(row["source_file"], []).append(row[_KEY])
-        files = [file for file in self.engine.find(source, self._folder) if file.path in wanted]
-        folder = place_of(self._folder)
-        here = folder.path if folder.is_local else self.engine.freeze(source, self._folder, files)
+        raw = self._folder(source)
+        files = [file for file in self.engine.find(source, raw) if file.path in wanted]
+        folder = place_of(raw)
+        here = folder.path if folder.is_local else self.engine.freeze(source, raw, files)
         located = locate(source, Path(str(here)), wanted)
         places = sorted(located, key=lambda each: (each[0], each[1].number, each[1].element or 0))
         kinds = ibis.schema({"place": "int64", "raw_line": "string"})
@@ -202,18 +213,19 @@ class RowTrace:
         loaded = self.engine.load(pa.Table.from_pylist(numbered, kinds.to_pyarrow()), kinds)
         shown = loaded.mutate(raw_line=masked(loaded.raw_line, source.secret)).order_by("place")
         return [
-            Line(source.name, file, each.number, row["raw_line"], each.element)
+            Line(source.name, file, each.number, row["raw_line"], each.element, each.row)
             for (file, each), row in zip(places, self.engine.fetch(shown).to_pylist(), strict=True)
         ]
 
     def _raw(self, source: Source) -> Raw | None:
         """Return the lines of the files that the run read, None if they are not the same now."""
-        if self._no_folder:
+        if not format_of(source).is_database and self._no_folder:
             self.without_folder[source.name] = None
             return None
         known = [file for file in self.run.inputs if file.source == source.name]
         try:
-            there = {file.path: file for file in self.engine.find(source, self._folder)}
+            self.extracts.look(source, [file.path for file in known])
+            there = {file.path: file for file in self.engine.find(source, self._folder(source))}
         except (SourceError, EngineError) as error:
             self.notes.append(str(error))
             return None
@@ -228,7 +240,8 @@ class RowTrace:
                 "cannot be told. Run again to explain what the files say now."
             )
             return None
-        return self.engine.read_raw(source, self._folder, known)
+        self.extracts.provide(source, [file.path for file in known])
+        return self.engine.read_raw(source, self._folder(source), known)
 
     @property
     def _no_folder(self) -> str:
@@ -241,10 +254,8 @@ class RowTrace:
         is_there = not place.is_local or place.path.is_dir()
         return "" if is_there else f"{self.target.raw} is no folder"
 
-    @property
-    def _folder(self) -> Location:
-        assert self.target.raw is not None
-        return self.target.raw
+    def _folder(self, source: Source) -> Location:
+        return self.extracts.location(source, self.target.raw)
 
     def _expression(self, table: TableName, inputs: Mapping[str, ir.Table]) -> ir.Table:
         """Return the expression of the lines or rows that a table's rows come from."""

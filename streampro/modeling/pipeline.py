@@ -127,6 +127,11 @@ class Pipeline:
         [name] = (name for name in model.inputs if name in self.sources)
         return self.sources[name]
 
+    def read(self, models: Iterable[Model]) -> list[Source]:
+        """Return the sources that models read."""
+        names = dict.fromkeys(name for each in models for name in each.inputs)
+        return [self.sources[name] for name in names if name in self.sources]
+
     def answers(self) -> list[Model]:
         """Return the models of the layer `answers`, in the order in which they are declared."""
         found = [built for built in self.models.values() if built.table.layer == ANSWERS]

@@ -14,7 +14,7 @@ from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions import types as column_types
 from streampro.formats.csv.dialect import Dialect
 from streampro.formats.registry import format_of, given_columns
-from streampro.names import is_ours, refused_table, repeated, twins, wanted_pattern
+from streampro.names import is_ours, refused_table, repeated, twins
 
 Reaction = Literal["fail", "warn"]
 FEWEST = 20
@@ -140,16 +140,18 @@ class Source:
             or `.` are passed over, and so are folders, unless the pattern spells that sign.
         format: `json_lines`, `json` (a file is one list of objects, or one object), `csv` (with a
             row of titles, or as `dialect` says), all of them also packed by gzip, `parquet`, or
-            `delta`: then `files` are the folders of tables.
+            `delta`: then `files` are the folders of tables, or `database`: then they are databases
+            of the target with a table or view, such as `crm/public.users`.
         fields: the columns. For JSON a mapping to the path of the value, outermost key first;
             a field that stands in two places is two columns; with `rows` a path that begins with
             that one is read in the element, the very path is the element. For Parquet and Delta
             the same of columns and parts of structs; a folder `month=2026-01` is a column too. For
-            CSV `{"city": ("city",)}`: the names of the header.
+            CSV `{"city": ("city",)}`: the names of the header; of databases those of columns.
         types: the types of fields that are not text, as contracts spell them or as Ibis does:
             `{"at": Instant, "seconds": "int64", "tags": "array<string>"}`. A format says which it
             reads: Parquet and Delta all that a table may have; JSON numbers, booleans, arrays and
-            structs, where a value of another type is null and `is_unreadable` is true in its row;
+            structs, and databases all but structs and maps, where a value of another type is null
+            and `is_unreadable` is true in its row;
             what is text in its files, such as CSV, is cast in models.
         secret: JSON keys, or columns of CSV (read or not), whose values no table may hold: models
             may let them decide (filter, join or group by them, ask for them in a case), and in
@@ -159,6 +161,11 @@ class Source:
         dialect: how files of CSV are written, None for RFC 4180 in UTF-8; see `Dialect`.
         rows: for JSON the path of a list: a row per element of it, none where it is empty, null or
             missing; what else stands there is a row whose `is_element` is false.
+        key: of databases the fields that tell a row from all others: a run stops where one is null
+            or repeated, and explanations name rows by them.
+        append_only_by: of databases a field of integers that grows with each row: a run reads the
+            rows above the greatest that runs have read, and whether those below are the same is
+            asked of the database; where they are not, what depends on them is built anew.
     """
 
     name: str
@@ -170,6 +177,8 @@ class Source:
     limits: Limits = field(default_factory=Limits)
     dialect: Dialect | None = None
     rows: tuple[str, ...] = ()
+    key: tuple[str, ...] = field(default=(), kw_only=True)
+    append_only_by: str | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         """Return what says how it is read; it is part of the code hash of models."""
@@ -186,7 +195,8 @@ class Source:
         if unnamed := [name for name in self.fields if not isinstance(name, str)]:
             raise self._unlike("a name of fields", unnamed[0], "a text")
         paths = {f"fields[{name!r}]": path for name, path in self.fields.items()}
-        lists = {"files": self.files, "secret": self.secret, "rows": self.rows}
+        names = ("files", "secret", "rows", "key")
+        lists = {name: getattr(self, name) for name in names}
         for name, given in (lists | paths).items():
             if not _is_texts(given):
                 meant = f", such as ({given!r},)" if isinstance(given, str) else ""
@@ -203,6 +213,7 @@ class Source:
             if wanted := format_of(self).wanted_path(name, path):
                 raise self._unlike(f"fields[{name!r}]", path, wanted)
         self._refuse_types()
+        self._refuse_keys()
         if wanted := format_of(self).wanted_dialect(self):
             raise self._unlike("dialect", self.dialect, wanted)
 
@@ -212,7 +223,7 @@ class Source:
             if not (given := getattr(self, name)):
                 raise self._unlike(name, given, "of one at least")
         for each in self.files:
-            if wanted := wanted_pattern(each):
+            if wanted := format_of(self).wanted_file(each):
                 raise self._unlike("files", each, wanted)
         if not all(self.secret):
             raise self._unlike("secret", self.secret, "of keys with one sign at least")
@@ -280,6 +291,23 @@ class Source:
             why = column_types.refusal(kind) or format_of(self).refused_type(kind)
             if why:
                 raise PipelineError(f"source {self.name!r}: types[{name!r}]: {why}.")
+
+    def _refuse_keys(self) -> None:
+        """Raise `PipelineError` for keys of what is no database, and of fields that are not there
+        or cannot be one.
+        """
+        by = self.append_only_by
+        for name, given in (("key", self.key), ("append_only_by", by)):
+            if given and not format_of(self).is_database:
+                raise self._unlike(name, given, "left out: it is for format 'database'")
+        for name in (*self.key, *((by,) if by is not None else ())):
+            if name not in self.fields:
+                hint = did_you_mean(name, [*self.fields])
+                raise self._unlike(
+                    "a name of a key", name, f"one of the fields. {hint}".strip(". ")
+                )
+        if by is not None and not self.kinds[by].is_integer():
+            raise self._unlike("append_only_by", by, "a field of integers: say so in types")
 
     def _unlike(self, name: str, given: object, what: str) -> PipelineError:
         return PipelineError(f"source {self.name!r}: {name} is {given!r}, but must be {what}.")

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import ibis.expr.types as ir
 
+from streampro import addresses
 from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.protocol import Engine
@@ -13,15 +15,16 @@ from streampro.errors import ConfigError, IncrementalError
 from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.files import on_disk
+from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import ComparedTable
 from streampro.proofs.compare import Comparison
-from streampro.proofs.deal import deal
+from streampro.proofs.deal import deal, tables_beside
 from streampro.proofs.prove import compared_tables
 from streampro.storage.place import place_of
 from streampro.warehouse import changes
-from streampro.warehouse.folders import scratch
+from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import Snapshot
 
@@ -53,16 +56,22 @@ def check_incremental(
 
     Raises `IncrementalError` with the first differing rows, and what `run` raises.
     """
-    if target.raw is None or not place_of(target.raw).is_reached:
+    sources = pipeline.read(pipeline.models.values())
+    files = [source for source in sources if not format_of(source).is_database]
+    if files and (target.raw is None or not place_of(target.raw).is_reached):
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()
-    with scratch(target.warehouse) as folder:
-        grown = unheard(target, folder / "left").model_copy(update={"raw": folder / "raw"})
-        read = {name for model in pipeline.models.values() for name in model.inputs}
-        sources = [source for name, source in pipeline.sources.items() if name in read]
+    with scratch(target.warehouse) as folder, extracted(sources, target) as extracts:
+        (folder / "raw").mkdir()
+        databases = dict.fromkeys(
+            target.databases, addresses.extracted(tables_beside(folder / "raw"))
+        )
+        trial = {"raw": folder / "raw", "databases": databases}
+        grown = unheard(target, folder / "left").model_copy(update=trial)
         runs: list[Run] = []
-        raw = on_disk(sources, place_of(target.raw), place_of(folder / "copied"))
-        for _ in deal(sources, raw, folder / "raw", parts, seed):
+        raw = target.raw and on_disk(files, place_of(target.raw), place_of(folder / "copied"))
+        lie = {source.name: Path(extracts.whole(source, raw)) for source in sources}
+        for _ in deal(sources, lie, folder / "raw", parts, seed):
             with watcher.step(f"incremental run {len(runs) + 1}", lambda: None):
                 runs.append(run(pipeline, grown))
         whole = grown.model_copy(update={"warehouse": folder / "right"})

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streampro.formats.files import find
@@ -11,29 +11,49 @@ from streampro.modeling.source import Source
 from streampro.storage.place import place_of
 
 
-def deal(sources: list[Source], raw: Path, folder: Path, parts: int, seed: int) -> Iterator[None]:
-    """Let a folder grow into one with all lines of a raw folder, in steps; yield after each.
+def deal(
+    sources: Sequence[Source],
+    raw: Mapping[str, Path],
+    folder: Path,
+    parts: int,
+    seed: int,
+) -> Iterator[None]:
+    """Let a folder grow into one with all lines of the raw folders of sources, in steps; yield
+    after each. The extracts of databases grow in the folder that `tables_beside` tells.
 
     Every line of JSON goes to a random part, so that lines come late and out of order, and some
     come twice; the first line of each file, and a file whose pattern allows no second name, is in
     the first part. Files of a format that `grows`, as CSV, change; in the end they are the raw
-    folder's own. Same seed, same parts.
+    folder's own. So do tables of databases. Same seed, same parts.
     """
     dice = random.Random(seed)
     dealt = [folder.with_name(f"{folder.name} dealt") / str(part) for part in range(parts)]
+    tables = tables_beside(folder)
+    dealt_tables = [tables.with_name(f"{tables.name} dealt") / str(part) for part in range(parts)]
     for source in sources:
-        found = find(source, place_of(raw))
-        if format_of(source).is_table:
+        form, lies = format_of(source), raw[source.name]
+        found = find(source, place_of(lies))
+        if form.is_database:
+            for file in found:
+                form.deal(source, lies / form.stored_as(source, file.path), dealt_tables, dice)
+            continue
+        if form.is_table:
             for table in source.files:
-                shutil.copytree(raw / table, dealt[0] / table, dirs_exist_ok=True)
+                shutil.copytree(lies / table, dealt[0] / table, dirs_exist_ok=True)
             continue
         for file in found:
-            _deal_file(source, raw, Path(file.path), dealt, dice)
-    for part in dealt:
-        for path in sorted(part.rglob("*")):
-            if path.is_file():
-                _copy(path, folder / path.relative_to(part))
+            _deal_file(source, lies, Path(file.path), dealt, dice)
+    for number in range(parts):
+        for part, grown in ((dealt[number], folder), (dealt_tables[number], tables)):
+            for path in sorted(part.rglob("*")):
+                if path.is_file():
+                    _copy(path, grown / path.relative_to(part))
         yield
+
+
+def tables_beside(folder: Path) -> Path:
+    """Return the folder of extracts that belongs to a raw folder."""
+    return folder.with_name(f"{folder.name} tables")
 
 
 def _deal_file(

@@ -13,15 +13,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from streampro import addresses
+from streampro.addresses import table_of
 from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
+from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import find, on_disk
+from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.proofs.certificate import (
     Certificate,
     ComparedTable,
@@ -32,7 +37,7 @@ from streampro.proofs.certificate import (
 )
 from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
 from streampro.storage.place import Place, place_of
-from streampro.warehouse.folders import scratch
+from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.ledger import Run
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
@@ -73,14 +78,22 @@ def prove(
     `select`, and what `run` raises on either side.
     """
     refuse_problems(pipeline, left.engine, right.engine)
-    shared = _raw_folder(left, right)
+    sources = [*pipeline.sources.values()]
+    files = [source for source in sources if not format_of(source).is_database]
+    shared = _raw_folder(left, right) if files else None
+    _refuse_other_databases(sources, left, right)
     built = _selector_with_inputs(pipeline, select)
     if out:
         _write(out, "")
         out.unlink()
-    with nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder:
-        raw = on_disk(pipeline.sources.values(), shared, place_of(folder / "raw"))
-        proof = _Proof(pipeline, select, built, raw, folder, watcher or Unwatched())
+    with (
+        nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder,
+        extracted(sources, left) as extracts,
+    ):
+        raw = on_disk(files, shared, place_of(folder / "raw")) if shared else None
+        for source in pipeline.read(pipeline.select(built)):
+            extracts.whole(source, raw)
+        proof = _Proof(pipeline, select, built, raw, extracts, folder, watcher or Unwatched())
         certificate = proof.certificate(left, right)
     if out:
         _write(out, json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n")
@@ -122,7 +135,8 @@ class _Proof:
     pipeline: Pipeline
     select: str | None
     built: str | None
-    raw: Path
+    raw: Path | None
+    extracts: Extracts
     scratch: Path
     watcher: Watcher
 
@@ -157,7 +171,9 @@ class _Proof:
         )
 
     def _run(self, target: Target, side: str) -> Run:
-        here = unheard(target, self.scratch / side).model_copy(update={"raw": self.raw})
+        tables = dict.fromkeys(target.databases, addresses.extracted(self.extracts.folder))
+        read = {"raw": self.raw, "databases": tables}
+        here = unheard(target, self.scratch / side).model_copy(update=read)
         watcher = _SideWatcher(self.watcher, side)
         try:
             return run(
@@ -172,13 +188,14 @@ class _Proof:
             raise type(error)(f"{side} side, target {target.name!r}: {error}") from error
 
     def _fingerprint(self) -> tuple[FileFingerprint, ...]:
-        read = {name for model in self.pipeline.select(self.built) for name in model.inputs}
         with self.watcher.step("fingerprint the raw files", lambda: None):
             return tuple(
-                _file_fingerprint(name, self.raw / file.path, self.raw)
-                for name, source in self.pipeline.sources.items()
-                if name in read
-                for file in find(source, place_of(self.raw))
+                _file_fingerprint(
+                    source.name, file.path, folder / format_of(source).stored_as(source, file.path)
+                )
+                for source in self.pipeline.read(self.pipeline.select(self.built))
+                for folder in [Path(self.extracts.location(source, self.raw))]
+                for file in find(source, place_of(folder))
             )
 
 
@@ -264,11 +281,27 @@ def _raw_folder(left: Target, right: Target) -> Place:
     return place_of(left.raw)
 
 
-def _file_fingerprint(source: str, path: Path, raw: Path) -> FileFingerprint:
+def _refuse_other_databases(sources: Sequence[Source], left: Target, right: Target) -> None:
+    names = {
+        table_of(file)[0]
+        for source in sources
+        if format_of(source).is_database
+        for file in source.files
+    }
+    for name in sorted(names):
+        one, other = (each.databases.get(name) for each in (left, right))
+        if one != other:
+            raise ConfigError(
+                f"target {left.name!r} and target {right.name!r} say that database {name!r} is in "
+                "different places, but a proof needs the same rows."
+            )
+
+
+def _file_fingerprint(source: str, name: str, path: Path) -> FileFingerprint:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return FileFingerprint(source, path.relative_to(raw).as_posix(), file.tell(), sha256)
+            return FileFingerprint(source, name, file.tell(), sha256)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
 
@@ -279,7 +312,7 @@ def _total(inputs: Sequence[FileFingerprint]) -> str:
 
 
 def _refuse_changes(
-    raw: Path, before: Sequence[FileFingerprint], after: Sequence[FileFingerprint]
+    raw: Path | None, before: Sequence[FileFingerprint], after: Sequence[FileFingerprint]
 ) -> None:
     if changed := sorted({file.path for file in {*before} ^ {*after}}):
         raise SourceError(

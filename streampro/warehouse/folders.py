@@ -9,15 +9,18 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
 from uuid import uuid4
 
-from streampro.config import Location
+from streampro.config import Location, Target
 from streampro.errors import ConfigError, EngineError, WarehouseError
+from streampro.formats.database.extracts import Extracts
+from streampro.formats.registry import format_of
+from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
 from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
@@ -121,6 +124,19 @@ def scratch(warehouse: Location) -> Iterator[Path]:
     sweep(warehouse)
     with ExitStack() as held:
         yield _made(warehouse, held)
+
+
+@contextmanager
+def extracted(sources: Iterable[Source], target: Target) -> Iterator[Extracts]:
+    """Yield what reads the tables of sources that are in databases, into a folder that only this
+    user can look into, and that is then gone; nothing is read yet.
+    """
+    is_asked = any(format_of(source).is_database for source in sources)
+    with (
+        scratch(target.warehouse) if is_asked else nullcontext(Path()) as folder,
+        Extracts(target.databases, folder) as extracts,
+    ):
+        yield extracts
 
 
 def sweep(warehouse: Location) -> None:

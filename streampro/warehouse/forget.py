@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from streampro.addresses import table_of
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
@@ -16,12 +17,13 @@ from streampro.formats.files import find
 from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
 from streampro.storage import delta, leftovers, marks, rewrite
 from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
-from streampro.warehouse.folders import reached, scratch, writing
+from streampro.warehouse.folders import extracted, reached, scratch, writing
 from streampro.warehouse.key import Key, key_of
 
 
@@ -271,16 +273,32 @@ def _held(
     target: Target, wanted: Key, pipeline: Pipeline | None, scratch: Path
 ) -> tuple[HeldRaw, ...] | None:
     """Return the raw files in which the key stands, None where nobody can look."""
-    if pipeline is None or target.raw is None or not place_of(target.raw).is_reached:
+    if pipeline is None:
         return None
-    return tuple(_held_in(place_of(target.raw), wanted, pipeline, scratch / "raw"))
+    sources = [*pipeline.sources.values()]
+    reads_files = any(not format_of(source).is_database for source in sources)
+    if reads_files and (target.raw is None or not place_of(target.raw).is_reached):
+        return None
+    tables = [source for source in sources if format_of(source).is_database]
+    names = {table_of(file)[0] for source in tables for file in source.files}
+    if not names <= target.databases.keys():
+        return None
+    with extracted(sources, target) as extracts:
+        return tuple(
+            held
+            for source in sources
+            for held in _held_in(
+                source, place_of(extracts.whole(source, target.raw)), wanted, scratch / "raw"
+            )
+        )
 
 
-def _held_in(raw: Place, wanted: Key, pipeline: Pipeline, scratch: Path) -> Iterator[HeldRaw]:
-    for source in pipeline.sources.values():
-        for file in find(source, raw):
-            with (raw / file.path).at_hand(scratch / Path(file.path).parent) as path:
-                records = format_of(source).numbered(source, path)
-                lines = sum(wanted.is_in(text) for _, text in records)
-            if lines:
-                yield HeldRaw(source.name, file.path, lines)
+def _held_in(source: Source, raw: Place, wanted: Key, scratch: Path) -> Iterator[HeldRaw]:
+    form = format_of(source)
+    for file in find(source, raw):
+        name = form.stored_as(source, file.path)
+        with (raw / name).at_hand(scratch / Path(name).parent) as path:
+            records = form.numbered(source, path)
+            lines = sum(wanted.is_in(text) for _, text in records)
+        if lines:
+            yield HeldRaw(source.name, file.path, lines)

@@ -35,10 +35,10 @@ def lines(folder: Path) -> Counter[bytes]:
 def test_parts_together_are_the_whole_with_some_lines_twice(target: Target, tmp_path: Path) -> None:
     assert isinstance(target.raw, Path)
     sources = [raw.raw_sales, raw.raw_shops]
-    grown = tmp_path / "grown"
+    grown, names = tmp_path / "grown", [source.name for source in sources]
     seen = [
         (lines(grown), (grown / "shops.csv").read_text())
-        for _ in deal(sources, target.raw, grown, parts=3, seed=1)
+        for _ in deal(sources, dict.fromkeys(names, target.raw), grown, parts=3, seed=1)
     ]
     whole = lines(target.raw)
     assert len(seen) == 3
@@ -52,7 +52,7 @@ def test_parts_together_are_the_whole_with_some_lines_twice(target: Target, tmp_
 def test_same_seed_deals_the_same_parts(target: Target, tmp_path: Path) -> None:
     assert isinstance(target.raw, Path)
     for name in ("one", "two"):
-        next(deal([raw.raw_sales], target.raw, tmp_path / name, parts=3, seed=5))
+        next(deal([raw.raw_sales], {"raw_sales": target.raw}, tmp_path / name, parts=3, seed=5))
     assert lines(tmp_path / "one") == lines(tmp_path / "two")
 
 

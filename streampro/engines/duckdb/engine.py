@@ -25,7 +25,7 @@ from streampro.errors import ComputationError, ConfigError, EngineError, SourceE
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json.typed import identifier, quoted
-from streampro.formats.registry import reader_of
+from streampro.formats.registry import format_of, reader_of
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
 from streampro.storage import delta, leftovers
@@ -94,7 +94,9 @@ class DuckDBEngine(Staging[Place]):
         folder = Path(raw if place.is_local else self.freeze(source, raw, files))
         self.counter += 1
         scratch = self.staging.path / f"{source.name}-{self.counter}"
-        reading = read(source, folder, [folder / file.path for file in files], scratch)
+        form = format_of(source)
+        paths = [folder / form.stored_as(source, file.path) for file in files]
+        reading = read(source, folder, paths, scratch)
         table = self._view(reading.query)
         return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streampro.formats.format import LocalText
 from streampro.formats.json.query import json_query
-from streampro.formats.json.typed import quoted
+from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.lines import SEPARATOR
 from streampro.formats.parquet.footers import local_footers
 from streampro.formats.parquet.parts import FILE, no_rows, parts_of, rows_of
@@ -77,12 +77,22 @@ def read_delta(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) 
     return _typed(source, raw, paths, may_miss=True)
 
 
+def read_database(source: Source, raw: Path, paths: Sequence[Path], scratch: Path) -> Reading:
+    """Read extracts, which have the columns of the source."""
+    text = format_of(source).local_text(source, raw, paths, scratch)
+    if not paths:
+        return Reading(no_rows(source), {})
+    names = ", ".join(map(identifier, source.schema))
+    return _reading(f"SELECT {names} FROM {parquet(text.plain)}", text)
+
+
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
     "json": read_json,
     "csv": read_rewritten,
     "parquet": read_parquet,
     "delta": read_delta,
+    "database": read_database,
 }
 """How each format is read here."""
 

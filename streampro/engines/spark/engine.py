@@ -24,7 +24,7 @@ from streampro.errors import SourceError
 from streampro.expressions.nulls import may_be_null
 from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
-from streampro.formats.registry import reader_of
+from streampro.formats.registry import format_of, reader_of
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source
@@ -67,11 +67,13 @@ class SparkEngine(Staging[SparkPlace]):
         """See `Engine.find`."""
         with failing(f"source {source.name!r} cannot be read"):
             found = super().find(source, raw)
-        for file in found:
-            if ":" in file.path:
-                raise SourceError(f"{raw} has a file {file.path!r}: Spark reads no such name.")
-        for first in found[:1]:
-            self.session.refuse_unseen(self.place(raw) / first.path)
+        form = format_of(source)
+        names = [form.stored_as(source, file.path) for file in found]
+        for name in names:
+            if ":" in name:
+                raise SourceError(f"{raw} has a file {name!r}: Spark reads no such name.")
+        for first in names[:1]:
+            self.session.refuse_unseen(self.place(raw) / first)
         return found
 
     def read_raw(
@@ -82,7 +84,8 @@ class SparkEngine(Staging[SparkPlace]):
         with failing(f"source {source.name!r} cannot be read"):
             folder = self.place(raw)
             read = reader_of(source, readers.READERS, self.name)
-            places = [folder / file.path for file in files]
+            form = format_of(source)
+            places = [folder / form.stored_as(source, file.path) for file in files]
             scratch = self._folder(TableName("raw", source.name)).uri
             reading = read(self.spark, source, readers.RawFiles(files, places, folder.uri, scratch))
             table = self._table(reading.rows, source.schema)

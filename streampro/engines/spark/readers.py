@@ -20,6 +20,7 @@ from streampro.formats.json import query
 from streampro.formats.packing import GZIP, SUFFIX, packing_of
 from streampro.formats.parquet.footers import Footer, footer_of
 from streampro.formats.parquet.parts import parts_of
+from streampro.formats.registry import format_of
 from streampro.modeling.source import Source
 
 _AT_ONCE = 16
@@ -120,12 +121,22 @@ def read_delta(spark: Any, source: Source, raw: RawFiles) -> Reading:
     return _typed(spark, source, raw, may_miss=True)
 
 
+def read_database(spark: Any, source: Source, raw: RawFiles) -> Reading:
+    """Read extracts, which have the columns of the source."""
+    paths = [Path(str(place.path)) for place in raw.places]
+    text = format_of(source).local_text(source, Path(raw.root), paths, Path(raw.scratch))
+    if not paths:
+        return Reading(spark.createDataFrame([], _columns(source)), {})
+    return Reading(spark.read.schema(_columns(source)).parquet(*raw.uris), text.by_file)
+
+
 READERS: Mapping[str, Reader] = {
     "json_lines": read_json_lines,
     "json": read_json,
     "csv": read_csv,
     "parquet": read_parquet,
     "delta": read_delta,
+    "database": read_database,
 }
 """How each format is read here."""
 

@@ -1,0 +1,186 @@
+"""MySQL and MariaDB by PyMySQL."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from streampro.addresses import PORTS, Address
+from streampro.errors import ConfigError, EngineError, SourceError
+from streampro.formats.database.session import (
+    ROWS_AT_ONCE,
+    Asked,
+    Column,
+    Session,
+    Table,
+    missing_driver,
+)
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
+_PATIENCE_S = 20
+_SETTINGS = (
+    "SET SESSION time_zone = '+00:00', SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+)
+_COLUMNS = """
+    SELECT column_name, data_type, column_type, numeric_precision, numeric_scale
+    FROM information_schema.columns WHERE table_schema = {} AND table_name = {}
+    ORDER BY ordinal_position
+"""
+_TABLES = """
+    SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1
+"""
+_INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64, "year": 16}
+_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
+_MORE_TEXTS = ("time", "uuid", "inet4", "inet6")
+_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
+_REFUSED = {1044, 1045, 1049, 1142, 1143, 1698}
+"""What the server says of a user, a password, a database or a permission."""
+
+
+class MySQL(Session):
+    """A transaction that reads one snapshot, of engines that have any, such as InnoDB."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        try:
+            import pymysql
+        except ImportError as error:
+            raise missing_driver("MySQL", "mysql") from error
+        if not address.database:
+            raise ConfigError(f"{address.shown}: the address names no database: mysql://host/NAME.")
+        with self.failing(f"{address.shown} does not answer"):
+            self.connection = pymysql.connect(
+                host=address.host,
+                port=address.port or PORTS["mysql"],
+                user=address.user,
+                password=address.password or "",
+                database=address.database,
+                charset="utf8mb4",
+                connect_timeout=_PATIENCE_S,
+                cursorclass=pymysql.cursors.SSCursor,
+                **_tls(address),
+            )
+        for setting in _SETTINGS:
+            self._fetched(setting)
+
+    def identifier(self, name: str) -> str:
+        """See `Session.identifier`."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def columns(self, table: Table) -> dict[str, Column]:
+        """See `Session.columns`."""
+        *schema, name = table
+        of = _literal(schema[0]) if schema else "DATABASE()"
+        found = self._fetched(_COLUMNS.format(of, _literal(name)))
+        return {each[0]: _column(*each) for each in found}
+
+    def tables(self) -> list[str]:
+        """See `Session.tables`."""
+        return [name for (name,) in self._fetched(_TABLES)]
+
+    def text(self, asked: Asked) -> str:
+        """See `Session.text`."""
+        name, kind = self.identifier(asked.column.name), asked.column.kind
+        if asked.kind.is_boolean():
+            return f"CAST({name} + 0 AS CHAR)"
+        if kind is not None and kind.is_binary():
+            return f"HEX({name})"
+        if kind is not None and kind.is_float32():
+            return f"CAST(CAST({name} AS DOUBLE) AS CHAR)"
+        is_text = kind is not None and kind.is_string()
+        return f"CONVERT({name} USING utf8mb4)" if is_text else f"CAST({name} AS CHAR)"
+
+    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
+        """See `Session.digest`. Raises `SourceError` for a row that is too long for the server."""
+        texts = ", ".join(f"QUOTE({self.text(each)})" for each in asked)
+        half = "COALESCE(SUM(CAST(CONV({}(MD5(r), 16), 16, 10) AS UNSIGNED)), 0)"
+        found = self.one(
+            f"SELECT COUNT(*), COALESCE(SUM(LENGTH(r)), 0), {half.format('LEFT')}, "
+            f"{half.format('RIGHT')}, COALESCE(SUM(r IS NULL), 0) FROM (SELECT "
+            f"CONCAT_WS(',', {texts}) AS r FROM {self.table(table)} WHERE {where}) AS a"
+        )
+        assert found
+        *sums, overlong = found
+        if int(overlong):
+            raise SourceError(
+                f"{'.'.join(table)}: {overlong} rows are longer than max_allowed_packet of the "
+                "server. Nothing was published."
+            )
+        return (*sums,)
+
+    def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """See `Session.query`."""
+        with (
+            self.failing(f"{self.address.shown} cannot be read"),
+            self.connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+            while some := cursor.fetchmany(ROWS_AT_ONCE):
+                yield some
+
+    @contextmanager
+    def failing(self, what: str) -> Iterator[None]:
+        """See `Session.failing`."""
+        import pymysql
+
+        try:
+            yield
+        except pymysql.Error as error:
+            number = error.args[0] if error.args else 0
+            said = f"{what}: {' '.join(str(error.args[-1]).split())}. Nothing was published."
+            is_of_engine = isinstance(error, (pymysql.OperationalError, pymysql.InternalError))
+            kind = EngineError if is_of_engine and number not in _REFUSED else SourceError
+            raise kind(said) from error
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self.connection.close()
+
+    def _fetched(self, sql: str) -> list[tuple[Any, ...]]:
+        return [row for rows in self.query(sql) for row in rows]
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    """Return what `ssl-ca=FILE` in an address says: the certificate by which a server is known."""
+    known = {"ssl-ca": "ssl_ca"}
+    if unknown := [name for name in address.options if name not in known]:
+        raise ConfigError(f"{address.shown}: {unknown[0]!r} is no option; known is ssl-ca.")
+    return {known[name]: value for name, value in address.options.items()}
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _column(name: str, kind: str, said: str, precision: int | None, scale: int | None) -> Column:
+    import ibis.expr.datatypes as dt
+
+    found = _kind(kind.lower(), said.lower(), precision, scale)
+    is_flag = said.lower() == "tinyint(1)"
+    return Column(name, found, said, found is not None, dt.boolean if is_flag else None)
+
+
+def _kind(kind: str, said: str, precision: int | None, scale: int | None) -> "dt.DataType | None":
+    """Return the type of a column, None for one that is not read."""
+    import ibis.expr.datatypes as dt
+
+    if kind == "bit" and said == "bit(1)":
+        return dt.boolean
+    if kind in _INTEGERS:
+        sign = "u" if "unsigned" in said or kind == "year" else ""
+        return dt.dtype(f"{sign}int{_INTEGERS[kind]}")
+    if kind == "decimal":
+        is_exact = precision is not None and precision <= 38
+        return dt.Decimal(precision, scale) if is_exact else dt.Decimal()
+    if kind in ("float", "double"):
+        return dt.float32 if kind == "float" else dt.float64
+    if kind in ("datetime", "timestamp"):
+        return dt.Timestamp("UTC", 6)
+    if kind == "date":
+        return dt.date
+    if kind in _BYTES:
+        return dt.binary
+    return dt.string if kind in (*_TEXTS, *_MORE_TEXTS) else None

@@ -1,0 +1,124 @@
+"""Files of SQLite, by Python's own driver: there each value has a type of its own."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from streampro.addresses import Address
+from streampro.errors import ConfigError, EngineError, SourceError
+from streampro.formats.database.session import ROWS_AT_ONCE, Asked, Column, Session, Table
+
+_PATIENCE_S = 20
+_NUMBERS = ("integer", "real")
+
+
+class SQLite(Session):
+    """A file, opened for reading only."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        path = Path(address.database)
+        if not path.is_file():
+            raise SourceError(
+                f"there is no file {path}, a database of SQLite. Nothing was published."
+            )
+        with self.failing(f"{address.shown} cannot be opened"):
+            self.connection = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                timeout=_PATIENCE_S,
+            )
+            self.connection.text_factory = lambda text: text.decode(errors="replace")
+            self.connection.execute("BEGIN")
+            self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+
+    def identifier(self, name: str) -> str:
+        """See `Session.identifier`."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def columns(self, table: Table) -> dict[str, Column]:
+        """See `Session.columns`."""
+        *schema, name = table
+        rows = self._fetched(
+            "SELECT name, type FROM pragma_table_xinfo(?1, ?2)", [name, (*schema, "main")[0]]
+        )
+        return {name: Column(name, None, kind or "of no type") for name, kind in rows}
+
+    def tables(self) -> list[str]:
+        """See `Session.tables`."""
+        rows = self._fetched(
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
+            "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+        )
+        return [name for (name,) in rows]
+
+    def text(self, asked: Asked) -> str:
+        """See `Session.text`: numbers with all their digits."""
+        name, kind = self.identifier(asked.column.name), asked.kind
+        real = f"printf('%!.17g', {name})"
+        if kind.is_decimal():  # as it was written, where that is the number
+            short = f"printf('%.15g', {name})"
+            real = f"CASE WHEN CAST({short} AS REAL) = {name} THEN {short} ELSE {real} END"
+        blob = f"hex({name})" if kind.is_binary() else f"quote({name})"
+        return (
+            f"CASE typeof({name}) WHEN 'real' THEN {real} WHEN 'blob' THEN {blob} "
+            f"ELSE CAST({name} AS TEXT) END"
+        )
+
+    def wrong(self, asked: Asked) -> str:
+        """See `Session.wrong`."""
+        kind = asked.kind
+        kinds: Sequence[str] = ("text",)
+        if kind.is_integer() or kind.is_boolean():
+            kinds = ("integer",)
+        elif kind.is_numeric():
+            kinds = (*_NUMBERS, "text") if kind.is_decimal() else _NUMBERS
+        elif kind.is_binary():
+            kinds = ("blob",)
+        right = ", ".join(f"'{each}'" for each in (*kinds, "null"))
+        return f"typeof({self.identifier(asked.column.name)}) NOT IN ({right})"
+
+    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
+        """See `Session.digest`: it has no MD5, so its rows are read."""
+        names = [self.identifier(each.column.name) for each in asked]
+        row = " || ',' || ".join(f"quote({name})" for name in names)
+        count = size = high = low = 0
+        for some in self.query(f"SELECT {row} FROM {self.table(table)} WHERE {where}"):
+            for (text,) in some:
+                found = hashlib.md5(text.encode(), usedforsecurity=False).digest()
+                count, size = count + 1, size + len(text)
+                high += int.from_bytes(found[:8])
+                low += int.from_bytes(found[8:])
+        return count, size, high, low
+
+    def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """See `Session.query`."""
+        with self.failing(f"{self.address.shown} cannot be read"):
+            found = self.connection.execute(sql)
+            while some := found.fetchmany(ROWS_AT_ONCE):
+                yield some
+
+    @contextmanager
+    def failing(self, what: str) -> Iterator[None]:
+        """See `Session.failing`."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise EngineError(f"{what}: {error}. Nothing was published.") from error
+        except sqlite3.DatabaseError as error:  # such as a file that is none
+            raise SourceError(f"{what}: {error}. Nothing was published.") from error
+        except sqlite3.Error as error:
+            raise ConfigError(f"{what}: {error}. Nothing was published.") from error
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self.connection.close()
+
+    def _fetched(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self.failing(f"{self.address.shown} cannot be read"):
+            return self.connection.execute(sql, values).fetchall()
