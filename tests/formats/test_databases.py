@@ -606,3 +606,19 @@ def test_nothing_is_left_of_what_was_read(tmp_path: Path) -> None:
         assert [*folder.rglob("*.parquet")]
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
+
+
+def test_the_file_of_a_target_keeps_the_name_of_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODE", "p@ss/word")
+    (tmp_path / "shop.toml").write_text(
+        '[databases]\nshop = "postgresql://me:${CODE}@host/crm"\nother = "${NOT_SET}"\n'
+    )
+    target = streampro.load_target("shop", configs=tmp_path)
+    assert target.databases["shop"] == "postgresql://me:${CODE}@host/crm"
+    assert address_of("shop", target.databases["shop"]).password == "p@ss/word"
+    (tmp_path / "wrong.toml").write_text('[databases]\nshop = "postgresql://me:sesame@host/crm"\n')
+    with pytest.raises(ConfigError, match="a password stands in the environment") as raised:
+        streampro.load_target("wrong", configs=tmp_path)
+    assert "sesame" not in str(raised.value)

@@ -314,7 +314,7 @@ def test_format_that_an_engine_does_not_read_is_refused(
         streampro.run(tabs, target)
     assert str(caught.value) == (
         "source 'raw_sales': duckdb does not read 'tabs'. It reads json_lines, json, csv, parquet, "
-        "delta."
+        "delta, database."
     )
 
 
@@ -323,7 +323,7 @@ def test_unknown_format_is_refused_with_a_hint() -> None:
         Source("lines", ("*.jsonl",), "jsonlines", {"a": ("a",)})
     assert str(caught.value) == (
         "source 'lines' has the unknown format 'jsonlines'. Did you mean 'json_lines'? "
-        "Formats: json_lines, json, csv, parquet, delta."
+        "Formats: json_lines, json, csv, parquet, delta, database."
     )
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from streampro.storage.place import FileStatus, Place
 
 _RANGE = re.compile(r"(.*)/([^/=]+)=(-?\d+)\.\.(-?\d+)")
-_DATABASE = "database"
 _BATCH = 10_000
 _SHOWN = 3
 _NOTES = ".json"
@@ -49,14 +48,14 @@ class Extracts:
 
     def location(self, source: "Source", raw: "Location | None") -> "Location":
         """Return the folder of a source: of a database that of its extracts, else the raw one."""
-        if source.format == _DATABASE:
+        if _is_database(source):
             return self._given(source) or self.folder
         assert raw is not None, "refused before"
         return raw
 
     def whole(self, source: "Source", raw: "Location | None") -> "Location":
         """Return the same, after reading all tables of the source, where it has any."""
-        if source.format == _DATABASE:
+        if _is_database(source):
             self.look(source)
             self.provide(source, [note["path"] for _, note in _notes(source, self.folder)])
         return self.location(source, raw)
@@ -68,7 +67,7 @@ class Extracts:
         Raises `ConfigError` for a database that the target does not have, `SourceError` for a table
         or a column that is not there or not as it is declared, and what the database refuses.
         """
-        if source.format != _DATABASE or self._given(source):
+        if not _is_database(source) or self._given(source):
             return
         paths = [*known]
         for file in source.files:
@@ -83,7 +82,7 @@ class Extracts:
 
     def provide(self, source: "Source", paths: Iterable[str]) -> None:
         """Read what is not there yet of what was looked at. Raises what `look` raises."""
-        if source.format != _DATABASE or self._given(source):
+        if not _is_database(source) or self._given(source):
             return
         for path in paths:
             place = self.folder / stored_as(source.name, path)
@@ -164,6 +163,12 @@ class Extracts:
             _write(query_of(source, session, asked, file, text), place)
         finally:
             text.unlink()
+
+
+def _is_database(source: "Source") -> bool:
+    from streampro.formats.registry import format_of  # which knows this format
+
+    return format_of(source).is_database
 
 
 def stored_as(source: str, path: str) -> str:
