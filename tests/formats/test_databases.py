@@ -622,3 +622,24 @@ def test_the_file_of_a_target_keeps_the_name_of_a_variable(
     with pytest.raises(ConfigError, match="a password stands in the environment") as raised:
         streampro.load_target("wrong", configs=tmp_path)
     assert "sesame" not in str(raised.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shop", ["postgresql", "mysql"], indirect=True)
+def test_a_connection_that_is_cut_is_an_error_that_says_try_again(shop: Shop) -> None:
+    shop.fill()
+    [source, _] = pipeline_of().sources.values()
+    with extracted([source], shop.target) as extracts:
+        extracts.look(source)
+        if shop.kind == "postgresql":
+            shop.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'streampro'"
+            )
+        else:
+            with shop.connection.cursor() as cursor:
+                cursor.execute("SHOW PROCESSLIST")
+                others = [row[0] for row in cursor.fetchall() if row[2] and row[4] == "Sleep"]
+            shop.execute(*(f"KILL {number}" for number in others))
+        with pytest.raises(EngineError, match=r"cannot be read.* Nothing was published"):
+            extracts.whole(source, None)

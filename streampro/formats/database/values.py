@@ -103,7 +103,8 @@ def query_of(
             value = f"CASE WHEN NOT contains(wrong, ',{number},') THEN {value} END"
         values.append(f"{value} AS {made}")
         tests.append(f"({said} IS NOT NULL AND {made} IS NULL)")
-        told = f"CASE WHEN {tests[-1]} THEN to_json({said}) ELSE to_json({made}) END"
+        whole = f"CAST({made} AS VARCHAR)" if each.kind.is_decimal() else made  # all its digits
+        told = f"CASE WHEN {tests[-1]} THEN to_json({said}) ELSE to_json({whole}) END"
         shown.append(f"{quoted(name)}, {quoted(_MASK) if name in secret else told}")
     fields = (f"v{number} AS {identifier(name)}" for number, name in enumerate(source.fields))
     keys = [identifier(name) for name in source.key] or ["ALL"]
