@@ -590,7 +590,7 @@ def test_tables_are_named_as_openlineage_names_them(
     url: str, namespace: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CODE", "p@ss/word")
-    monkeypatch.setenv("WHOLE", "postgresql://me:word@secret-host/crm")
+    monkeypatch.setenv("WHOLE", "postgresql://me:sesame@secret-host/crm")
     database, table = table_of("crm/a.b")
     assert address_of(database, url).dataset(table) == (namespace, name)
 
