@@ -3,9 +3,12 @@
 import gzip
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ import streampro
 from streampro.config import Remote, SparkSettings, Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
-from streampro.engines.spark.application import ApplicationSession
+from streampro.engines.spark.application import ApplicationSession, _launched
 from streampro.engines.spark.files import Files
 from streampro.errors import ConfigError, ContractError, EngineError, SourceError
 from streampro.execution.runner import run
@@ -206,6 +209,57 @@ def test_master_that_makes_no_sense_is_told_in_one_line() -> None:
         "streampro.errors.EngineError: Spark cannot be started: org.apache.spark.SparkException: "
         "Master must either be yarn or start with spark, k8s, or local"
     )
+
+
+def test_interrupt_in_a_query_is_heard_by_who_heard_it_before(tmp_path: Path) -> None:
+    """PySpark's own handler calls Java in the midst of a call. It stays in a session that the
+    caller is given.
+    """
+    told = subprocess_of(
+        "import os, signal, sys, threading\nfrom pathlib import Path\nimport streampro\n"
+        "from streampro.config import SparkSettings, Target\n"
+        "from streampro.engines.registry import connect\n"
+        "settings = SparkSettings(master='local[1]')\n"
+        f"place = Path({str(tmp_path)!r})\n"
+        "target = Target(name='test', engine='spark', warehouse=place, spark=settings)\n"
+        "given = streampro.spark_session(target)\n"
+        "print(signal.getsignal(signal.SIGINT).__module__)\n"
+        "given.stop()\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(130))\n"
+        "with connect(target) as engine:\n"
+        "    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    engine.spark.sql('select sum(sqrt(id)) from range(1000000000000)').collect()\n"
+    )
+    assert (told.returncode, told.stderr) == (130, "")
+    assert told.stdout == "pyspark.core.context\n"
+
+
+def test_java_that_is_interrupted_while_it_starts_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyspark import SparkConf
+
+    script, started = tmp_path / "bin" / "spark-submit", tmp_path / "started"
+    script.parent.mkdir()
+    script.write_text(
+        f"#!/bin/sh\necho $$ > {started}.new\nmv {started}.new {started}\nexec sleep 60\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+
+    def interrupt() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        _launched(SparkConf(loadDefaults=False), tmp_path / "log")
+    assert not Path("/proc", started.read_text().strip()).exists()
+    assert [*(tmp_path / "tmp").iterdir()] == []
 
 
 # The catalog

@@ -4,9 +4,13 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from streampro.engines.spark.session import (
     SHIPPED,
     Session,
     delta_package,
+    forget_files_of_stopped,
     refuse_without_delta,
     scratch,
     shipped,
@@ -27,6 +32,8 @@ from streampro.engines.spark.session import (
 from streampro.errors import ConfigError, EngineError
 
 OLDEST_JAVA = 17
+_ENDING_S = 10
+"""For Java to remove its files when it is told to end."""
 _TELLING = re.compile(r"Exception:|Error: (?!A fatal|Could not create)|unresolved|^Invalid ")
 _BEFORE = re.compile(r'^(Caused by: |Exception in thread "main" )')
 _QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
@@ -49,13 +56,13 @@ class ApplicationSession(Session):
     """
 
     def __init__(self, settings: SparkSettings, caller: Any = None) -> None:
-        _forget_files_of_stopped()
         from pyspark import SparkContext
         from pyspark.sql import SparkSession
 
         self.active = SparkSession.getActiveSession()
         running = caller is not None or SparkContext._active_spark_context is not None
         self.is_ours = not running
+        self._pyspark_stops: Any = None
         application = caller or self._application(settings)
         self.context = application.sparkContext
         if self.is_stopped:
@@ -109,9 +116,15 @@ class ApplicationSession(Session):
         """
         if self.is_ours:
             self.context.stop()
-            _forget_files_of_stopped()
+            forget_files_of_stopped()
         elif self.active and not self.is_stopped:
             _activate(self.active)
+
+    def handed_over(self) -> Any:
+        """See `Session.handed_over`."""
+        if self._pyspark_stops is not None:
+            _hear_interrupts(self._pyspark_stops)
+        return self.spark
 
     def _application(self, settings: SparkSettings) -> Any:
         from pyspark.sql import SparkSession
@@ -124,6 +137,7 @@ class ApplicationSession(Session):
         log = scratch() / "spark.log"
         try:
             conf = _submitted(settings) if started_by_submit else _started(settings, log)
+            self._pyspark_stops = _context_made(conf)
             return SparkSession.builder.config(conf=conf).getOrCreate()
         except Exception as error:
             raise EngineError(f"Spark cannot be started: {_reason(log, error)}") from error
@@ -138,11 +152,6 @@ class ApplicationSession(Session):
         if context.master.startswith("local") or SHIPPED in known:
             return
         context.addPyFile(shipped())
-
-
-def _forget_files_of_stopped() -> None:
-    """Take off Python's path what applications put there that are gone, with their files."""
-    sys.path[:] = [each for each in sys.path if "/userFiles-" not in each or Path(each).exists()]
 
 
 def _activate(session: Any) -> None:
@@ -168,7 +177,6 @@ def _submitted(settings: SparkSettings) -> Any:
 def _started(settings: SparkSettings, log: Path) -> Any:
     """Start Java, its messages going to a file; return its configuration."""
     from pyspark import SparkConf, SparkContext
-    from pyspark.java_gateway import launch_gateway
 
     if SparkContext._gateway is not None and not _has_jar(SparkContext._jvm):
         _end_java(SparkContext)
@@ -182,12 +190,87 @@ def _started(settings: SparkSettings, log: Path) -> Any:
     if SparkContext._gateway is None:
         first = SparkConf(loadDefaults=False)
         first.setAll([pair for pair in conf.getAll() if pair[0].startswith(_AT_START)])
-        with log.open("wb") as file:
-            gateway = launch_gateway(  # type: ignore[no-untyped-call]  # PySpark gives it no types
-                first, popen_kwargs={"stderr": file, "stdout": file}
-            )
-        SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+        SparkContext._ensure_initialized(gateway=_launched(first, log), conf=conf)
     return conf
+
+
+def _launched(conf: Any, log: Path) -> Any:
+    """Start Java, and return the way to it. Where that is broken off, Java ends too.
+
+    PySpark has the process to itself until Java answers, and a Java that cannot tell where it is
+    called runs for ever. It is started in a thread, as no signal comes in between there.
+    """
+    from pyspark import java_gateway
+
+    pyspark: Any = java_gateway
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        started.append(subprocess.Popen(*command, **options))
+        return started[-1]
+
+    pyspark_starts = pyspark.Popen
+    with log.open("wb") as file, ThreadPoolExecutor(1) as thread:
+        pyspark.Popen = start
+        launching = thread.submit(pyspark.launch_gateway, conf, {"stderr": file, "stdout": file})
+        try:
+            return launching.result()
+        except BaseException:
+            while not started and not launching.done():
+                time.sleep(0.01)
+            for process in started:
+                _end(process)
+            raise
+        finally:
+            pyspark.Popen = pyspark_starts
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with process:
+        process.terminate()
+        try:
+            process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _context_made(conf: Any) -> Any:
+    """Start the application, and return PySpark's handler of SIGINT, which calls Java in the midst
+    of another call. The one that was there before is there again.
+    """
+    from pyspark import SparkContext
+
+    gateway: Any = SparkContext._gateway
+    _leave_half_answers(gateway._gateway_client)
+    before = signal.getsignal(signal.SIGINT)
+    SparkContext.getOrCreate(conf)
+    handler = signal.getsignal(signal.SIGINT)
+    _hear_interrupts(before)
+    return handler
+
+
+def _leave_half_answers(client: Any) -> None:
+    """Let no connection to Java be used again on which a call was broken off, as by a signal: what
+    is called next would wait for that answer, and take it for its own.
+    """
+    send = client.send_command
+
+    def send_command(*command: Any, **options: Any) -> Any:
+        try:
+            return send(*command, **options)
+        except BaseException:
+            if connection := client.get_thread_connection():
+                connection.close()
+            raise
+
+    if hasattr(client, "get_thread_connection") and "send_command" not in vars(client):
+        client.send_command = send_command
+
+
+def _hear_interrupts(handler: Any) -> None:
+    """Set a handler of SIGINT where Python lets us: in the main thread."""
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def _has_jar(java: Any) -> bool:

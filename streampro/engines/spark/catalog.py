@@ -119,4 +119,4 @@ def registered(target: Target, session: Any, tables: Sequence[TableName]) -> Any
     catalog, warehouse = Catalog(made, files, target.spark.catalog), files.place(target.warehouse)
     for table in tables:
         catalog.know(table, warehouse.table(table))
-    return made.spark
+    return made.handed_over()

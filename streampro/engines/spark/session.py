@@ -4,6 +4,7 @@ import atexit
 import functools
 import logging
 import shutil
+import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -91,6 +92,10 @@ class Session(ABC):
     def close(self) -> None:
         """End what this began."""
 
+    def handed_over(self) -> Any:
+        """Return the Spark session for the caller to keep, with what PySpark does at Ctrl-C."""
+        return self.spark
+
     def interrupt(self) -> None:
         """Stop the queries that still run, where the caller was told to end."""
         with suppress(Exception):  # a Spark that is gone runs none
@@ -112,6 +117,7 @@ def opened(settings: SparkSettings, caller: Any = None) -> Session:
 
     Raises `ConfigError` without PySpark or Delta Lake, `EngineError` where Spark cannot be reached.
     """
+    forget_files_of_stopped()
     if find_spec("pyspark") is None or find_spec("delta") is None:
         raise ConfigError(
             "engine 'spark' needs PySpark and Delta Lake: pip install 'streampro[spark]'."
@@ -121,6 +127,11 @@ def opened(settings: SparkSettings, caller: Any = None) -> Session:
     if connect.is_asked_for(settings, caller):
         return connect.ConnectSession(settings, caller)
     return application.ApplicationSession(settings, caller)
+
+
+def forget_files_of_stopped() -> None:
+    """Take off Python's path what applications put there that are gone, with their files."""
+    sys.path[:] = [each for each in sys.path if "/userFiles-" not in each or Path(each).exists()]
 
 
 def changes_no_row(name: str) -> bool:
