@@ -1,12 +1,13 @@
 """The raw files of a run: which are new since the last one, and their text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from streampro.config import Location
 from streampro.engines.protocol import Engine, Raw
-from streampro.errors import ConfigError, SourceError, number_of
+from streampro.errors import ConfigError, EngineError, SourceError, number_of
 from streampro.execution.progress import Watcher
 from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import InputFile
@@ -114,6 +115,23 @@ class Inputs:
             del self.raw[name, mode]
         return bool(changed)
 
+    @contextmanager
+    def named_where_gone(self) -> Iterator[None]:
+        """Raise an `EngineError` that names the file where an engine fails on one that was found
+        and is there no more: each says it its own way, and in stores only it can look.
+        """
+        try:
+            yield
+        except (EngineError, SourceError) as error:
+            for name, files in self.files.items():
+                if gone := self._gone(name, files.found):
+                    more = f" and {number_of(len(gone) - 1, 'other file')}" if gone[1:] else ""
+                    raise EngineError(
+                        f"source {name!r}: {gone[0]}{more} vanished while it was read. "
+                        "Nothing was published; run again."
+                    ) from error
+            raise
+
     def ledger(self) -> tuple[InputFile, ...]:
         """Return every file that the tables are then built from."""
         kept = (
@@ -122,6 +140,16 @@ class Inputs:
             if file.source in self.pipeline.sources and file.source not in self.files
         )
         return (*kept, *(file for files in self.files.values() for file in files.found))
+
+    def _gone(self, name: str, found: Sequence[InputFile]) -> list[str]:
+        source = self.pipeline.sources[name]
+        try:
+            there = {file.path for file in self.engine.find(source, self._folder(source))}
+        except SourceError:  # for none
+            there = set()
+        except EngineError:
+            return []
+        return [file.path for file in found if file.path not in there]
 
     def _folder(self, source: Source) -> Location:
         """Return where the files of a source are."""

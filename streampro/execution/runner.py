@@ -266,21 +266,22 @@ def _staged(
     inputs = Inputs(pipeline, engine, target.raw, extracts, models, last, watcher)
     for name, files in inputs.files.items() if not asked.accept_lost_files else ():
         refuse_lost_files(pipeline.sources[name], files)
-    _count_sources(models, state, inputs, forced)
     stage = Stage(pipeline, engine, state, inputs, forced)
     staged: list[StagedModel] = []
     seconds: dict[TableName, float] = {}
-    for model in models:
-        start = time.monotonic()
-        run_mode = run_mode_of(model, state, inputs, forced)
-        is_idle = run_mode.mode == "unchanged"
-        with nullcontext() if is_idle else watcher.step(model.table, engine.progress):
-            staged.append(stage.stage(model, run_mode))
-        state.built |= staged[-1].tables
-        for table, built in staged[-1].tables.items():
-            took = time.monotonic() - start if table == model.table else 0.0
-            seconds[table] = took
-            watcher.staged(table, built.rows, took)
+    with inputs.named_where_gone():
+        _count_sources(models, state, inputs, forced)
+        for model in models:
+            start = time.monotonic()
+            run_mode = run_mode_of(model, state, inputs, forced)
+            is_idle = run_mode.mode == "unchanged"
+            with nullcontext() if is_idle else watcher.step(model.table, engine.progress):
+                staged.append(stage.stage(model, run_mode))
+            state.built |= staged[-1].tables
+            for table, built in staged[-1].tables.items():
+                took = time.monotonic() - start if table == model.table else 0.0
+                seconds[table] = took
+                watcher.staged(table, built.rows, took)
     return StagedRun(
         started_at,
         pipeline,

@@ -177,6 +177,43 @@ def test_file_of_the_same_size_and_time_is_read_anew(engine: Workbench, target: 
     assert sold(target) == ["e"]
 
 
+class Remover(Unwatched):
+    """Removes a file when a step of a run begins."""
+
+    def __init__(self, step: str, path: Path) -> None:
+        self.begins, self.path = step, path
+
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[None]:
+        if what == self.begins:
+            self.path.unlink()
+        return nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("source", "step"),
+    [
+        ("raw_sales", "count raw_sales"),
+        ("raw_sales", "staging.sales"),
+        ("raw_shops", "count raw_shops"),
+    ],
+)
+def test_file_that_goes_away_while_it_is_read_is_named(
+    engine: Workbench, target: Target, source: str, step: str
+) -> None:
+    path = (
+        write(target, "sales-2.jsonl", SALE)
+        if source == "raw_sales"
+        else (Path(str(target.raw)) / "shops.csv")
+    )
+    with pytest.raises(EngineError) as caught:
+        engine.run(SHOP, target, watcher=Remover(step, path))
+    assert str(caught.value) == (
+        f"source {source!r}: {path.name} vanished while it was read. "
+        "Nothing was published; run again."
+    )
+    assert ledger.runs(target.warehouse) == []
+
+
 @pytest.mark.thorough("spark")
 def test_link_whose_target_goes_away_stops_the_run(
     engine: Workbench, target: Target, tmp_path: Path
