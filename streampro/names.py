@@ -19,8 +19,11 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IS_OURS = (
     f"'streampro' and names that begin with {_OURS!r} are StreamPro's own, also behind underscores"
 )
-_SCHEMAS = ("global_temp", "information_schema", "memory", "pg_catalog", "system", "temp")
-"""Schemas and databases that engines have before there is any table."""
+_SCHEMAS = (
+    *("global_temp", "information_schema", "memory", "pg_catalog", "spark_catalog"),
+    *("system", "temp"),
+)
+"""Schemas, databases and catalogs that engines have before there is any table."""
 
 
 def json_pointer(keys: Iterable[str]) -> str:
@@ -57,7 +60,9 @@ def refused_table(name: str) -> str | None:
 def refused_layer(name: str) -> str | None:
     """Return why no layer may have a name, None if it may."""
     if name.lower() in _SCHEMAS:
-        return "an engine has a schema of this name. Rename the file that its models are in"
+        return (
+            "an engine has a schema or catalog of this name. Rename the file that its models are in"
+        )
     return refused_table(name)
 
 

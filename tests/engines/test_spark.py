@@ -24,7 +24,7 @@ from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.engines.spark.application import ApplicationSession, _launched
 from streampro.engines.spark.files import Files
-from streampro.errors import ConfigError, ContractError, EngineError, SourceError
+from streampro.errors import ConfigError, ContractError, SourceError
 from streampro.execution.runner import run
 from streampro.formats.files import find
 from streampro.modeling.source import Source
@@ -310,7 +310,7 @@ def test_managed_table_of_the_same_name_is_left_alone(
     forget(spark)
     spark.sql("create schema if not exists mart")
     spark.range(1).write.format("delta").saveAsTable("mart.revenue")
-    with pytest.raises(EngineError, match=r"the catalog has another table mart\.revenue"):
+    with pytest.raises(ConfigError, match=r"the catalog has another table mart\.revenue"):
         streampro.spark_session(target)
     assert spark.table("mart.revenue").count() == 1
     spark.sql("drop table mart.revenue")

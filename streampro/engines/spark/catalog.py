@@ -10,7 +10,7 @@ from streampro.engines.spark import readers
 from streampro.engines.spark.failures import cause_of, failing
 from streampro.engines.spark.files import SparkPlace
 from streampro.engines.spark.session import Reach, Session, opened
-from streampro.errors import ConfigError, EngineError
+from streampro.errors import ConfigError
 from streampro.modeling.model import TableName
 from streampro.names import WAREHOUSE
 
@@ -31,7 +31,7 @@ class Catalog:
         self._layers: dict[str, Mapping[str, str]] = {}
 
     def refuse_another(self, table: TableName) -> None:
-        """Raise `EngineError` where a catalog that stays has a table of this name which is not in a
+        """Raise `ConfigError` where a catalog that stays has a table of this name which is not in a
         warehouse of StreamPro.
         """
         if self.stays:
@@ -46,7 +46,7 @@ class Catalog:
     def know(self, table: TableName, folder: SparkPlace) -> None:
         """Let the catalog know the Delta table in a folder by its layer and name.
 
-        It takes the place of one in another warehouse. Raises `EngineError` for any other.
+        It takes the place of one in another warehouse. Raises `ConfigError` for any other.
         """
         known = self._refuse_another(table)
         if known == folder.uri:
@@ -64,7 +64,7 @@ class Catalog:
         """Return where the table of this name lies, None if there is none."""
         location = self._tables(table.layer).get(table.name)
         if location is not None and not self._is_ours(location):
-            raise EngineError(f"the catalog has another table {table}. Rename or drop it.")
+            raise ConfigError(f"the catalog has another table {table}. Rename or drop it.")
         return location
 
     def _is_ours(self, location: str) -> bool:
