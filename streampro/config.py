@@ -101,6 +101,18 @@ class SparkSettings(_Settings):
     catalog: Annotated[str, Field(pattern="^[^`]+$")] | Literal[False] | None = None
     settings: dict[str, str | int | bool] = {}
 
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _names_as_spark_does(cls, settings: Any, given: ValidationInfo) -> Any:
+        for name, value in settings.items() if isinstance(settings, dict) else ():
+            if isinstance(value, dict):
+                raise ValueError(f'put the name in quotes: "{_in_full(name, value)}" = ...')
+            if not str(name).startswith("spark."):
+                raise ValueError(f"names begin with 'spark.'. Did you mean 'spark.{name}'?")
+            if name == "spark.master" and given.data.get("master"):
+                raise ValueError("the key 'master' says what 'spark.master' does; remove one")
+        return settings
+
     @field_validator("remote")
     @classmethod
     def _names_a_server_with_its_own(cls, remote: str | None, given: ValidationInfo) -> str | None:
@@ -110,6 +122,14 @@ class SparkSettings(_Settings):
             if remote and given.data.get(name):
                 raise ValueError(f"it names a Spark that runs, so remove the key {name!r}")
         return remote
+
+
+def _in_full(name: str, value: Any) -> str:
+    """Return a name that TOML took for tables in each other, as it reads dots without quotes."""
+    while isinstance(value, dict) and value:
+        inner, value = next(iter(value.items()))
+        name = f"{name}.{inner}"
+    return name
 
 
 class OpenLineageSettings(_Settings):
@@ -366,6 +386,7 @@ def _explain(error: ValidationError, settings: type[BaseModel] = Target) -> str:
             said = fault["msg"].removeprefix("Value error, ")
             words = re.findall("'([^']+)'", said) if fault["type"] == "literal_error" else []
             hint = did_you_mean(str(fault["input"]), words)
-            told = f"{key}: {said} (got {fault['input']!r})" if key else said
+            got = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+            told = f"{key}: {said}{got}" if key else said
             reasons.append(f"{told}. {hint}".strip() if hint else told)
     return "; ".join(reasons)

@@ -98,6 +98,19 @@ def test_target_outside_the_folder_is_unknown(tmp_path: Path) -> None:
             "[duckdb]\nmemory_limit = 2",
             "duckdb.memory_limit: Input should be a valid string (got 2)",
         ),
+        (
+            '[spark.settings]\n"sql.shuffle.partitions" = 2',
+            "spark.settings: names begin with 'spark.'. Did you mean "
+            "'spark.sql.shuffle.partitions'?",
+        ),
+        (
+            "[spark.settings]\nspark.sql.shuffle.partitions = 2",
+            'spark.settings: put the name in quotes: "spark.sql.shuffle.partitions" = ...',
+        ),
+        (
+            '[spark]\nmaster = "local"\nsettings = {"spark.master" = "local[2]"}',
+            "spark.settings: the key 'master' says what 'spark.master' does; remove one",
+        ),
     ],
 )
 def test_wrong_setting_is_told(text: str, told: str, tmp_path: Path) -> None:

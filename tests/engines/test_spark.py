@@ -198,13 +198,17 @@ def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
     assert not Path(catalog.removeprefix("file:")).parent.exists(), "nothing is left behind"
 
 
-def test_master_that_makes_no_sense_is_told_in_one_line() -> None:
+def test_master_or_jar_that_makes_no_sense_is_told_in_one_line() -> None:
     told = subprocess_of(
+        "from streampro.errors import ConfigError\n"
         "from streampro.config import SparkSettings, Target\n"
         "from streampro.engines.registry import connect\n"
-        "settings = SparkSettings(master='nonsense')\n"
-        "connect(Target(name='test', engine='spark', spark=settings))\n"
+        "for jars in ['no/such.jar'], []:\n"
+        "    settings = SparkSettings(master='nonsense', jars=jars)\n"
+        "    try:\n        connect(Target(name='test', engine='spark', spark=settings))\n"
+        "    except ConfigError as error:\n        print(error)\n"
     )
+    assert told.stdout == "`jars` of the target's [spark]: there is no file no/such.jar.\n"
     assert told.stderr.splitlines()[-1] == (
         "streampro.errors.EngineError: Spark cannot be started: org.apache.spark.SparkException: "
         "Master must either be yarn or start with spark, k8s, or local"

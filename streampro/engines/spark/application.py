@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from streampro.config import SparkSettings
+from streampro.config import SparkSettings, is_remote
 from streampro.engines.spark import functions
 from streampro.engines.spark.files import Files
 from streampro.engines.spark.session import (
@@ -133,6 +133,7 @@ class ApplicationSession(Session):
             return SparkSession.builder.getOrCreate()
         started_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
         if not started_by_submit:
+            _refuse_missing(settings.jars)
             find_java()
         log = scratch() / "spark.log"
         try:
@@ -313,6 +314,13 @@ def _jars(settings: SparkSettings) -> dict[str, str]:
     home = _find_spark_home()  # type: ignore[no-untyped-call]  # PySpark gives it no types
     is_there = any(Path(home, "jars").glob("*delta-spark_*.jar"))
     return {} if is_there else {"spark.jars.packages": delta_package()}
+
+
+def _refuse_missing(jars: Sequence[str]) -> None:
+    """Raise `ConfigError` for a jar of this machine that is not there; Spark takes patterns too."""
+    for jar in ",".join(jars).split(","):
+        if not (is_remote(jar) or "*" in jar or Path(jar).exists()):
+            raise ConfigError(f"`jars` of the target's [spark]: there is no file {jar}.")
 
 
 def find_java() -> None:
