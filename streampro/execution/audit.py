@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine
-from streampro.errors import ContractError, number_of
+from streampro.errors import ComputationError, ContractError, EngineError, number_of
 from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.modeling.model import Model
 from streampro.warehouse.ledger import Warned
@@ -25,7 +25,12 @@ def audited(
     Raises `ContractError` for rows that break a rule of another severity.
     """
     query = audit(model.contract, rows, inputs, is_distinct=model.quarantine)
-    [counts] = engine.fetch(query).to_pylist()
+    try:
+        [counts] = engine.fetch(query).to_pylist()
+    except (ComputationError, EngineError) as error:
+        is_of_a_rule = isinstance(error, ComputationError)
+        what = _uncomputable_in(engine, query) if is_of_a_rule else "the rules"
+        raise type(error)(f"{what} of {model.table}: {error}") from error
     counts.pop(ROW_COUNT)
     broken = {rule: found for rule, found in counts.items() if found}
     fatal = {r: n for r, n in broken.items() if severity_of(model.contract, r) != "warn"}
@@ -34,6 +39,16 @@ def audited(
         breaking = engine.fetch(samples).to_pylist(maps_as_pydicts="strict")
         raise ContractError(_verdict(model, fatal, published), breaking)
     return [Warned(model.table, rule, found) for rule, found in broken.items()]
+
+
+def _uncomputable_in(engine: Engine, query: ir.Table) -> str:
+    """Return which of the rules an engine cannot compute, asked one by one."""
+    for rule in query.columns:
+        try:
+            engine.fetch(query.select(rule))
+        except ComputationError:
+            return f"rule {rule!r}"
+    return "the rules"
 
 
 def _verdict(model: Model, broken: dict[str, int], published: int | None) -> str:

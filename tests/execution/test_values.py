@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pytest
 
 import streampro
-from streampro import Contract, Source, column, model
+from streampro import Contract, Source, column, model, rule
 from streampro.modeling.pipeline import Pipeline
 from streampro.portable import to_integer, to_utc
 from streampro.testing import Workbench
@@ -31,19 +31,24 @@ class Total(Contract):
     value: dt.Int64 = column("What is computed.", nullable=True)
 
 
-def pipeline_of(value: Callable[[ir.Table], ir.Column], reduction: str = "max") -> Pipeline:
+def pipeline_of(
+    value: Callable[[ir.Table], ir.Column],
+    reduction: str = "max",
+    contract: type[Contract] = Total,
+) -> Pipeline:
     def total(raw_numbers: ir.Table) -> ir.Table:
         return raw_numbers.aggregate(value=getattr(value(raw_numbers), reduction)())
 
     total.__module__ = "staging"
     module = ModuleType("staging")
-    module.__dict__.update(raw_numbers=raw_numbers, total=model(contract=Total)(total))
+    module.__dict__.update(raw_numbers=raw_numbers, total=model(contract=contract)(total))
     return Pipeline("numbers", [module])
 
 
 OUT_OF_RANGE = {
     "sum of two integers": lambda raw: to_integer(raw.n) + 1,
     "product": lambda raw: to_integer(raw.n) * 2,
+    "length of a range": lambda raw: ibis.range(0, to_integer(raw.n) // 2000).length(),
     "cast to a small integer": lambda raw: to_integer(raw.n).cast("int16").cast("int64"),
 }
 
@@ -84,7 +89,31 @@ def test_a_value_out_of_range_is_an_error_of_the_data(
     with pytest.raises(streampro.ComputationError, match="total cannot be computed: ") as told:
         engine.run(pipeline, target)
     assert told.value.exit_code == 1
+    assert "try_" not in str(told.value), "no advice that a model cannot follow"
+    assert "spark.sql" not in str(told.value)
     assert runs(target) == []
+
+
+def test_a_rule_that_a_value_stops_is_named(engine: Workbench, tmp_path: Path) -> None:
+    class Ruled(Total):
+        """One row."""
+
+        @rule("warn")
+        def is_usual(cls, total: ir.Table) -> ir.BooleanValue:
+            return total.value >= 0
+
+        @rule("warn")
+        def is_odd(cls, total: ir.Table) -> ir.BooleanValue:
+            return (total.value + 1) % 2 == 1
+
+    (tmp_path / "numbers.jsonl").write_text(f"{LINE}\n")
+    with pytest.raises(
+        streampro.ComputationError, match=r"^rule 'is_odd' of staging\.total: the query failed: "
+    ):
+        engine.run(
+            pipeline_of(lambda raw: to_integer(raw.n), contract=Ruled),
+            streampro.Target(name="test", raw=tmp_path, warehouse=tmp_path / "w"),
+        )
 
 
 def test_a_sum_that_no_integer_holds_is_an_error_of_the_data(

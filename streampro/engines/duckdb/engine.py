@@ -39,6 +39,8 @@ _UNREADABLE = re.compile(
     "Failed to read file|in Parquet file|bytes outside file|don't know what type|TProtocolException"
 )
 """What DuckDB says of a damaged Parquet file; it has no class for that."""
+_OF_A_VALUE = "Lists larger than "
+"""What DuckDB says of a length that no list has; it takes that for a wrong call."""
 _OWN_HINT = re.compile(r"Did you mean .*")
 """What DuckDB advises for a table that is not there; it also knows tables of its own."""
 _MOST_NAMED = 12
@@ -313,5 +315,7 @@ def _errors(what: str) -> Iterator[None]:
     except duckdb.DataError as error:
         raise ComputationError(f"{what}: {error}") from error
     except (duckdb.Error, OSError) as error:
+        if _OF_A_VALUE in str(error):
+            raise ComputationError(f"{what}: {error}") from error
         kind = SourceError if _UNREADABLE.search(str(error)) else EngineError
         raise kind(f"{what}: {error}") from error

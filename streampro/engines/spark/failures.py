@@ -9,8 +9,17 @@ from streampro.errors import ComputationError, EngineError, SourceError, StreamP
 _REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
 """How a worker's error comes back."""
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
-_OF_A_VALUE = re.compile(r"SQLSTATE: 22\w{3}|\bArithmeticException|\bDateTimeException")
-"""The class of SQL's states for values that cannot be computed with, and what has no state."""
+_OF_A_VALUE = re.compile(
+    r"SQLSTATE: 22\w{3}|COLLECTION_SIZE_LIMIT_EXCEEDED|\bArithmeticException|\bDateTimeException"
+)
+"""The class of SQL's states for values that cannot be computed with, and what has another state or
+none.
+"""
+_ADVICE = re.compile(
+    r" Use [`']try_\w+[`'] [^.]*? and return NULL instead\.(?= |$)"
+    r"| If necessary set \S+ to \S+ to bypass this error(, and return NULL instead)?\.(?= |$)"
+)
+"""What cannot be followed: models have no `try_add`, and how Spark computes is not to be set."""
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""
 
@@ -44,7 +53,7 @@ def cause_of(error: Exception) -> str:
 
     if isinstance(error, RetriesExceeded):
         return "the server of Spark Connect does not answer any more"
-    text = _CALLED.sub("", str(error).strip())
+    text = _ADVICE.sub("", _CALLED.sub("", str(error).strip()))
     first, *more = text.splitlines() or [type(error).__name__]
     causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
     return f"{first} ({causes[-1]})" if causes else first
