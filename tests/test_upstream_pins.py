@@ -221,3 +221,34 @@ def test_page_of_what_is_held_back_names_tests_that_are_there() -> None:
     assert named <= globals().keys()
     pins = {name for name in globals() if name.startswith("test_")}
     assert pins - named == {"test_page_of_what_is_held_back_names_tests_that_are_there"}
+
+
+def test_duckdb_says_false_of_a_truncated_null_and_a_day_within_the_year() -> None:
+    """The compiler's visit_DateTruncate puts a case around it."""
+    days = "(VALUES (DATE '2024-01-01'), (NULL)) AS days(x)"
+    asked = f"SELECT date_trunc('year', x) = DATE '2024-02-29' FROM {days}"
+    assert duckdb.sql(asked).fetchall() == [(False,), (False,)]
+
+
+def test_duckdb_counts_a_week_that_has_not_elapsed() -> None:
+    """The compiler's visit_TimestampDelta divides microseconds: six days and 23 hours are none."""
+    duckdb.execute("SET TimeZone = 'UTC'")
+    start, end = "TIMESTAMPTZ '2017-03-31 22:58:29+00'", "TIMESTAMPTZ '2017-03-24 23:58:29+00'"
+    assert duckdb.sql(f"SELECT date_diff('week', {start}, {end})").fetchone() == (-1,)
+
+
+def test_pyspark_calls_java_in_its_handler_of_interrupts() -> None:
+    """`application._context_made` puts back the handler that was there before."""
+    assert "signal.signal(signal.SIGINT, signal_handler)" in source_of("pyspark.core.context")
+
+
+def test_pyspark_keeps_the_process_of_java_to_itself_until_it_answers() -> None:
+    """`application._launched` starts it by a function of its own."""
+    assert "proc = Popen(command, **popen_kwargs)" in source_of("pyspark.java_gateway")
+
+
+def source_of(module: str) -> str:
+    found = find_spec(module)
+    assert found
+    assert found.origin
+    return Path(found.origin).read_text(encoding="utf-8")
