@@ -21,6 +21,7 @@ SCHEMES = {
 EXTRACTED = "extracted"
 """How the address of a folder begins in which all tables lie already, for trials."""
 PORTS = {"postgresql": 5432, "mysql": 3306}
+_SECRET = re.compile("passw", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{\w+\}|\$\w+")
 _TABLE = re.compile(r'([^/]+)/((?:"(?:[^"]|"")+"|[^".]+)(?:\.(?:"(?:[^"]|"")+"|[^".]+))?)')
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
@@ -35,7 +36,7 @@ class Address:
     port: int | None
     user: str | None
     database: str
-    options: dict[str, str]
+    options: dict[str, str] = field(repr=False)
     shown: str
     password: str | None = field(repr=False, default=None)
 
@@ -70,6 +71,7 @@ def checked(url: str) -> str:
     """Return a setting that says where a database is. Raises `ValueError` for what says nothing,
     and for a password in it: that is given as `${NAME}`.
     """
+    _refuse_passwords(url)
     if not Template(url).is_valid():
         raise ValueError("a dollar sign that stands for itself is written $$")
     if _VARIABLE.fullmatch(url):
@@ -80,13 +82,24 @@ def checked(url: str) -> str:
         raise ValueError(
             f"it must be sqlite:///file.db, postgresql://... or mysql://... {hint}".strip()
         )
-    if (password := urlsplit(url).password) and not _VARIABLE.fullmatch(password):
-        hide(password, "***")
-        raise ValueError(
-            "a password stands in the environment, and its name here: "
-            "postgresql://me:${PGPASSWORD}@host/database"
-        )
     return url
+
+
+def _refuse_passwords(url: str) -> None:
+    """Raise `ValueError` for a password that stands in a setting, whatever else is wrong with it;
+    no message shows it from then on.
+    """
+    _, _, rest = url.partition("://")
+    user, _, place = rest.rpartition("@")
+    options = parse_qsl(place.partition("?")[2])
+    given = [user.partition(":")[2], *(value for key, value in options if _SECRET.search(key))]
+    for password in given:
+        if password and not _VARIABLE.fullmatch(password):
+            hide(password, "***")
+            raise ValueError(
+                "a password stands in the environment, and its name here: "
+                "postgresql://me:${PGPASSWORD}@host/database"
+            )
 
 
 def address_of(name: str, url: str) -> Address:
@@ -119,10 +132,10 @@ def address_of(name: str, url: str) -> Address:
         hide(password, "***")
     path = unquote(found.path)
     if kind == "sqlite":
-        if found.netloc or len(path) < 2:
+        if found.netloc or len(path) < 2 or found.query or found.fragment:
             raise ConfigError(
                 f"database {name!r}: a file of SQLite is sqlite:///in/this/folder.db, or "
-                "sqlite:////from/the/root.db."
+                "sqlite:////from/the/root.db; ? and # in its name are %3F and %23."
             )
         return Address(kind, "", None, None, path[1:], {}, f"sqlite:///{path[1:]}")
     host = found.hostname or "localhost"

@@ -386,7 +386,8 @@ def _explain(error: ValidationError, settings: type[BaseModel] = Target) -> str:
             said = fault["msg"].removeprefix("Value error, ")
             words = re.findall("'([^']+)'", said) if fault["type"] == "literal_error" else []
             hint = did_you_mean(str(fault["input"]), words)
-            got = "" if isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+            is_shown = not isinstance(fault["input"], dict) and "databases" not in fault["loc"][:1]
+            got = f" (got {fault['input']!r})" if is_shown else ""
             told = f"{key}: {said}{got}" if key else said
             reasons.append(f"{told}. {hint}".strip() if hint else told)
     return "; ".join(reasons)

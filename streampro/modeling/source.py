@@ -1,5 +1,6 @@
 """What is read: raw files of one kind."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -306,6 +307,16 @@ class Source:
                 raise self._unlike(
                     "a name of a key", name, f"one of the fields. {hint}".strip(". ")
                 )
+        known_by = {*self.key} | ({by} if by is not None else set())
+        if secret := sorted(known_by & {*format_of(self).secret_fields(self)}):
+            raise PipelineError(
+                f"source {self.name!r}: {secret[0]!r} is secret, so rows cannot be known by it: "
+                "messages and the ledger would tell it. Take it out of the key, or of `secret`."
+            )
+        if by is not None and re.search("[/=]", self.fields[by][0]):
+            raise self._unlike(
+                "the column of append_only_by", self.fields[by][0], "without / and ="
+            )
         if by is not None and not self.kinds[by].is_integer():
             raise self._unlike("append_only_by", by, "a field of integers: say so in types")
 

@@ -1,7 +1,7 @@
 """Tables of real databases as sources: one read, every type exact, what changed found."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,7 +16,7 @@ from published import contents
 from servers import MariaDB, Postgres
 
 import streampro
-from streampro import Instant, Source, Target
+from streampro import Instant, Pipeline, Source, Target
 from streampro.addresses import address_of, table_of
 from streampro.engines.registry import connect
 from streampro.errors import ConfigError, EngineError, PipelineError, SourceError, StreamProError
@@ -480,6 +480,11 @@ def test_what_a_declaration_cannot_mean_is_refused() -> None:
         ({"append_only_by": "note"}, "a field of integers"),
         ({"format": "csv", "key": ("id",)}, "left out: it is for format 'database'"),
         ({"types": {"id": "struct<a: int64>"}}, "JSON"),
+        ({"key": ("id",), "secret": ("ID",)}, "'id' is secret, so rows cannot be known by it"),
+        (
+            {"append_only_by": "id", "types": {"id": "int64"}, "fields": {"id": ("a/b",)}},
+            "without / and =",
+        ),
     ):
         with pytest.raises(PipelineError, match=said):
             source(**given)
@@ -487,10 +492,49 @@ def test_what_a_declaration_cannot_mean_is_refused() -> None:
         ("oracle://host/db", "must be sqlite:///file.db"),
         ("postgre://host/db", "Did you mean 'postgres'"),
         ("postgresql://me:secret@host/db", "a password stands in the environment"),
+        ("postgress://me:secret@host/db", "a password stands in the environment"),
+        ("postgresql://me:secret$@host/db", "a password stands in the environment"),
+        ("postgresql://me:se#c/secret@host/db", "a password stands in the environment"),
+        ("postgresql://me@host/db?password=secret", "a password stands in the environment"),
+        ("postgresql://me@host/db?sslpassword=secret", "a password stands in the environment"),
     ):
         with pytest.raises(ConfigError, match=said) as raised:
             Target(name="t", databases={"shop": url})
-        assert "secret@" not in str(raised.value)
+        assert "secret" not in str(raised.value)
+
+
+@pytest.fixture
+def untyped(tmp_path: Path) -> Iterator[tuple[Pipeline, Target, Callable[[str], object]]]:
+    """A pipeline over tables of SQLite in which any column holds anything."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as shop:
+        shop.executescript(
+            "CREATE TABLE orders (id, customer, price, at, note);"
+            "CREATE TABLE customers (id, name);"
+            "INSERT INTO orders VALUES (1, 1, 1, NULL, 'b' || char(0) || 'c'), (2, 1, 2, NULL, '');"
+        )
+        target = Target(name="t", warehouse=tmp_path / "w", databases={"shop": url})
+        yield pipeline_of(append_only=True), target, shop.execute
+
+
+@pytest.mark.parametrize("odd", ["'3'", "2.5", "'abc'", "x'33'", "-1.5"])
+def test_rows_are_in_no_part_of_integers_that_are_none(
+    odd: str, untyped: tuple[Pipeline, Target, Callable[[str], object]]
+) -> None:
+    pipeline, target, execute = untyped
+    streampro.run(pipeline, target)
+    execute(f"INSERT INTO orders (id) VALUES ({odd})")
+    with pytest.raises(SourceError, match="id, which grows with each row, is no integer in all"):
+        streampro.run(pipeline, target)
+
+
+def test_what_follows_a_nul_is_part_of_a_text(
+    untyped: tuple[Pipeline, Target, Callable[[str], object]],
+) -> None:
+    pipeline, target, execute = untyped
+    streampro.run(pipeline, target)
+    execute("UPDATE orders SET note = 'b' || char(0) || 'd' WHERE id = 1")
+    assert streampro.run(pipeline, target).run_id == 2
 
 
 def test_both_engines_read_the_same_rows_of_each_type(

@@ -75,6 +75,8 @@ class Extracts:
             asked = self._asked(source, file)
             self._refuse_keys(source, session, table, file)
             by = source.append_only_by
+            if by is not None:
+                self._refuse_odd_numbers(source, session, table, file, asked)
             parts = [(file, "1 = 1")] if by is None else _parts(source, session, table, file, paths)
             for path, where in parts:
                 found = session.fingerprint(table, asked, where)
@@ -143,6 +145,21 @@ class Extracts:
             raise SourceError(
                 f"{file}: key {names} is repeated: {', '.join(map(str, key))} stands in {count} "
                 "rows. Declare the key that the table has; nothing was published."
+            )
+
+    def _refuse_odd_numbers(
+        self, source: "Source", session: Session, table: Table, file: str, asked: Sequence[Asked]
+    ) -> None:
+        """Raise `SourceError` for values that are no integers where rows are known by integers:
+        such a row would be in no part, or in two.
+        """
+        column = source.fields[str(source.append_only_by)][0]
+        [one] = (each for each in asked if each.column.name == column)
+        odd = session.wrong(one)
+        if odd and session.one(f"SELECT 1 FROM {session.table(table)} WHERE {odd} LIMIT 1"):
+            raise SourceError(
+                f"{file}: {column}, which grows with each row, is no integer in all of them. "
+                "Nothing was published."
             )
 
     def _extract(

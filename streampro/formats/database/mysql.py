@@ -146,9 +146,10 @@ class MySQL(Session):
 def _tls(address: Address) -> dict[str, Any]:
     """Return what `ssl-ca=FILE` in an address says: the certificate by which a server is known."""
     known = {"ssl-ca": "ssl_ca"}
+    verified = {"ssl_verify_identity": True} if address.options else {}
     if unknown := [name for name in address.options if name not in known]:
         raise ConfigError(f"{address.shown}: {unknown[0]!r} is no option; known is ssl-ca.")
-    return {known[name]: value for name, value in address.options.items()}
+    return {known[name]: value for name, value in address.options.items()} | verified
 
 
 def _literal(text: str) -> str:

@@ -86,7 +86,11 @@ class SQLite(Session):
     def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
         """See `Session.digest`: it has no MD5, so its rows are read."""
         names = [self.identifier(each.column.name) for each in asked]
-        row = " || ',' || ".join(f"quote({name})" for name in names)
+        row = " || ',' || ".join(  # `quote` ends a text at its first NUL
+            f"typeof({name}) || ':' || CASE WHEN typeof({name}) IN ('text', 'blob') "
+            f"THEN hex({name}) ELSE quote({name}) END"
+            for name in names
+        )
         count = size = high = low = 0
         for some in self.query(f"SELECT {row} FROM {self.table(table)} WHERE {where}"):
             for (text,) in some:
