@@ -9,6 +9,7 @@ from string import Template
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from streampro.errors import ConfigError, did_you_mean, hide
+from streampro.names import MASK
 
 SCHEMES = {
     "sqlite": "sqlite",
@@ -95,7 +96,7 @@ def _refuse_passwords(url: str) -> None:
     given = [user.partition(":")[2], *(value for key, value in options if _SECRET.search(key))]
     for password in given:
         if password and not _VARIABLE.fullmatch(password):
-            hide(password, "***")
+            hide(password, MASK)
             raise ValueError(
                 "a password stands in the environment, and its name here: "
                 "postgresql://me:${PGPASSWORD}@host/database"
@@ -129,7 +130,7 @@ def address_of(name: str, url: str) -> Address:
         )
     password = unquote(found.password) if found.password else None
     if password:
-        hide(password, "***")
+        hide(password, MASK)
     path = unquote(found.path)
     if kind == "sqlite":
         if found.netloc or len(path) < 2 or found.query or found.fragment:

@@ -9,6 +9,7 @@ from string import Template
 from urllib.parse import parse_qs, quote, urlsplit
 
 from streampro.errors import ConfigError, PipelineError, hide
+from streampro.names import MASK
 
 KINDS = {
     ".csv": "csv",
@@ -57,7 +58,7 @@ class Destination:
             values = {name: quote(value, safe="") for name, value in values.items()}
         text = template.substitute(values)
         if password := _password(text):
-            hide(password, "***")
+            hide(password, MASK)
         return Destination(text, self.kind or _kind_of(text, self.text, ConfigError))
 
     @property

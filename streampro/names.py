@@ -14,6 +14,8 @@ HIDDEN = ("_", ".")
 _OURS = "streampro_"
 _UNSTORABLE = " ,;{}()=\n\t"
 """Signs that Delta Lake allows in no column without a mapping of columns."""
+MASK = "***"
+"""Stands for a secret."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What the catalogs of Spark take."""
 _IS_OURS = (

@@ -128,7 +128,7 @@ def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
     if tells:
         reason, is_odd = f"not {tells.removeprefix('is_')}", ~raw.table[tells]
     elif is_typed:
-        is_odd = raw.table.raw_line.isnull()  # no format has such a line
+        is_odd = raw.table.raw_line.isnull()  # of none: a literal is no column to count
     lines = raw.table.filter(is_odd)
     rows = lines.mutate(
         reject_reason=ibis.literal(reason), raw_line=masked(lines.raw_line, source.secret)

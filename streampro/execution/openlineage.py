@@ -20,7 +20,6 @@ from streampro.config import OpenLineageSettings, Target
 from streampro.errors import ConfigError, StreamProError, hidden
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
-from streampro.formats.registry import format_of
 from streampro.modeling.contract import Rejected
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import Model, TableName
@@ -211,7 +210,7 @@ class _Teller:
     def _place(self, name: str) -> tuple[str, str]:
         """Return namespace and name of a source or of a table."""
         source = self.pipeline.sources.get(name)
-        if source and format_of(source).is_database:
+        if source and source.is_in_database:
             database, parts = table_of(source.files[0])
             return address_of(database, self.target.databases[database]).dataset(parts)
         if source:

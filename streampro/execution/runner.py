@@ -28,7 +28,6 @@ from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
 from streampro.exports.export import carry_out, refuse_misplaced
 from streampro.formats.database.extracts import Extracts
-from streampro.formats.registry import format_of
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
@@ -233,9 +232,7 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
 
 
 def _refuse_no_raw_folder(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
-    if target.raw is None and any(
-        not format_of(source).is_database for source in pipeline.read(models)
-    ):
+    if target.raw is None and any(not source.is_in_database for source in pipeline.read(models)):
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 

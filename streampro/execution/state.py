@@ -116,11 +116,11 @@ class State:
 
     def published_rows(self, model: Model) -> ir.Table:
         """Return what the last run published of a model, with the columns it then had."""
-        return self._snapshot.verified(model.table)
+        return self._snapshot.table(model.table)
 
     def stored(self, model: Model) -> ir.Table:
         """Return the same with the columns of the contract, where that has not changed since."""
-        return self.published_rows(model).select(*model.spec.columns)
+        return self._snapshot.verified(model.table).select(*model.spec.columns)
 
     def changed_inputs(self, model: Model) -> dict[str, ChangedRows]:
         """Return what changed in each input since a model that the last run has was built."""
@@ -154,7 +154,7 @@ class State:
     def _content(self, model: Model) -> ir.Table:
         if model.table in self.built:
             return self.built[model.table].data
-        return self.published_rows(model)
+        return self._snapshot.verified(model.table)
 
     @property
     def _snapshot(self) -> Snapshot:

@@ -219,7 +219,7 @@ class RowTrace:
 
     def _raw(self, source: Source) -> Raw | None:
         """Return the lines of the files that the run read, None if they are not the same now."""
-        if not format_of(source).is_database and self._no_folder:
+        if not source.is_in_database and self._no_folder:
             self.without_folder[source.name] = None
             return None
         known = [file for file in self.run.inputs if file.source == source.name]

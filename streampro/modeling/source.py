@@ -299,7 +299,7 @@ class Source:
         """
         by = self.append_only_by
         for name, given in (("key", self.key), ("append_only_by", by)):
-            if given and not format_of(self).is_database:
+            if given and not self.is_in_database:
                 raise self._unlike(name, given, "left out: it is for format 'database'")
         for name in (*self.key, *((by,) if by is not None else ())):
             if name not in self.fields:
@@ -322,6 +322,11 @@ class Source:
 
     def _unlike(self, name: str, given: object, what: str) -> PipelineError:
         return PipelineError(f"source {self.name!r}: {name} is {given!r}, but must be {what}.")
+
+    @property
+    def is_in_database(self) -> bool:
+        """Whether it reads tables of databases, so that nothing of it is in the raw folder."""
+        return format_of(self).is_database
 
     @property
     def kinds(self) -> dict[str, dt.DataType]:

@@ -13,7 +13,7 @@ from ibis.common.annotations import attribute
 from ibis.common.typing import VarTuple
 
 from streampro.errors import PipelineError
-from streampro.names import json_pointer
+from streampro.names import MASK, json_pointer
 
 _JSON_SPACE = r" \t\r\n\f\x0b"
 _GAP = f"[{_JSON_SPACE}]*"
@@ -91,7 +91,7 @@ def mask_json_value(text: ir.StringValue, key: str) -> ir.StringValue:
     letters, digits and `_`: for the key `ip` neither `zip` nor `my_ip` is one, `ip-address` is.
     """
     letters = "".join(_spellings(letter) for letter in key)
-    mask = f'"{key}":"***"'
+    mask = f'"{key}":"{MASK}"'
     for start in "{, ":
         text = text.re_replace(f"[{start}]{letters}{_GAP}:", f'{start}"{key}":')
     name = "|".join(f"{q}{letters}{q}" for q in _QUOTES)

@@ -15,7 +15,6 @@ from streampro.errors import ConfigError, IncrementalError
 from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.files import on_disk
-from streampro.formats.registry import format_of
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import ComparedTable
@@ -57,7 +56,7 @@ def check_incremental(
     Raises `IncrementalError` with the first differing rows, and what `run` raises.
     """
     sources = pipeline.read(pipeline.models.values())
-    files = [source for source in sources if not format_of(source).is_database]
+    files = [source for source in sources if not source.is_in_database]
     if files and (target.raw is None or not place_of(target.raw).is_reached):
         raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from streampro import addresses
-from streampro.addresses import table_of
 from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.checked import refuse_problems
 from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
-from streampro.formats.database.extracts import Extracts
+from streampro.formats.database.extracts import Extracts, databases_of
 from streampro.formats.files import find, on_disk
 from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
@@ -79,7 +78,7 @@ def prove(
     """
     refuse_problems(pipeline, left.engine, right.engine)
     sources = [*pipeline.sources.values()]
-    files = [source for source in sources if not format_of(source).is_database]
+    files = [source for source in sources if not source.is_in_database]
     shared = _raw_folder(left, right) if files else None
     _refuse_other_databases(sources, left, right)
     built = _selector_with_inputs(pipeline, select)
@@ -282,13 +281,7 @@ def _raw_folder(left: Target, right: Target) -> Place:
 
 
 def _refuse_other_databases(sources: Sequence[Source], left: Target, right: Target) -> None:
-    names = {
-        table_of(file)[0]
-        for source in sources
-        if format_of(source).is_database
-        for file in source.files
-    }
-    for name in sorted(names):
+    for name in sorted(databases_of(sources)):
         one, other = (each.databases.get(name) for each in (left, right))
         if one != other:
             raise ConfigError(

@@ -19,7 +19,6 @@ from uuid import uuid4
 from streampro.config import Location, Target
 from streampro.errors import ConfigError, EngineError, WarehouseError
 from streampro.formats.database.extracts import Extracts
-from streampro.formats.registry import format_of
 from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
 from streampro.storage import leftovers
@@ -131,7 +130,7 @@ def extracted(sources: Iterable[Source], target: Target) -> Iterator[Extracts]:
     """Yield what reads the tables of sources that are in databases, into a folder that only this
     user can look into, and that is then gone; nothing is read yet.
     """
-    is_asked = any(format_of(source).is_database for source in sources)
+    is_asked = any(source.is_in_database for source in sources)
     with (
         scratch(target.warehouse) if is_asked else nullcontext(Path()) as folder,
         Extracts(target.databases, folder) as extracts,

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from streampro.addresses import table_of
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import ConfigError
+from streampro.formats.database.extracts import databases_of
 from streampro.formats.files import find
 from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
@@ -276,12 +276,10 @@ def _held(
     if pipeline is None:
         return None
     sources = [*pipeline.sources.values()]
-    reads_files = any(not format_of(source).is_database for source in sources)
+    reads_files = any(not source.is_in_database for source in sources)
     if reads_files and (target.raw is None or not place_of(target.raw).is_reached):
         return None
-    tables = [source for source in sources if format_of(source).is_database]
-    names = {table_of(file)[0] for source in tables for file in source.files}
-    if not names <= target.databases.keys():
+    if not databases_of(sources) <= target.databases.keys():
         return None
     with extracted(sources, target) as extracts:
         return tuple(

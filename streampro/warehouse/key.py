@@ -15,10 +15,10 @@ from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.lineage import Lineage
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
+from streampro.names import MASK
 from streampro.storage.rewrite import Change
 
 RAW_LINE, SOURCE_FILE = RAW_COLUMNS
-_MASK = "***"
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -92,11 +92,11 @@ class Key:
         if self.is_number:
             spelt = "|".join(map(re.escape, self._spelt))
             value = rf"(?<=(?<!\w){re.escape(self.column)}=)(?:{spelt})(?!\w)"
-        return re.sub(value, _MASK, text)
+        return re.sub(value, MASK, text)
 
     def mask_value(self, text: str | None) -> str | None:
         """Return the text of a value, masked if it is the key."""
-        return _MASK if text == self.text and not self.is_number else text
+        return MASK if text == self.text and not self.is_number else text
 
     def is_bound(self, bounds: Mapping[str, Any]) -> bool:
         """Tell whether a statistic tells the key."""

@@ -59,11 +59,8 @@ class Snapshot:
         """Return a table, or an older version of it that the run is compared with, as an engine
         reads it. Raises `WarehouseError` for a damaged one.
         """
-        if self._engine is None:
-            raise ValueError("a snapshot without an engine reads small tables only.")
-        version = self.versions[table] if version is None else version
         self.stored(table, version)
-        return self._engine.read(table, version)
+        return self._read(table, version)
 
     def verified(self, table: TableName, version: int | None = None) -> ir.Table:
         """Return a table as `table` does, from which rows are written anew: what its data files
@@ -73,7 +70,7 @@ class Snapshot:
         with advised(self._advice):
             refuse_altered(self.folder(table), sorted(files))
         self._verified |= files
-        return self.table(table, version)
+        return self._read(table, version)
 
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name,
@@ -122,6 +119,11 @@ class Snapshot:
             except WarehouseError as error:
                 return f"{table} lost files of version {version}", error
         return None
+
+    def _read(self, table: TableName, version: int | None) -> ir.Table:
+        if self._engine is None:
+            raise ValueError("a snapshot without an engine reads small tables only.")
+        return self._engine.read(table, self.versions[table] if version is None else version)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Tables of real databases as sources: one read, every type exact, what changed found."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -250,14 +251,7 @@ def test_values_of_every_type_are_exact_or_unreadable(shop: Shop) -> None:
             for number, (name, (_, _, _, other, _)) in enumerate(kinds.items(), 1)
         ),
     )
-    source = Source(
-        "kinds",
-        ("shop/kinds",),
-        "database",
-        {name: (name,) for name in ("id", *kinds)},
-        types={"id": "int64"} | {name: typed(kind) for name, (_, kind, *_) in kinds.items()},
-        key=("id",),
-    )
+    source = source_of(kinds, key=("id",))
     with (
         extracted([source], shop.target) as extracts,
         connect(shop.target) as engine,
@@ -276,6 +270,18 @@ def test_values_of_every_type_are_exact_or_unreadable(shop: Shop) -> None:
 
 def typed(kind: str) -> Any:
     return Instant if kind == "timestamp" else kind
+
+
+def source_of(kinds: dict[str, Any], **options: Any) -> Source:
+    """Return the source that reads a table with a column of each kind."""
+    return Source(
+        "kinds",
+        ("shop/kinds",),
+        "database",
+        {name: (name,) for name in ("id", *kinds)},
+        types={"id": "int64"} | {name: typed(kind) for name, (_, kind, *_) in kinds.items()},
+        **options,
+    )
 
 
 REFUSED = [
@@ -547,14 +553,7 @@ def test_both_engines_read_the_same_rows_of_each_type(
         database.execute(f"CREATE TABLE kinds (id bigint PRIMARY KEY, {columns})")
         database.execute(f"INSERT INTO kinds VALUES (0, {good})")
         database.commit()
-    source = Source(
-        "kinds",
-        ("shop/kinds",),
-        "database",
-        {name: (name,) for name in ("id", *kinds)},
-        types={"id": "int64"} | {name: typed(kind) for name, (_, kind, *_) in kinds.items()},
-        secret=("said",),
-    )
+    source = source_of(kinds, secret=("said",))
     target = Target(
         name="t", warehouse=tmp_path / "w", databases={"shop": f"sqlite:///{tmp_path}/shop.db"}
     )
@@ -682,8 +681,14 @@ def test_a_connection_that_is_cut_is_an_error_that_says_try_again(shop: Shop) ->
             )
         else:
             with shop.connection.cursor() as cursor:
-                cursor.execute("SHOW PROCESSLIST")
-                others = [row[0] for row in cursor.fetchall() if row[2] and row[4] == "Sleep"]
-            shop.execute(*(f"KILL {number}" for number in others))
+                others = (
+                    "SELECT id FROM information_schema.processlist "
+                    "WHERE user = 'streampro' AND id <> connection_id()"
+                )
+                cursor.execute(others)
+                for (number,) in cursor.fetchall():
+                    cursor.execute(f"KILL {number}")
+                while cursor.execute(others):  # the server takes its time
+                    time.sleep(0.01)
         with pytest.raises(EngineError, match=r"cannot be read.* Nothing was published"):
             extracts.whole(source, None)

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, cast
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.csv.dialect import BLANK, PLAIN, Dialect, seems, split_into
 from streampro.formats.format import LONGEST_LINE
+from streampro.names import MASK
 
-_MASK = "***"
 _LONE_CR = "\ud800"
 _INVALID = "\ud801"
 """Stand for a CR within a record, and for bytes that the encoding does not have, until a record is
@@ -218,7 +218,7 @@ def _readable(
             yield [None] * width, line, invalid  # of the line only a digest is ever kept
             continue
         if hidden:
-            shown = (_MASK if is_odd or n in hidden else text for n, text in enumerate(record))
+            shown = (MASK if is_odd or n in hidden else text for n, text in enumerate(record))
             line = rewrite([*shown])
         fields = [*record, *[None] * (width - len(record))][:width] if is_odd else record
         yield fields, line, invalid

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from streampro.addresses import address_of, folder_of, table_of
 from streampro.errors import ConfigError, SourceError, did_you_mean
-from streampro.formats.database.session import Asked, Session, Table, opened
+from streampro.formats.database.session import Asked, Column, Session, Table, opened
 from streampro.formats.json.typed import quoted
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Extracts:
         self.databases = databases
         self.folder = folder
         self.sessions: dict[str, Session] = {}
+        self._columns: dict[str, dict[str, Column]] = {}
+        self._rows: dict[tuple[str, str], tuple[str, str]] = {}
+        """By source and path the table and the condition of what was looked at."""
 
     def __enter__(self) -> "Extracts":
         return self
@@ -48,14 +51,14 @@ class Extracts:
 
     def location(self, source: "Source", raw: "Location | None") -> "Location":
         """Return the folder of a source: of a database that of its extracts, else the raw one."""
-        if _is_database(source):
+        if source.is_in_database:
             return self._given(source) or self.folder
         assert raw is not None, "refused before"
         return raw
 
     def whole(self, source: "Source", raw: "Location | None") -> "Location":
         """Return the same, after reading all tables of the source, where it has any."""
-        if _is_database(source):
+        if source.is_in_database:
             self.look(source)
             self.provide(source, [note["path"] for _, note in _notes(source, self.folder)])
         return self.location(source, raw)
@@ -67,7 +70,7 @@ class Extracts:
         Raises `ConfigError` for a database that the target does not have, `SourceError` for a table
         or a column that is not there or not as it is declared, and what the database refuses.
         """
-        if not _is_database(source) or self._given(source):
+        if not source.is_in_database or self._given(source):
             return
         paths = [*known]
         for file in source.files:
@@ -79,19 +82,18 @@ class Extracts:
                 self._refuse_odd_numbers(source, session, table, file, asked)
             parts = [(file, "1 = 1")] if by is None else _parts(source, session, table, file, paths)
             for path, where in parts:
+                self._rows[source.name, path] = file, where
                 found = session.fingerprint(table, asked, where)
                 _note(self.folder / stored_as(source.name, path), path, found.size, found.etag)
 
     def provide(self, source: "Source", paths: Iterable[str]) -> None:
         """Read what is not there yet of what was looked at. Raises what `look` raises."""
-        if not _is_database(source) or self._given(source):
+        if not source.is_in_database or self._given(source):
             return
         for path in paths:
             place = self.folder / stored_as(source.name, path)
             if not place.exists():
-                file, where = _condition(source, path, self)
-                session, table = self._table(file)
-                self._extract(source, session, table, file, where, place)
+                self._extract(source, *self._rows[source.name, path], place)
 
     def _given(self, source: "Source") -> Path | None:
         """Return the folder in which the tables of a source lie already, None if there is none."""
@@ -114,7 +116,9 @@ class Extracts:
         from streampro.formats.database.values import asked_of
 
         session, table = self._table(file)
-        columns = session.columns(table)
+        if file not in self._columns:
+            self._columns[file] = session.columns(table)
+        columns = self._columns[file]
         if not columns:
             known = session.tables()
             name, own = ".".join(table), {each.rpartition(".")[2]: each for each in known}
@@ -162,17 +166,10 @@ class Extracts:
                 "Nothing was published."
             )
 
-    def _extract(
-        self,
-        source: "Source",
-        session: Session,
-        table: Table,
-        file: str,
-        where: str,
-        place: Path,
-    ) -> None:
+    def _extract(self, source: "Source", file: str, where: str, place: Path) -> None:
         from streampro.formats.database.values import query_of
 
+        session, table = self._table(file)
         asked = self._asked(source, file)
         text = place.with_suffix(".text")
         _write_texts(text, session.texts(table, asked, where), len(asked))
@@ -182,10 +179,10 @@ class Extracts:
             text.unlink()
 
 
-def _is_database(source: "Source") -> bool:
-    from streampro.formats.registry import format_of  # which knows this format
-
-    return format_of(source).is_database
+def databases_of(sources: "Iterable[Source]") -> set[str]:
+    """Return the names of the databases whose tables sources read."""
+    read = (source for source in sources if source.is_in_database)
+    return {table_of(file)[0] for source in read for file in source.files}
 
 
 def stored_as(source: str, path: str) -> str:
@@ -250,10 +247,11 @@ def deal(source: "Source", path: Path, places: Sequence[Path], dice: Random) -> 
             _put(part, place / stored_as(source.name, note["path"]), note["path"])
         return
     file = _RANGE.fullmatch(note["path"])
+    assert file, "a part of a table that is only added to"
     rows = rows.sort_by(by)
     cuts = [len(rows) * n // len(places) for n in range(len(places) + 1)]
     for place, (start, end) in zip(places, pairwise(cuts), strict=True):
-        if start == end or file is None:
+        if start == end:
             continue
         part = rows.slice(start, end - start)
         path_of = f"{file[1]}/{file[2]}={part[by][0]}..{part[by][-1]}"
@@ -320,22 +318,6 @@ def _parts(
         yield f"{file}/{column}={start}..{int(greatest)}", _between(name, top, int(greatest))
 
 
-def _condition(source: "Source", path: str, extracts: Extracts) -> tuple[str, str]:
-    """Return the table of a path, and the condition of the rows that are meant."""
-    if source.append_only_by is None:
-        return path, "1 = 1"
-    part = _RANGE.fullmatch(path)
-    assert part
-    session, _ = extracts._table(part[1])
-    below = [
-        int(each[4])
-        for _, found in _notes(source, extracts.folder)
-        if (each := _RANGE.fullmatch(found["path"])) and each[1] == part[1]
-    ]
-    before = max((end for end in below if end < int(part[4])), default=None)
-    return part[1], _between(session.identifier(part[2]), before, int(part[4]))
-
-
 def _between(name: str, above: int | None, end: int) -> str:
     """Return the condition of the rows of a part; the first has all that is below it too."""
     return f"{name} <= {end}" + ("" if above is None else f" AND {name} > {above}")
@@ -356,14 +338,7 @@ def _write_texts(place: Path, batches: Iterator[Sequence[tuple[Any, ...]]], colu
 
 
 def _write(query: str, place: Path) -> None:
-    import duckdb
+    from streampro.formats.parquet.parts import session
 
-    with duckdb.connect(
-        config={
-            "temp_directory": str(place.with_suffix(".spill")),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    ) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with session(threads=None, temp_directory=str(place.with_suffix(".spill"))) as connection:
         connection.execute(f"COPY ({query}) TO {quoted(place)} (FORMAT parquet)")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from streampro.addresses import PORTS, Address
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.formats.database.session import (
+    PATIENCE_S,
     ROWS_AT_ONCE,
     Asked,
     Column,
@@ -18,7 +19,6 @@ from streampro.formats.database.session import (
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
-_PATIENCE_S = 20
 _SETTINGS = (
     "SET SESSION time_zone = '+00:00', SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -59,27 +59,23 @@ class MySQL(Session):
                 password=address.password or "",
                 database=address.database,
                 charset="utf8mb4",
-                connect_timeout=_PATIENCE_S,
+                connect_timeout=PATIENCE_S,
                 cursorclass=pymysql.cursors.SSCursor,
                 **_tls(address),
             )
         for setting in _SETTINGS:
-            self._fetched(setting)
-
-    def identifier(self, name: str) -> str:
-        """See `Session.identifier`."""
-        return '"' + name.replace('"', '""') + '"'
+            self.fetched(setting)
 
     def columns(self, table: Table) -> dict[str, Column]:
         """See `Session.columns`."""
         *schema, name = table
         of = _literal(schema[0]) if schema else "DATABASE()"
-        found = self._fetched(_COLUMNS.format(of, _literal(name)))
+        found = self.fetched(_COLUMNS.format(of, _literal(name)))
         return {each[0]: _column(*each) for each in found}
 
     def tables(self) -> list[str]:
         """See `Session.tables`."""
-        return [name for (name,) in self._fetched(_TABLES)]
+        return [name for (name,) in self.fetched(_TABLES)]
 
     def text(self, asked: Asked) -> str:
         """See `Session.text`."""
@@ -134,13 +130,6 @@ class MySQL(Session):
             is_of_engine = isinstance(error, (pymysql.OperationalError, pymysql.InternalError))
             kind = EngineError if is_of_engine and number not in _REFUSED else SourceError
             raise kind(said) from error
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self.connection.close()
-
-    def _fetched(self, sql: str) -> list[tuple[Any, ...]]:
-        return [row for rows in self.query(sql) for row in rows]
 
 
 def _tls(address: Address) -> dict[str, Any]:

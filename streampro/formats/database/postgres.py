@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streampro.addresses import Address
 from streampro.errors import EngineError, SourceError
 from streampro.formats.database.session import (
+    PATIENCE_S,
     ROWS_AT_ONCE,
     Asked,
     Column,
@@ -19,7 +20,6 @@ from streampro.formats.database.session import (
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
-_PATIENCE_S = 20
 _SETTINGS = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; "
     "SET LOCAL IntervalStyle = 'iso_8601'; "
@@ -83,7 +83,7 @@ class Postgres(Session):
             "password": address.password,
             "dbname": address.database or None,
             "application_name": "streampro",
-            "connect_timeout": _PATIENCE_S,
+            "connect_timeout": PATIENCE_S,
             **address.options,
         }
         with self.failing(f"{address.shown} does not answer"):
@@ -94,19 +94,15 @@ class Postgres(Session):
             self.connection.read_only = True
             self.connection.execute(_SETTINGS)
 
-    def identifier(self, name: str) -> str:
-        """See `Session.identifier`."""
-        return '"' + name.replace('"', '""') + '"'
-
     def columns(self, table: Table) -> dict[str, Column]:
         """See `Session.columns`."""
         named = self.table(table).replace("'", "''")
-        found = self._fetched(_COLUMNS.format(f"'{named}'"))
+        found = self.fetched(_COLUMNS.format(f"'{named}'"))
         return {name: _column(name, said, is_enum) for name, said, is_enum in found}
 
     def tables(self) -> list[str]:
         """See `Session.tables`."""
-        return [name for (name,) in self._fetched(_TABLES)]
+        return [name for (name,) in self.fetched(_TABLES)]
 
     def text(self, asked: Asked) -> str:
         """See `Session.text`."""
@@ -152,14 +148,6 @@ class Postgres(Session):
             raise EngineError(f"{what}: {_said(error)} Nothing was published.") from error
         except psycopg.Error as error:
             raise SourceError(f"{what}: {_said(error)} Nothing was published.") from error
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self.connection.close()
-
-    def _fetched(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.failing(f"{self.address.shown} cannot be read"):
-            return self.connection.execute(sql.encode()).fetchall()
 
 
 def _said(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from streampro.addresses import Address
 from streampro.errors import ConfigError
+from streampro.formats.json.typed import identifier
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 Table = Sequence[str]
 """The parts of a table's name: maybe a schema, and its own."""
 ROWS_AT_ONCE = 10_000
+PATIENCE_S = 20
+"""For a database to answer, or to let others finish."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,10 @@ class Session(ABC):
     All that a database refuses is raised as `SourceError`, `EngineError` or `ConfigError`.
     """
 
+    connection: Any
+
     def __init__(self, address: Address) -> None:
         self.address = address
-
-    @abstractmethod
-    def identifier(self, name: str) -> str:
-        """Return the SQL of a name."""
 
     @abstractmethod
     def columns(self, table: Table) -> dict[str, Column]:
@@ -99,9 +100,13 @@ class Session(ABC):
     def failing(self, what: str) -> AbstractContextManager[None]:
         """Raise an error of ours for one of the database."""
 
-    @abstractmethod
     def close(self) -> None:
         """End the transaction and the connection."""
+        self.connection.close()
+
+    def identifier(self, name: str) -> str:
+        """Return the SQL of a name."""
+        return identifier(name)
 
     def table(self, table: Table) -> str:
         """Return the SQL of a table's name."""
@@ -127,6 +132,10 @@ class Session(ABC):
         cases = [f"CASE WHEN {sql} THEN ',{number},' ELSE '' END" for number, sql in tests if sql]
         odd = " || ".join(cases) if cases else "NULL"
         yield from self.query(f"SELECT {values}, {odd} FROM {self.table(table)} WHERE {where}")
+
+    def fetched(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, few of them."""
+        return [row for rows in self.query(sql) for row in rows]
 
     def one(self, sql: str) -> tuple[Any, ...] | None:
         """Return the first row of a query, None if it has none."""

@@ -10,9 +10,16 @@ from urllib.parse import quote
 
 from streampro.addresses import Address
 from streampro.errors import ConfigError, EngineError, SourceError
-from streampro.formats.database.session import ROWS_AT_ONCE, Asked, Column, Session, Table
+from streampro.formats.database.session import (
+    PATIENCE_S,
+    ROWS_AT_ONCE,
+    Asked,
+    Column,
+    Session,
+    Table,
+)
+from streampro.formats.json.typed import quoted
 
-_PATIENCE_S = 20
 _NUMBERS = ("integer", "real")
 
 
@@ -31,27 +38,24 @@ class SQLite(Session):
                 f"file:{quote(str(path.absolute()))}?mode=ro",
                 uri=True,
                 isolation_level=None,
-                timeout=_PATIENCE_S,
+                timeout=PATIENCE_S,
             )
             self.connection.text_factory = lambda text: text.decode(errors="replace")
             self.connection.execute("BEGIN")
             self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
 
-    def identifier(self, name: str) -> str:
-        """See `Session.identifier`."""
-        return '"' + name.replace('"', '""') + '"'
-
     def columns(self, table: Table) -> dict[str, Column]:
         """See `Session.columns`."""
         *schema, name = table
-        rows = self._fetched(
-            "SELECT name, type FROM pragma_table_xinfo(?1, ?2)", [name, (*schema, "main")[0]]
+        rows = self.fetched(
+            "SELECT name, type FROM "
+            f"pragma_table_xinfo({quoted(name)}, {quoted((*schema, 'main')[0])})"
         )
         return {name: Column(name, None, kind or "of no type") for name, kind in rows}
 
     def tables(self) -> list[str]:
         """See `Session.tables`."""
-        rows = self._fetched(
+        rows = self.fetched(
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
             "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
         )
@@ -118,11 +122,3 @@ class SQLite(Session):
             raise SourceError(f"{what}: {error}. Nothing was published.") from error
         except sqlite3.Error as error:
             raise ConfigError(f"{what}: {error}. Nothing was published.") from error
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self.connection.close()
-
-    def _fetched(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self.failing(f"{self.address.shown} cannot be read"):
-            return self.connection.execute(sql, values).fetchall()

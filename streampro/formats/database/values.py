@@ -14,13 +14,13 @@ from streampro.formats.json.typed import (
     typed,
 )
 from streampro.formats.parquet.conversions import is_exact, type_in_sql
+from streampro.names import MASK
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
     from streampro.modeling.source import Source
 
-_MASK = "***"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _INSTANT = (
     _DATE + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
@@ -105,7 +105,7 @@ def query_of(
         tests.append(f"({said} IS NOT NULL AND {made} IS NULL)")
         whole = f"CAST({made} AS VARCHAR)" if each.kind.is_decimal() else made  # all its digits
         told = f"CASE WHEN {tests[-1]} THEN to_json({said}) ELSE to_json({whole}) END"
-        shown.append(f"{quoted(name)}, {quoted(_MASK) if name in secret else told}")
+        shown.append(f"{quoted(name)}, {quoted(MASK) if name in secret else told}")
     fields = (f"v{number} AS {identifier(name)}" for number, name in enumerate(source.fields))
     keys = [identifier(name) for name in source.key] or ["ALL"]
     return (

@@ -13,6 +13,7 @@ from streampro.errors import SourceError, did_you_mean
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.parquet.conversions import converted, is_exact, type_in_sql, type_of_sql
 from streampro.formats.parquet.footers import Footer
+from streampro.names import MASK
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -24,7 +25,6 @@ FILE = "streampro_file"
 _PLACE = "streampro_place"
 """The same, below the raw folder."""
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-_MASK = "***"
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,18 @@ def no_rows(source: "Source") -> str:
     return f"SELECT {', '.join(nulls)} WHERE false"
 
 
-def session() -> Any:
-    """Return a session of DuckDB that reads instants as this module does, by one thread."""
+def session(threads: int | None = 1, **settings: Any) -> Any:
+    """Return a session of DuckDB that reads instants as this module does; None for as many threads
+    as the machine has.
+    """
     import duckdb
 
     connection = duckdb.connect(
         config={
-            "threads": 1,
+            **({} if threads is None else {"threads": threads}),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            **settings,
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
@@ -117,7 +120,7 @@ def _part(
             _refuse_values(group, path[0], name, kind, fields[name], connection)
             continue
         fields[name] = _field(first, name, path, columns, kind)
-        value = quoted(_MASK) if name in secret else identifier(name)
+        value = quoted(MASK) if name in secret else identifier(name)
         shown.append(f"{identifier(name)} := {value}")
     text = f"CAST(to_json(struct_pack({', '.join(shown)})) AS VARCHAR)" if shown else "'{}'"
     return Part(tuple(footer.name for footer in group), fields, text)
