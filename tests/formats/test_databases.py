@@ -497,16 +497,16 @@ def test_what_a_declaration_cannot_mean_is_refused() -> None:
     for url, said in (
         ("oracle://host/db", "must be sqlite:///file.db"),
         ("postgre://host/db", "Did you mean 'postgres'"),
-        ("postgresql://me:secret@host/db", "a password stands in the environment"),
-        ("postgress://me:secret@host/db", "a password stands in the environment"),
-        ("postgresql://me:secret$@host/db", "a password stands in the environment"),
-        ("postgresql://me:se#c/secret@host/db", "a password stands in the environment"),
-        ("postgresql://me@host/db?password=secret", "a password stands in the environment"),
-        ("postgresql://me@host/db?sslpassword=secret", "a password stands in the environment"),
+        ("postgresql://me:sesame@host/db", "a password stands in the environment"),
+        ("postgress://me:sesame@host/db", "a password stands in the environment"),
+        ("postgresql://me:sesame$@host/db", "a password stands in the environment"),
+        ("postgresql://me:se#c/sesame@host/db", "a password stands in the environment"),
+        ("postgresql://me@host/db?password=sesame", "a password stands in the environment"),
+        ("postgresql://me@host/db?sslpassword=sesame", "a password stands in the environment"),
     ):
         with pytest.raises(ConfigError, match=said) as raised:
             Target(name="t", databases={"shop": url})
-        assert "secret" not in str(raised.value)
+        assert "sesame" not in str(raised.value)
 
 
 @pytest.fixture

@@ -116,7 +116,8 @@ def test_verify_finds_what_a_store_lost(lake: Lake, there: Target) -> None:
     assert (str(damage.table), "its digest differs" in damage.what) == ("mart.revenue", True)
     obstore.delete(lake.store, cents)
     assert any(
-        "is missing" in each.what for each in streampro.verify(SHOP, there, run_id=1).damages
+        "is missing" in each.what
+        for each in streampro.verify(SHOP, there, run_id=damage.run_id).damages
     )
 
 
