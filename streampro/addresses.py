@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from string import Template
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -19,8 +20,10 @@ SCHEMES = {
     "mariadb": "mysql",
 }
 """The kind of a database by how its address begins."""
-EXTRACTED = "extracted"
-"""How the address of a folder begins in which all tables lie already, for trials."""
+_EXTRACTED = f"extracted-{token_hex()}"
+"""How the address of a folder begins in which all tables lie already, for trials; no configuration
+can say it.
+"""
 PORTS = {"postgresql": 5432, "mysql": 3306}
 _SECRET = re.compile("passw", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{\w+\}|\$\w+")
@@ -78,7 +81,7 @@ def checked(url: str) -> str:
     if _VARIABLE.fullmatch(url):
         return url
     scheme = url.partition("://")[0].lower()
-    if "://" not in url or scheme not in (*SCHEMES, EXTRACTED):
+    if "://" not in url or scheme not in (*SCHEMES, _EXTRACTED):
         hint = did_you_mean(scheme, [*SCHEMES]) if "://" in url else ""
         raise ValueError(
             f"it must be sqlite:///file.db, postgresql://... or mysql://... {hint}".strip()
@@ -148,10 +151,10 @@ def address_of(name: str, url: str) -> Address:
 
 def extracted(folder: Path) -> str:
     """Return the address that says that all tables lie in a folder already."""
-    return f"{EXTRACTED}://{folder.absolute()}"
+    return f"{_EXTRACTED}://{folder.absolute()}"
 
 
 def folder_of(url: str) -> Path | None:
     """Return the folder that such an address says, None for another."""
-    start = f"{EXTRACTED}://"
+    start = f"{_EXTRACTED}://"
     return Path(url.removeprefix(start)) if url.startswith(start) else None

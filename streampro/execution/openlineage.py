@@ -148,7 +148,12 @@ class _Teller:
             producer=f"urn:streampro:{version('streampro')}",
             run=event_v2.Run(self.run_id, _run_facets(run) | _error_facets(error)),
             job=event_v2.Job(self.namespace, self.pipeline.name, {"jobType": kind}),
-            inputs=[self._input(name, run) for name in read if name in self.pipeline.sources],
+            inputs=[
+                dataset
+                for name in read
+                if name in self.pipeline.sources
+                for dataset in self._inputs(name, run)
+            ],
             outputs=[
                 self._output(model, table, run)
                 for model in self.models
@@ -156,15 +161,21 @@ class _Teller:
             ],
         )
 
-    def _input(self, source: str, run: Run | None) -> InputDataset:
-        types = dict.fromkeys(self.pipeline.sources[source].fields, "string")
+    def _inputs(self, source: str, run: Run | None) -> list[InputDataset]:
+        """Return what a source reads; the lines of several tables are not told of each."""
+        kinds = self.pipeline.sources[source].kinds
         lines = {account.source: account.lines for account in (run.books if run else ())}
         statistics = input_statistics_input_dataset.InputStatisticsInputDatasetFacet
-        return InputDataset(
-            *self._place(source),
-            {"inputStatistics": statistics(lines[source])} if source in lines else {},
-            facets={"schema": _schema(types)},
-        )
+        places = self._places(source)
+        is_told = source in lines and len(places) == 1
+        return [
+            InputDataset(
+                *place,
+                {"inputStatistics": statistics(lines[source])} if is_told else {},
+                facets={"schema": _schema(kinds)},
+            )
+            for place in places
+        ]
 
     def _output(self, model: Model, table: TableName, run: Run | None) -> OutputDataset:
         contract = Rejected if table == model.rejected else model.contract
@@ -174,14 +185,14 @@ class _Teller:
         facets: dict[str, DatasetFacet] = {"schema": _schema(types, descriptions)}
         published = run.table(table) if run else None
         if run is None or published is None:
-            return OutputDataset(*self._place(table.name), facets=facets)
+            return OutputDataset(*self._table(table.name), facets=facets)
         versions = dataset_version_dataset.DatasetVersionDatasetFacet
         facets["version"] = versions(str(published.version))
         facets["columnLineage"] = self._column_lineage(table, [*columns])
         statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
         written = _rows_written(model, published, run)
         return OutputDataset(
-            *self._place(table.name),
+            *self._table(table.name),
             {} if written is None else {"outputStatistics": statistics(written)},
             facets=facets,
         )
@@ -200,22 +211,26 @@ class _Teller:
 
     def _fields(self, column: ColumnRef) -> list[column_lineage_dataset.InputField]:
         return [
-            column_lineage_dataset.InputField(
-                *self._place(origin.column.table), origin.column.column, [_HOW[origin.how]]
-            )
+            column_lineage_dataset.InputField(*place, origin.column.column, [_HOW[origin.how]])
             for origin in self.lineage.origins(column)
             if origin.column.column != ROWS
+            for place in self._places(origin.column.table)
         ]
 
-    def _place(self, name: str) -> tuple[str, str]:
-        """Return namespace and name of a source or of a table."""
+    def _places(self, name: str) -> list[tuple[str, str]]:
+        """Return namespaces and names of what a source reads, or of a table."""
         source = self.pipeline.sources.get(name)
-        if source and source.is_in_database:
-            database, parts = table_of(source.files[0])
-            return address_of(database, self.target.databases[database]).dataset(parts)
-        if source:
-            assert self.target.raw is not None
-            return dataset_name(place_of(self.target.raw) / name)
+        if not source:
+            return [self._table(name)]
+        if source.is_in_database:
+            tables = [table_of(file) for file in source.files]
+            databases = self.target.databases
+            return [address_of(each, databases[each]).dataset(table) for each, table in tables]
+        assert self.target.raw is not None
+        return [dataset_name(place_of(self.target.raw) / name)]
+
+    def _table(self, name: str) -> tuple[str, str]:
+        """Return namespace and name of a table."""
         table = next(table for table in self.pipeline.tables() if table.name == name)
         return dataset_name(place_of(self.target.warehouse).table(table))
 

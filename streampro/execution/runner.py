@@ -297,12 +297,19 @@ def _staged(
 def _count_sources(
     models: list[Model], state: State, inputs: Inputs, forced: Collection[str]
 ) -> None:
-    """Count raw files first, so that one that cannot be read is reported before any work."""
+    """Count raw files first, so that one that cannot be read is reported before any work. Databases
+    are let go where nothing is left to read of them.
+    """
+    later = []
     for model in models:
-        if all(name in inputs.files for name in model.inputs):
-            mode = run_mode_of(model, state, inputs, forced).mode
-            for name in model.inputs if mode != "unchanged" else ():
-                inputs.counted(name, mode)
+        if not all(name in inputs.files for name in model.inputs):
+            later.append(model)
+            continue
+        mode = run_mode_of(model, state, inputs, forced).mode
+        for name in model.inputs if mode != "unchanged" else ():
+            inputs.counted(name, mode)
+    if not any(source.is_in_database for source in state.pipeline.read(later)):
+        inputs.extracts.close()
 
 
 def _refuse_another_pipeline(pipeline: Pipeline, target: Target, last: Run | None) -> None:

@@ -1,7 +1,9 @@
 """Tables of real databases as sources: one read, every type exact, what changed found."""
 
+import json
 import sqlite3
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given, settings, strategies as st
 from pipelines.tables import pipeline_of
 from published import contents
 from servers import MariaDB, Postgres
@@ -19,8 +22,12 @@ from servers import MariaDB, Postgres
 import streampro
 from streampro import Instant, Pipeline, Source, Target
 from streampro.addresses import address_of, table_of
+from streampro.config import OpenLineageSettings
 from streampro.engines.registry import connect
-from streampro.errors import ConfigError, EngineError, PipelineError, SourceError, StreamProError
+from streampro.errors import ConfigError, EngineError, PipelineError, SourceError
+from streampro.execution.progress import Unwatched
+from streampro.formats.database.extracts import numbered_in_sql
+from streampro.modeling.model import TableName
 from streampro.testing import Workbench
 from streampro.warehouse.folders import extracted
 
@@ -181,6 +188,9 @@ KEPT: dict[str, dict[str, tuple[str, str, Any, str, Any]]] = {
         "said": ("text", "string", "'é'", "x'00ff'", None),
         "raw": ("blob", "binary", "x'00ff'", "'text'", None),
         "loose": ("", "int64", "5", "5.0", None),
+        "tiny": ("real", "decimal(12, 5)", "1e-5", "1.5e-5", None),
+        "large": ("real", "decimal(38, 0)", "1e22", "1e99", None),
+        "endless": ("real", "float64", "-9e999", "'9'", 9.0),
     },
     "postgresql": {
         "whole": ("bigint", "int64", 2**63 - 1, "NULL", None),
@@ -230,6 +240,9 @@ READ = {
     "plain": datetime(2026, 1, 5, 10, tzinfo=UTC),
     "raw": b"\x00\xff",
     "loose": 5,
+    "tiny": Decimal("0.00001"),
+    "large": Decimal(10) ** 22,
+    "endless": float("-inf"),
     "list": [1, 2],
     "words": ["a", "b,c"],
 }
@@ -266,6 +279,8 @@ def test_values_of_every_type_are_exact_or_unreadable(shop: Shop) -> None:
     for row, (name, (_, _, _, other, read)) in zip(rows[1:], kinds.items(), strict=True):
         assert (row[name], row["is_unreadable"]) == (read, read is None and other != "NULL"), name
         assert row["source_file"] == "shop/kinds"
+    for row in rows:
+        json.loads(row["raw_line"], parse_constant=pytest.fail)
 
 
 def typed(kind: str) -> Any:
@@ -416,10 +431,10 @@ def test_no_message_and_no_ledger_shows_a_password(
     right, wrong = server.password, "wrong/@ word"
     port = str(server.port)
     for variable, url, error, said in (
-        (wrong, server.url, StreamProError, "[Pp]assword|Access denied"),
+        (wrong, server.url, ConfigError, "[Pp]assword|Access denied"),
         (right, server.url.replace(port, "1"), EngineError, "does not answer"),
-        (right, server.url.replace("streampro:", "nobody:"), StreamProError, "nobody"),
-        (right, server.url.rpartition("/")[0] + "/nope", StreamProError, "nope"),
+        (right, server.url.replace("streampro:", "nobody:"), ConfigError, "nobody"),
+        (right, server.url.rpartition("/")[0] + "/nope", ConfigError, "nope"),
     ):
         monkeypatch.setenv("STREAMPRO_TEST_PASSWORD", variable)
         target = Target(name="t", warehouse=tmp_path / "w", databases={"shop": url})
@@ -464,6 +479,72 @@ def test_a_table_that_may_not_be_read_is_an_error_of_the_source(
             cursor.execute(f"DROP USER guest{at_host}")
 
 
+def test_a_view_over_a_table_that_is_gone_is_an_error_of_the_source(
+    untyped: tuple[Pipeline, Target, Callable[[str], object]],
+) -> None:
+    pipeline, target, execute = untyped
+    execute("ALTER TABLE orders RENAME TO sold")
+    execute("CREATE VIEW orders AS SELECT * FROM sold")
+    execute("DROP TABLE sold")
+    with pytest.raises(SourceError, match=r"no such table: main\.sold"):
+        streampro.run(pipeline, target)
+
+
+@settings(max_examples=50)
+@given(st.sets(st.integers(-20, 20), max_size=9), st.lists(st.integers(-25, 25), max_size=30))
+def test_rows_are_of_the_first_part_that_does_not_end_below_them(
+    ends: set[int], values: list[int]
+) -> None:
+    parts = sorted(ends)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for value in values:
+            [[found]] = connection.execute(
+                f"SELECT {numbered_in_sql('id', parts)} FROM (SELECT {value} AS id)"
+            )
+            assert found == bisect_left(parts, value)
+
+
+def test_a_table_in_hundreds_of_parts_is_read_as_one(
+    untyped: tuple[Pipeline, Target, Callable[[str], object]], tmp_path: Path
+) -> None:
+    _, target, execute = untyped
+    execute("UPDATE orders SET note = NULL")
+    source = Source(
+        "raw_orders",
+        ("shop/orders",),
+        "database",
+        {"id": ("id",)},
+        types={"id": "int64"},
+        append_only_by="id",
+    )
+    known: list[str] = []
+    for end in range(2, 400, 2):
+        execute(f"INSERT INTO orders (id) VALUES ({end + 1}), ({end + 2})")
+        known.append(f"shop/orders/id={end - 1}..{end}")
+    with extracted([source], target) as extracts, connect(target) as engine:
+        extracts.look(source, known)
+        found = engine.find(source, extracts.location(source, None))
+        assert len(found) == len(known) + 1
+        extracts.provide(source, [file.path for file in found])
+        rows = engine.fetch(engine.read_raw(source, extracts.location(source, None)).table)
+    assert sorted(rows["id"].to_pylist()) == [*range(1, 401)]
+
+
+def test_a_database_is_let_go_once_its_rows_are_read(
+    untyped: tuple[Pipeline, Target, Callable[[str], object]],
+) -> None:
+    pipeline, target, execute = untyped
+    built: list[str] = []
+
+    class Writes(Unwatched):
+        def staged(self, table: TableName, rows: int, seconds: float) -> None:
+            execute(f"INSERT INTO customers VALUES ({10 + len(built)}, 'a customer of today')")
+            built.append(str(table))
+
+    streampro.run(pipeline, target, watcher=Writes())
+    assert "staging.customers" in built
+
+
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database at all, but a text that is long enough" * 50)
     for name, error in (("text.db", "file is not a database"), ("nope.db", "there is no file")):
@@ -478,7 +559,7 @@ def test_what_a_declaration_cannot_mean_is_refused() -> None:
         fields = options.pop("fields", {"id": ("id",), "note": ("note",)})
         return Source("raw", (file,), options.pop("format", "database"), fields, **options)
 
-    for given, said in (
+    for options, said in (
         ({"file": "orders"}, "must be a database of the target and a table in it"),
         ({"file": "shop/a.b.c"}, "must be a database of the target"),
         ({"fields": {"id": ("a", "b")}}, "the name of one column, such as"),
@@ -493,10 +574,11 @@ def test_what_a_declaration_cannot_mean_is_refused() -> None:
         ),
     ):
         with pytest.raises(PipelineError, match=said):
-            source(**given)
+            source(**options)
     for url, said in (
         ("oracle://host/db", "must be sqlite:///file.db"),
         ("postgre://host/db", "Did you mean 'postgres'"),
+        ("extracted:///tmp", "must be sqlite:///file.db"),
         ("postgresql://me:sesame@host/db", "a password stands in the environment"),
         ("postgress://me:sesame@host/db", "a password stands in the environment"),
         ("postgresql://me:sesame$@host/db", "a password stands in the environment"),
@@ -636,6 +718,24 @@ def test_tables_are_named_as_openlineage_names_them(
     monkeypatch.setenv("WHOLE", "postgresql://me:sesame@secret-host/crm")
     database, table = table_of("crm/a.b")
     assert address_of(database, url).dataset(table) == (namespace, name)
+
+
+def test_each_table_of_a_source_is_told_to_openlineage(
+    untyped: tuple[Pipeline, Target, Callable[[str], object]], tmp_path: Path
+) -> None:
+    _, target, execute = untyped
+    execute("CREATE TABLE more AS SELECT * FROM orders WHERE false")
+    transport = {"type": "file", "log_file_path": str(tmp_path / "events.jsonl"), "append": True}
+    told = OpenLineageSettings(namespace="shops", transport=transport)
+    streampro.run(
+        pipeline_of(more=("shop/more",)),
+        target.model_copy(update={"openlineage": told}),
+    )
+    last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    names = [each["name"].rpartition("/")[2] for each in last["inputs"]]
+    assert sorted(names) == ["customers", "more", "orders"]
+    kinds = {each["name"]: each["type"] for each in last["inputs"][0]["facets"]["schema"]["fields"]}
+    assert kinds["id"] == "int64"
 
 
 def test_nothing_is_left_of_what_was_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A pipeline over tables of databases: orders with books, customers without, a sum of both."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -65,12 +66,16 @@ def spent(orders: ir.Table, customers: ir.Table) -> ir.Table:
     return named.select("customer", "name", "orders")
 
 
-def pipeline_of(prefix: str = "", *, append_only: bool = False, **options: Any) -> Pipeline:
-    """Return the pipeline, of tables whose names begin with a prefix, such as a schema."""
+def pipeline_of(
+    prefix: str = "", *, more: Sequence[str] = (), append_only: bool = False, **options: Any
+) -> Pipeline:
+    """Return the pipeline, of tables whose names begin with a prefix, such as a schema; orders may
+    lie in more of them.
+    """
     raw, staging, mart = (ModuleType(name) for name in ("raw", "staging", "mart"))
     raw.orders = Source(  # type: ignore[attr-defined]  # a module made here
         "raw_orders",
-        (f"shop/{prefix}orders",),
+        (f"shop/{prefix}orders", *more),
         "database",
         ORDERS,
         types=TYPES,

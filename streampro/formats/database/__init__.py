@@ -22,6 +22,7 @@ class Database(Format):
     """
 
     name = "database"
+    revision = 1
     may_be_empty = True  # its columns alone are a table
     grows = False
     is_table = True

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -19,6 +19,8 @@ from streampro.formats.database.session import Asked, Column, Session, Table, op
 from streampro.formats.json.typed import quoted
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from streampro.config import Location
     from streampro.modeling.source import Source
     from streampro.storage.place import FileStatus, Place
@@ -46,8 +48,13 @@ class Extracts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the databases: what was read of them stays."""
         for session in self.sessions.values():
             session.close()
+        self.sessions.clear()
 
     def location(self, source: "Source", raw: "Location | None") -> "Location":
         """Return the folder of a source: of a database that of its extracts, else the raw one."""
@@ -76,24 +83,33 @@ class Extracts:
         for file in source.files:
             session, table = self._table(file)
             asked = self._asked(source, file)
-            self._refuse_keys(source, session, table, file)
-            by = source.append_only_by
-            if by is not None:
+            parts = Parts([(file, "1 = 1")])
+            if source.append_only_by is not None:
                 self._refuse_odd_numbers(source, session, table, file, asked)
-            parts = [(file, "1 = 1")] if by is None else _parts(source, session, table, file, paths)
-            for path, where in parts:
+                parts = _parts(source, session, table, file, paths)
+            found = session.fingerprints(table, asked, parts.number, len(parts.conditions))
+            for (path, where), each in zip(parts.conditions, found, strict=True):
                 self._rows[source.name, path] = file, where
-                found = session.fingerprint(table, asked, where)
-                _note(self.folder / stored_as(source.name, path), path, found.size, found.etag)
+                _note(self.folder / stored_as(source.name, path), path, each.size, each.etag)
 
     def provide(self, source: "Source", paths: Iterable[str]) -> None:
-        """Read what is not there yet of what was looked at. Raises what `look` raises."""
+        """Read what is not there yet of what was looked at. Raises what `look` raises, and
+        `SourceError` for rows without a key, or with that of others.
+        """
+        from streampro.formats.parquet.parts import session
+
         if not source.is_in_database or self._given(source):
             return
-        for path in paths:
-            place = self.folder / stored_as(source.name, path)
-            if not place.exists():
-                self._extract(source, *self._rows[source.name, path], place)
+        places = {path: self.folder / stored_as(source.name, path) for path in paths}
+        wanted = {path: place for path, place in places.items() if not place.exists()}
+        if not wanted:
+            return
+        for file in dict.fromkeys(self._rows[source.name, path][0] for path in wanted):
+            self._refuse_keys(source, *self._table(file), file)
+        spill = str(self.folder / f"{source.name}.spill")
+        with session(threads=None, temp_directory=spill) as duckdb:
+            for path, place in wanted.items():
+                self._extract(source, *self._rows[source.name, path], place, duckdb)
 
     def _given(self, source: "Source") -> Path | None:
         """Return the folder in which the tables of a source lie already, None if there is none."""
@@ -166,7 +182,9 @@ class Extracts:
                 "Nothing was published."
             )
 
-    def _extract(self, source: "Source", file: str, where: str, place: Path) -> None:
+    def _extract(
+        self, source: "Source", file: str, where: str, place: Path, duckdb: "DuckDBPyConnection"
+    ) -> None:
         from streampro.formats.database.values import query_of
 
         session, table = self._table(file)
@@ -174,7 +192,8 @@ class Extracts:
         text = place.with_suffix(".text")
         _write_texts(text, session.texts(table, asked, where), len(asked))
         try:
-            _write(query_of(source, session, asked, file, text), place)
+            query = query_of(source, session, asked, file, text)
+            duckdb.execute(f"COPY ({query}) TO {quoted(place)} (FORMAT parquet)")
         finally:
             text.unlink()
 
@@ -288,11 +307,19 @@ def _in_order(found: "FileStatus") -> tuple[str, int]:
     return (part[1], int(part[4])) if part else (found.path, 0)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a table, each with the condition of its rows, and the SQL that numbers them."""
+
+    conditions: Sequence[tuple[str, str]]
+    number: str = "0"
+
+
 def _parts(
     source: "Source", session: Session, table: Table, file: str, known: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the parts of a table that is only added to, each with its condition: those that are
-    known, and what is above them.
+) -> Parts:
+    """Return the parts of a table that is only added to: those that are known, and what is above
+    them.
     """
     by = source.append_only_by
     assert by is not None
@@ -310,12 +337,28 @@ def _parts(
         for path in known
         if (part := _RANGE.fullmatch(path)) and (part[1], part[2]) == (file, column)
     )
-    for before, (end, path) in zip((None, *parts), parts, strict=False):
-        yield path, _between(name, before and before[0], end)
-    top = parts[-1][0] if parts else None
+    ends = [end for end, _ in parts]
+    top = ends[-1] if ends else None
     if greatest is not None and (top is None or int(greatest) > top):
         start = int(least) if top is None else top + 1
-        yield f"{file}/{column}={start}..{int(greatest)}", _between(name, top, int(greatest))
+        parts.append((int(greatest), f"{file}/{column}={start}..{int(greatest)}"))
+    return Parts(
+        [
+            (path, _between(name, above, end))
+            for above, (end, path) in zip((None, *ends), parts, strict=False)
+        ],
+        numbered_in_sql(name, ends),
+    )
+
+
+def numbered_in_sql(name: str, ends: Sequence[int], first: int = 0) -> str:
+    """Return the SQL that numbers parts by their ends, in as many steps as halving takes."""
+    if not ends:
+        return str(first)
+    middle = len(ends) // 2
+    below = numbered_in_sql(name, ends[:middle], first)
+    above = numbered_in_sql(name, ends[middle + 1 :], first + middle + 1)
+    return f"CASE WHEN {name} <= {ends[middle]} THEN {below} ELSE {above} END"
 
 
 def _between(name: str, above: int | None, end: int) -> str:
@@ -335,10 +378,3 @@ def _write_texts(place: Path, batches: Iterator[Sequence[tuple[Any, ...]]], colu
         for rows in batches:
             arrays = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-
-
-def _write(query: str, place: Path) -> None:
-    from streampro.formats.parquet.parts import session
-
-    with session(threads=None, temp_directory=str(place.with_suffix(".spill"))) as connection:
-        connection.execute(f"COPY ({query}) TO {quoted(place)} (FORMAT parquet)")

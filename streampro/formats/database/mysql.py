@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     "SET SESSION time_zone = '+00:00', SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'",
+    "SET SESSION net_write_timeout = 3600",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT",
 )
@@ -36,19 +37,21 @@ _INTEGERS = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint":
 _TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
 _MORE_TEXTS = ("time", "uuid", "inet4", "inet6")
 _BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
-_REFUSED = {1044, 1045, 1049, 1142, 1143, 1698}
-"""What the server says of a user, a password, a database or a permission."""
+_ADDRESS = {1044, 1045, 1049, 1698}
+_PERMISSION = {1142, 1143}
+"""What the server says of a user, a password or a database, and of what a user may read."""
 
 
 class MySQL(Session):
     """A transaction that reads one snapshot, of engines that have any, such as InnoDB."""
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
+    def connect(self) -> None:
+        """See `Session.connect`."""
         try:
             import pymysql
         except ImportError as error:
             raise missing_driver("MySQL", "mysql") from error
+        address = self.address
         if not address.database:
             raise ConfigError(f"{address.shown}: the address names no database: mysql://host/NAME.")
         with self.failing(f"{address.shown} does not answer"):
@@ -63,6 +66,9 @@ class MySQL(Session):
                 cursorclass=pymysql.cursors.SSCursor,
                 **_tls(address),
             )
+
+    def begin(self) -> None:
+        """See `Session.begin`."""
         for setting in _SETTINGS:
             self.fetched(setting)
 
@@ -89,23 +95,21 @@ class MySQL(Session):
         is_text = kind is not None and kind.is_string()
         return f"CONVERT({name} USING utf8mb4)" if is_text else f"CAST({name} AS CHAR)"
 
-    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
-        """See `Session.digest`. Raises `SourceError` for a row that is too long for the server."""
+    def digests(self, table: Table, asked: Sequence[Asked], part: str) -> list[tuple[Any, ...]]:
+        """See `Session.digests`. Raises `SourceError` for a row that is too long for the server."""
         texts = ", ".join(f"QUOTE({self.text(each)})" for each in asked)
         half = "COALESCE(SUM(CAST(CONV({}(MD5(r), 16), 16, 10) AS UNSIGNED)), 0)"
-        found = self.one(
-            f"SELECT COUNT(*), COALESCE(SUM(LENGTH(r)), 0), {half.format('LEFT')}, "
-            f"{half.format('RIGHT')}, COALESCE(SUM(r IS NULL), 0) FROM (SELECT "
-            f"CONCAT_WS(',', {texts}) AS r FROM {self.table(table)} WHERE {where}) AS a"
+        found = self.fetched(
+            f"SELECT p, COUNT(*), COALESCE(SUM(LENGTH(r)), 0), {half.format('LEFT')}, "
+            f"{half.format('RIGHT')}, COALESCE(SUM(r IS NULL), 0) FROM (SELECT {part} AS p, "
+            f"CONCAT_WS(',', {texts}) AS r FROM {self.table(table)}) AS a GROUP BY p"
         )
-        assert found
-        *sums, overlong = found
-        if int(overlong):
+        if overlong := sum(int(row[-1]) for row in found):
             raise SourceError(
                 f"{'.'.join(table)}: {overlong} rows are longer than max_allowed_packet of the "
                 "server. Nothing was published."
             )
-        return (*sums,)
+        return [row[:-1] for row in found]
 
     def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
         """See `Session.query`."""
@@ -127,8 +131,10 @@ class MySQL(Session):
         except pymysql.Error as error:
             number = error.args[0] if error.args else 0
             said = f"{what}: {' '.join(str(error.args[-1]).split())}. Nothing was published."
+            if number in _ADDRESS:
+                raise ConfigError(said) from error
             is_of_engine = isinstance(error, (pymysql.OperationalError, pymysql.InternalError))
-            kind = EngineError if is_of_engine and number not in _REFUSED else SourceError
+            kind = EngineError if is_of_engine and number not in _PERMISSION else SourceError
             raise kind(said) from error
 
 

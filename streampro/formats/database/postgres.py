@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from streampro.addresses import Address
-from streampro.errors import EngineError, SourceError
+from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.formats.database.session import (
     PATIENCE_S,
     ROWS_AT_ONCE,
@@ -63,19 +62,26 @@ _KINDS = {
 }
 _TEXT = re.compile(r"character( varying)?(\(\d+\))?|time(\(\d\))? with(out)? time zone|interval.*")
 _INSTANT = re.compile(r"timestamp(\(\d\))? with(out)? time zone")
+_ADDRESS = re.compile(
+    "authentication failed|no password supplied|no pg_hba.conf entry|not permitted to log in"
+    '|(database|role) ".*" does not exist|permission denied for database'
+)
+"""What a server says of a user, a password or a database; before there is a connection it has no
+codes.
+"""
 _NUMERIC = re.compile(r"numeric(\((\d+),(-?\d+)\))?")
 
 
 class Postgres(Session):
     """A transaction that reads one snapshot."""
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
+    def connect(self) -> None:
+        """See `Session.connect`."""
         try:
             import psycopg
         except ImportError as error:
             raise missing_driver("PostgreSQL", "postgres") from error
-        self.error = psycopg.Error
+        address = self.address
         given = {
             "host": address.host,
             "port": address.port,
@@ -89,7 +95,12 @@ class Postgres(Session):
         with self.failing(f"{address.shown} does not answer"):
             said = {name: value for name, value in given.items() if value is not None}
             self.connection = psycopg.connect("", **said)  # type: ignore[arg-type]  # options of the address
-        with self.failing(f"{address.shown} cannot be read"):
+
+    def begin(self) -> None:
+        """See `Session.begin`."""
+        import psycopg
+
+        with self.failing(f"{self.address.shown} cannot be read"):
             self.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self.connection.read_only = True
             self.connection.execute(_SETTINGS)
@@ -115,17 +126,15 @@ class Postgres(Session):
             return f"CAST(CAST({name} AS integer) AS text)"
         return f"CAST({name} AS text)"
 
-    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
-        """See `Session.digest`."""
+    def digests(self, table: Table, asked: Sequence[Asked], part: str) -> list[tuple[Any, ...]]:
+        """See `Session.digests`."""
         names = ", ".join(self.identifier(each.column.name) for each in asked)
         half = "coalesce(sum(CAST(CAST('x' || {}(h, 16) AS bit(64)) AS bigint)), 0)"
-        found = self.one(
-            f"SELECT count(*), coalesce(sum(octet_length(r)), 0), {half.format('left')}, "
-            f"{half.format('right')} FROM (SELECT r, md5(r) AS h FROM (SELECT "
-            f"CAST(ROW({names}) AS text) AS r FROM {self.table(table)} WHERE {where}) AS a) AS b"
+        return self.fetched(
+            f"SELECT p, count(*), coalesce(sum(octet_length(r)), 0), {half.format('left')}, "
+            f"{half.format('right')} FROM (SELECT p, r, md5(r) AS h FROM (SELECT {part} AS p, "
+            f"CAST(ROW({names}) AS text) AS r FROM {self.table(table)}) AS a) AS b GROUP BY p"
         )
-        assert found
-        return found
 
     def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
         """See `Session.query`."""
@@ -145,7 +154,8 @@ class Postgres(Session):
         try:
             yield
         except psycopg.OperationalError as error:
-            raise EngineError(f"{what}: {_said(error)} Nothing was published.") from error
+            kind = ConfigError if _ADDRESS.search(str(error)) else EngineError
+            raise kind(f"{what}: {_said(error)} Nothing was published.") from error
         except psycopg.Error as error:
             raise SourceError(f"{what}: {_said(error)} Nothing was published.") from error
 

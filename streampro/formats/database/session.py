@@ -69,6 +69,22 @@ class Session(ABC):
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.connect()
+        try:
+            self.begin()
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Set `connection`. Raises `ConfigError` without the driver, and for what is refused of the
+        address; `EngineError` where the database does not answer.
+        """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin the transaction."""
 
     @abstractmethod
     def columns(self, table: Table) -> dict[str, Column]:
@@ -89,8 +105,10 @@ class Session(ABC):
         return None
 
     @abstractmethod
-    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
-        """Return the number of rows, their characters, and two sums of halves of their MD5."""
+    def digests(self, table: Table, asked: Sequence[Asked], part: str) -> list[tuple[Any, ...]]:
+        """Return, for each value of the SQL `part` that rows have, that value, the number of such
+        rows, their characters, and two sums of halves of their MD5.
+        """
 
     @abstractmethod
     def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -112,14 +130,20 @@ class Session(ABC):
         """Return the SQL of a table's name."""
         return ".".join(map(self.identifier, table))
 
-    def fingerprint(self, table: Table, asked: Sequence[Asked], where: str) -> Fingerprint:
-        """Return what tells whether the rows of a condition are the same, in what is asked of
-        them; it includes the types of the columns.
+    def fingerprints(
+        self, table: Table, asked: Sequence[Asked], part: str = "0", parts: int = 1
+    ) -> list[Fingerprint]:
+        """Return what tells whether the rows of each part are the same, in what is asked of them;
+        it includes the types of the columns. The SQL `part` numbers the parts from 0.
         """
-        rows, size, *sums = self.digest(table, asked, where)
         types = [(each.column.name, each.column.said) for each in asked]
-        told = sha256(repr((types, [str(int(each)) for each in sums])).encode()).hexdigest()
-        return Fingerprint(int(rows), int(size), told[:32])
+        found = {int(number): values for number, *values in self.digests(table, asked, part)}
+        made = []
+        for number in range(parts):
+            rows, size, *sums = found.get(number, (0, 0, 0, 0))
+            told = sha256(repr((types, [str(int(each)) for each in sums])).encode()).hexdigest()
+            made.append(Fingerprint(int(rows), int(size), told[:32]))
+        return made
 
     def texts(
         self, table: Table, asked: Sequence[Asked], where: str

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from streampro.addresses import Address
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.formats.database.session import (
     PATIENCE_S,
@@ -21,19 +20,21 @@ from streampro.formats.database.session import (
 from streampro.formats.json.typed import quoted
 
 _NUMBERS = ("integer", "real")
+_STATEMENT = 1
+"""SQLITE_ERROR: what is wrong with a statement, such as a view over a table that is gone."""
 
 
 class SQLite(Session):
     """A file, opened for reading only."""
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
-        path = Path(address.database)
+    def connect(self) -> None:
+        """See `Session.connect`. Raises `SourceError` where there is no such file."""
+        path = Path(self.address.database)
         if not path.is_file():
             raise SourceError(
                 f"there is no file {path}, a database of SQLite. Nothing was published."
             )
-        with self.failing(f"{address.shown} cannot be opened"):
+        with self.failing(f"{self.address.shown} cannot be opened"):
             self.connection = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode=ro",
                 uri=True,
@@ -41,6 +42,10 @@ class SQLite(Session):
                 timeout=PATIENCE_S,
             )
             self.connection.text_factory = lambda text: text.decode(errors="replace")
+
+    def begin(self) -> None:
+        """See `Session.begin`."""
+        with self.failing(f"{self.address.shown} cannot be opened"):
             self.connection.execute("BEGIN")
             self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
 
@@ -87,22 +92,24 @@ class SQLite(Session):
         right = ", ".join(f"'{each}'" for each in (*kinds, "null"))
         return f"typeof({self.identifier(asked.column.name)}) NOT IN ({right})"
 
-    def digest(self, table: Table, asked: Sequence[Asked], where: str) -> tuple[Any, ...]:
-        """See `Session.digest`: it has no MD5, so its rows are read."""
+    def digests(self, table: Table, asked: Sequence[Asked], part: str) -> list[tuple[Any, ...]]:
+        """See `Session.digests`: it has no MD5, so its rows are read."""
         names = [self.identifier(each.column.name) for each in asked]
         row = " || ',' || ".join(  # `quote` ends a text at its first NUL
             f"typeof({name}) || ':' || CASE WHEN typeof({name}) IN ('text', 'blob') "
             f"THEN hex({name}) ELSE quote({name}) END"
             for name in names
         )
-        count = size = high = low = 0
-        for some in self.query(f"SELECT {row} FROM {self.table(table)} WHERE {where}"):
-            for (text,) in some:
+        sums: dict[int, list[int]] = {}
+        for some in self.query(f"SELECT {part}, {row} FROM {self.table(table)}"):
+            for number, text in some:
                 found = hashlib.md5(text.encode(), usedforsecurity=False).digest()
-                count, size = count + 1, size + len(text)
-                high += int.from_bytes(found[:8])
-                low += int.from_bytes(found[8:])
-        return count, size, high, low
+                of_part = sums.setdefault(number, [0, 0, 0, 0])
+                of_part[0] += 1
+                of_part[1] += len(text)
+                of_part[2] += int.from_bytes(found[:8])
+                of_part[3] += int.from_bytes(found[8:])
+        return [(number, *each) for number, each in sums.items()]
 
     def query(self, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
         """See `Session.query`."""
@@ -117,7 +124,8 @@ class SQLite(Session):
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise EngineError(f"{what}: {error}. Nothing was published.") from error
+            kind = SourceError if error.sqlite_errorcode == _STATEMENT else EngineError
+            raise kind(f"{what}: {error}. Nothing was published.") from error
         except sqlite3.DatabaseError as error:  # such as a file that is none
             raise SourceError(f"{what}: {error}. Nothing was published.") from error
         except sqlite3.Error as error:

@@ -13,7 +13,7 @@ from streampro.formats.json.typed import (
     refused_type as refused_in_json,
     typed,
 )
-from streampro.formats.parquet.conversions import is_exact, type_in_sql
+from streampro.formats.parquet.conversions import in_json, is_exact, type_in_sql
 from streampro.names import MASK
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _INSTANT = (
     _DATE + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 )
 _DECIMAL = "[+-]?[0-9]*([.][0-9]{{0,{scale}}}0*)?"
+_POWER = r"[+-]?[0-9]+([.][0-9]*)?[eE]([+-]?[0-9]{1,2})"
 _FIRST = "0001"
 """The first year that every engine has."""
 
@@ -103,7 +104,9 @@ def query_of(
             value = f"CASE WHEN NOT contains(wrong, ',{number},') THEN {value} END"
         values.append(f"{value} AS {made}")
         tests.append(f"({said} IS NOT NULL AND {made} IS NULL)")
-        whole = f"CAST({made} AS VARCHAR)" if each.kind.is_decimal() else made  # all its digits
+        whole = in_json(made, each.kind)
+        if each.kind.is_decimal():  # with all its digits
+            whole = f"CAST({made} AS VARCHAR)"
         told = f"CASE WHEN {tests[-1]} THEN to_json({said}) ELSE to_json({whole}) END"
         shown.append(f"{quoted(name)}, {quoted(MASK) if name in secret else told}")
     fields = (f"v{number} AS {identifier(name)}" for number, name in enumerate(source.fields))
@@ -140,6 +143,13 @@ def read(text: str, asked: Asked) -> str:
     elif kind.is_date():
         pattern = _DATE
     test = f"regexp_full_match({text}, {quoted(pattern)})"
+    if kind.is_decimal():
+        power = f"CAST(nullif(regexp_extract({text}, {quoted(_POWER)}, 2), '') AS INTEGER)"
+        digits = f"len(rtrim(regexp_extract({text}, '[.]([0-9]*)', 1), '0'))"
+        test = (
+            f"({test} OR (regexp_full_match({text}, {quoted(_POWER)}) "
+            f"AND {digits} - {power} <= {kind.scale}))"
+        )
     if kind.is_timestamp() or kind.is_date():
         test += f" AND {text} >= {quoted(_FIRST)}"
         sql = "TIMESTAMPTZ" if kind.is_timestamp() else sql

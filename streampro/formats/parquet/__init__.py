@@ -23,6 +23,7 @@ class Parquet(Format):
     """Rows with columns that have types."""
 
     name = "parquet"
+    revision = 1
     may_be_empty = True  # its columns alone are a table
     grows = False
     is_whole = True

@@ -53,6 +53,19 @@ def converted(sql: str, of: "dt.DataType", to: "dt.DataType", depth: int = 0) ->
     return f"CAST({sql} AS {type_in_sql(to)})"
 
 
+def in_json(sql: str, kind: "dt.DataType", depth: int = 0) -> str:
+    """Return DuckDB's SQL of what is written of a value into JSON, which has no infinite numbers:
+    those are texts there.
+    """
+    if kind.is_floating():
+        return f"CASE WHEN isfinite({sql}) THEN to_json({sql}) ELSE {_in_quotes(sql)} END"
+    if kind.is_nested() and _has_floats(kind):
+        each = f"streampro_{depth}"
+        made = _parts(sql, kind, kind, each, lambda part, _, of: in_json(part, of, depth + 1))
+        return f"CASE WHEN {sql} IS NOT NULL THEN {made} END"
+    return sql
+
+
 def type_in_sql(kind: "dt.DataType") -> str:
     """Return how DuckDB calls a type."""
     from ibis.backends.sql.datatypes import DuckDBType
@@ -102,6 +115,16 @@ def _is_instant(sql: str, of: "dt.DataType") -> str:
         return f"isfinite({sql})"
     kind, zone = ("TIMESTAMPTZ", "+00") if of.timezone else ("TIMESTAMP", "")
     return f"{sql} BETWEEN {kind} {quoted(_FIRST + zone)} AND {kind} {quoted(_LAST + zone)}"
+
+
+def _in_quotes(sql: str) -> str:
+    return f"to_json(CAST(to_json({sql}) AS VARCHAR))"
+
+
+def _has_floats(kind: "dt.DataType") -> bool:
+    from streampro.expressions.types import parts_of
+
+    return kind.is_floating() or any(map(_has_floats, parts_of(kind)))
 
 
 def _has_times(kind: "dt.DataType") -> bool:

@@ -11,7 +11,13 @@ from urllib.parse import unquote_to_bytes
 
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.json.typed import identifier, quoted
-from streampro.formats.parquet.conversions import converted, is_exact, type_in_sql, type_of_sql
+from streampro.formats.parquet.conversions import (
+    converted,
+    in_json,
+    is_exact,
+    type_in_sql,
+    type_of_sql,
+)
 from streampro.formats.parquet.footers import Footer
 from streampro.names import MASK
 
@@ -120,7 +126,7 @@ def _part(
             _refuse_values(group, path[0], name, kind, fields[name], connection)
             continue
         fields[name] = _field(first, name, path, columns, kind)
-        value = quoted(MASK) if name in secret else identifier(name)
+        value = quoted(MASK) if name in secret else in_json(identifier(name), kind)
         shown.append(f"{identifier(name)} := {value}")
     text = f"CAST(to_json(struct_pack({', '.join(shown)})) AS VARCHAR)" if shown else "'{}'"
     return Part(tuple(footer.name for footer in group), fields, text)
