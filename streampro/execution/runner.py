@@ -33,6 +33,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import outcomes
 from streampro.storage import marks
 from streampro.storage.place import place_of
+from streampro.storage.versions import remembered
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import extracted, scratch, writing
 from streampro.warehouse.ledger import Plan, Run
@@ -95,7 +96,8 @@ def run(
             extracted(pipeline.read(models), target) as extracts,
             connect(target, session, folder) as engine,
         ):
-            staged = _staged(pipeline, target, engine, extracts, asked, progress)
+            with remembered():
+                staged = _staged(pipeline, target, engine, extracts, asked, progress)
             return publish(staged, progress)
 
     if target.openlineage is None:
@@ -143,6 +145,7 @@ def plan(
     """
     models = _checked(pipeline, target, select)
     with (
+        remembered(),
         scratch(target.warehouse) as folder,
         extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,

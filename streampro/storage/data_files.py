@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote
@@ -100,14 +101,13 @@ def found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
 
 
 def opened(folder: Place, names: Iterable[str]) -> Iterator[pq.ParquetFile]:
-    """Yield data files of a table, named as in its log, open."""
+    """Yield data files of a table, named as in its log, open; those of a store are not large."""
     if folder.is_local:
         yield from (pq.ParquetFile(folder.path / unquote(name)) for name in names)
         return
-    store = DeltaStorageHandler(folder.delta_uri)
     for name in names:
-        with store.open_input_file(unquote(name)) as file:
-            yield pq.ParquetFile(file)
+        [content] = folder.read_each([unquote(name)])
+        yield pq.ParquetFile(BytesIO(content))
 
 
 def with_digest(name: str, file: Path) -> str:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,6 +26,7 @@ from streampro.storage.data_files import DataFile, found_bytes, opened, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native, reason
 from streampro.storage.place import Place
+from streampro.storage.versions import newest, newest_if_any, once, remembered, version_of
 
 RUN, TOKEN = "streampro.run", "streampro.token"
 """What a commit says of the run that made it."""
@@ -73,10 +73,10 @@ def commit(
     properties = CommitProperties(custom_metadata=origin, max_commit_retries=0)
     columns = Schema.from_arrow(schema)
     damaged = ". Where its log is damaged, `streampro repair` sets it aside."
-    with told(folder, f"{folder}: the table cannot be published", damaged):
+    with told(folder, f"{folder}: the table cannot be published", damaged), remembered():
         folder.make()
         if onto is not None:
-            stored(folder, onto)
+            _stored(folder, onto)
         made = [*files, merged.file] if merged else files
         added = [file.moved_to(folder) for file in made]
         if not DeltaTable.is_deltatable(folder.delta_uri):
@@ -107,14 +107,14 @@ def write(folder: Place, rows: pa.Table, onto: int | None = None) -> int:
     cannot be written.
     """
     with told(folder, f"{folder}: the table cannot be written"):
-        is_new = not DeltaTable.is_deltatable(folder.delta_uri)
+        table = newest_if_any(folder)
         try:
-            if is_new:
+            if table is None:
                 write_deltalake(folder.delta_uri, rows, mode="error", configuration=_KEEPS_ITS_LOG)
                 return 0
-            return _write_onto(folder, rows, onto)
+            return _write_onto(table, folder, rows, onto)
         except DeltaError as error:
-            came_first = is_new and DeltaTable.is_deltatable(folder.delta_uri)
+            came_first = table is None and DeltaTable.is_deltatable(folder.delta_uri)
             if not came_first and not isinstance(error, CommitFailedError):
                 raise
             raise OvertakenError(f"{folder}: another writer came first: {reason(error)}") from error
@@ -127,9 +127,8 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
     Raises `WarehouseError` when it is damaged.
     """
     with readable(folder, version):
-        if version is None and not DeltaTable.is_deltatable(folder.delta_uri):
-            return None
-        return _rows(_opened(folder, version), folder)
+        table = newest_if_any(folder) if version is None else version_of(folder, version)
+        return None if table is None else _rows(table, folder)
 
 
 @native
@@ -138,17 +137,15 @@ def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
     greatest value of a column; None if there is no table. Raises what `read` raises.
     """
     with readable(folder):
-        if not DeltaTable.is_deltatable(folder.delta_uri):
-            return None
-        table = _opened(folder)
-        return int(table.version()), _rows(table, folder, column)
+        table = newest_if_any(folder)
+        return None if table is None else (int(table.version()), _rows(table, folder, column))
 
 
 @native
 def newest_version(folder: Place) -> int:
     """Return the newest version of a table. Raises `WarehouseError` when it cannot be read."""
     with readable(folder):
-        return int(_opened(folder).version())
+        return int(newest(folder).version())
 
 
 @native
@@ -158,7 +155,7 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
     Raises `WarehouseError` when it cannot be read.
     """
     with readable(folder, version):
-        schema = DeltaTable(folder.delta_uri, version=version).schema().to_json()
+        schema = version_of(folder, version).schema().to_json()
     return list(json.loads(schema)["fields"])
 
 
@@ -195,9 +192,17 @@ def stored(folder: Place, version: int, token: str | None = None) -> Stored:
     one is given, and all its data files are there with the bytes that the log says. None of them is
     opened.
     """
-    refuse_another(folder, version, token)
+
+    def found() -> Stored:
+        refuse_another(folder, version, token)
+        return _stored(folder, version)
+
+    return once((folder.delta_uri, version, token), found)
+
+
+def _stored(folder: Place, version: int) -> Stored:
     with readable(folder, version):
-        table = _opened(folder, version)
+        table = version_of(folder, version)
         files = sizes(table)
         _refuse_damaged(folder, version, {name: size for name, (size, _) in files.items()})
         return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(files)))
@@ -225,30 +230,6 @@ def told(folder: Place, what: str, advice: str = "") -> Iterator[None]:
         raise WarehouseError(f"{what}: {reason(error)}{advice}") from error
 
 
-def _opened(folder: Place, version: int | None = None) -> DeltaTable:
-    """Open a version of a table, by default the newest. Delta readers take an entry without a byte
-    for one that changes nothing: it is one that was lost.
-    """
-    table = DeltaTable(folder.delta_uri, version=version)
-    read = _since_checkpoint(folder.path, table.version()) if folder.is_local else ()
-    if lost := next((entry for entry in read if not entry.stat().st_size), None):
-        raise WarehouseError(
-            f"{folder} cannot be read: {lost.name} of its log is empty. "
-            "`streampro repair` sets it aside."
-        )
-    return table
-
-
-def _since_checkpoint(folder: Path, version: int) -> Iterator[Path]:
-    """Yield the entries of a log that are read for a version, the newest first."""
-    for number in range(version, -1, -1):
-        entry = log.entry(folder, number)
-        if entry.is_file():
-            yield entry
-        if entry.with_suffix(".checkpoint.parquet").is_file():
-            break
-
-
 def _token(folder: Place, version: int) -> str | None:
     """Return the token of a version's commit, "" if it has none; None without an entry of it."""
     actions = log.read(folder, version)
@@ -271,9 +252,8 @@ def _refuse_damaged(folder: Place, version: int, expected: Mapping[str, int]) ->
         )
 
 
-def _write_onto(folder: Place, rows: pa.Table, onto: int | None) -> int:
+def _write_onto(table: DeltaTable, folder: Place, rows: pa.Table, onto: int | None) -> int:
     """Write rows of a small table that is there; see `write`."""
-    table = _opened(folder)
     if onto is not None and table.version() != onto:
         raise OvertakenError(f"{folder}: another writer added version {table.version()}.")
     is_added = onto is not None and len(table.file_uris()) < MOST_SMALL_FILES
@@ -300,17 +280,15 @@ def _commit_exactly(
 ) -> int:
     """Commit on top of the version that was looked at, never on one that came in between."""
     for attempt in range(_ATTEMPTS):
-        newest = _with_schema_of(_opened(folder), folder, onto, properties)
+        table = _with_schema_of(newest(folder), folder, onto, properties)
         try:
-            newest.create_write_transaction(
+            table.create_write_transaction(
                 [
                     *added,
                     *(
                         []
                         if onto is None
-                        else _restored(
-                            newest, folder, onto, replaced, {each.path for each in added}
-                        )
+                        else _restored(table, folder, onto, replaced, {each.path for each in added})
                     ),
                 ],
                 mode="overwrite" if onto is None else "append",
@@ -323,31 +301,31 @@ def _commit_exactly(
                 raise
         else:
             break
-    return int(newest.version()) + 1
+    return int(table.version()) + 1
 
 
 def _with_schema_of(
-    newest: DeltaTable, folder: Place, version: int | None, properties: CommitProperties
+    table: DeltaTable, folder: Place, version: int | None, properties: CommitProperties
 ) -> DeltaTable:
     """Return a table that has the columns of a version, if need be after a commit that restores it.
 
     A commit that adds files cannot change columns, as it must where code came and went in between.
     """
-    if version is None or newest.schema() == DeltaTable(folder.delta_uri, version=version).schema():
-        return newest
-    newest.restore(version, commit_properties=properties, post_commithook_properties=_KEEP_LOGS)
-    return DeltaTable(folder.delta_uri)
+    if version is None or table.schema() == version_of(folder, version).schema():
+        return table
+    table.restore(version, commit_properties=properties, post_commithook_properties=_KEEP_LOGS)
+    return newest(folder)
 
 
 def _restored(
-    newest: DeltaTable, folder: Place, version: int, replaced: Set[str], added: Set[str]
+    table: DeltaTable, folder: Place, version: int, replaced: Set[str], added: Set[str]
 ) -> list[AddAction | RemoveAction]:
     """Return what makes the newest content of a table that of a version again, but for files that
     are replaced; what is `added` may be there, where a commit was tried that nobody answered.
     """
-    then = sizes(DeltaTable(folder.delta_uri, version=version)).items()
+    then = sizes(version_of(folder, version)).items()
     wanted = {path: file for path, file in then if path not in replaced}
-    found = sizes(newest)
+    found = sizes(table)
     now = int(time.time() * 1000)
     return [
         *(

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import EngineError, WarehouseError
@@ -16,6 +15,7 @@ from streampro.storage.data_files import found_bytes, is_as_written
 from streampro.storage.native import native, reason
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, statistic
+from streampro.storage.versions import version_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def logged_files(folder: Place, version: int) -> list[LoggedFile]:
     that does not answer.
     """
     try:
-        table = DeltaTable(folder.delta_uri, version=version)
+        table = version_of(folder, version)
         rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
         found = found_bytes(folder, [row["path"] for row in rows])
     except (DeltaError, OSError) as error:

@@ -16,6 +16,7 @@ from streampro.storage import log
 from streampro.storage.delta import readable, told
 from streampro.storage.native import native
 from streampro.storage.place import Place
+from streampro.storage.versions import newest_if_any
 
 RUNS = TableName(WAREHOUSE, "runs")
 """The ledger in a warehouse."""
@@ -96,9 +97,8 @@ def _marks(warehouse: Place) -> Mapping[str, str]:
 def _properties(folder: Place) -> dict[str, str]:
     """Return the properties of a table at its newest version, none where there is no table."""
     with readable(folder):
-        if not DeltaTable.is_deltatable(folder.delta_uri):
-            return {}
-        found = DeltaTable(folder.delta_uri).metadata().configuration
+        table = newest_if_any(folder)
+        found = table.metadata().configuration if table else {}
         return {name: value for name, value in found.items() if value is not None}
 
 

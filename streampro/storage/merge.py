@@ -7,13 +7,13 @@ from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
 from streampro.storage.data_files import COMPRESSION, DataFile, opened, refuse_altered, sizes
 from streampro.storage.native import native
 from streampro.storage.place import Place
+from streampro.storage.versions import version_of
 
 MOST_SMALL_FILES = 32
 """Of a table; the run that would add one more makes one of them."""
@@ -47,7 +47,7 @@ def merged(
     if not staging.is_local:
         return None
     try:
-        found = sizes(DeltaTable(folder.delta_uri, version=version))
+        found = sizes(version_of(folder, version))
         names = sorted(name for name, (size, _) in found.items() if size < SMALL_BYTES)
         if len(names) < MOST_SMALL_FILES:
             return None

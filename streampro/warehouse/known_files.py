@@ -14,6 +14,7 @@ from streampro.errors import WarehouseError, advised
 from streampro.formats.files import InputFile
 from streampro.storage import delta
 from streampro.storage.place import Place
+from streampro.storage.versions import remembered
 
 REPAIR = "Mend the warehouse: streampro repair."
 """What to do where one of our own tables cannot be read."""
@@ -72,6 +73,7 @@ class KnownFiles(Sequence[InputFile]):
         return repr(self._files)
 
 
+@remembered()
 def kept(folder: Place, last: Sequence[InputFile], found: Sequence[InputFile]) -> KnownFiles:
     """Return the files that are found, kept where the last run's are: nothing is written for the
     same ones, and for more of them only these. Raises `WarehouseError` when it cannot be written.

@@ -24,6 +24,7 @@ from streampro.names import WAREHOUSE
 from streampro.notebook import html_table
 from streampro.storage import delta, marks
 from streampro.storage.place import Place, place_of
+from streampro.storage.versions import remembered
 from streampro.warehouse import known_files
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.folders import usable
@@ -237,6 +238,7 @@ def _run_type() -> "TypeAdapter[Run]":
     return TypeAdapter(Run)
 
 
+@remembered()
 def append(warehouse: Location, run: Run, known_holder: str = "") -> Run:
     """Publish a run and return it as it is kept: its row is written last, in one commit, after that
     of the run before, which must be the newest. `known_holder` is what `marks.holder` was when it

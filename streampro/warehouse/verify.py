@@ -14,6 +14,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta, integrity
 from streampro.storage.integrity import LoggedFile
 from streampro.storage.place import Place
+from streampro.storage.versions import remembered
 from streampro.warehouse import contracts, ledger
 from streampro.warehouse.folders import reached, scratch
 from streampro.warehouse.ledger import Run
@@ -99,7 +100,7 @@ def verify(
     warehouse = reached(target.warehouse, "verify")
     asked = published_run(target, run_id)
     runs = [asked] if run_id is not None else ledger.runs(target.warehouse)[::-1]
-    with scratch(target.warehouse) as folder:
+    with remembered(), scratch(target.warehouse) as folder:
         files = _Files(warehouse, folder)
         complete = [run.run_id for run in runs if files.are_there(run, run.run_id == asked.run_id)]
     found = tuple(files.damages)

@@ -1,9 +1,11 @@
 """Raw folder and warehouse in an object store: the same rows as on a disk, whatever goes wrong."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -95,6 +97,20 @@ def test_nothing_new_writes_nothing_and_asks_little(
     lake.requests()
     run(SHOP, there)
     assert len(lake.requests()) <= len(few) + 12  # for entries of logs, none for raw files
+
+
+def test_a_run_looks_at_each_entry_of_a_log_as_often_whatever_it_reads(
+    lake: Lake, here: Target, there: Target
+) -> None:
+    run(SHOP, there)
+    add_more(lake, here)
+    lake.requests()
+    run(SHOP, there)
+    entries = Counter(
+        each for each in lake.requests() if re.match(r"GET .*_delta_log/0.*json", each)
+    )
+    tables = {name.split("/_delta_log")[0].split("/", 3)[3]: n for name, n in entries.items()}
+    assert max(entries.values()) <= 9, tables  # twice each: staging, merging, committing
 
 
 def test_what_is_new_is_read_once(lake: Lake, here: Target, there: Target) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 from fuzz.drawing import COLUMNS
@@ -142,7 +143,7 @@ class Engines:
         for name in stop:
             query = build(**{name: values[name]})
             found = self._attempt(self.on_spark, query)
-            if found != STOPS and not self._stops_for_null(query, name, found):
+            if found != STOPS and not self._may_stop(query, name, values[name], found):
                 yield name
         yield from self._different(build, {name: values[name] for name in values.keys() - stop})
 
@@ -160,8 +161,30 @@ class Engines:
             names = list(values)
             for part in (names[: len(names) // 2], names[len(names) // 2 :]):
                 yield from self._different(build, {name: values[name] for name in part})
-        elif not self._stops_for_null(query, *values, one):
+        elif not self._may_stop(query, *next(iter(values.items())), one):
             yield from values
+
+    def _may_stop(
+        self, query: ir.Table, name: str, value: ir.Value, found: Mapping[str, list[Any]]
+    ) -> bool:
+        """Say the same as `_stops_for_null` of a value of each row; of one made of many rows,
+        whether it is so of what that is made of.
+        """
+        made_of = {
+            arg
+            for node in value.op().find((ops.Reduction, ops.Analytic))
+            for arg in node.args
+            if isinstance(arg, ops.Value) and arg.relations
+        }
+        if not made_of:
+            return self._stops_for_null(query, name, found)
+        for arg in made_of:
+            [relation] = arg.relations
+            rows = relation.to_expr().select("i", v=arg.to_expr())
+            one, other = (self._attempt(run, rows) for run in self.runs)
+            if (one == STOPS) != (other == STOPS):
+                return self._stops_for_null(rows, "v", other if one == STOPS else one)
+        return False
 
     def _stops_for_null(self, query: ir.Table, name: str, found: Mapping[str, list[Any]]) -> bool:
         """Say whether engines agree in all rows but those in which the one that goes on gives null.

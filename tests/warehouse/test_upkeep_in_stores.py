@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,15 @@ def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict
 def on_the_way(
     patch: pytest.MonkeyPatch, owner: Any, name: str, work: Callable[[], object]
 ) -> None:
-    """Let somebody else do something just before a function is called for the first time."""
+    """Let somebody else do something just before a function is called for the first time, knowing
+    nothing of what was looked at before.
+    """
     original, began = getattr(owner, name), []
 
     def late(*args: Any, **options: Any) -> Any:
         if not began:
             began.append(True)
-            work()
+            Context().run(work)
         return original(*args, **options)
 
     patch.setattr(owner, name, late)

@@ -159,6 +159,9 @@ class ObjectPlace(Place):
                     asked[path] = await super()._info(path, **options)
                 return asked[path]
 
+            def modified(self, path: str) -> Any:
+                return self.info(path)["last_modified"]
+
         asked: dict[str, Any] = {}
         scheme: Any = scheme_of(self.url)
         return DataFiles(scheme, credential_provider=_credentials(scheme))
