@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
 
 class FaultyStore:
     def __init__(self) -> None:
-        self.store = DomainDispatcherApplication(create_backend_app)
+        self.store = create_backend_app("s3")
         self.lock = threading.Lock()
         self.kind, self.times, self.match = "", 0, ""
         self.requests: list[str] = []
