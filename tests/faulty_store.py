@@ -2,8 +2,8 @@
 
 `PUT /-/faults?kind=KIND&times=N&match=PATTERN` spoils the next N requests whose method and path
 match: `busy` answers 503 and does nothing, `cut` closes the connection and does nothing, `unheard`
-does what is asked and closes the connection, `slow` waits. `GET /-/requests` returns what was asked
-since it was asked last, a line per request.
+does what is asked and closes the connection, `slow` waits, `denied` answers 403. `GET /-/requests`
+returns what was asked since it was asked last, a line per request.
 """
 
 import re
@@ -41,6 +41,11 @@ class FaultyStore:
         if fault == "busy":
             asked["wsgi.input"].read(int(asked.get("CONTENT_LENGTH") or 0))
             return answer(start, "503 Slow Down", "")
+        if fault == "denied":
+            told = (
+                f"<?xml?><Error><Code>AccessDenied</Code><Message>No.</Message>{'x' * 300}</Error>"
+            )
+            return answer(start, "403 Forbidden", told)
         if fault == "slow":
             time.sleep(1)
         if fault != "cut":

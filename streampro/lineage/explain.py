@@ -126,7 +126,8 @@ def explain(
         connect_sql(target, folder) as engine,
     ):
         followed = RowTrace(pipeline, target, run, engine, extracts, limit)
-        rows = followed.from_table(table, column, where)
+        with followed.snapshot.altered_told():
+            rows = followed.from_table(table, column, where)
         return Explanation(
             table=table,
             column=column,

@@ -19,12 +19,12 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from streampro.errors import EngineError, OvertakenError, WarehouseError
+from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
 from streampro.storage import log
 from streampro.storage.data_files import DataFile, found_bytes, opened, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
-from streampro.storage.native import native, reason
+from streampro.storage.native import native, of_store, reason
 from streampro.storage.place import Place
 from streampro.storage.versions import newest, newest_if_any, once, remembered, version_of
 
@@ -226,7 +226,7 @@ def told(folder: Place, what: str, advice: str = "") -> Iterator[None]:
     except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
         is_missing = isinstance(error, FileNotFoundError)
         if isinstance(error, OSError) and not folder.is_local and not is_missing:
-            raise EngineError(f"{what}: {reason(error)}") from error
+            raise of_store(what, error) from error
         raise WarehouseError(f"{what}: {reason(error)}{advice}") from error
 
 
@@ -355,6 +355,9 @@ def _rows(table: DeltaTable, folder: Place, last: str | None = None) -> pa.Table
     files = sizes(table)
     _refuse_damaged(folder, table.version(), {name: files[name][0] for name in names})
     schema = pa.schema(table.schema().to_arrow())
-    rows = [file.read() for file in opened(folder, sorted(names))]
+    try:
+        rows = [file.read() for file in opened(folder, sorted(names))]
+    except OSError as error:  # a store that does not answer is told before
+        raise ValueError(reason(error)) from error
     found = pa.concat_tables([schema.empty_table(), *rows], promote_options="permissive")
     return found.select(schema.names)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from streampro.errors import EngineError, WarehouseError
+from streampro.errors import WarehouseError
 from streampro.storage.data_files import found_bytes, is_as_written
-from streampro.storage.native import native, reason
+from streampro.storage.native import native, of_store, reason
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, statistic
 from streampro.storage.versions import version_of
@@ -51,9 +51,10 @@ def logged_files(folder: Place, version: int) -> list[LoggedFile]:
         rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
         found = found_bytes(folder, [row["path"] for row in rows])
     except (DeltaError, OSError) as error:
-        is_missing = isinstance(error, DeltaError | FileNotFoundError)
-        kind = WarehouseError if is_missing or folder.is_local else EngineError
-        raise kind(f"version {version} of {folder} cannot be read: {reason(error)}") from error
+        what = f"version {version} of {folder} cannot be read"
+        if not folder.is_local and not isinstance(error, DeltaError | FileNotFoundError):
+            raise of_store(what, error) from error
+        raise WarehouseError(f"{what}: {reason(error)}") from error
     return [
         LoggedFile(
             place=folder / unquote(row["path"]),

@@ -13,7 +13,19 @@ from streampro.errors import ConfigError, EngineError
 _Called = TypeVar("_Called", bound=Callable[..., Any])
 _used_in: list[int] = []
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_DETAILS = re.compile("\n\n(?:Debug source|stack backtrace)|\nBacktrace", re.IGNORECASE)
+_DETAILS = re.compile(
+    r"\n\n(?:Debug source|stack backtrace)|\nBacktrace|\s+0: <unknown>|\s+0: \S+::\S+",
+    re.IGNORECASE,
+)
+_ANSWER = re.compile(
+    r"<\?xml.*?<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?.*", re.DOTALL
+)
+"""What stores answer, of which people need a code and a sentence."""
+_REFUSED = re.compile(
+    "NoSuchBucket|ContainerNotFound|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"
+    "|AuthenticationFailed|AuthorizationFailure|40[13] (?:Unauthorized|Forbidden)"
+)
+"""What a store says of a bucket that is not there, and of who may not look into it."""
 _ARROW = "\u21b3"
 """Stands before each further cause."""
 
@@ -34,9 +46,17 @@ def refuse_fork() -> None:
 
 def reason(error: BaseException) -> str:
     """Return what a native library says is wrong, in one line without colours and traces."""
-    text = _COLOUR.sub("", _DETAILS.split(str(error))[0])
+    text = _ANSWER.sub(r"\1: \2", _COLOUR.sub("", _DETAILS.split(str(error))[0]))
     causes = [" ".join(each.split()) for each in text.split(_ARROW)]
     return ": ".join(each for each in causes if each) or type(error).__name__
+
+
+def of_store(what: str, error: BaseException) -> ConfigError | EngineError:
+    """Return the error for what a store refuses, which only who configures it can change, or for
+    one that does not answer.
+    """
+    kind = ConfigError if _REFUSED.search(str(error)) else EngineError
+    return kind(f"{what}: {reason(error)}")
 
 
 def native(function: _Called) -> _Called:

@@ -317,7 +317,7 @@ def run(warehouse: Location, run_id: int) -> Run | None:
     place = usable(warehouse)
     with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
-    found = [] if table is None else runs_of(place, table.filter(pc.field("run_id") == run_id))
+        found = [] if table is None else runs_of(place, table.filter(pc.field("run_id") == run_id))
     return found[0] if found else None
 
 
@@ -326,7 +326,9 @@ def newest(warehouse: Location) -> Run | None:
     place = usable(warehouse)
     with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
-    return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0] if last else None
+        if last is None:
+            return None
+        return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0]
 
 
 def _rows(runs: Sequence[Run]) -> pa.Table:
@@ -337,11 +339,18 @@ def _rows(runs: Sequence[Run]) -> pa.Table:
 
 
 def runs_of(warehouse: Place, rows: pa.Table) -> list[Run]:
-    """Return the runs of rows; what an older release did not know is as by default."""
+    """Return the runs of rows; what an older release did not know is as by default. Raises
+    `WarehouseError` for rows that are no runs.
+    """
     found = []
-    for row in rows.to_pylist(maps_as_pydicts="strict"):
-        known = {name: value for name, value in row.items() if value is not None}
-        read = _run_type().validate_python(known)
+    try:
+        kept_runs = [
+            _run_type().validate_python({k: v for k, v in row.items() if v is not None})
+            for row in rows.to_pylist(maps_as_pydicts="strict")
+        ]
+    except ValueError as error:
+        raise WarehouseError(f"{warehouse}: the ledger holds what is no run.") from error
+    for read in kept_runs:
         version = read.files_version
         kept = warehouse.table(KNOWN_FILES)
         inputs: Sequence[InputFile] = tuple(read.inputs)

@@ -136,7 +136,7 @@ def _kept(warehouse: Place, target: Target) -> Iterator[Run]:
     except WarehouseError:
         folder = warehouse.table(ledger.RUNS)
         for file in folder.files(["*.parquet"]):
-            with suppress(OSError, ValueError, pa.ArrowException):
+            with suppress(OSError, ValueError, WarehouseError, pa.ArrowException):
                 [content] = folder.read_each([file.path])
                 yield from ledger.runs_of(warehouse, pq.read_table(BytesIO(content)))
 

@@ -1,8 +1,8 @@
 """The tables of one run at the versions that it pins, and ways to ask them."""
 
 import re
-from collections.abc import Iterator, Mapping, Set
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
 import ibis.expr.types as ir
@@ -12,7 +12,15 @@ from streampro.arguments import asks
 from streampro.config import Location, Target
 from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
 from streampro.engines.registry import connect_reader, connect_sql
-from streampro.errors import ConfigError, WarehouseError, advised, did_you_mean
+from streampro.errors import (
+    ComputationError,
+    ConfigError,
+    EngineError,
+    SourceError,
+    WarehouseError,
+    advised,
+    did_you_mean,
+)
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
 from streampro.storage.data_files import refuse_altered
@@ -46,6 +54,7 @@ class Snapshot:
         self._advice = advice
         self._tables = {item.table: item for item in run.tables}
         self._verified = set[str]()
+        self._handed: list[Stored] = []
 
     def row_count(self, table: TableName) -> int:
         """Return the rows that a table of the run has."""
@@ -59,8 +68,14 @@ class Snapshot:
         """Return a table, or an older version of it that the run is compared with, as an engine
         reads it. Raises `WarehouseError` for a damaged one.
         """
-        self.stored(table, version)
+        self._handed.append(self.stored(table, version))
         return self._read(table, version)
+
+    def altered_told(self) -> AbstractContextManager[None]:
+        """Raise `WarehouseError` where an engine fails on a table whose files do not hold what was
+        written.
+        """
+        return _altered_told(self._handed, self._advice)
 
     def verified(self, table: TableName, version: int | None = None) -> ir.Table:
         """Return a table as `table` does, from which rows are written anew: what its data files
@@ -135,7 +150,20 @@ def opened(target: Target, run: Run, session: Any = None) -> Iterator[Snapshot]:
         scratch(target.warehouse) as folder,
         connect_reader(target, session, folder) as engine,
     ):
-        yield Snapshot(target.warehouse, run, engine)
+        snapshot = Snapshot(target.warehouse, run, engine)
+        with snapshot.altered_told():
+            yield snapshot
+
+
+@contextmanager
+def _altered_told(tables: Collection[Stored], advice: str = REBUILD) -> Iterator[None]:
+    try:
+        yield
+    except (EngineError, SourceError, ComputationError):
+        with advised(advice):
+            for stored in tables:
+                refuse_altered(stored.folder, stored.files)
+        raise
 
 
 class Published:
@@ -156,8 +184,9 @@ class Published:
         with ExitStack() as stack:
             folder = stack.enter_context(scratch(target.warehouse))
             self._engine: SqlEngine = stack.enter_context(connect_sql(target, folder))
-            readable, self._damaged = Snapshot(target.warehouse, run).intact()
-            self._engine.show(readable, allow_files)
+            self._stored, self._damaged = Snapshot(target.warehouse, run).intact()
+            with _altered_told(self._stored.values()):
+                self._engine.show(self._stored, allow_files)
             self._resources = stack.pop_all()
 
     def table(self, name: str) -> ir.Table:
@@ -171,7 +200,15 @@ class Published:
         """Return all rows of a table, in the order of their values, batch by batch. Raises what
         `table` raises.
         """
-        return self._engine.batches(self._known(name))
+        table = self._known(name)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with _altered_told([self._stored[table]]):
+                yield from reader
+
+        with _altered_told([self._stored[table]]):
+            reader = self._engine.batches(table)
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
     def sql(self, query: str) -> pa.Table:
         """Return the result of a DuckDB query, in which tables are named `layer.table`.
@@ -181,7 +218,8 @@ class Published:
         """
         self._refuse_when_closed()
         self._refuse_damaged({*re.findall(r"\w+", query.lower())})
-        return self._engine.ask(query)
+        with _altered_told(self._stored.values()):
+            return self._engine.ask(query)
 
     def close(self) -> None:
         """Close the connection and remove its temporary folder; again is fine."""

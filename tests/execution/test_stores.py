@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
@@ -28,6 +29,7 @@ from streampro.execution.runner import plan, run
 from streampro.storage import merge
 from streampro.warehouse import ledger
 from streampro.warehouse.retention import rollback
+from streampro.warehouse.snapshot import tables
 
 MORE = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n{"shop": "d"}\n'
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
@@ -97,6 +99,23 @@ def test_nothing_new_writes_nothing_and_asks_little(
     lake.requests()
     run(SHOP, there)
     assert len(lake.requests()) <= len(few) + 12  # for entries of logs, none for raw files
+
+
+@pytest.mark.parametrize("asked", ["_streampro", "raw"])
+def test_a_store_that_refuses_is_told_in_one_line(lake: Lake, there: Target, asked: str) -> None:
+    lake.spoil("denied", 1000, f"^GET .*{asked}")
+    with pytest.raises(ConfigError, match=r"AccessDenied: No\.") as refused:
+        run(SHOP, there)
+    assert "<" not in str(refused.value)
+    assert "xxx" not in str(refused.value)
+
+
+def test_a_bucket_that_is_not_there_is_told_in_one_line(there: Target) -> None:
+    nowhere = there.model_copy(update={"warehouse": Remote("s3://nowhere-at-all/w")})
+    for ask in (partial(run, SHOP), partial(streampro.repair, SHOP), tables, streampro.runs):
+        with pytest.raises(ConfigError, match="NoSuchBucket: The specified bucket") as refused:
+            ask(nowhere)
+        assert "<" not in str(refused.value)
 
 
 def test_a_run_looks_at_each_entry_of_a_log_as_often_whatever_it_reads(
@@ -206,7 +225,7 @@ def test_a_store_that_fails_for_good_is_told_and_nothing_is_lost(
 
 def test_a_store_that_is_not_there_is_told(there: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = there.model_copy(update={"raw": Remote("s3://no-such-bucket/raw")})
-    with pytest.raises(EngineError, match=r"s3://no-such-bucket/raw.* cannot be listed"):
+    with pytest.raises(ConfigError, match=r"s3://no-such-bucket/raw.* cannot be listed"):
         run(SHOP, lost)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     away = there.model_copy(update={"warehouse": Remote("s3://another-bucket/w")})

@@ -24,7 +24,7 @@ from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta
-from streampro.storage.place import Disk
+from streampro.storage.place import Disk, place_of
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.ledger import Run
@@ -422,3 +422,17 @@ def test_file_is_known_by_its_etag_where_there_is_one(
 ) -> None:
     known = InputFile("sales", "a.jsonl", 3, 10, "a")
     assert known.is_still(InputFile("sales", "a.jsonl", size, modified_ns, etag)) is is_still
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [("pipeline", pa.array([b"\xb0"]).view(pa.string())), ("started_at", pa.array(["once"]))],
+)
+def test_rows_that_are_no_runs_are_damage(target: Target, name: str, spoilt: pa.Array) -> None:
+    run(SHOP, target)
+    place = place_of(target.warehouse)
+    rows = delta.read(place.table(ledger.RUNS))
+    assert rows is not None
+    wrong = rows.slice(0, 1).set_column(rows.column_names.index(name), name, spoilt)
+    with pytest.raises(WarehouseError, match="the ledger holds what is no run"):
+        ledger.runs_of(place, wrong)

@@ -293,7 +293,7 @@ def test_forget_that_a_run_overtakes_changes_nothing(lake: Lake, there: Target) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["file", "entry", "ledger", "table", "files"])
+@pytest.mark.parametrize("what", ["file", "entry", "ledger", "table", "files", "spoilt"])
 def test_repair_brings_a_store_back(what: str, lake: Lake, there: Target) -> None:
     before = contents(there)
     before_1 = contents(there, 1)
@@ -306,12 +306,18 @@ def test_repair_brings_a_store_back(what: str, lake: Lake, there: Target) -> Non
         obstore.delete(lake.store, sorted(names(lake, "w/_streampro/runs")))
     elif what == "table":
         obstore.delete(lake.store, sorted(names(lake, "w/mart/revenue/_delta_log")))
+    elif what == "spoilt":
+        for name in names(lake, "w/_streampro/files/part-"):
+            whole = content(lake, name)
+            obstore.put(lake.store, name, whole[:4] + bytes(len(whole) - 8) + whole[-4:])
+        with pytest.raises(WarehouseError, match="Mend the warehouse: streampro repair"):
+            streampro.run(SHOP, there)
     else:
         obstore.delete(lake.store, sorted(names(lake, "w/_streampro/files/part-")))
     done = asked(there, "repair")
     assert done.exit_code == 0, done.output
     assert [run.run_id for run in streampro.runs(there)] == ([1, 2] if what != "ledger" else [])
-    if what in ("file", "entry", "files"):
+    if what in ("file", "entry", "files", "spoilt"):
         assert contents(there) == before
         assert contents(there, 1) == before_1
         assert any("_streampro/damaged" in name for name in names(lake))

@@ -71,6 +71,21 @@ def test_any_flipped_bit_is_found(target: Target) -> None:
     assert found(target) == []
 
 
+def test_whoever_fails_on_an_altered_file_names_it(target: Target, tmp_path: Path) -> None:
+    streampro.run(SHOP, target)
+    [path] = published_files(target, "mart/revenue")
+    path.write_bytes(b"PAR1" + bytes(path.stat().st_size - 8) + b"PAR1")
+    said = rf"mart/revenue: {path.name} does not hold what was written.*--full-refresh"
+    for ask in (
+        lambda: streampro.sql("select * from mart.revenue", target),
+        lambda: streampro.export("mart.revenue", target, to=str(tmp_path / "revenue.csv")),
+        lambda: streampro.explain(SHOP, target, "revenue"),
+        lambda: streampro.test(SHOP, target),
+    ):
+        with pytest.raises(WarehouseError, match=said):
+            ask()
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 

@@ -171,6 +171,8 @@ class DuckDBEngine(Staging[Place]):
             said = _OWN_HINT.sub(hint, str(error)) if hint else str(error)
             raise ConfigError(f"the query is wrong: {said}") from error
         except duckdb.Error as error:
+            if _UNREADABLE.search(str(error)):
+                raise EngineError(f"the query failed: {error}") from error
             raise ConfigError(f"the query is wrong: {error}") from error
 
     def _tables(self) -> str:

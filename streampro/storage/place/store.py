@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from streampro.config import WEB, Remote, scheme_of
 from streampro.errors import ConfigError, EngineError, OvertakenError
-from streampro.storage.native import reason
+from streampro.storage.native import of_store
 from streampro.storage.place import FileStatus, Found, Place
 from streampro.storage.place.matching import WILD, fits, is_hidden, left_over, named_folder
 
@@ -237,9 +237,9 @@ class ObjectPlace(Place):
         except FileNotFoundError as error:
             if may_miss:
                 raise
-            raise EngineError(f"{self} cannot be {what}: {reason(error)}") from error
+            raise of_store(f"{self} cannot be {what}", error) from error
         except (BaseError, OSError, ValueError) as error:
-            raise EngineError(f"{self} cannot be {what}: {reason(error)}") from error
+            raise of_store(f"{self} cannot be {what}", error) from error
 
     @property
     def _is_web(self) -> bool:
