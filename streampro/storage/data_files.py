@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import FileSelector
 
 from streampro.errors import WarehouseError
+from streampro.storage.native import of_store
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, nulls
 
@@ -101,12 +102,23 @@ def found_bytes(folder: Place, names: Iterable[str]) -> dict[str, int]:
 
 
 def opened(folder: Place, names: Iterable[str]) -> Iterator[pq.ParquetFile]:
-    """Yield data files of a table, named as in its log, open; those of a store are not large."""
+    """Yield data files of a table, named as in its log, open; those of a store are not large.
+
+    Raises `FileNotFoundError` for one that is not there, `EngineError` and `ConfigError` for a
+    store that does not answer or refuses; whatever else reading them raises is damage.
+    """
     if folder.is_local:
         yield from (pq.ParquetFile(folder.path / unquote(name)) for name in names)
         return
-    for name in names:
-        [content] = folder.read_each([unquote(name)])
+    store = DeltaStorageHandler(folder.delta_uri)
+    for name in map(unquote, names):
+        try:
+            with store.open_input_file(name) as file:
+                content = file.read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise of_store(f"{folder / name} cannot be read", error) from error
         yield pq.ParquetFile(BytesIO(content))
 
 
