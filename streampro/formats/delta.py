@@ -1,4 +1,6 @@
-"""Delta tables: the Parquet files of the newest version, as the log tells them."""
+"""Delta tables: the Parquet files of the newest version, as the log tells them, or of the version
+that the newest run of a StreamPro warehouse has.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +30,11 @@ class Delta(Parquet):
 
     def logs(self, source: "Source") -> Sequence[str]:
         """See `Format.logs`."""
-        return [f"{table}/_delta_log/{each}" for table in source.files for each in _LOG]
+        from streampro.storage.tables import ledger_of
+
+        tables = [*source.files, *filter(None, map(ledger_of, source.files))]
+        logs = [f"{table}/_delta_log/{each}" for table in tables for each in _LOG]
+        return [*logs, *(f"{table}/*.parquet" for table in tables[len(source.files) :])]
 
     def patterns(self, source: "Source") -> Sequence[str]:
         """See `Format.patterns`: older files lie beside those of the newest version."""

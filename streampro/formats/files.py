@@ -105,8 +105,9 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     """
     _refuse_no_folder(raw)
     try:
-        found = format_of(source).found(source, raw)
-        files = [file for file in found if not (raw.is_local and _is_published(raw, file.path))]
+        files = list(format_of(source).found(source, raw))
+        if raw.is_local and not format_of(source).is_table:
+            files = [file for file in files if not _is_published(raw, file.path)]
     except OSError as error:
         raise EngineError(
             f"source {source.name!r}: {error.filename} cannot be read: {error.strerror}. "

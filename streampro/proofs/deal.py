@@ -38,8 +38,9 @@ def deal(
                 form.deal(source, lies / form.stored_as(source, file.path), dealt_tables, dice)
             continue
         if form.is_table:
-            for table in source.files:
-                shutil.copytree(lies / table, dealt[0] / table, dirs_exist_ok=True)
+            logs = place_of(lies).files(form.logs(source))
+            for name in (each.path for files in (logs, found) for each in files):
+                _copy(lies / name, dealt[0] / name)
             continue
         for file in found:
             _deal_file(source, lies, Path(file.path), dealt, dice)

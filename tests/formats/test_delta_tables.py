@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pipelines.shop import SHOP, add_sale, write_raw
 from published import contents
 from servers import Lake
 
@@ -20,6 +21,7 @@ from streampro.config import Remote
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
+from streampro.execution.progress import Unwatched
 from streampro.modeling.model import REJECT_COLUMNS
 from streampro.testing import Workbench
 
@@ -151,6 +153,76 @@ def test_row_is_followed_to_a_file_of_the_table(pipeline: Pipeline, target: Targ
     unread = Path(str(target.raw)) / "orders" / "more.txt"
     unread.write_text("x")
     assert streampro.run(pipeline, target).run_id == 1
+
+
+class Best(Contract):
+    """One row per shop."""
+
+    shop: str = column("Shop.")
+    amount: dt.Int64 = column("Amount.")
+
+    class Config:
+        unique = ["shop"]
+
+
+class Noticed(Unwatched):
+    """Keeps what a run finds odd."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def best(raw_revenue: ir.Table) -> ir.Table:
+    known = raw_revenue.shop.notnull() & raw_revenue.amount.notnull()
+    return raw_revenue.filter(known).select("shop", "amount")
+
+
+def of_warehouse(table: str) -> Pipeline:
+    raw, staging = ModuleType("raw"), ModuleType("staging")
+    raw.revenue = Source(  # type: ignore[attr-defined]
+        "raw_revenue",
+        (table,),
+        "delta",
+        {name: (name,) for name in ("shop", "amount")},
+        types={"amount": "int64"},
+    )
+    best.__module__ = "staging"
+    staging.best = model(contract=Best)(best)  # type: ignore[attr-defined]
+    return Pipeline("best", [raw, staging])
+
+
+def test_table_of_a_warehouse_is_read_as_its_newest_run_has_it(
+    target: Target, engine: Workbench, tmp_path: Path
+) -> None:
+    warehouse = Path(str(target.raw)) / "shops"
+    shops = Target(name="shops", raw=write_raw(tmp_path / "sales"), warehouse=warehouse)
+    pipeline = of_warehouse("shops/mart/revenue")
+
+    def amounts(of: Target, table: str) -> list[dict[str, Any]]:
+        query = f"select shop, amount from {table} order by all"
+        return streampro.sql(query, of).to_pylist()
+
+    streampro.run(SHOP, shops)
+    first = engine.run(pipeline, target, watcher=(noticed := Noticed()))
+    assert noticed.texts == []
+    assert amounts(target, "staging.best") == amounts(shops, "mart.revenue")
+    assert [file.version for file in first.inputs] == [0]
+    more = pa.table({"shop": ["x"], "city": ["X"], "sales": [1], "amount": [1]})
+    write_deltalake(warehouse / "mart" / "revenue", more, mode="append")
+    assert engine.run(pipeline, target).run_id == 1, "no run of that warehouse published it"
+    add_sale(shops, 1)
+    streampro.run(SHOP, shops)
+    assert engine.run(pipeline, target).run_id == 2
+    assert amounts(target, "staging.best") == amounts(shops, "mart.revenue")
+    assert streampro.check_incremental(pipeline, target, parts=2).runs == 2
+    lines = streampro.explain(pipeline, target, "best", "shop = 'a'").lines
+    assert {line.file.rpartition("/")[0] for line in lines} == {"shops/mart/revenue"}
+    for wrong, hint in (("shops/mart/revenues", "mart.revenue"), ("shops/marts/revenue", "")):
+        with pytest.raises(SourceError, match=f"run 2 of that warehouse has no table.*{hint}"):
+            engine.run(of_warehouse(wrong), target.model_copy(update={"warehouse": tmp_path / "2"}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 
-from streampro.names import HIDDEN
+from streampro.names import HIDDEN, WAREHOUSE
 
 _ANY_DEPTH = "**"
 WILD = frozenset("*?[")
@@ -109,7 +109,7 @@ def _below(
     folder: Path, but: tuple[int, int] | None, names: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the names that lead to each file and link below a folder, and whether that is a folder
-    again; the folder itself if it may not be read.
+    again; the folder itself if it may not be read. What is in a warehouse is its own matter.
     """
     try:
         with os.scandir(folder) as found:
@@ -119,7 +119,7 @@ def _below(
     except OSError:
         yield names, False
         return
-    for each in entries:
+    for each in entries if WAREHOUSE not in folders else ():
         if each.name not in folders:
             yield (*names, each.name), each.name in links
         elif not but or _identity(folder / each.name) != but:

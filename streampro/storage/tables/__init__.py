@@ -1,4 +1,6 @@
-"""Delta tables of others, as sources: the data files of the newest version."""
+"""Delta tables of others, as sources: the data files of the newest version, or of the version that
+the newest run of a warehouse has.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +14,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import SourceError, did_you_mean
+from streampro.storage import delta
+from streampro.storage.marks import RUNS
 from streampro.storage.native import native
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ _MAPPING = "delta.columnMapping.mode"
 
 @dataclass(frozen=True)
 class Table:
-    """The newest version of a table: its columns, and its data files below the raw folder."""
+    """A version of a table: its columns, and its data files below the raw folder."""
 
     version: int
     columns: tuple[str, ...]
@@ -45,14 +49,15 @@ class Table:
 @native
 def newest(raw: "Place", name: str, columns: Mapping[str, str]) -> Table:
     """Return the newest version of the table in a folder below the raw folder, of which a source
-    reads `columns`, its fields by the column of each.
+    reads `columns`, its fields by the column of each. Of a table of a warehouse that is the version
+    of its newest run, whatever was committed since.
 
     Raises `SourceError` for what is no Delta table, for one whose rows are not those of its data
     files as they are, and for a column that it does not have.
     """
     folder = raw / name
     try:
-        table = DeltaTable(folder.delta_uri)
+        table = DeltaTable(folder.delta_uri, version=_published(raw, name))
         _refuse_features(table, name)
         known = tuple(field.name for field in table.schema().fields)
         _refuse_missing(columns, known, f"{name}, a Delta table in version {table.version()},")
@@ -64,6 +69,34 @@ def newest(raw: "Place", name: str, columns: Mapping[str, str]) -> Table:
         raise SourceError(
             f"{name} below {raw} cannot be read as a Delta table: {reason}. Nothing was published."
         ) from error
+
+
+def ledger_of(name: str) -> str | None:
+    """Return where the ledger is of the warehouse that a table may be in, below the raw folder;
+    None for a name that no table of a warehouse has.
+    """
+    *folders, _ = name.split("/")
+    return "/".join([*folders[:-1], RUNS.layer, RUNS.name]) if folders else None
+
+
+def _published(raw: "Place", name: str) -> int | None:
+    """Return the version of a table in the newest run of its warehouse, None if it is in none."""
+    ledger = ledger_of(name)
+    last = ledger and delta.read_last(raw / ledger, "run_id")
+    if not last:
+        return None
+    rows = last[1].sort_by("run_id").slice(len(last[1]) - 1)
+    [run] = rows.select(["run_id", "tables", "tokens"]).to_pylist(maps_as_pydicts="strict")
+    versions = {item["table"]: int(item["version"]) for item in run["tables"]}
+    table = ".".join(name.split("/")[-2:])
+    if table not in versions:
+        raise SourceError(
+            f"{name}: run {run['run_id']} of that warehouse has no table {table!r}. "
+            f"{did_you_mean(table, [*versions])}Its tables: {', '.join(versions)}. "
+            "Nothing was published."
+        )
+    delta.refuse_another(raw / name, versions[table], (run["tokens"] or {}).get(table))
+    return versions[table]
 
 
 def _files(table: DeltaTable, name: str, parts: list[str]) -> Iterator["FileStatus"]:
