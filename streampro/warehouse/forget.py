@@ -224,7 +224,10 @@ def _rewrite_ledger(warehouse: Place, wanted: Key, tables: list[TableName], stag
     def rows(runs: pa.Table) -> pa.Table:
         old = runs.to_pylist()
         new = [_ledger_row(run, wanted, counts) for run in old]
-        return runs if new == old else pa.Table.from_pylist(new, schema=runs.schema)
+        if new == old:
+            return runs
+        told = pa.Table.from_pylist(new, schema=runs.schema)
+        return ledger.signed(told).select(runs.column_names)
 
     for table, changed in (
         (ledger.RUNS, rows),

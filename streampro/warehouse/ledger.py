@@ -2,12 +2,14 @@
 in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every table.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -227,6 +229,9 @@ _SCALARS = {
 }
 
 
+_DIGEST = "digest"
+
+
 @cache
 def _schema() -> pa.Schema:
     """Return the columns of the ledger, which are the fields of `Run`."""
@@ -335,21 +340,49 @@ def _rows(runs: Sequence[Run]) -> pa.Table:
     kept = (
         replace(run, inputs=() if run.files_version is not None else run.inputs) for run in runs
     )
-    return pa.Table.from_pylist([asdict(run) for run in kept], schema=_schema())
+    return signed(pa.Table.from_pylist([asdict(run) for run in kept], schema=_schema()))
+
+
+def signed(rows: pa.Table) -> pa.Table:
+    """Return rows of the ledger, each with the digest of all that it says, by which anybody can
+    tell whether it is as it was written.
+    """
+    said = rows.select([name for name in rows.column_names if name != _DIGEST])
+    digests = [_digest(row) for row in said.to_pylist(maps_as_pydicts="strict")]
+    return said.append_column(_DIGEST, pa.array(digests, pa.string()))
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    """Return the first 128 bits of the SHA-256 of what a row says; a column that an older release
+    did not know says nothing.
+    """
+    text = json.dumps(_given(row), sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _given(each) for name, each in value.items() if each is not None}
+    return [*map(_given, value)] if isinstance(value, list) else value
 
 
 def runs_of(warehouse: Place, rows: pa.Table) -> list[Run]:
     """Return the runs of rows; what an older release did not know is as by default. Raises
-    `WarehouseError` for rows that are no runs.
+    `WarehouseError` for rows that are not as they were written.
     """
-    found = []
+    damaged = f"{warehouse}: the ledger does not hold what was written."
     try:
+        said = rows.to_pylist(maps_as_pydicts="strict")
+        digests = [row.pop(_DIGEST, None) for row in said]
+        if any(each not in (None, _digest(row)) for each, row in zip(digests, said, strict=True)):
+            raise WarehouseError(damaged)
         kept_runs = [
             _run_type().validate_python({k: v for k, v in row.items() if v is not None})
-            for row in rows.to_pylist(maps_as_pydicts="strict")
+            for row in said
         ]
-    except ValueError as error:
-        raise WarehouseError(f"{warehouse}: the ledger holds what is no run.") from error
+    except (AttributeError, TypeError, ValueError) as error:  # of rows that have no digest
+        raise WarehouseError(damaged) from error
+    found = []
     for read in kept_runs:
         version = read.files_version
         kept = warehouse.table(KNOWN_FILES)

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import ibis
@@ -434,5 +436,38 @@ def test_rows_that_are_no_runs_are_damage(target: Target, name: str, spoilt: pa.
     rows = delta.read(place.table(ledger.RUNS))
     assert rows is not None
     wrong = rows.slice(0, 1).set_column(rows.column_names.index(name), name, spoilt)
-    with pytest.raises(WarehouseError, match="the ledger holds what is no run"):
+    with pytest.raises(WarehouseError, match="the ledger does not hold what was written"):
         ledger.runs_of(place, wrong)
+
+
+def test_a_row_that_is_not_as_it_was_written_is_damage(target: Target) -> None:
+    run(SHOP, target)
+    place = place_of(target.warehouse)
+    rows = delta.read(place.table(ledger.RUNS))
+    assert rows is not None
+    [written] = ledger.runs_of(place, rows)
+    for name, other in (
+        ("finished_at", written.finished_at.replace(year=2031)),
+        ("code", [("sales", "another")]),
+        ("warnings", []),
+        ("checked", "no"),
+    ):
+        at = rows.column_names.index(name)
+        wrong = rows.set_column(at, rows.schema.field(at), pa.array([other], rows.schema[at].type))
+        if wrong != rows:
+            with pytest.raises(WarehouseError, match="the ledger does not hold what was written"):
+                ledger.runs_of(place, wrong)
+    assert ledger.runs_of(place, rows.drop_columns(["digest"])) == [written]
+
+
+def test_a_flipped_bit_of_the_ledger_never_tells_another_run(target: Target) -> None:
+    run(SHOP, target)
+    before, random = ledger.runs(target), Random(7)
+    [path] = Path(str(target.warehouse)).glob("_streampro/runs/*.parquet")
+    whole = path.read_bytes()
+    for _ in range(200):
+        spoilt, place = bytearray(whole), random.randrange(len(whole))
+        spoilt[place] ^= 1 << random.randrange(8)
+        path.write_bytes(spoilt)
+        with suppress(WarehouseError):
+            assert ledger.runs(target) == before
