@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 
 WAREHOUSE = "_streampro"
 """A folder that has this one is a warehouse; what is in it is ours."""
+LEDGER = "runs"
+"""The table in it that has a row for each run."""
 HIDDEN = ("_", ".")
 """How names of files begin that Spark passes over, so that every engine does."""
 _OURS = "streampro_"
@@ -106,3 +108,11 @@ def twins(names: Iterable[str]) -> tuple[str, str] | None:
         if other != name:
             return other, name
     return None
+
+
+def ledger_of(table: str) -> str | None:
+    """Return where the ledger is of the warehouse that a table, `folder/layer/name`, may be in;
+    None for a name that no table of a warehouse has.
+    """
+    *folders, _ = table.split("/")
+    return "/".join([*folders[:-1], WAREHOUSE, LEDGER]) if folders else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from streampro.formats.parquet import Parquet
+from streampro.names import ledger_of
 
 if TYPE_CHECKING:
     from streampro.modeling.source import Source
@@ -30,8 +31,6 @@ class Delta(Parquet):
 
     def logs(self, source: "Source") -> Sequence[str]:
         """See `Format.logs`."""
-        from streampro.storage.tables import ledger_of
-
         tables = [*source.files, *filter(None, map(ledger_of, source.files))]
         logs = [f"{table}/_delta_log/{each}" for table in tables for each in _LOG]
         return [*logs, *(f"{table}/*.parquet" for table in tables[len(source.files) :])]

@@ -11,14 +11,14 @@ from deltalake.exceptions import CommitFailedError
 
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.model import TableName
-from streampro.names import WAREHOUSE
+from streampro.names import LEDGER, WAREHOUSE
 from streampro.storage import log
 from streampro.storage.delta import readable, told
 from streampro.storage.native import native
 from streampro.storage.place import Place
 from streampro.storage.versions import newest_if_any
 
-RUNS = TableName(WAREHOUSE, "runs")
+RUNS = TableName(WAREHOUSE, LEDGER)
 """The ledger in a warehouse."""
 _HOLDER, _OLDEST = "streampro.holder", "streampro.oldest"
 """Who wrote versions of tables anew last, and the oldest run that nobody cleans."""

@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import SourceError, did_you_mean
+from streampro.names import ledger_of
 from streampro.storage import delta
-from streampro.storage.marks import RUNS
 from streampro.storage.native import native
 
 if TYPE_CHECKING:
@@ -69,14 +69,6 @@ def newest(raw: "Place", name: str, columns: Mapping[str, str]) -> Table:
         raise SourceError(
             f"{name} below {raw} cannot be read as a Delta table: {reason}. Nothing was published."
         ) from error
-
-
-def ledger_of(name: str) -> str | None:
-    """Return where the ledger is of the warehouse that a table may be in, below the raw folder;
-    None for a name that no table of a warehouse has.
-    """
-    *folders, _ = name.split("/")
-    return "/".join([*folders[:-1], RUNS.layer, RUNS.name]) if folders else None
 
 
 def _published(raw: "Place", name: str) -> int | None:
