@@ -20,6 +20,9 @@ _ADVICE = re.compile(
     r"| If necessary set \S+ to \S+ to bypass this error(, and return NULL instead)?\.(?= |$)"
 )
 """What cannot be followed: models have no `try_add`, and how Spark computes is not to be set."""
+_RAISED = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)*(\S.*)", re.MULTILINE)
+"""What a Python worker raised, behind where it did."""
+_PYTHON = "Set PYSPARK_PYTHON to a Python that has the packages of this one."
 _CALLED = re.compile(r"^An error occurred while calling .*\n: ")
 """Stands before an error that Java raised."""
 
@@ -48,12 +51,17 @@ def _kind(error: Exception) -> type[StreamProError]:
 
 
 def cause_of(error: Exception) -> str:
-    """Return the first line of an error and the last of its causes."""
+    """Return the first line of an error and the last of its causes; of a Python worker what it
+    raised.
+    """
     from pyspark.errors import RetriesExceeded
 
     if isinstance(error, RetriesExceeded):
         return "the server of Spark Connect does not answer any more"
     text = _ADVICE.sub("", _CALLED.sub("", str(error).strip()))
+    if raised := _RAISED.findall(text):
+        is_missing = raised[-1].startswith(("ModuleNotFoundError", "ImportError"))
+        return f"a Python worker raised {raised[-1]}" + (f". {_PYTHON}" if is_missing else "")
     first, *more = text.splitlines() or [type(error).__name__]
     causes = [line.removeprefix("Caused by: ") for line in more if line.startswith("Caused by: ")]
     return f"{first} ({causes[-1]})" if causes else first
