@@ -77,6 +77,11 @@ def parts_of(kind: dt.DataType) -> Iterator[dt.DataType]:
         yield from kind.types
 
 
+def holds(kind: dt.DataType, is_one: Callable[[dt.DataType], bool]) -> bool:
+    """Tell whether a type is one of those, or has one in it."""
+    return is_one(kind) or any(holds(part, is_one) for part in parts_of(kind))
+
+
 def changed(kind: dt.DataType, change: Callable[[dt.DataType], dt.DataType]) -> dt.DataType:
     """Return a type in which each type inside, then the type itself is changed."""
     if isinstance(kind, dt.Array):
@@ -140,7 +145,7 @@ def _is_stored(kind: dt.DataType, at: Literal["top", "inside"]) -> bool:
 
 
 def _is_changed(kind: dt.DataType) -> bool:
-    return kind.is_floating() or kind.is_map() or any(map(_is_changed, parts_of(kind)))
+    return holds(kind, lambda each: each.is_floating() or each.is_map())
 
 
 def _stored(value: ir.Value) -> ir.Value:

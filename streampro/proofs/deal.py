@@ -8,7 +8,7 @@ from pathlib import Path
 from streampro.formats.files import find
 from streampro.formats.registry import format_of
 from streampro.modeling.source import Source
-from streampro.storage.place import place_of
+from streampro.storage.place import Found, place_of
 
 
 def deal(
@@ -38,9 +38,9 @@ def deal(
                 form.deal(source, lies / form.stored_as(source, file.path), dealt_tables, dice)
             continue
         if form.is_table:
-            logs = place_of(lies).files(form.logs(source))
-            for name in (each.path for files in (logs, found) for each in files):
-                _copy(lies / name, dealt[0] / name)
+            held: list[Found] = [*place_of(lies).files(form.logs(source)), *found]
+            for each in held:
+                _copy(lies / each.path, dealt[0] / each.path)
             continue
         for file in found:
             _deal_file(source, lies, Path(file.path), dealt, dice)

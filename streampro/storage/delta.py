@@ -79,7 +79,7 @@ def commit(
             _stored(folder, onto)
         made = [*files, merged.file] if merged else files
         added = [file.moved_to(folder) for file in made]
-        if not DeltaTable.is_deltatable(folder.delta_uri):
+        if newest_if_any(folder) is None:
             try:
                 create_table_with_add_actions(
                     folder.delta_uri,
@@ -133,12 +133,14 @@ def read(folder: Place, version: int | None = None) -> pa.Table | None:
 
 @native
 def read_last(folder: Place, column: str) -> tuple[int, pa.Table] | None:
-    """Return the newest version of a small table, and of its rows those of the file that has the
-    greatest value of a column; None if there is no table. Raises what `read` raises.
+    """Return the newest version of a small table, and of its rows the one that has the greatest
+    value of a column; None if there is no table. Raises what `read` raises.
     """
     with readable(folder):
         table = newest_if_any(folder)
-        return None if table is None else (int(table.version()), _rows(table, folder, column))
+        if table is None:
+            return None
+        return int(table.version()), _rows(table, folder, column).sort_by(column)[-1:]
 
 
 @native

@@ -53,8 +53,11 @@ def newest(folder: Place) -> DeltaTable:
 
     Raises `WarehouseError` for such an entry, `DeltaError` and `OSError` for what cannot be read.
     """
-    table = once((folder.delta_uri,), lambda: _open(folder))
-    table.update_incremental()
+    key = (folder.delta_uri,)
+    is_known = key in (_known.get() or {})
+    table = once(key, lambda: _open(folder))
+    if is_known:
+        table.update_incremental()
     return _whole(folder, table)
 
 

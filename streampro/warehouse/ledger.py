@@ -230,6 +230,7 @@ _SCALARS = {
 
 
 _DIGEST = "digest"
+"""The column that says what a row said when it was written."""
 
 
 @cache
@@ -254,7 +255,7 @@ def append(warehouse: Location, run: Run, known_holder: str = "") -> Run:
     """
     place = place_of(warehouse)
     last = delta.read_last(place.table(RUNS), "run_id")
-    newest = max(last[1]["run_id"].to_pylist()) if last else 0
+    newest = last[1]["run_id"][0].as_py() if last else 0
     overtaken = (
         f"another run was published in {place} meanwhile. Nothing of this one was published: "
         "run again."
@@ -280,7 +281,7 @@ def append(warehouse: Location, run: Run, known_holder: str = "") -> Run:
 def _is_published(place: Place, run: Run) -> bool:
     """Tell whether the newest run is this one: a store may write a row and not be heard."""
     last = delta.read_last(place.table(RUNS), "run_id")
-    newest = runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1)) if last else []
+    newest = runs_of(place, last[1]) if last else []
     return [(each.run_id, each.started_at, each.tokens) for each in newest] == [
         (run.run_id, run.started_at, run.tokens)
     ]
@@ -331,9 +332,7 @@ def newest(warehouse: Location) -> Run | None:
     place = usable(warehouse)
     with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
-        if last is None:
-            return None
-        return runs_of(place, last[1].sort_by("run_id").slice(len(last[1]) - 1))[0]
+        return runs_of(place, last[1])[0] if last else None
 
 
 def _rows(runs: Sequence[Run]) -> pa.Table:

@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
-from streampro.expressions.types import parts_of
+from streampro.expressions.types import holds
 from streampro.portable import json
 
 _TABLE = r"""
@@ -330,7 +330,7 @@ def _operation(name: str) -> type[ops.Value]:
 
 def holds_map(kind: dt.DataType) -> bool:
     """Tell whether a type is a map or has one in it: Spark compares none."""
-    return kind.is_map() or any(map(holds_map, parts_of(kind)))
+    return holds(kind, lambda each: each.is_map())
 
 
 def _is_unordered(kind: dt.DataType) -> bool:

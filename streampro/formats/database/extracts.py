@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +20,6 @@ from streampro.formats.database.session import Asked, Column, Session, Table, op
 from streampro.formats.json.typed import quoted
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from streampro.config import Location
     from streampro.modeling.source import Source
     from streampro.storage.place import FileStatus, Place
@@ -83,7 +82,7 @@ class Extracts:
         for file in source.files:
             session, table = self._table(file)
             asked = self._asked(source, file)
-            parts = Parts([(file, "1 = 1")])
+            parts = _Parts([(file, "1 = 1")])
             if source.append_only_by is not None:
                 self._refuse_odd_numbers(source, session, table, file, asked)
                 parts = _parts(source, session, table, file, paths)
@@ -109,7 +108,8 @@ class Extracts:
         spill = str(self.folder / f"{source.name}.spill")
         with session(threads=None, temp_directory=spill) as duckdb:
             for path, place in wanted.items():
-                self._extract(source, *self._rows[source.name, path], place, duckdb)
+                with self._texts(source, *self._rows[source.name, path], place) as rows:
+                    duckdb.execute(f"COPY ({rows}) TO {quoted(place)} (FORMAT parquet)")
 
     def _given(self, source: "Source") -> Path | None:
         """Return the folder in which the tables of a source lie already, None if there is none."""
@@ -182,9 +182,9 @@ class Extracts:
                 "Nothing was published."
             )
 
-    def _extract(
-        self, source: "Source", file: str, where: str, place: Path, duckdb: "DuckDBPyConnection"
-    ) -> None:
+    @contextmanager
+    def _texts(self, source: "Source", file: str, where: str, place: Path) -> Iterator[str]:
+        """Yield the query of rows from their texts, which lie beside a place for so long."""
         from streampro.formats.database.values import query_of
 
         session, table = self._table(file)
@@ -192,8 +192,7 @@ class Extracts:
         text = place.with_suffix(".text")
         _write_texts(text, session.texts(table, asked, where), len(asked))
         try:
-            query = query_of(source, session, asked, file, text)
-            duckdb.execute(f"COPY ({query}) TO {quoted(place)} (FORMAT parquet)")
+            yield query_of(source, session, asked, file, text)
         finally:
             text.unlink()
 
@@ -308,7 +307,7 @@ def _in_order(found: "FileStatus") -> tuple[str, int]:
 
 
 @dataclass(frozen=True)
-class Parts:
+class _Parts:
     """The parts of a table, each with the condition of its rows, and the SQL that numbers them."""
 
     conditions: Sequence[tuple[str, str]]
@@ -317,7 +316,7 @@ class Parts:
 
 def _parts(
     source: "Source", session: Session, table: Table, file: str, known: Sequence[str]
-) -> Parts:
+) -> _Parts:
     """Return the parts of a table that is only added to: those that are known, and what is above
     them.
     """
@@ -342,7 +341,7 @@ def _parts(
     if greatest is not None and (top is None or int(greatest) > top):
         start = int(least) if top is None else top + 1
         parts.append((int(greatest), f"{file}/{column}={start}..{int(greatest)}"))
-    return Parts(
+    return _Parts(
         [
             (path, _between(name, above, end))
             for above, (end, path) in zip((None, *ends), parts, strict=False)

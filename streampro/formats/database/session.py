@@ -131,7 +131,7 @@ class Session(ABC):
         return ".".join(map(self.identifier, table))
 
     def fingerprints(
-        self, table: Table, asked: Sequence[Asked], part: str = "0", parts: int = 1
+        self, table: Table, asked: Sequence[Asked], part: str, parts: int
     ) -> list[Fingerprint]:
         """Return what tells whether the rows of each part are the same, in what is asked of them;
         it includes the types of the columns. The SQL `part` numbers the parts from 0.

@@ -46,7 +46,7 @@ def converted(sql: str, of: "dt.DataType", to: "dt.DataType", depth: int = 0) ->
     if to.is_date():
         days = f"DATE {quoted(_FIRST[:10])} AND DATE {quoted(_LAST[:10])}"
         return f"CASE WHEN {sql} BETWEEN {days} THEN {sql} END"
-    if of.is_nested() and _has_times(to):
+    if of.is_nested() and _holds(to, lambda each: each.is_timestamp() or each.is_date()):
         each = f"streampro_{depth}"
         made = _parts(sql, of, to, each, lambda part, a, b: converted(part, a, b, depth + 1))
         return f"CASE WHEN {sql} IS NOT NULL THEN {made} END"
@@ -58,8 +58,9 @@ def in_json(sql: str, kind: "dt.DataType", depth: int = 0) -> str:
     those are texts there.
     """
     if kind.is_floating():
-        return f"CASE WHEN isfinite({sql}) THEN to_json({sql}) ELSE {_in_quotes(sql)} END"
-    if kind.is_nested() and _has_floats(kind):
+        text = f"CAST(to_json({sql}) AS VARCHAR)"
+        return f"CASE WHEN isfinite({sql}) THEN to_json({sql}) ELSE to_json({text}) END"
+    if kind.is_nested() and _holds(kind, lambda each: each.is_floating()):
         each = f"streampro_{depth}"
         made = _parts(sql, kind, kind, each, lambda part, _, of: in_json(part, of, depth + 1))
         return f"CASE WHEN {sql} IS NOT NULL THEN {made} END"
@@ -117,20 +118,10 @@ def _is_instant(sql: str, of: "dt.DataType") -> str:
     return f"{sql} BETWEEN {kind} {quoted(_FIRST + zone)} AND {kind} {quoted(_LAST + zone)}"
 
 
-def _in_quotes(sql: str) -> str:
-    return f"to_json(CAST(to_json({sql}) AS VARCHAR))"
+def _holds(kind: "dt.DataType", is_one: "Callable[[dt.DataType], bool]") -> bool:
+    from streampro.expressions.types import holds
 
-
-def _has_floats(kind: "dt.DataType") -> bool:
-    from streampro.expressions.types import parts_of
-
-    return kind.is_floating() or any(map(_has_floats, parts_of(kind)))
-
-
-def _has_times(kind: "dt.DataType") -> bool:
-    from streampro.expressions.types import parts_of
-
-    return kind.is_timestamp() or kind.is_date() or any(map(_has_times, parts_of(kind)))
+    return holds(kind, is_one)
 
 
 def _is_narrower_integer(of: "dt.DataType", to: "dt.DataType") -> bool:

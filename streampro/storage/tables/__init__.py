@@ -77,8 +77,8 @@ def _published(raw: "Place", name: str) -> int | None:
     last = ledger and delta.read_last(raw / ledger, "run_id")
     if not last:
         return None
-    rows = last[1].sort_by("run_id").slice(len(last[1]) - 1)
-    [run] = rows.select(["run_id", "tables", "tokens"]).to_pylist(maps_as_pydicts="strict")
+    said = last[1].select(["run_id", "tables", "tokens"])
+    [run] = said.to_pylist(maps_as_pydicts="strict")
     versions = {item["table"]: int(item["version"]) for item in run["tables"]}
     table = ".".join(name.split("/")[-2:])
     if table not in versions:
