@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import wraps
 from pathlib import Path
 from string import Template
@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
-    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -24,14 +23,9 @@ from pydantic import (
 from streampro import addresses
 from streampro.arguments import asks
 from streampro.errors import ConfigError, did_you_mean, hide
-from streampro.names import is_utf8
+from streampro.location import STORES, WEB, Location, holds, is_remote, scheme_of
 
 CONFIGS = Path("configs")
-STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-"""How addresses in object stores begin that are reached without an engine."""
-WEB = ("http", "https")
-"""How addresses begin from which files can be read only."""
-_SCHEME = "[A-Za-z][A-Za-z0-9+.-]+:"
 
 
 Word = Annotated[str, Field(min_length=1)]
@@ -145,53 +139,6 @@ class OpenLineageSettings(_Settings):
     transport: dict[str, Any] = {}
 
 
-class Remote(str):
-    """A folder that is no local path, such as `s3a://bucket/folder`; `/` joins, as with `Path`."""
-
-    __slots__ = ()
-
-    def __truediv__(self, name: str) -> "Remote":
-        return Remote(f"{self.rstrip('/')}/{name}")
-
-
-def is_remote(location: Any) -> bool:
-    """Tell whether a location is in a store, such as `s3a://bucket/folder`, and no local path."""
-    return isinstance(location, str) and bool(re.match(f"{_SCHEME}/", location))
-
-
-def scheme_of(location: str) -> str:
-    """Return how the address of a remote location begins, such as `s3a`."""
-    return location.partition(":")[0].lower()
-
-
-def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
-    if is_remote(value):
-        begins = scheme_of(value)
-        if begins in (*STORES, *WEB) and not value[len(begins) :].startswith("://"):
-            raise ValueError(f"an address begins with {begins}://, unlike {value}")
-        return Remote(value)
-    if not str(value).strip():
-        raise ValueError("a folder must have a name; '.' is the working directory")
-    if "\0" in str(value):
-        raise ValueError("no name of a folder has a NUL")
-    if not is_utf8(str(value)):
-        raise ValueError(f"the name is not UTF-8: {value!r}")
-    if isinstance(value, str) and (scheme := re.match(_SCHEME, value)):
-        raise ValueError(
-            f"an address begins with {scheme[0]}//; a folder of that name is written ./{value}"
-        )
-    path = read_path(value)
-    if re.fullmatch(_SCHEME, (*path.parts, "")[0]):
-        raise ValueError("an address is given as a text: a Path keeps one slash only")
-    return path.expanduser() if path.parts[:1] == ("~",) else path
-
-
-if TYPE_CHECKING:
-    Location = Path | Remote
-else:
-    Location = Annotated[Path, WrapValidator(_location)]
-
-
 class Target(_Settings):
     """Which engine runs a pipeline, and where: one file of the `configs` folder, or made in code.
 
@@ -209,6 +156,8 @@ class Target(_Settings):
         name: shown in messages and kept in the history; of a file, its name.
         engine: `duckdb` or `spark`.
         raw: folder of the raw files; what only asks a warehouse needs none.
+        sources: folders of sources whose files are elsewhere, by name of the source: their patterns
+            count from there.
         warehouse: folder of the tables, made by the first run.
         pipeline: `module:NAME` of the pipeline that commands use by default.
         duckdb: settings of DuckDB.
@@ -227,6 +176,7 @@ class Target(_Settings):
     name: Word
     engine: Literal["duckdb", "spark"] = "duckdb"
     raw: Location | None = None
+    sources: dict[Word, Location] = {}
     warehouse: Location = Path("warehouse")
     pipeline: Word | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
@@ -236,7 +186,8 @@ class Target(_Settings):
 
     @model_validator(mode="after")
     def _local_engine_reaches_its_places(self) -> "Target":
-        for place, schemes in ((self.raw, (*STORES, *WEB)), (self.warehouse, STORES)):
+        read = [(folder, (*STORES, *WEB)) for folder in self.raw_folders]
+        for place, schemes in (*read, (self.warehouse, STORES)):
             if self.engine == "duckdb" and is_remote(place):
                 if scheme_of(str(place)) in schemes:
                     continue
@@ -248,7 +199,7 @@ class Target(_Settings):
 
     @model_validator(mode="after")
     def _server_has_shared_places(self) -> "Target":
-        for place in (self.raw, self.warehouse):
+        for place in (*self.raw_folders, self.warehouse):
             if self.engine == "spark" and self.spark.remote and is_remote(place):
                 raise ValueError(
                     f"by Spark Connect, files are on a disk that this machine and Spark share, not "
@@ -258,12 +209,22 @@ class Target(_Settings):
 
     @model_validator(mode="after")
     def _tables_are_not_read_as_raw_files(self) -> "Target":
-        if self.raw is not None and holds(self.warehouse, self.raw):
-            raise ValueError(
-                f"the raw folder {self.raw} is in the warehouse {self.warehouse}, so runs would "
-                "read their own tables. Give each a folder of its own"
-            )
+        for folder in self.raw_folders:
+            if holds(self.warehouse, folder):
+                raise ValueError(
+                    f"the raw folder {folder} is in the warehouse {self.warehouse}, so runs would "
+                    "read their own tables. Give each a folder of its own"
+                )
         return self
+
+    @property
+    def raw_folders(self) -> tuple[Location, ...]:
+        """The raw folder, if there is one, and those of sources of their own."""
+        return tuple(dict.fromkeys((*((self.raw,) if self.raw else ()), *self.sources.values())))
+
+    def raw_of(self, source: str) -> Location | None:
+        """Return the folder from which the patterns of a source count."""
+        return self.sources.get(source, self.raw)
 
 
 def with_engine(target: Target, engine: str) -> Target:
@@ -277,13 +238,6 @@ def unheard(target: Target, warehouse: Path) -> Target:
     """
     spark = target.spark.model_copy(update={"catalog": False})
     return target.model_copy(update={"warehouse": warehouse, "openlineage": None, "spark": spark})
-
-
-def holds(folder: Path | Remote, other: Path | Remote) -> bool:
-    """Tell whether a folder is another one or holds it."""
-    if is_remote(folder) or is_remote(other):
-        return f"{other}/".startswith(f"{str(folder).rstrip('/')}/")
-    return Path(os.path.realpath(other)).is_relative_to(os.path.realpath(folder))
 
 
 _BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}

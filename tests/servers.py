@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import obstore.store
 import pymysql
 
-from streampro.config import Remote
+from streampro.location import Remote
 
 PATIENCE_S = 300
 """For what a machine that has other work may need."""

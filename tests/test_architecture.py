@@ -43,6 +43,7 @@ FOLDERS = (
         "environment",
         "errors",
         "config",
+        "location",
         "names",
         "portable",
         "notebook",

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, strategies as st
 from pydantic import ValidationError
 
 from streampro import cli, errors
-from streampro.config import DuckDBSettings, Remote, Target, load_target
+from streampro.config import DuckDBSettings, Target, load_target
 from streampro.errors import ConfigError, StreamProError, did_you_mean
+from streampro.location import Remote
 
 
 def write(configs: Path, text: str, name: str = "local") -> Path:

@@ -21,7 +21,7 @@ from examples.rides import PIPELINE
 from examples.rides.make_data import FIRST, riders_sql, write
 from examples.rides.mart import RAINY_MM
 from streampro import Target
-from streampro.config import Remote
+from streampro.location import Remote
 
 Execute = Callable[[str], Any]
 

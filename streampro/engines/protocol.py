@@ -8,10 +8,10 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Location
 from streampro.expressions.decimals import exact
 from streampro.expressions.nulls import may_be_null
 from streampro.formats.files import InputFile
+from streampro.location import Location
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source

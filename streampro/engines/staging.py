@@ -10,10 +10,11 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.engines.protocol import Quarantined, Staged
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile, changed, find, freeze
+from streampro.location import Location
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.quarantine import REJECTION, rejected_lines, tally

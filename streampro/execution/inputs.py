@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from itertools import islice
 
-from streampro.config import Location
+from streampro.config import Target
 from streampro.engines.protocol import Engine, Raw
 from streampro.errors import ConfigError, EngineError, SourceError, number_of
 from streampro.execution.progress import Watcher
 from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of
+from streampro.location import Location, relative_to
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
@@ -60,7 +62,7 @@ class Inputs:
         self,
         pipeline: Pipeline,
         engine: Engine,
-        folder: Location | None,
+        target: Target,
         extracts: Extracts,
         models: list[Model],
         last: Run | None,
@@ -68,7 +70,7 @@ class Inputs:
     ) -> None:
         self.pipeline = pipeline
         self.engine = engine
-        self.folder = folder
+        self.target = target
         self.extracts = extracts
         self.models = models
         self.last = last
@@ -99,7 +101,7 @@ class Inputs:
             if is_empty and not format_of(source).may_be_empty:
                 paths = ", ".join(file.path for file in wanted)
                 raise SourceError(
-                    f"{self.folder}: the files of source {name!r} hold no line: {paths}. "
+                    f"{self._folder(source)}: the files of source {name!r} hold no line: {paths}. "
                     "Nothing was published."
                 )
             self.raw[name, mode] = raw
@@ -153,7 +155,7 @@ class Inputs:
 
     def _folder(self, source: Source) -> Location:
         """Return where the files of a source are."""
-        return self.extracts.location(source, self.folder)
+        return self.extracts.location(source, self.target)
 
     def _wanted(self, name: str, mode: Mode) -> tuple[InputFile, ...]:
         files = self.files[name]
@@ -188,15 +190,23 @@ class Inputs:
 
     def _unread(self) -> tuple[str, ...]:
         """Return the files below the raw folder that nothing reads, by path: no source has them, or
-        no model takes the one that does.
+        no model takes the one that does. A folder of a source of its own may hold what it likes.
         """
-        if self.folder is None:
+        folder = self.target.raw
+        if folder is None:
             return ()
         taken = {name for model in self.pipeline.models.values() for name in model.inputs}
         idle = [name for name in self.pipeline.sources if name not in taken]
         sources = [each for name, each in self.pipeline.sources.items() if name in taken]
-        patterns = [each for source in sources for each in format_of(source).patterns(source)]
-        unread = self.engine.unread([*patterns, *self.pipeline.unread], self.folder)
+        patterns = [
+            each
+            for source in sources
+            if self.target.raw_of(source.name) == folder
+            for each in format_of(source).patterns(source)
+        ]
+        inner = (relative_to(folder, other) for other in self.target.sources.values())
+        patterns += [f"{escape(path)}/**/*" for path in inner if path]
+        unread = self.engine.unread([*patterns, *self.pipeline.unread], folder)
         found = tuple(sorted(islice(unread, MOST_UNREAD)))
         if found:
             number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
@@ -205,7 +215,7 @@ class Inputs:
             is_any_hidden = any(map(is_hidden, found))
             passed_over = " (names that begin with _ or . are passed over)" if is_any_hidden else ""
             self.watcher.notice(
-                f"no source reads {number} below {self.folder}: {', '.join(found[:_NAMED])}{more}"
+                f"no source reads {number} below {folder}: {', '.join(found[:_NAMED])}{more}"
                 f"{unused}{passed_over}"
             )
         return found

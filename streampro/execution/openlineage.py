@@ -226,8 +226,9 @@ class _Teller:
             tables = [table_of(file) for file in source.files]
             databases = self.target.databases
             return [address_of(each, databases[each]).dataset(table) for each, table in tables]
-        assert self.target.raw is not None
-        return [dataset_name(place_of(self.target.raw) / name)]
+        raw = self.target.raw_of(name)
+        assert raw is not None
+        return [dataset_name(place_of(raw) / name)]
 
     def _table(self, name: str) -> tuple[str, str]:
         """Return namespace and name of a table."""

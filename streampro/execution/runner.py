@@ -18,7 +18,7 @@ from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
 from streampro.engines.registry import ENGINES, connect
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, did_you_mean
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
 from streampro.execution.limits import refuse_lost_files
@@ -181,14 +181,14 @@ def show(
     asked = model_of(pipeline, model)
     refuse_problems(pipeline, target.engine)
     models = pipeline.built_from(asked.name)
-    _refuse_no_raw_folder(pipeline, target, models)
+    _refuse_unknown_places(pipeline, target, models)
     with (
         scratch(target.warehouse) as folder,
         extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,
     ):
         read = {
-            source.name: engine.read_raw(source, extracts.whole(source, target.raw)).table
+            source.name: engine.read_raw(source, extracts.whole(source, target)).table
             for source in pipeline.read(models)
         }
         computed: dict[str, ir.Table] = {}
@@ -230,12 +230,21 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)
     models = pipeline.select(select)
-    _refuse_no_raw_folder(pipeline, target, models)
+    _refuse_unknown_places(pipeline, target, models)
     return models
 
 
-def _refuse_no_raw_folder(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
-    if target.raw is None and any(not source.is_in_database for source in pipeline.read(models)):
+def _refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
+    for name in target.sources:
+        if name not in pipeline.sources:
+            known = [*pipeline.sources]
+            raise ConfigError(
+                f"target {target.name!r} says where source {name!r} is, which pipeline "
+                f"{pipeline.name!r} does not have. {did_you_mean(name, known)}"
+                f"Sources: {', '.join(known)}."
+            )
+    read = [source for source in pipeline.read(models) if not source.is_in_database]
+    if any(target.raw_of(source.name) is None for source in read):
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 
@@ -263,7 +272,7 @@ def _staged(
     last = ledger.newest(target.warehouse)
     _refuse_another_pipeline(pipeline, target, last)
     state = State(pipeline, engine, target.warehouse, last)
-    inputs = Inputs(pipeline, engine, target.raw, extracts, models, last, watcher)
+    inputs = Inputs(pipeline, engine, target, extracts, models, last, watcher)
     for name, files in inputs.files.items() if not asked.accept_lost_files else ():
         refuse_lost_files(pipeline.sources[name], files)
     stage = Stage(pipeline, engine, state, inputs, forced)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import ibis.expr.types as ir
 
-from streampro.config import Location
 from streampro.engines.protocol import Engine, Staged, row_count
 from streampro.errors import ConfigError
 from streampro.expressions.nulls import may_be_null
+from streampro.location import Location
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse import changes

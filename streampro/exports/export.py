@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Target, holds
+from streampro.config import Target
 from streampro.destination import Destination, destination_of
 from streampro.errors import ConfigError, ExportError, StreamProError, number_of
 from streampro.exports import record
 from streampro.exports.files import write_file
 from streampro.exports.postgres import replace_table
 from streampro.exports.record import Exported
+from streampro.location import holds
 from streampro.modeling.model import Export, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.folders import writing
@@ -58,11 +59,12 @@ def refuse_misplaced(places: Iterable[Destination], target: Target) -> None:
     """Raise `ConfigError` for files of which two are one, and for one in the raw folder, where a
     run would read it, or in the warehouse.
     """
-    folders = {"raw folder": target.raw, "warehouse": target.warehouse}
+    folders = [*(("raw folder", each) for each in target.raw_folders)]
+    folders.append(("warehouse", target.warehouse))
     known: dict[Path, str] = {}
     for each, path in _files(places):
-        for what, folder in folders.items():
-            if folder is not None and holds(folder, path):
+        for what, folder in folders:
+            if holds(folder, path):
                 raise ConfigError(f"{each.text} is in the {what} {folder}. Export elsewhere.")
         if path in known:
             raise ConfigError(f"{known[path]} and {each.text} are one file. Export each elsewhere.")

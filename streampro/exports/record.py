@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from streampro.config import Location
 from streampro.errors import OvertakenError
+from streampro.location import Location
 from streampro.modeling.model import TableName
 from streampro.storage import delta
 from streampro.storage.place import place_of

@@ -10,7 +10,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.engines.protocol import Raw, SqlEngine, row_count
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.expressions.conditions import match, where_any
@@ -18,6 +18,7 @@ from streampro.expressions.rows import Contribution, contributions
 from streampro.formats.database.extracts import Extracts
 from streampro.formats.locate import locate
 from streampro.formats.registry import format_of
+from streampro.location import Location
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
@@ -95,7 +96,7 @@ class RowTrace:
         self.steps: list[Step] = []
         self.lines: list[Line] = []
         self.notes: list[str] = []
-        self.without_folder: dict[str, None] = {}
+        self.without_folder: dict[str, list[str]] = {}
 
     def contract(self, table: TableName) -> type[Contract]:
         """Return the contract of a model's table, or that of rejected lines."""
@@ -121,9 +122,9 @@ class RowTrace:
             for model in reversed(self.pipeline.models.values()):
                 if model.name in self.found:
                     self._through(model)
-        if self.without_folder:
+        for why, names in self.without_folder.items():
             self.notes.append(
-                f"No lines of {', '.join(self.without_folder)} are told: {self._no_folder}. "
+                f"No lines of {', '.join(dict.fromkeys(names))} are told: {why}. "
                 "Name the raw folder: --raw DIR."
             )
         return first
@@ -219,8 +220,8 @@ class RowTrace:
 
     def _raw(self, source: Source) -> Raw | None:
         """Return the lines of the files that the run read, None if they are not the same now."""
-        if not source.is_in_database and self._no_folder:
-            self.without_folder[source.name] = None
+        if not source.is_in_database and (why := self._no_folder(source)):
+            self.without_folder.setdefault(why, []).append(source.name)
             return None
         known = [file for file in self.run.inputs if file.source == source.name]
         try:
@@ -243,19 +244,19 @@ class RowTrace:
         self.extracts.provide(source, [file.path for file in known])
         return self.engine.read_raw(source, self._folder(source), known)
 
-    @property
-    def _no_folder(self) -> str:
-        """Why there is no raw folder to look into, empty if there is one."""
-        if self.target.raw is None:
+    def _no_folder(self, source: Source) -> str:
+        """Return why there is no raw folder to look into, an empty text if there is one."""
+        raw = self.target.raw_of(source.name)
+        if raw is None:
             return "no raw folder is known"
-        place = place_of(self.target.raw)
+        place = place_of(raw)
         if not place.is_reached:
-            return f"{self.target.raw} is not on this machine"
+            return f"{raw} is not on this machine"
         is_there = not place.is_local or place.path.is_dir()
-        return "" if is_there else f"{self.target.raw} is no folder"
+        return "" if is_there else f"{raw} is no folder"
 
     def _folder(self, source: Source) -> Location:
-        return self.extracts.location(source, self.target.raw)
+        return self.extracts.location(source, self.target)
 
     def _expression(self, table: TableName, inputs: Mapping[str, ir.Table]) -> ir.Table:
         """Return the expression of the lines or rows that a table's rows come from."""

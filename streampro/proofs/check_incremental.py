@@ -11,17 +11,16 @@ from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
-from streampro.errors import ConfigError, IncrementalError
+from streampro.errors import IncrementalError
 from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
-from streampro.formats.files import on_disk
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.certificate import ComparedTable
 from streampro.proofs.compare import Comparison
 from streampro.proofs.deal import deal, tables_beside
+from streampro.proofs.places import at_hand, by_folder, refuse_out_of_reach
 from streampro.proofs.prove import compared_tables
-from streampro.storage.place import place_of
 from streampro.warehouse import changes
 from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.ledger import Run
@@ -56,21 +55,26 @@ def check_incremental(
     Raises `IncrementalError` with the first differing rows, and what `run` raises.
     """
     sources = pipeline.read(pipeline.models.values())
-    files = [source for source in sources if not source.is_in_database]
-    if files and (target.raw is None or not place_of(target.raw).is_reached):
-        raise ConfigError(f"target {target.name!r} has no raw folder on this machine: --raw DIR.")
+    refuse_out_of_reach(sources, target)
     watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()
     with scratch(target.warehouse) as folder, extracted(sources, target) as extracts:
         (folder / "raw").mkdir()
+        here = at_hand(sources, target, folder / "copied")
         databases = dict.fromkeys(
             target.databases, addresses.extracted(tables_beside(folder / "raw"))
         )
-        trial = {"raw": folder / "raw", "databases": databases}
+        own = {name: folder / f"source {n}" for n, name in enumerate(target.sources)}
+        for each in own.values():
+            each.mkdir()
+        trial = {"raw": folder / "raw", "sources": own, "databases": databases}
         grown = unheard(target, folder / "left").model_copy(update=trial)
         runs: list[Run] = []
-        raw = target.raw and on_disk(files, place_of(target.raw), place_of(folder / "copied"))
-        lie = {source.name: Path(extracts.whole(source, raw)) for source in sources}
-        for _ in deal(sources, lie, folder / "raw", parts, seed):
+        lie = {source.name: Path(extracts.whole(source, here)) for source in sources}
+        dealt = (
+            deal(some, lie, own.get(some[0].name, folder / "raw"), parts, seed)
+            for some in by_folder(sources, target)
+        )
+        for _ in zip(*dealt, strict=True):
             with watcher.step(f"incremental run {len(runs) + 1}", lambda: None):
                 runs.append(run(pipeline, grown))
         whole = grown.model_copy(update={"warehouse": folder / "right"})

@@ -21,7 +21,7 @@ from streampro.errors import ConfigError, SourceError, StreamProError, Warehouse
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.database.extracts import Extracts, databases_of
-from streampro.formats.files import find, on_disk
+from streampro.formats.files import find
 from streampro.formats.registry import format_of
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -35,7 +35,8 @@ from streampro.proofs.certificate import (
     side_of,
 )
 from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
-from streampro.storage.place import Place, place_of
+from streampro.proofs.places import at_hand, refuse_other_folders, refuse_out_of_reach
+from streampro.storage.place import place_of
 from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.ledger import Run
 
@@ -78,8 +79,9 @@ def prove(
     """
     refuse_problems(pipeline, left.engine, right.engine)
     sources = [*pipeline.sources.values()]
-    files = [source for source in sources if not source.is_in_database]
-    shared = _raw_folder(left, right) if files else None
+    for target in (left, right):
+        refuse_out_of_reach(sources, target)
+    refuse_other_folders(sources, left, right)
     _refuse_other_databases(sources, left, right)
     built = _selector_with_inputs(pipeline, select)
     if out:
@@ -89,10 +91,10 @@ def prove(
         nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder,
         extracted(sources, left) as extracts,
     ):
-        raw = on_disk(files, shared, place_of(folder / "raw")) if shared else None
+        here = at_hand(sources, left, folder / "copied")
         for source in pipeline.read(pipeline.select(built)):
-            extracts.whole(source, raw)
-        proof = _Proof(pipeline, select, built, raw, extracts, folder, watcher or Unwatched())
+            extracts.whole(source, here)
+        proof = _Proof(pipeline, select, built, here, extracts, folder, watcher or Unwatched())
         certificate = proof.certificate(left, right)
     if out:
         _write(out, json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n")
@@ -124,17 +126,18 @@ def compared_tables(
 
 @dataclass(frozen=True)
 class _Proof:
-    """What is proven: models of a pipeline, from the files of a raw folder.
+    """What is proven: models of a pipeline, from the raw files of a target.
 
     Attributes:
         select: the models whose tables are compared.
         built: those and all that they are built from.
+        here: has the raw files on this machine.
     """
 
     pipeline: Pipeline
     select: str | None
     built: str | None
-    raw: Path | None
+    here: Target
     extracts: Extracts
     scratch: Path
     watcher: Watcher
@@ -144,7 +147,7 @@ class _Proof:
         started_at = datetime.now(UTC)
         inputs = self._fingerprint()
         one, other = self._run(left, "left"), self._run(right, "right")
-        _refuse_changes(self.raw, inputs, self._fingerprint())
+        _refuse_changes(inputs, self._fingerprint())
         with Comparison(left) as comparison:
             tables = tuple(
                 compared_tables(
@@ -171,7 +174,7 @@ class _Proof:
 
     def _run(self, target: Target, side: str) -> Run:
         tables = dict.fromkeys(target.databases, addresses.extracted(self.extracts.folder))
-        read = {"raw": self.raw, "databases": tables}
+        read = {"raw": self.here.raw, "sources": self.here.sources, "databases": tables}
         here = unheard(target, self.scratch / side).model_copy(update=read)
         watcher = _SideWatcher(self.watcher, side)
         try:
@@ -193,7 +196,7 @@ class _Proof:
                     source.name, file.path, folder / format_of(source).stored_as(source, file.path)
                 )
                 for source in self.pipeline.read(self.pipeline.select(self.built))
-                for folder in [Path(self.extracts.location(source, self.raw))]
+                for folder in [Path(self.extracts.location(source, self.here))]
                 for file in find(source, place_of(folder))
             )
 
@@ -264,22 +267,6 @@ def _selector_with_inputs(pipeline: Pipeline, select: str | None) -> str | None:
     return " ".join(f"+{model.name}" for model in pipeline.select(select))
 
 
-def _raw_folder(left: Target, right: Target) -> Place:
-    for target in (left, right):
-        if target.raw is None or not place_of(target.raw).is_reached:
-            raise ConfigError(
-                f"target {target.name!r} has no raw folder on this machine (it has {target.raw}): "
-                "give --raw DIR."
-            )
-    if left.raw != right.raw:
-        raise ConfigError(
-            f"target {left.name!r} reads {left.raw}, target {right.name!r} reads {right.raw}, but "
-            "a proof needs the same bytes: give --raw DIR."
-        )
-    assert left.raw is not None
-    return place_of(left.raw)
-
-
 def _refuse_other_databases(sources: Sequence[Source], left: Target, right: Target) -> None:
     for name in sorted(databases_of(sources)):
         one, other = (each.databases.get(name) for each in (left, right))
@@ -304,12 +291,10 @@ def _total(inputs: Sequence[FileFingerprint]) -> str:
     return hashlib.sha256(sums.encode()).hexdigest()
 
 
-def _refuse_changes(
-    raw: Path | None, before: Sequence[FileFingerprint], after: Sequence[FileFingerprint]
-) -> None:
-    if changed := sorted({file.path for file in {*before} ^ {*after}}):
+def _refuse_changes(before: Sequence[FileFingerprint], after: Sequence[FileFingerprint]) -> None:
+    if changed := sorted({f"{file.path} of {file.source}" for file in {*before} ^ {*after}}):
         raise SourceError(
-            f"{raw}: {', '.join(changed)} changed while the two sides were running, so they did "
+            f"{', '.join(changed)} changed while the two sides were running, so they did "
             "not read the same bytes. Nothing was compared; prove again when nobody writes there."
         )
 

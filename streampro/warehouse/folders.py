@@ -16,9 +16,10 @@ from pathlib import Path
 from tempfile import gettempdir
 from uuid import uuid4
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, EngineError, WarehouseError
 from streampro.formats.database.extracts import Extracts
+from streampro.location import Location
 from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
 from streampro.storage import leftovers
@@ -123,6 +124,12 @@ def scratch(warehouse: Location) -> Iterator[Path]:
     sweep(warehouse)
     with ExitStack() as held:
         yield _made(warehouse, held)
+
+
+def is_at_hand(source: Source, target: Target) -> bool:
+    """Tell whether this process reaches the files of a source, or its database, by itself."""
+    raw = target.raw_of(source.name)
+    return source.is_in_database or (raw is not None and place_of(raw).is_reached)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from streampro.storage import delta, leftovers, marks, rewrite
 from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
-from streampro.warehouse.folders import extracted, reached, scratch, writing
+from streampro.warehouse.folders import extracted, is_at_hand, reached, scratch, writing
 from streampro.warehouse.key import Key, key_of
 
 
@@ -279,8 +279,7 @@ def _held(
     if pipeline is None:
         return None
     sources = [*pipeline.sources.values()]
-    reads_files = any(not source.is_in_database for source in sources)
-    if reads_files and (target.raw is None or not place_of(target.raw).is_reached):
+    if not all(is_at_hand(source, target) for source in sources):
         return None
     if not databases_of(sources) <= target.databases.keys():
         return None
@@ -289,7 +288,7 @@ def _held(
             held
             for source in sources
             for held in _held_in(
-                source, place_of(extracts.whole(source, target.raw)), wanted, scratch / "raw"
+                source, place_of(extracts.whole(source, target)), wanted, scratch / "raw"
             )
         )
 

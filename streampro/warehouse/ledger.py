@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.errors import OvertakenError, WarehouseError, advised, number_of
 from streampro.formats.files import InputFile
+from streampro.location import Location
 from streampro.modeling.model import TableName
 from streampro.modeling.quarantine import Books
 from streampro.names import WAREHOUSE

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.arguments import asks
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
 from streampro.engines.registry import connect_reader, connect_sql
 from streampro.errors import (
@@ -21,6 +21,7 @@ from streampro.errors import (
     advised,
     did_you_mean,
 )
+from streampro.location import Location
 from streampro.modeling.model import ANSWERS, TableName
 from streampro.storage import delta
 from streampro.storage.data_files import refuse_altered

@@ -18,13 +18,14 @@ from published import contents
 from servers import PATIENCE_S, wait_until
 
 import streampro
-from streampro.config import Remote, SparkSettings, Target
+from streampro.config import SparkSettings, Target
 from streampro.engines.registry import connect
 from streampro.engines.spark.connect import ConnectSession
 from streampro.engines.spark.engine import SparkEngine
 from streampro.engines.spark.session import DELTA
 from streampro.errors import ConfigError, EngineError, SourceError
 from streampro.execution.runner import run
+from streampro.location import Remote
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
 from streampro.warehouse import ledger

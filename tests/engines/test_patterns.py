@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from streampro.config import Remote
 from streampro.engines.spark.files import Files
+from streampro.location import Remote
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from pipelines.shop import SALES, SHOP, write_raw
 from pipelines.shop.raw import raw_sales, raw_shops
 
 import streampro
-from streampro.config import Remote, SparkSettings, Target
+from streampro.config import SparkSettings, Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.engines.spark.application import ApplicationSession, _launched
@@ -27,6 +27,7 @@ from streampro.engines.spark.files import Files
 from streampro.errors import ConfigError, ContractError, SourceError
 from streampro.execution.runner import run
 from streampro.formats.files import find
+from streampro.location import Remote
 from streampro.modeling.source import Source
 from streampro.warehouse import ledger
 

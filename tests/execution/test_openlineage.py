@@ -12,8 +12,9 @@ from pipelines.shop import SHOP, write_raw
 
 import streampro
 from streampro import ComputationError, ConfigError, ContractError, Target
-from streampro.config import OpenLineageSettings, Remote, load_target
+from streampro.config import OpenLineageSettings, load_target
 from streampro.execution.openlineage import dataset_name
+from streampro.location import Remote
 from streampro.storage.place import place_of
 from streampro.testing import Workbench
 

@@ -22,10 +22,11 @@ from published import contents
 from servers import Lake
 
 import streampro
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.engines.registry import connect
 from streampro.errors import ConfigError, EngineError, OvertakenError, SourceError
 from streampro.execution.runner import plan, run
+from streampro.location import Remote
 from streampro.storage import merge
 from streampro.warehouse import ledger
 from streampro.warehouse.retention import rollback

@@ -11,9 +11,10 @@ from pipelines.shop import TABLES, add_sale, mart, raw, staging, write_raw
 import streampro
 from streampro import Export
 from streampro.cli import cli
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, ExportError, PipelineError
 from streampro.exports.record import exports
+from streampro.location import Remote
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 

@@ -17,11 +17,11 @@ from servers import Lake
 
 import streampro
 from streampro import Contract, Pipeline, Source, Target, column, model
-from streampro.config import Remote
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
 from streampro.execution.progress import Unwatched
+from streampro.location import Remote
 from streampro.modeling.model import REJECT_COLUMNS
 from streampro.testing import Workbench
 

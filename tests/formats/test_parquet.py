@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.engines.protocol import Engine
 from streampro.engines.registry import connect
 from streampro.errors import SourceError
 from streampro.formats.parquet.conversions import is_exact, type_of_sql
+from streampro.location import Remote
 from streampro.modeling.source import Source
 
 INSTANT = "timestamp('UTC', 6)"

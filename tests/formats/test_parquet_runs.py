@@ -15,9 +15,9 @@ from servers import Lake
 
 import streampro
 from streampro import Contract, Instant, Pipeline, Source, Target, column, model
-from streampro.config import Remote
 from streampro.errors import SourceError
 from streampro.lineage.explain import Line, Step
+from streampro.location import Remote
 from streampro.modeling.model import REJECT_COLUMNS
 from streampro.testing import Workbench
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from pipelines.shop import SALES, SHOP, write_raw
 
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.execution.runner import run
 from streampro.formats.files import InputFile
 from streampro.lineage.explain import Line, Step, explain
+from streampro.location import Remote
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 

@@ -31,7 +31,7 @@ from pipelines.shop import (
 from pipelines.shop.mart import Revenue
 
 from streampro import cli
-from streampro.config import DuckDBSettings, Location, Target
+from streampro.config import DuckDBSettings, Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.protocol import Engine, Quarantined, Raw, Staged
 from streampro.engines.registry import connect
@@ -44,6 +44,7 @@ from streampro.errors import (
 )
 from streampro.execution import runner
 from streampro.formats.files import InputFile
+from streampro.location import Location
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline

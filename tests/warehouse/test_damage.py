@@ -9,8 +9,8 @@ from pipelines.kinds import KINDS, LINES
 
 import streampro
 from streampro import Target, WarehouseError
-from streampro.config import Remote
 from streampro.console.output import print_past_run
+from streampro.location import Remote
 from streampro.modeling.model import TableName
 from streampro.proofs.compare import Comparison, Version
 from streampro.storage import delta

@@ -24,9 +24,10 @@ from published import contents
 import streampro
 from streampro import Contract, column
 from streampro.cli import cli
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.formats.csv.dialect import Dialect
+from streampro.location import Remote
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.portable import to_integer

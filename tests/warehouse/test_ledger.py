@@ -18,10 +18,11 @@ from filelock import FileLock
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 from published import contents
 
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.execution.runner import run
 from streampro.formats.files import InputFile
+from streampro.location import Remote
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline

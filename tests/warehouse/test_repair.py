@@ -14,8 +14,9 @@ from published import contents
 
 import streampro
 from streampro.cli.commands import cli
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
+from streampro.location import Remote
 
 OWN = "_streampro"
 

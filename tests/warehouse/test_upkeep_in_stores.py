@@ -20,9 +20,10 @@ from servers import Lake
 
 import streampro
 from streampro.cli.commands import cli
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.errors import EngineError, OvertakenError, WarehouseError
+from streampro.location import Remote
 from streampro.storage import leftovers, marks, rewrite
 from streampro.warehouse import ledger, retention
 from streampro.warehouse.forget import forget

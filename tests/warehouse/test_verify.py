@@ -15,8 +15,9 @@ from pipelines.shop import SHOP, add_sale, mart, write_raw
 
 import streampro
 from streampro.cli.commands import cli
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.errors import ConfigError, DataError, WarehouseError
+from streampro.location import Remote
 from streampro.storage import data_files, integrity, merge
 from streampro.storage.place import Disk, place_of
 from streampro.testing import Workbench

@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.engines.casts import physical_query
 from streampro.engines.duckdb import statements
 from streampro.engines.duckdb.compiler import compiler_of
@@ -26,6 +26,7 @@ from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.registry import format_of, reader_of
+from streampro.location import Location
 from streampro.modeling.model import TableName
 from streampro.modeling.source import Source
 from streampro.storage import delta, leftovers

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from streampro.config import SparkSettings, is_remote
+from streampro.config import SparkSettings
 from streampro.engines.spark import functions
 from streampro.engines.spark.files import Files
 from streampro.engines.spark.session import (
@@ -30,6 +30,7 @@ from streampro.engines.spark.session import (
     silence,
 )
 from streampro.errors import ConfigError, EngineError
+from streampro.location import is_remote
 
 OLDEST_JAVA = 17
 _ENDING_S = 10

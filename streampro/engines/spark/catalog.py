@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from streampro.config import Remote, Target
+from streampro.config import Target
 from streampro.engines.spark import readers
 from streampro.engines.spark.failures import cause_of, failing
 from streampro.engines.spark.files import SparkPlace
 from streampro.engines.spark.session import Reach, Session, opened
 from streampro.errors import ConfigError
+from streampro.location import Remote
 from streampro.modeling.model import TableName
 from streampro.names import WAREHOUSE
 

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streampro.config import Location, Target
+from streampro.config import Target
 from streampro.engines.casts import physical_query
 from streampro.engines.protocol import Quarantined, Raw, Staged
 from streampro.engines.spark import readers
@@ -25,6 +25,7 @@ from streampro.expressions.nulls import may_be_null
 from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of, reader_of
+from streampro.location import Location
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.source import Source

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import pyarrow.parquet as pq
 
-from streampro.config import Location, is_remote
 from streampro.errors import ConfigError, EngineError
 from streampro.formats.packing import HEAD
 from streampro.formats.parquet.footers import last_bytes
+from streampro.location import Location, is_remote
 from streampro.storage.place import Disk, FileStatus, Place, place_of
 from streampro.storage.place.matching import any_depth_below, fits, left_over
 

@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from streampro.config import Location, SparkSettings
+from streampro.config import SparkSettings
 from streampro.engines.spark.files import SparkPlace
 from streampro.errors import ConfigError
+from streampro.location import Location
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

@@ -20,7 +20,8 @@ from streampro.formats.database.session import Asked, Column, Session, Table, op
 from streampro.formats.json.typed import quoted
 
 if TYPE_CHECKING:
-    from streampro.config import Location
+    from streampro.config import Target
+    from streampro.location import Location
     from streampro.modeling.source import Source
     from streampro.storage.place import FileStatus, Place
 
@@ -55,19 +56,20 @@ class Extracts:
             session.close()
         self.sessions.clear()
 
-    def location(self, source: "Source", raw: "Location | None") -> "Location":
+    def location(self, source: "Source", target: "Target") -> "Location":
         """Return the folder of a source: of a database that of its extracts, else the raw one."""
         if source.is_in_database:
             return self._given(source) or self.folder
+        raw = target.raw_of(source.name)
         assert raw is not None, "refused before"
         return raw
 
-    def whole(self, source: "Source", raw: "Location | None") -> "Location":
+    def whole(self, source: "Source", target: "Target") -> "Location":
         """Return the same, after reading all tables of the source, where it has any."""
         if source.is_in_database:
             self.look(source)
             self.provide(source, [note["path"] for _, note in _notes(source, self.folder)])
-        return self.location(source, raw)
+        return self.location(source, target)
 
     def look(self, source: "Source", known: Iterable[str] = ()) -> None:
         """Note what the tables of a source have: of one that is only added to the rows of each part

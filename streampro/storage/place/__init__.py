@@ -14,8 +14,8 @@ from typing import NoReturn, Protocol, Self
 
 from filelock import FileLock
 
-from streampro.config import STORES, WEB, Location, Remote, is_remote, scheme_of
 from streampro.errors import EngineError
+from streampro.location import STORES, WEB, Location, Remote, is_remote, scheme_of
 from streampro.modeling.model import TableName
 from streampro.storage.place.matching import matching, unmatched
 

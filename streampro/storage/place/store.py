@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from streampro.config import WEB, Remote, scheme_of
 from streampro.errors import ConfigError, EngineError, OvertakenError
+from streampro.location import WEB, Remote, scheme_of
 from streampro.storage.native import of_store
 from streampro.storage.place import FileStatus, Found, Place
 from streampro.storage.place.matching import WILD, fits, is_hidden, left_over, named_folder
