@@ -21,6 +21,7 @@ import servers
 from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from servers import Lake, MariaDB, Postgres
+from warm_streampro import Commands
 
 Scheme = Literal["light", "dark"]
 HEAVY = {"browser", "running", "desk", "postgres", "mariadb"}
@@ -97,6 +98,14 @@ def mariadb() -> Iterator[MariaDB]:
     """A MariaDB of this process, which tests share: each cleans up what it made."""
     with servers.mariadb() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """The command `streampro` for tests that call it often."""
+    found = Commands(tmp_path_factory.mktemp("commands"))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")

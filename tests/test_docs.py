@@ -12,16 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 from markdown_it import MarkdownIt
-from warm_streampro import COMMAND
+from warm_streampro import Commands
 
 import streampro
 from streampro import report
@@ -104,36 +102,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-@pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a `streampro` that waits for no import, and for Spark but once."""
-    folder = tmp_path_factory.mktemp("commands")
-    command = folder / "streampro"
-    command.write_text(COMMAND.format(python=sys.executable, folder=folder))
-    command.chmod(0o755)
-    (folder / "python-script").symlink_to(command)
-    with ExitStack() as servers:
-        yield folder
-        for server in STARTED.pop(folder, {}).values():
-            servers.callback(server.wait, timeout=60)
-            server.terminate()
-
-
-STARTED: dict[Path, dict[str, subprocess.Popen[bytes]]] = {}
-
-
-def start(folder: Path, kind: str) -> None:
-    """Start what answers a command of `commands`, unless it is there."""
-    servers = STARTED.setdefault(folder, {})
-    if kind not in servers:
-        script = Path(__file__).with_name("warm_streampro.py")
-        arguments = [sys.executable, script, folder / kind, kind]
-        servers[kind] = subprocess.Popen(arguments, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    while not (folder / kind).exists():
-        assert servers[kind].poll() is None
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with what stands in a clone."""
@@ -145,10 +113,10 @@ def desk(tmp_path: Path) -> Path:
     return folder
 
 
-def test_page_tells_what_happens(page: Path, desk: Path, commands: Path) -> None:
+def test_page_tells_what_happens(page: Path, desk: Path, commands: Commands) -> None:
     printed = None
     for kind in ("fork", "stay") if needs_spark(page) else ("fork",):
-        start(commands, kind)
+        commands.start(kind)
     for block in blocks_of(page):
         if block.mark:
             printed = None
@@ -161,7 +129,7 @@ def test_page_tells_what_happens(page: Path, desk: Path, commands: Path) -> None
             compare(block, printed)
             printed = None
         else:
-            printed = execute(block, desk, commands)
+            printed = execute(block, desk, commands.folder)
 
 
 def execute(block: Block, desk: Path, commands: Path) -> str:

@@ -10,7 +10,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,8 @@ import json, os, socket, sys
 
 script = sys.stdin.read() if sys.argv[0].endswith("python-script") else None
 words = {{*sys.argv[1:], os.environ.get("STREAMPRO_TARGET"), *(script or "").split('"')}}
-kind = "stay" if words & {{"spark-local", "prove"}} else "fork"
+on_spark = "spark-local" in words or ("prove" in words and "local" not in words)
+kind = "stay" if on_spark else "fork"
 call = {{"argv": sys.argv[1:], "script": script}}
 call |= {{"folder": os.getcwd(), "environment": dict(os.environ)}}
 with socket.socket(socket.AF_UNIX) as server:
@@ -31,6 +34,35 @@ with socket.socket(socket.AF_UNIX) as server:
     server.shutdown(socket.SHUT_WR)
     sys.exit(int(server.recv(9)))
 """
+
+
+class Commands:
+    """A folder with a `streampro` that waits for no import, and for Spark but once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.servers: dict[str, subprocess.Popen[bytes]] = {}
+        command = folder / "streampro"
+        command.write_text(COMMAND.format(python=sys.executable, folder=folder))
+        command.chmod(0o755)
+        (folder / "python-script").symlink_to(command)
+
+    def start(self, kind: str) -> None:
+        """Start what answers, by `fork` or by one that will `stay`, unless it is there."""
+        if kind not in self.servers:
+            here = Path(__file__)
+            self.servers[kind] = subprocess.Popen(
+                [sys.executable, here, self.folder / kind, kind],
+                env=os.environ | {"PYTHONPATH": str(here.parents[1])},
+            )
+        while not (self.folder / kind).exists():
+            assert self.servers[kind].poll() is None
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        for server in self.servers.values():
+            server.terminate()
+            server.wait(timeout=60)
 
 
 def serve(path: Path, *, forks: bool) -> None:

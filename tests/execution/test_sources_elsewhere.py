@@ -85,7 +85,7 @@ def test_a_proof_reads_sources_in_a_store(
     )
     assert streampro.prove(SHOP, left, right).equal
     moved = right.model_copy(update={"sources": {"raw_sales": folder}})
-    with pytest.raises(ConfigError, match="'raw_sales' from s3://.*same bytes"):
+    with pytest.raises(ConfigError, match=r"'raw_sales' from s3://.*same bytes"):
         streampro.prove(SHOP, left, moved)
 
 
@@ -118,7 +118,7 @@ def test_no_raw_folder_is_needed_where_each_source_has_its_own(
 def test_a_source_that_the_pipeline_does_not_have_is_refused(folder: Path, tmp_path: Path) -> None:
     target = apart(tmp_path, folder)
     wrong = target.model_copy(update={"sources": {"raw_sale": folder}})
-    with pytest.raises(ConfigError, match="'raw_sale'.*Did you mean 'raw_sales'"):
+    with pytest.raises(ConfigError, match=r"'raw_sale'.*Did you mean 'raw_sales'"):
         streampro.run(SHOP, wrong)
 
 
