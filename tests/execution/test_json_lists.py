@@ -80,6 +80,7 @@ def test_books_count_lines_and_elements(published: tuple[streampro.Target, Run])
 
 
 @pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_explanation_names_line_and_element(published: tuple[streampro.Target, Run]) -> None:
     target, _ = published
     [line] = streampro.explain(LISTS, target, "items.sku", "event = 'e3'").lines

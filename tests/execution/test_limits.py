@@ -160,6 +160,7 @@ def test_column_that_is_never_given_is_told(engine: Workbench, target: Target) -
         run(strict, target)
 
 
+@pytest.mark.thorough("spark")
 def test_column_that_is_not_given_any_more_is_told_of_a_table_that_is_built_anew(
     engine: Workbench, target: Target
 ) -> None:
@@ -185,6 +186,7 @@ def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kept", "rule"), [(10, None), (9, "rows vanished")])
 @pytest.mark.parametrize("made", [shop, keyless])
+@pytest.mark.thorough("spark")
 def test_rows_of_a_dimension_that_vanish_are_told(
     engine: Workbench,
     target: Target,
@@ -328,6 +330,7 @@ def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_pat
     ]
 
 
+@pytest.mark.thorough("spark")
 def test_lines_that_joins_and_groups_leave_out_are_told(engine: Workbench, tmp_path: Path) -> None:
     class Names(Contract):
         """One row per name and number."""
@@ -371,6 +374,7 @@ def test_lines_that_joins_and_groups_leave_out_are_told(engine: Workbench, tmp_p
     ]
 
 
+@pytest.mark.thorough("spark")
 def test_lines_that_lists_and_extremes_leave_out_are_told(
     engine: Workbench, target: Target
 ) -> None:
@@ -400,6 +404,7 @@ def test_lines_that_lists_and_extremes_leave_out_are_told(
     ]
 
 
+@pytest.mark.thorough("spark")
 def test_lines_without_the_list_of_their_rows_are_told(engine: Workbench, target: Target) -> None:
     class Items(Contract):
         """One row per item."""
@@ -510,6 +515,7 @@ def test_a_file_of_another_kind_stops_the_run_whatever_is_allowed(
     assert ledger.runs(target.warehouse) == []
 
 
+@pytest.mark.thorough("spark")
 def test_some_lines_that_a_plain_model_cannot_read_are_told(
     engine: Workbench, tmp_path: Path
 ) -> None:
@@ -528,6 +534,7 @@ def test_some_lines_that_a_plain_model_cannot_read_are_told(
     assert "hush" not in str(told.value)
 
 
+@pytest.mark.thorough("spark")
 def test_a_table_whose_newest_event_is_old_is_told_by_every_run(
     engine: Workbench, target: Target
 ) -> None:
@@ -550,6 +557,7 @@ def test_a_table_whose_newest_event_is_old_is_told_by_every_run(
         (["2024-05-03", "2190-01-01"], r"the newest day of staging\.sales is 2024-05-03 .* ago"),
     ],
 )
+@pytest.mark.thorough("spark")
 def test_a_table_without_an_event_in_the_past_is_old(
     engine: Workbench, target: Target, days: list[str], told: str
 ) -> None:

@@ -47,6 +47,7 @@ class Listener(Unwatched):
         self.notices.append(text)
 
 
+@pytest.mark.thorough("spark")
 def test_files_that_no_source_reads_are_counted_and_named(
     engine: Workbench, target: Target
 ) -> None:

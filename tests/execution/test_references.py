@@ -64,6 +64,7 @@ def pipeline_of(orphans: str, incremental_by: str | None = None) -> Pipeline:
     return Pipeline("references", [module])
 
 
+@pytest.mark.thorough("spark")
 def test_orphans_among_the_rows_of_a_table_itself_are_counted(
     engine: Workbench, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def rejected(target: Target) -> list[tuple[str, int]]:
     return [(row["reject_reason"], json.loads(row["raw_line"])["number"]) for row in found]
 
 
+@pytest.mark.thorough("spark")
 def test_orphans_are_a_warning(engine: Workbench, target: Target) -> None:
     done = engine.run(pipeline_of("warn"), target)
     assert [(each.rule, each.rows) for each in done.warnings] == [

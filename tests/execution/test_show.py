@@ -32,6 +32,7 @@ def test_shows_what_a_run_would_publish_and_writes_nothing(
     assert not Path(str(target.warehouse)).exists()
 
 
+@pytest.mark.thorough("spark")
 def test_shows_rows_that_a_run_would_not_publish(target: Target, engine: Workbench) -> None:
     line = '{"shop": "d", "day": "2024-05-01", "amount": "-1"}\n'
     (Path(str(target.raw)) / "sales9.jsonl").write_text(line, encoding="utf-8")
@@ -48,6 +49,7 @@ def test_shows_accepted_rows_of_a_quarantine(target: Target, engine: Workbench) 
     ]
 
 
+@pytest.mark.thorough("spark")
 def test_show_of_an_unknown_model_names_the_known(target: Target) -> None:
     with pytest.raises(ConfigError, match=r"no model 'revenu'\. Did you mean 'revenue'\?"):
         streampro.show(SHOP, target, "revenu")
@@ -74,6 +76,7 @@ def judged_by(contract: type[Contract], monkeypatch: pytest.MonkeyPatch) -> Pipe
     return SHOP
 
 
+@pytest.mark.thorough("spark")
 def test_published_rows_are_judged_by_the_contract_of_now(
     target: Target, engine: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +92,7 @@ def test_published_rows_are_judged_by_the_contract_of_now(
     assert [run.run_id for run in streampro.runs(target)] == [1]
 
 
+@pytest.mark.thorough("spark")
 def test_a_column_that_was_not_published_cannot_be_judged(
     target: Target, engine: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
