@@ -266,8 +266,10 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
         say(f"{held.table}.{held.column} still has it in {rows}: {hint}")
     if done.raw is None:
         say("Nobody looked into raw files: name their folder with --raw DIR.")
+    paths = [file.path for file in done.raw or ()]
     for file in done.raw or ():
-        say(f"still in {file.path}: {number_of(file.lines, 'line')}")
+        of = f" of {file.source}" if paths.count(file.path) > 1 else ""
+        say(f"still in {file.path}{of}: {number_of(file.lines, 'line')}")
     if done.raw:
         say(
             "Raw files are not changed. Remove these lines and run again: until then whatever "

@@ -13,11 +13,11 @@ from streampro.execution.progress import Watcher
 from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of
-from streampro.location import Location, relative_to
+from streampro.location import Location, holds, relative_to
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
-from streampro.storage.place.matching import is_hidden
+from streampro.storage.place.matching import fits, is_hidden
 from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
 
@@ -37,6 +37,7 @@ class Files:
         gone: paths of these that are there no more.
         changed: paths of these that are no more the same.
         gone_how: what became of those that are gone, in words.
+        whose: whose they are, in words, where that is not told by their paths.
     """
 
     found: tuple[InputFile, ...]
@@ -45,13 +46,14 @@ class Files:
     gone: tuple[str, ...]
     changed: tuple[str, ...]
     gone_how: str = "vanished"
+    whose: str = ""
 
     @property
     def lost(self) -> tuple[str, ...]:
         """What became of those that are gone or changed, in words."""
         return (
-            *(f"{path} {self.gone_how}" for path in self.gone),
-            *(f"{path} changed" for path in self.changed),
+            *(f"{path}{self.whose} {self.gone_how}" for path in self.gone),
+            *(f"{path}{self.whose} changed" for path in self.changed),
         )
 
 
@@ -192,33 +194,47 @@ class Inputs:
         """Return the files below the raw folder that nothing reads, by path: no source has them, or
         no model takes the one that does. A folder of a source of its own may hold what it likes.
         """
-        folder = self.target.raw
-        if folder is None:
-            return ()
+        folder, own = self.target.raw, self.target.sources
         taken = {name for model in self.pipeline.models.values() for name in model.inputs}
         idle = [name for name in self.pipeline.sources if name not in taken]
-        sources = [each for name, each in self.pipeline.sources.items() if name in taken]
-        patterns = [
-            each
-            for source in sources
-            if self.target.raw_of(source.name) == folder
-            for each in format_of(source).patterns(source)
-        ]
-        inner = (relative_to(folder, other) for other in self.target.sources.values())
+        for name in own.keys() & {*idle}:
+            self.watcher.notice(f"no model takes source {name}, which is in {own[name]}")
+        if folder is None:
+            return ()
+        read = {
+            name: format_of(source).patterns(source)
+            for name, source in self.pipeline.sources.items()
+            if name in taken
+        }
+        patterns = [each for name in read.keys() - own.keys() for each in read[name]]
+        inner = (relative_to(folder, other) for other in own.values())
         patterns += [f"{escape(path)}/**/*" for path in inner if path]
-        unread = self.engine.unread([*patterns, *self.pipeline.unread], folder)
+        beyond = [
+            (relative_to(own[name], folder), each)
+            for name in read.keys() & own.keys()
+            if holds(own[name], folder)
+            for each in read[name]
+        ]
+        unread = (
+            path
+            for path in self.engine.unread([*patterns, *self.pipeline.unread], folder)
+            if not any(fits(f"{above}/{path}".lstrip("/"), each) for above, each in beyond)
+        )
         found = tuple(sorted(islice(unread, MOST_UNREAD)))
         if found:
-            number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
-            more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            unused = f" (no model takes source {', '.join(idle)})" if idle else ""
-            is_any_hidden = any(map(is_hidden, found))
-            passed_over = " (names that begin with _ or . are passed over)" if is_any_hidden else ""
-            self.watcher.notice(
-                f"no source reads {number} below {folder}: {', '.join(found[:_NAMED])}{more}"
-                f"{unused}{passed_over}"
-            )
+            self._tell_unread(found, idle)
         return found
+
+    def _tell_unread(self, found: Sequence[str], idle: Sequence[str]) -> None:
+        number = number_of(len(found), "file") if len(found) < MOST_UNREAD else "many files"
+        more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        unused = f" (no model takes source {', '.join(idle)})" if idle else ""
+        is_any_hidden = any(map(is_hidden, found))
+        passed_over = " (names that begin with _ or . are passed over)" if is_any_hidden else ""
+        self.watcher.notice(
+            f"no source reads {number} below {self.target.raw}: {', '.join(found[:_NAMED])}{more}"
+            f"{unused}{passed_over}"
+        )
 
     def _compared(self, source: str) -> Files:
         self._refuse_half_of_the_readers(source)
@@ -242,6 +258,7 @@ class Inputs:
                 if path in at_hand and not file.is_still(at_hand[path])
             ),
             format_of(self.pipeline.sources[source]).gone,
+            f" of {source}" if source in self.target.sources else "",
         )
 
     def _refuse_half_of_the_readers(self, source: str) -> None:

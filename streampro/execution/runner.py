@@ -243,6 +243,11 @@ def _refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[
                 f"{pipeline.name!r} does not have. {did_you_mean(name, known)}"
                 f"Sources: {', '.join(known)}."
             )
+        if pipeline.sources[name].is_in_database:
+            raise ConfigError(
+                f"target {target.name!r} says in [sources] where source {name!r} is, which is in a "
+                "database: [databases] says where that is."
+            )
     read = [source for source in pipeline.read(models) if not source.is_in_database]
     if any(target.raw_of(source.name) is None for source in read):
         raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")

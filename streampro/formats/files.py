@@ -103,7 +103,7 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     Raises `SourceError` if there are none, and for one whose name no table can hold,
     `EngineError` for a link to nowhere and for what may not be read.
     """
-    _refuse_no_folder(raw)
+    _refuse_no_folder(source, raw)
     try:
         files = list(format_of(source).found(source, raw))
         if raw.is_local and not format_of(source).is_table:
@@ -125,14 +125,18 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     return tuple(InputFile(source.name, **asdict(file)) for file in files)
 
 
-def _refuse_no_folder(raw: "Place") -> None:
-    """Raise `SourceError` unless a raw folder on a disk is there."""
+def _refuse_no_folder(source: "Source", raw: "Place") -> None:
+    """Raise `SourceError` unless the raw folder of a source, on a disk, is there."""
     try:
         is_there = not raw.is_local or raw.path.is_dir()
     except OSError as error:
-        raise SourceError(f"the raw folder {raw} cannot be read: {error.strerror}.") from error
+        raise SourceError(
+            f"source {source.name!r}: the raw folder {raw} cannot be read: {error.strerror}."
+        ) from error
     if not is_there:
-        raise SourceError(f"the raw folder {raw} does not exist or is not a folder.")
+        raise SourceError(
+            f"source {source.name!r}: the raw folder {raw} does not exist or is not a folder."
+        )
 
 
 def _is_published(raw: "Place", path: str) -> bool:

@@ -29,9 +29,11 @@ def refuse_other_folders(sources: Iterable[Source], left: Target, right: Target)
     for source in sources:
         one, other = left.raw_of(source.name), right.raw_of(source.name)
         if not source.is_in_database and one != other:
+            is_own = source.name in {*left.sources, *right.sources}
+            advice = "let both say the same in [sources]" if is_own else "give --raw DIR"
             raise ConfigError(
                 f"target {left.name!r} reads source {source.name!r} from {one}, target "
-                f"{right.name!r} from {other}, but a proof needs the same bytes: give --raw DIR."
+                f"{right.name!r} from {other}, but a proof needs the same bytes: {advice}."
             )
 
 

@@ -1,16 +1,20 @@
 """Sources whose files are not in the raw folder: each counts its patterns from its own."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from pipelines.shop import SALES, SHOP, SHOPS, write_raw
+from pipelines.shop import SALES, SHOP, SHOPS, mart, staging, write_raw
+from pipelines.shop.raw import raw_sales, raw_shops
 from published import contents
 from servers import Lake
 
 import streampro
 from streampro.config import Target
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, SourceError
 from streampro.location import Location, Remote
+from streampro.modeling.pipeline import Pipeline
 
 LATER = '{"shop": "b", "day": "2024-05-09", "amount": "3"}\n{"shop": "b", "day": "never"}\n'
 
@@ -102,6 +106,31 @@ def test_a_folder_within_the_raw_folder_is_no_files_that_nobody_reads(tmp_path: 
     assert streampro.plan(SHOP, target).unread_files == ("odd.txt",)
 
 
+@pytest.mark.parametrize("own", [".", "a link", ".."])
+def test_files_of_the_raw_folder_that_a_source_reads_by_another_way_are_read(
+    tmp_path: Path, own: str
+) -> None:
+    raw = write_raw(tmp_path / "raw")
+    (raw / "odd.txt").touch()
+    (tmp_path / "a link").symlink_to(raw)
+    module = ModuleType("sources")
+    files = ("raw/sales*.jsonl",) if own == ".." else raw_sales.files
+    module.raw_sales, module.raw_shops = replace(raw_sales, files=files), raw_shops
+    place = tmp_path / own if own == "a link" else raw / own
+    target = Target(
+        name="t", raw=raw, sources={"raw_sales": place}, warehouse=tmp_path / "warehouse"
+    )
+    pipeline = Pipeline("shop", [module, staging, mart])
+    assert streampro.plan(pipeline, target).unread_files == ("odd.txt",)
+
+
+def test_files_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    target = apart(tmp_path, folder)
+    streampro.run(SHOP, target)
+    (folder / "sales.jsonl").write_text(SALES + LATER)
+    assert "sales.jsonl of raw_sales changed" in streampro.plan(SHOP, target).lost_files
+
+
 def test_no_raw_folder_is_needed_where_each_source_has_its_own(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +149,9 @@ def test_a_source_that_the_pipeline_does_not_have_is_refused(folder: Path, tmp_p
     wrong = target.model_copy(update={"sources": {"raw_sale": folder}})
     with pytest.raises(ConfigError, match=r"'raw_sale'.*Did you mean 'raw_sales'"):
         streampro.run(SHOP, wrong)
+    gone = target.model_copy(update={"sources": {"raw_sales": tmp_path / "nowhere"}})
+    with pytest.raises(SourceError, match=r"'raw_sales': the raw folder .*nowhere does not exist"):
+        streampro.run(SHOP, gone)
 
 
 @pytest.mark.parametrize(
