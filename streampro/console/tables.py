@@ -25,6 +25,9 @@ _GAP = 2
 """Spaces between columns."""
 _WORD = re.compile(r"^\s+\S+|\S+", re.MULTILINE)
 
+_ESCAPES = str.maketrans({sign: ascii(sign)[1:-1] for sign in "\t\u2028\u2029"})
+"""Signs that would move or break what stands in a cell."""
+
 Cells = Sequence[Mapping[str, Any]]
 
 
@@ -111,7 +114,7 @@ def _words(text: Text) -> list[str]:
 
 
 def _lines(text: Text) -> list[str]:
-    return text.plain.splitlines()
+    return text.plain.split("\n")
 
 
 def _widest(texts: Iterable[str]) -> int:
@@ -122,7 +125,7 @@ def _blocks(rows: Cells) -> Iterable[Table]:
     """Yield a grid per row: the names of its columns beside their values."""
     for row in rows:
         grid = Table.grid(padding=(0, 2, 0, 0))
-        cells = [(_cell(name), _cell(value)) for name, value in row.items() if value != ""]
+        cells = [(_cell(name), _cell(value)) for name, value in row.items()]
         grid.add_column(no_wrap=True)
         grid.add_column(min_width=_widest(word for _, value in cells for word in _words(value)))
         for name, value in cells:
@@ -150,7 +153,7 @@ def _least_width(console: Console, shown: RenderableType) -> int:
 
 
 def _cell(value: Any) -> Text:
-    return Text(printable(_text(value)).replace("\t", r"\t"), overflow="crop")
+    return Text(printable(_text(value)).translate(_ESCAPES), overflow="crop")
 
 
 def _text(value: Any) -> str:

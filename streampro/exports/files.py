@@ -1,6 +1,7 @@
 """Files of rows: CSV, Parquet, JSON, XLSX. Each is written beside its place and then takes it."""
 
 import gzip
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -150,19 +151,22 @@ def _write_cell(sheet: Any, row: int, place: int, value: Any, day: Any, name: st
             sheet.write_datetime(row, place, value, day)
         case _:
             text = value_text(value)
-            if len(text.encode("utf-16-le")) // 2 > _CELL_LETTERS:
+            letters = len(text.encode("utf-16-le")) // 2  # as sheets count: an emoji is two
+            if letters > _CELL_LETTERS:
                 raise ConfigError(
-                    f"{name} has a text of {len(text):,} letters, of which a cell of a sheet holds "
+                    f"{name} has a text of {letters:,} letters, of which a cell of a sheet holds "
                     f"{_CELL_LETTERS:,}. Write CSV or Parquet."
                 )
             sheet.write_string(row, place, text)
 
 
 def _is_number_of_a_sheet(value: float) -> bool:
-    """Tell whether a sheet has the number: no integer beyond a double's, no NaN, no infinity."""
+    """Tell whether a sheet has the number: no integer beyond a double's, no NaN, no infinity, and
+    none that is infinite once it is written with 16 digits.
+    """
     if isinstance(value, int):
         return abs(value) <= _LARGEST_INTEGER
-    return value - value == 0
+    return math.isfinite(float(f"{value:.16G}"))
 
 
 def _objects(some: pa.Table) -> Iterator[str]:

@@ -6,13 +6,19 @@ import pyarrow as pa
 
 from streampro.modeling.question import value_text
 
+_DIGITS = 6
+"""Behind the point: a decimal with more may be written with an exponent."""
+
 
 def with_texts(table: pa.Table) -> pa.Table:
-    """Return an Arrow table with the text of what CSV has not, such as lists and bytes."""
+    """Return an Arrow table with the text of what CSV has not, such as lists and bytes, and of
+    decimals that would have an exponent.
+    """
     are = pa.types
     in_no_csv = (are.is_nested, are.is_binary, are.is_large_binary, are.is_interval)
     for place, field in enumerate(table.schema):
-        if any(is_of(field.type) for is_of in in_no_csv):
+        is_small = are.is_decimal(field.type) and field.type.scale > _DIGITS
+        if is_small or any(is_of(field.type) for is_of in in_no_csv):
             values = table.column(place).to_pylist(maps_as_pydicts="strict")
             texts = [None if value is None else value_text(value) for value in values]
             table = table.set_column(place, field.name, pa.array(texts, pa.string()))

@@ -7,6 +7,8 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,10 +131,12 @@ Questions = Callable[[Answers], list[Question]]
 
 def value_text(value: Any) -> str:
     """Return a value as tables and CSV show it: a list, a struct or a map as JSON, bytes as
-    hexadecimal digits.
+    hexadecimal digits, a decimal with all its digits.
     """
     if isinstance(value, list | tuple | dict):
         return json_text(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -163,8 +167,10 @@ def _key(value: Any) -> str:
 
 def json_value(value: Any) -> Any:
     """Return what JSON has for a value that it does not know: its text, instants and days as
-    ISO 8601.
+    ISO 8601, instants with microseconds and a Z.
     """
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return value.isoformat() if hasattr(value, "isoformat") else value_text(value)
 
 

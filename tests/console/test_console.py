@@ -37,6 +37,15 @@ def test_moves_shorten_fractions_but_no_amount(
     assert told in capsys.readouterr().out
 
 
+def test_a_row_that_is_shown_as_a_list_has_a_line_for_each_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {f"column_{number}": "" for number in range(40)} | {"none": None, "text": "x\u2028y"}
+    show_table("", [row])
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.split(maxsplit=1)[0] for line in lines if line.strip()] == [*row]
+
+
 def test_answers_without_questions_are_shown_in_the_order_of_their_keys(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -3,7 +3,9 @@
 import csv
 import gzip
 import json
-from datetime import datetime
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,25 @@ def test_sheet_is_exact_and_executes_nothing(tmp_path: Path) -> None:
     assert cells["text"].data_type == "s"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_decimals_have_all_their_digits_and_instants_end_in_z_wherever_they_stand(
+    kind: str, tmp_path: Path
+) -> None:
+    price, at_ts = Decimal("-0.0000000001"), datetime(1, 1, 1, tzinfo=UTC)
+    parts = pa.struct({"price": pa.decimal128(38, 10), "at_ts": pa.timestamp("us", "UTC")})
+    schema = pa.schema({"zero": pa.decimal128(18, 8), "price": parts["price"].type, "all": parts})
+    row = {"zero": Decimal("0E-8"), "price": price, "all": {"price": price, "at_ts": at_ts}}
+    batch = pa.RecordBatch.from_pylist([row], schema)
+    path = tmp_path / f"kinds.{kind}"
+    write_file(kind, TABLE, pa.RecordBatchReader.from_batches(schema, [batch]), path)
+    text = path.read_text()
+    found = json.loads(text) if kind == "jsonl" else next(csv.DictReader(text.splitlines()))
+    assert (found["zero"], found["price"]) == ("0.00000000", "-0.0000000001")
+    inner = found["all"] if kind == "jsonl" else json.loads(found["all"])
+    assert inner == {"price": "-0.0000000001", "at_ts": "0001-01-01T00:00:00.000000Z"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), sys.float_info.max])
 def test_what_is_no_number_of_a_sheet_is_text(value: float, tmp_path: Path) -> None:
     path = tmp_path / "kinds.xlsx"
     write_file("xlsx", TABLE, reader(share=value), path)
@@ -107,6 +127,8 @@ def test_what_a_sheet_cannot_hold_is_refused(
     path.write_bytes(b"old")
     with pytest.raises(ConfigError, match=r"mart.kinds.text has a text of 32,768 letters"):
         write_file("xlsx", TABLE, reader(text="x" * 32_768), path)
+    with pytest.raises(ConfigError, match=r"mart.kinds.text has a text of 40,000 letters"):
+        write_file("xlsx", TABLE, reader(text="😀" * 20_000), path)
     wide = pa.schema([(f"c{n}", pa.int64()) for n in range(16_385)])
     with pytest.raises(ConfigError, match="has 16385 columns; a sheet has 16,384"):
         write_file("xlsx", TABLE, reader(schema=wide), path)
