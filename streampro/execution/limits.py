@@ -123,7 +123,7 @@ def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
     """Return the lines of which nothing can be read: those that are not what their format says, or
     no text.
     """
-    tells, is_typed = format_of(source).tells_readable(source), UNREADABLE in raw.table.columns
+    tells, is_typed = format_of(source).tells_readable(source), source.tells_unreadable
     reason, is_odd = NOT_TEXT, raw.table.raw_line.contains(NUL)
     if tells:
         reason, is_odd = f"not {tells.removeprefix('is_')}", ~raw.table[tells]

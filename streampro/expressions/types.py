@@ -8,6 +8,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from streampro.expressions.decimals import MOST_DIGITS
+from streampro.names import twins
 
 _NAN = float("nan")
 _INSTANT = dt.Timestamp("UTC", 6)
@@ -60,6 +61,10 @@ def refusal(kind: dt.DataType, at: Literal["top", "inside"] = "top") -> str | No
         return f"{kind} says that a part is not null, which nobody checks: write a @rule for that"
     if isinstance(kind, dt.Map) and not (kind.key_type.is_string() or kind.key_type.is_integer()):
         return f"{kind} has keys that are neither str nor dt.Int64: write their text"
+    if isinstance(kind, dt.Struct) and (same := twins(kind.names)):
+        return f"{kind} has parts {same[0]!r} and {same[1]!r}, which engines do not tell apart"
+    if isinstance(kind, dt.Struct) and not kind.names:
+        return f"{kind} has no part: write the parts that it has, or str"
     if not _is_stored(kind, at):
         others = (text for of, text in _INSTEAD.items() if isinstance(kind, of))
         return f"engines do not store {kind} alike: write {next(others, 'str')}"

@@ -123,9 +123,12 @@ class RowTrace:
                 if model.name in self.found:
                     self._through(model)
         for why, names in self.without_folder.items():
+            is_own = any(name in self.target.sources for name in names)
+            advice = (
+                "Correct [sources] in the target." if is_own else "Name the raw folder: --raw DIR."
+            )
             self.notes.append(
-                f"No lines of {', '.join(dict.fromkeys(names))} are told: {why}. "
-                "Name the raw folder: --raw DIR."
+                f"No lines of {', '.join(dict.fromkeys(names))} are told: {why}. {advice}"
             )
         return first
 

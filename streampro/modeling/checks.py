@@ -30,8 +30,9 @@ Sources: TypeAlias = Mapping[str, Source]
 
 def differences(built: Model, expression: ir.Table) -> list[str]:
     """Compare the columns of an expression with those of its contract, in sentences."""
-    actual = exact(expression.drop(*({UNREADABLE} & {*expression.columns}))).schema()
     expected = built.schema
+    beside = {UNREADABLE} & {*expression.columns} - {*expected}
+    actual = exact(expression.drop(*beside)).schema()
     found = []
     if missing := [name for name in expected if name not in actual]:
         found.append(f"{built.table} lacks {', '.join(missing)}.")
@@ -54,16 +55,25 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
 
 def uncounted(built: Model, expression: ir.Table, sources: Sources) -> list[str]:
     """Return that a model which keeps books leaves out what tells values of another type than the
-    source says.
+    source says, or has that of its own.
     """
     read = [sources[name] for name in built.inputs if name in sources]
-    if not built.quarantine or UNREADABLE in expression.columns:
+    if not built.quarantine:
         return []
+    if UNREADABLE in expression.columns:
+        kind = nullable(expression[UNREADABLE].type())
+        if kind.is_boolean():
+            return []
+        return [
+            f"{built.table} returns {UNREADABLE} as {kind}, but in a model with quarantine that is "
+            "StreamPro's own: whether a value of the row could not be read. Give yours another "
+            "name in the fields of its source."
+        ]
     return [
         f"{built.table} leaves out {UNREADABLE} of {source.name}, so values that are not of their "
         "type would be lost unseen. Return that column too."
         for source in read
-        if UNREADABLE in source.schema
+        if source.tells_unreadable
     ]
 
 

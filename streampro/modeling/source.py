@@ -342,6 +342,11 @@ class Source:
         return ibis.schema(format_of(self).columns(self))
 
     @property
+    def tells_unreadable(self) -> bool:
+        """Whether the table has a column of its own that tells values of another type."""
+        return "is_unreadable" in self.schema.names and "is_unreadable" not in self.fields
+
+    @property
     def secret_fields(self) -> tuple[str, ...]:
         """The fields that are read from a secret key or column, or from within one."""
         return format_of(self).secret_fields(self)

@@ -38,8 +38,8 @@ def refuse_other_folders(sources: Iterable[Source], left: Target, right: Target)
 
 
 def at_hand(sources: Collection[Source], target: Target, copies: Path) -> Target:
-    """Return a target that has the files of sources on this machine: where they are, or below
-    `copies` what was in a store. Raises what `find` raises.
+    """Return a target, of no warehouse that is there, that has the files of sources on this
+    machine: where they are, or below `copies` what was in a store. Raises what `find` raises.
     """
 
     def on_disk_of(some: Sequence[Source], folder: Location, name: str) -> Path:
@@ -53,7 +53,8 @@ def at_hand(sources: Collection[Source], target: Target, copies: Path) -> Target
         name: on_disk_of([each], target.sources[name], f"source {number}")
         for number, (name, each) in enumerate(own.items())
     }
-    return target.model_copy(update={"raw": raw, "sources": moved})
+    nowhere = copies.with_name("nowhere")
+    return target.model_copy(update={"raw": raw, "sources": moved, "warehouse": nowhere})
 
 
 def by_folder(sources: Iterable[Source], target: Target) -> list[Sequence[Source]]:

@@ -87,7 +87,9 @@ def test_a_proof_reads_sources_in_a_store(
     left, right = (
         target.model_copy(update={"name": name, "warehouse": tmp_path / name}) for name in "ab"
     )
+    streampro.run(SHOP, left)  # the proof is made in its warehouse
     assert streampro.prove(SHOP, left, right).equal
+    assert streampro.check_incremental(SHOP, left).runs == 4
     moved = right.model_copy(update={"sources": {"raw_sales": folder}})
     with pytest.raises(ConfigError, match=r"'raw_sales' from s3://.*same bytes"):
         streampro.prove(SHOP, left, moved)

@@ -70,6 +70,8 @@ def test_annotation_spells_a_type(annotation: Any, kind: str) -> None:
         (dict[str, list[dt.UUID]], "not store uuid alike"),
         (list[dict[str, str]], "write a list of struct<key, value> there"),
         (dict[float, str], "has keys that are neither str nor dt.Int64: write their text"),
+        (Annotated[dt.Struct, {"a": dt.int64, "A": dt.int64}], "'a' and 'A', which engines do not"),
+        (list[Annotated[dt.Struct, {}]], "has no part"),
         (list[dt.Int64(nullable=False)], "!int64 says that a part is not null"),
         (Annotated[dt.Array, dt.int64, 3], "the same without a length, and a @rule"),
         (dt.Array, "Array says no type of a column: write one such as str, dt.Int64 or list"),

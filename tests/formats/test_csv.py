@@ -4,11 +4,16 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import ibis.expr.types as ir
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import streampro
+from streampro import Contract, Pipeline, Target, column, model
 from streampro.errors import SourceError
 from streampro.formats.csv import CSV
 from streampro.formats.files import find
@@ -175,3 +180,25 @@ def test_what_a_writer_wrote_is_read(
     assert [next(csv.reader([str(row[2])])) for row in rows(found) if "\n" not in str(row[2])] == [
         list(record) for record in written if "\n" not in "".join(record)
     ]
+
+
+def test_fields_may_be_called_as_what_other_formats_tell(tmp_path: Path) -> None:
+    class Rows(Contract):
+        """One row per record."""
+
+        is_unreadable: str = column("Said.", nullable=True)
+
+    @model(contract=Rows)
+    def said(notes: ir.Table) -> ir.Table:
+        return notes.select("is_unreadable")
+
+    module: Any = ModuleType("staging")
+    module.said = said
+    module.notes = Source("notes", ("*.csv",), "csv", {"is_unreadable": ("is_unreadable",)})
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "notes.csv").write_text("is_unreadable,n\nno,1\nyes,2\n")
+    target = Target(name="t", raw=raw, warehouse=tmp_path / "warehouse")
+    [table] = streampro.run(Pipeline("notes", [module]), target).tables
+    found = streampro.sql(f"from {table.table}", target).to_pylist()
+    assert sorted(row["is_unreadable"] for row in found) == ["no", "yes"]

@@ -1,6 +1,6 @@
 """Declarations and calls are checked when they are made, with what was meant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,17 +36,22 @@ TABLE = ibis.table({"a": "string"}, name="rows")
 TARGET = Target(name="test", raw=Path("raw"), warehouse=Path("warehouse"))
 
 
-def problems_of(of_model: dict[str, Any] | None = None, **columns: Any) -> list[str]:
-    """Return what is wrong with a pipeline of one plain model with a contract of these columns."""
+def problems_of(
+    of_model: dict[str, Any] | None = None, own: Sequence[str] = ("a",), **columns: Any
+) -> list[str]:
+    """Return what is wrong with a pipeline of one plain model with a contract of these columns,
+    whose source has fields of its own, of which the model returns all.
+    """
     hints = {name: Instant if name.endswith("_ts") else str for name in columns}
     contract = type("Rows", (Contract,), {"__annotations__": hints, **columns})
 
     def rows(raw: ir.Table) -> ir.Table:
-        return raw.select("a")
+        return raw.select(*own)
 
     rows.__module__ = "staging"
     module = ModuleType("staging")
-    module.raw = Source(name="raw", files=("*",), format="csv", fields={"a": ("a",)})  # type: ignore[attr-defined]
+    fields = {name: (name,) for name in own}
+    module.raw = Source(name="raw", files=("*",), format="csv", fields=fields)  # type: ignore[attr-defined]
     module.rows = model(contract=contract, **of_model or {})(rows)  # type: ignore[attr-defined]
     return Pipeline("declared", [module]).problems()
 
@@ -302,3 +307,11 @@ def test_options_that_say_what_every_contract_is_are_taken() -> None:
 
 def test_right_declarations_are_taken() -> None:
     assert problems_of(a=column("A.", nullable=True, isin=("x", "y"), severity="warn")) == []
+
+
+def test_column_of_the_books_is_none_of_the_source() -> None:
+    assert problems_of({"quarantine": True}, own=("a", "is_unreadable"), a=A)[1:] == [
+        "staging.rows returns is_unreadable as string, but in a model with quarantine that is "
+        "StreamPro's own: whether a value of the row could not be read. Give yours another name in "
+        "the fields of its source."
+    ]

@@ -99,7 +99,8 @@ class DuckDBEngine(Staging[Place]):
         scratch = self.staging.path / f"{source.name}-{self.counter}"
         form = format_of(source)
         paths = [folder / form.stored_as(source, file.path) for file in files]
-        reading = read(source, folder, paths, scratch)
+        with _named(folder, raw):
+            reading = read(source, folder, paths, scratch)
         table = self._view(reading.query)
         return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
 
@@ -308,6 +309,15 @@ def _read_bound(text: str, kind: dt.DataType) -> Any:
     if kind.is_timestamp():
         return datetime.fromisoformat(text)
     return text if kind.is_string() or kind.is_date() else None
+
+
+@contextmanager
+def _named(copy: Path, raw: Location) -> Iterator[None]:
+    """Say where files are, not where their copies are, in an error of the data."""
+    try:
+        yield
+    except SourceError as error:
+        raise type(error)(str(error).replace(str(copy), str(raw))) from error
 
 
 @contextmanager

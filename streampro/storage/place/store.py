@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib.util import find_spec
 from itertools import islice
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 """Files that are copied together."""
+_PATIENCE = timedelta(seconds=30)
+"""How long a request that failed is tried again; who stops a run waits for one that hangs."""
 _LOOKED_AT = 10_000
 """Files that are looked at to tell which are not read."""
 
@@ -261,8 +264,10 @@ def bucket(url: str) -> "ObjectStore":
     from obstore.store import from_url
 
     if scheme_of(url) in WEB:
-        return from_url(url.rstrip("/"), client_options={"allow_http": scheme_of(url) == "http"})
-    return from_url(url.rstrip("/"), credential_provider=_credentials(scheme_of(url)))
+        options: Any = {"client_options": {"allow_http": scheme_of(url) == "http"}}
+    else:
+        options = {"credential_provider": _credentials(scheme_of(url))}
+    return from_url(url.rstrip("/"), retry_config={"retry_timeout": _PATIENCE}, **options)
 
 
 def _credentials(scheme: str) -> Any:
