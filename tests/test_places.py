@@ -143,11 +143,11 @@ def test_places_that_cannot_work_are_refused(
         assert {*folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize("is_rejected", ["true", "false"])
+@pytest.mark.parametrize("fate", ["accepted", "rejected"])
 def test_lines_are_told_apart_below_a_folder_that_is_called_as_ours(
-    engine: Workbench, folder: Path, is_rejected: str
+    engine: Workbench, folder: Path, fate: str
 ) -> None:
-    place = folder / f"streampro_is_rejected={is_rejected}"
+    place = folder / f"streampro_fate={fate}"
     place.mkdir()
     raw, warehouse = write_raw(place / "raw"), place / "_streampro" / "w"
     done = engine.run(SHOP, streampro.Target(name="odd", raw=raw, warehouse=warehouse))

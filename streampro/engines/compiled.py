@@ -13,7 +13,7 @@ from streampro.expressions.nulls import may_be_null
 from streampro.modeling.audit import audit
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.quarantine import outcomes
+from streampro.modeling.quarantine import judged, outcomes
 
 
 def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
@@ -52,7 +52,9 @@ def _queries(pipeline: Pipeline, built: Model) -> tuple[ir.Table, ir.Table]:
 def _rows(pipeline: Pipeline, built: Model) -> ir.Table:
     """Return what an engine computes of a model, over inputs as it gives them."""
     rows = built(**{name: _input(pipeline, name) for name in built.inputs})
-    return outcomes(built, rows, pipeline.source_of(built).secret) if built.quarantine else rows
+    if not built.quarantine:
+        return rows
+    return outcomes(judged(built, rows, pipeline.source_of(built).secret))
 
 
 def _refusal(engine: str, rows: ir.Table) -> str | None:

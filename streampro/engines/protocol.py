@@ -113,8 +113,8 @@ class Engine(Protocol):
     def cache(self, rows: ir.Table) -> ir.Table:
         """Compute rows once, for this run alone, and return them."""
 
-    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
-        """Stage the outcomes of a quarantine model, computing them once."""
+    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
+        """Stage the outcomes of the judged lines of a quarantine model, computing them once."""
 
     def publish(
         self,

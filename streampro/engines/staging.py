@@ -1,7 +1,7 @@
 """Rows staged as parquet files that no table names yet: the same on every engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -17,7 +17,7 @@ from streampro.formats.files import InputFile, changed, find, freeze
 from streampro.location import Location
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import Model, TableName
-from streampro.modeling.quarantine import REJECTION, rejected_lines, tally
+from streampro.modeling.quarantine import REJECTION, outcomes, rejected_lines, tally
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.names import WAREHOUSE, ours
@@ -26,7 +26,9 @@ from streampro.storage.data_files import DataFile
 from streampro.storage.place import Place
 
 P = TypeVar("P", bound=Place)
-_IS_REJECTED = ours("is_rejected")
+FATE = ours("fate")
+ACCEPTED, REJECTED = "accepted", "rejected"
+"""By what outcomes are split into files, and what it says of them."""
 
 
 class Staging(ABC, Generic[P]):
@@ -88,15 +90,23 @@ class Staging(ABC, Generic[P]):
         """See `Engine.cache`."""
         return self._scan(self._write(rows, TableName("cached", "rows")), exact(rows).schema())
 
-    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one query parses, de-duplicates, counts and splits.
 
         The files of accepted rows also hold the few columns of an outcome that are not published.
         """
-        parted = outcomes.mutate(**{_IS_REJECTED: outcomes[REJECTION].notnull()})
-        files = self._write(parted, model.table, by=_IS_REJECTED)
-        accepted = [file for file in files if _folder_of(file) == f"{_IS_REJECTED}=false"]
-        staged = self._scan(files, exact(outcomes).schema())
+        return self._quarantined(model, self._split(outcomes(judged), model.table), judged.schema())
+
+    def _split(self, outcomes: ir.Table, table: TableName) -> dict[str, list[DataFile]]:
+        """Write outcomes, and return the files of the accepted and those of the rejected ones."""
+        fate = ibis.ifelse(outcomes[REJECTION].isnull(), ACCEPTED, REJECTED)
+        return by_fate(self._write(outcomes.mutate(**{FATE: fate}), table, by=FATE))
+
+    def _quarantined(
+        self, model: Model, written: Mapping[str, list[DataFile]], schema: ibis.Schema
+    ) -> Quarantined:
+        accepted, rejected = written.get(ACCEPTED, []), written.get(REJECTED, [])
+        staged = self._scan([*accepted, *rejected], schema)
         return Quarantined(
             accepted=self._staged(model.table, accepted, model.contract),
             rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
@@ -138,6 +148,10 @@ class Staging(ABC, Generic[P]):
         return Staged(table, contract, rows, self._scan(files, spec_of(contract).schema), files)
 
 
-def _folder_of(file: DataFile) -> str:
-    """Return the name of the folder that a file is in; those above it are the user's."""
-    return str(file.path).rsplit("/", 2)[1]
+def by_fate(files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
+    """Return files by the value of `FATE` that names the folder of each."""
+    found: dict[str, list[DataFile]] = {}
+    for file in files:
+        folder = str(file.path).rsplit("/", 2)[1]
+        found.setdefault(folder.removeprefix(f"{FATE}="), []).append(file)
+    return found

@@ -30,7 +30,7 @@ from streampro.exports.export import carry_out, refuse_misplaced
 from streampro.formats.database.extracts import Extracts
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.quarantine import outcomes
+from streampro.modeling.quarantine import judged
 from streampro.storage import marks
 from streampro.storage.place import place_of
 from streampro.storage.versions import remembered
@@ -206,7 +206,7 @@ def _computed(
     inputs = {name: done[name] for name in model.inputs}
     if not model.quarantine:
         return engine.stage(model.table, model(**inputs), model.contract).data
-    lines = outcomes(model, model(**inputs), pipeline.source_of(model).secret)
+    lines = judged(model, model(**inputs), pipeline.source_of(model).secret)
     return engine.quarantine(model, lines).accepted.data
 
 

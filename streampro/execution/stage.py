@@ -18,7 +18,7 @@ from streampro.execution.reconcile import reconcile
 from streampro.execution.state import Built, ChangedRows, State
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.quarantine import Books, outcomes
+from streampro.modeling.quarantine import Books, judged
 from streampro.modeling.source import Source
 from streampro.warehouse import changes
 from streampro.warehouse.changes import Change, Mode, Move
@@ -195,7 +195,7 @@ class Stage:
         secret = self.pipeline.source_of(model).secret
 
         def quarantined(inputs: dict[str, ir.Table]) -> Quarantined:
-            return self.engine.quarantine(model, outcomes(model, model(**inputs), secret))
+            return self.engine.quarantine(model, judged(model, model(**inputs), secret))
 
         return self._computed(model, mode, quarantined)
 

@@ -13,7 +13,7 @@ from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
 from streampro.names import ours
-from streampro.portable import count_if, mask_json_value
+from streampro.portable import mask_json_value
 
 _SEPARATOR = "\x1f"
 NUL = "\0"
@@ -21,7 +21,8 @@ NUL = "\0"
 NOT_TEXT = "not_utf8_text"
 """Why a line that holds one is rejected, whatever else its model says of it."""
 REJECTION, COPIES, UNREADABLE_LINES = ours("rejection"), ours("copies"), ours("unreadable")
-"""Columns of `outcomes` beside the contract's."""
+"""Columns of `judged` lines and their `outcomes` beside the contract's."""
+_IS_NEW = ours("is_new")
 
 
 @dataclass(frozen=True)
@@ -152,29 +153,43 @@ def masked(text: ir.StringValue, secret: Iterable[str]) -> ir.StringValue:
     return ibis.cases((text.contains(NUL), unknown), else_=known)
 
 
-def outcomes(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
-    """Return one row per distinct outcome of a quarantine model, with its number of lines.
+def judged(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
+    """Return one row per line that a quarantine model reads, `rows` being what it returns.
 
-    Grain: an accepted row, or a rejected line of a file. Columns: the contract's;
-    `REJECTION`, null where accepted, else reason, file and text (values of `secret` keys masked) in
-    one text, because every further column to group by costs time; `COPIES`, the lines with this
-    outcome; `UNREADABLE_LINES`, those of them in which a value could not be read.
+    Columns: the contract's; `REJECTION`, null where accepted, else reason, file and text (values of
+    `secret` keys masked) in one text, because every further column to group by costs time;
+    `COPIES`, 1; `UNREADABLE_LINES`, 1 where a value could not be read, else 0.
     """
     rows = fates(model, rows).rows
     text = masked(rows.raw_line, secret)
     place = _SEPARATOR + rows.source_file.fill_null("") + _SEPARATOR
     packed = rows.reject_reason + place + text.fill_null("")
-    keyed = rows.mutate(**{REJECTION: ibis.cases((rows.reject_reason.notnull(), packed))})
-    columns = model.spec.schema.items()
-    grouped = keyed.group_by(*(comparable(keyed[name]) for name, _ in columns), REJECTION)
-    if UNREADABLE in rows.columns:
-        lines = count_if(keyed[UNREADABLE])
-        found = grouped.aggregate(**{COPIES: keyed.count(), UNREADABLE_LINES: lines})
-    else:
-        found = grouped.aggregate(**{COPIES: keyed.count()})
-        found = found.mutate(**{UNREADABLE_LINES: ibis.literal(0, "int64")})
-    maps = [as_declared(found[name], kind) for name, kind in columns if kind.is_map()]
-    return found.mutate(*maps) if maps else found
+    one, zero = ibis.literal(1, "int64"), ibis.literal(0, "int64")
+    unreadable = ibis.ifelse(rows[UNREADABLE], one, zero) if UNREADABLE in rows.columns else zero
+    rejection = ibis.cases((rows.reject_reason.notnull(), packed))
+    counted = {REJECTION: rejection, COPIES: one, UNREADABLE_LINES: unreadable}
+    return rows.mutate(**counted).select(*model.spec.schema, *counted)
+
+
+def outcomes(judged: ir.Table) -> ir.Table:
+    """Return one row per distinct outcome of judged lines, with its number of lines.
+
+    Grain: an accepted row, or a rejected line of a file. Columns as in `judged`; `COPIES` are the
+    lines with this outcome, `UNREADABLE_LINES` those of them in which a value could not be read.
+    """
+    return _distinct(judged, [REJECTION])
+
+
+def settled(repeats: ir.Table, accepted: ir.Table) -> ir.Table:
+    """Return the outcomes of judged lines that may repeat accepted rows or each other: what is
+    accepted already is a duplicate. `accepted` need only hold the rows that are in both.
+    """
+    both = repeats.mutate(**{_IS_NEW: True}).union(accepted.mutate(**{_IS_NEW: False}))
+    is_new = both[_IS_NEW]
+    found = _distinct(both, [], is_new, **{_IS_NEW: is_new.all()})
+    repeated = ibis.literal(f"{DUPLICATE}{_SEPARATOR}{_SEPARATOR}")
+    marked = found.mutate(**{REJECTION: ibis.cases((~found[_IS_NEW], repeated))})
+    return marked.filter(marked[COPIES] > 0).select(*repeats.columns)
 
 
 def rejected_lines(outcomes: ir.Table) -> ir.Table:
@@ -192,6 +207,22 @@ def tally(outcomes: ir.Table) -> ir.Table:
         lines=reasons[COPIES].sum(),
         unreadable=reasons[UNREADABLE_LINES].sum(),
     )
+
+
+def _distinct(
+    rows: ir.Table, by: Iterable[str], where: ir.BooleanValue | None = None, **found: ir.Value
+) -> ir.Table:
+    """Return rows that are equal in the columns of the contract, and in `by`, as one; counted are
+    the lines of those `where` it is true.
+    """
+    own = (REJECTION, COPIES, UNREADABLE_LINES, _IS_NEW)
+    columns = [(name, kind) for name, kind in rows.schema().items() if name not in own]
+    grouped = rows.group_by(*(comparable(rows[name]) for name, _ in columns), *by)
+    unreadable = rows[UNREADABLE_LINES].sum(where=where)
+    counted = {COPIES: rows.count(where=where), UNREADABLE_LINES: unreadable}
+    result = grouped.aggregate(**counted, **found)
+    maps = [as_declared(result[name], kind) for name, kind in columns if kind.is_map()]
+    return result.mutate(*maps) if maps else result
 
 
 def _unpacked(outcomes: ir.Table) -> ir.Table:

@@ -25,7 +25,7 @@ from streampro.warehouse.snapshot import sql
 NAMES = [
     *("_id", "class", "count", "schema", "columns", "validate", "example", "Config", "__x__"),
     *("select", "order", "table", "group", "user", "null", "true", "timestamp", "date"),
-    *("copies", "rejection", "unreadable", "is_rejected", "copy", "rank", "line", "value"),
+    *("copies", "rejection", "unreadable", "fate", "copy", "rank", "line", "value"),
     *("filename", "lines", "fields", "outcomes", "rows", "v", "t0", "cells", "number", "place"),
     *('a"b', "a`b", "a'b", "a.b", "a\\b", "$x", "%s", "a-b", "1", "#", "é", "名", "😀", "ß"),
     *("is_late", "by_us", "late", "added", "before", "after", "reason", "element", "position"),

@@ -20,9 +20,11 @@ from streampro.modeling.quarantine import (
     REJECTION,
     UNREADABLE_LINES,
     Books,
+    judged,
     one_row_per_key,
     outcomes,
     rejected_lines,
+    settled,
     tally,
 )
 from streampro.testing import Workbench
@@ -97,7 +99,7 @@ def fetched(rows: ir.Table) -> list[tuple[Any, ...]]:
 
 
 def split(*lines: tuple[Any, ...], secret: tuple[str, ...] = ()) -> ir.Table:
-    return outcomes(THINGS, table(*lines), secret)
+    return outcomes(judged(THINGS, table(*lines), secret))
 
 
 def rejected(*lines: tuple[Any, ...], secret: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
@@ -108,6 +110,20 @@ def test_equal_rows_are_one_outcome_with_copies() -> None:
     found = split(line("a", 1), line("a", 1, text="other", file="g"), line("b", 2))
     assert found.columns == ("name", "number", REJECTION, COPIES, UNREADABLE_LINES)
     assert fetched(found) == [("a", 1, None, 2, 0), ("b", 2, None, 1, 0)]
+
+
+def test_repeats_of_accepted_rows_are_duplicates_and_others_are_accepted_once() -> None:
+    """Also where a row is accepted that no repeat equals."""
+    lines = [line("a", 1, unreadable=True), line("a", 1), line("b"), line("b"), line(None, 2)]
+    both = judged(THINGS, table(*lines, line("c", 3)), ())
+    accepted = both.filter(both.name.isin(["a", "c"]))
+    found = settled(both.filter(both.name.isnull() | (both.name != "c")), accepted)
+    assert fetched(found) == [
+        ("a", 1, f"{DUPLICATE}\x1f\x1f", 2, 1),
+        ("b", None, None, 2, 0),
+        (None, 2, None, 1, 0),
+    ]
+    assert fetched(tally(found)) == [(DUPLICATE, 1, 2, 1), (None, 2, 3, 0)]
 
 
 def test_null_columns_are_equal() -> None:
@@ -128,7 +144,7 @@ def test_rejected_line_is_kept_as_it_stands() -> None:
 @pytest.mark.parametrize("missing", ["raw_line", "source_file"])
 def test_rejected_line_without_text_or_file_is_not_accepted(missing: str) -> None:
     lines = table(line("a", 1, reason="bad")).mutate(**{missing: ibis.null("string")})
-    counts = {row[0]: row[2] for row in fetched(tally(outcomes(THINGS, lines, ())))}
+    counts = {row[0]: row[2] for row in fetched(tally(outcomes(judged(THINGS, lines, ()))))}
     assert counts == {"bad": 1}
 
 
@@ -189,7 +205,7 @@ def test_tally_counts_outcomes_lines_and_unreadable_ones_per_reason() -> None:
 
 def test_unreadable_lines_need_not_be_told() -> None:
     lines = table(line("a", 1, unreadable=True)).drop("is_unreadable")
-    assert fetched(tally(outcomes(THINGS, lines, ()))) == [(None, 1, 1, 0)]
+    assert fetched(tally(outcomes(judged(THINGS, lines, ())))) == [(None, 1, 1, 0)]
 
 
 def test_no_lines_have_no_outcome() -> None:

@@ -266,8 +266,8 @@ def unlike(monkeypatch: pytest.MonkeyPatch) -> Changes:
         def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
             return super().stage(table, *changes.stage(table, rows, contract))
 
-        def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
-            return super().quarantine(model, changes.quarantine(outcomes))
+        def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
+            return super().quarantine(model, changes.quarantine(judged))
 
         def close(self) -> None:
             super().close()

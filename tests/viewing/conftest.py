@@ -13,7 +13,7 @@ import pytest
 from streampro.config import Target
 from streampro.execution.runner import run
 from streampro.modeling.model import DUPLICATE, Model
-from streampro.modeling.quarantine import COPIES, REJECTION, Books, outcomes
+from streampro.modeling.quarantine import COPIES, REJECTION, Books, judged, outcomes
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 from streampro.warehouse.ledger import Run
@@ -123,7 +123,7 @@ def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., S
     def read(model: Model, *lines: Lines, raw: Path | None = None, **files: Any) -> Staged:
         source = PIPELINE.sources[model.inputs[0]]
         text = engine.engine.read_raw(source, raw or raw_folder(*lines, **files))
-        found = engine.rows(outcomes(model, model(text.table), source.secret))
+        found = engine.rows(outcomes(judged(model, model(text.table), source.secret)))
         accepted = [row for row in found if row[REJECTION] is None]
         rejected = [
             (row, *row[REJECTION].split("\x1f", 2)) for row in found if row[REJECTION] is not None

@@ -19,16 +19,19 @@ from streampro.engines.casts import physical_query
 from streampro.engines.duckdb import statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
-from streampro.engines.protocol import Raw
-from streampro.engines.staging import Staging
+from streampro.engines.duckdb.repeats import seen_function
+from streampro.engines.protocol import Quarantined, Raw
+from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.formats.files import InputFile
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.registry import format_of, reader_of
 from streampro.location import Location
-from streampro.modeling.model import TableName
+from streampro.modeling.model import Model, TableName
+from streampro.modeling.quarantine import REJECTION, settled
 from streampro.modeling.source import Source
+from streampro.names import ours
 from streampro.storage import delta, leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 from streampro.storage.delta import Stored
@@ -47,6 +50,8 @@ _OWN_HINT = re.compile(r"Did you mean .*")
 _MOST_NAMED = 12
 _BATCH = 50_000
 """Rows of a table that are at hand at once, where all of them are read."""
+_SEEN = "seen"
+"""A fate beside those of `staging`: neither is known yet."""
 
 
 class DuckDBEngine(Staging[Place]):
@@ -249,7 +254,42 @@ class DuckDBEngine(Staging[Place]):
         )
         return f"SELECT {nulls} WHERE false"
 
+    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
+        """See `Engine.quarantine`: lines stream into files as they are judged, and none is held.
+
+        A line whose hash may be that of one before is set aside. Of these few and the accepted rows
+        of their hashes, which are then read again, all columns are compared.
+        """
+        schema, columns = judged.schema(), ", ".join(map(identifier, model.spec.schema))
+        function = ours("seen")
+        fate = (
+            f"CASE WHEN {REJECTION} IS NOT NULL THEN {quoted(REJECTED)} "
+            f"WHEN {function}(hash({columns})) THEN {quoted(_SEEN)} ELSE {quoted(ACCEPTED)} END"
+        )
+        with seen_function(self.connection, function):
+            query = f"SELECT *, {fate} AS {FATE} FROM ({self._physical(judged)})"
+            written = by_fate(self._copy(query, judged, model.table, FATE))
+        if repeats := written.pop(_SEEN, None):
+            seen, accepted = (
+                self._scan(repeats, schema),
+                self._scan(written.get(ACCEPTED, []), schema),
+            )
+            of_hash = self._view(
+                f"SELECT * FROM {accepted.op().name} WHERE hash({columns}) IN "
+                f"(SELECT hash({columns}) FROM {seen.op().name})"
+            )
+            found = self._split(settled(seen, self.cache(of_hash)), model.table)
+            for fate, files in found.items():
+                written.setdefault(fate, []).extend(files)
+        return self._quarantined(model, written, schema)
+
+    def _physical(self, rows: ir.Table) -> str:
+        return physical_query(self.ibis.compiler, rows)
+
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
+        return self._copy(self._physical(rows), rows, table, by)
+
+    def _copy(self, query: str, rows: ir.Table, table: TableName, by: str | None) -> list[DataFile]:
         folder = self._folder(table)
         with _errors("the warehouse cannot be written"):
             folder.make()
@@ -257,7 +297,7 @@ class DuckDBEngine(Staging[Place]):
         layout = f"PARTITION_BY ({by})" if by else "FILE_SIZE_BYTES '1GB'"
         with _errors(f"{table.name} cannot be computed"):
             written = self.connection.execute(
-                f"COPY ({physical_query(self.ibis.compiler, rows)}) TO {quoted(folder.uri)} "
+                f"COPY ({query}) TO {quoted(folder.uri)} "
                 f"(FORMAT parquet, COMPRESSION {COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()

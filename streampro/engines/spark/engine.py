@@ -104,10 +104,10 @@ class SparkEngine(Staging[SparkPlace]):
         self.catalog.refuse_another(table)
         return super().stage(table, rows, contract)
 
-    def quarantine(self, model: Model, outcomes: ir.Table) -> Quarantined:
+    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
         """See `Engine.quarantine`."""
         self.catalog.refuse_another(model.table)
-        return super().quarantine(model, outcomes)
+        return super().quarantine(model, judged)
 
     def publish(
         self,
