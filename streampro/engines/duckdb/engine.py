@@ -50,6 +50,7 @@ _OWN_HINT = re.compile(r"Did you mean .*")
 _MOST_NAMED = 12
 _BATCH = 50_000
 """Rows of a table that are at hand at once, where all of them are read."""
+_MANY_LINES = 2**20
 _SEEN = "seen"
 """A fate beside those of `staging`: neither is known yet."""
 
@@ -79,6 +80,7 @@ class DuckDBEngine(Staging[Place]):
             raise ConfigError(f"DuckDB refuses its settings: {error}") from error
         except OSError as error:
             raise EngineError(f"DuckDB cannot start: {error}") from error
+        self.lines = 0
         self.connection = self.ibis.con
         with suppress(duckdb.InvalidInputException):  # in Jupyter it wants ipywidgets for that
             self.connection.execute(
@@ -107,7 +109,9 @@ class DuckDBEngine(Staging[Place]):
         with _named(folder, raw):
             reading = read(source, folder, paths, scratch)
         table = self._view(reading.query)
-        return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
+        found = Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
+        self.lines += found.lines
+        return found
 
     def read(self, table: TableName, version: int) -> ir.Table:
         """See `Engine.read`."""
@@ -255,11 +259,14 @@ class DuckDBEngine(Staging[Place]):
         return f"SELECT {nulls} WHERE false"
 
     def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
-        """See `Engine.quarantine`: lines stream into files as they are judged, and none is held.
+        """See `Engine.quarantine`: many lines stream into files as they are judged, and none is
+        held. Few are grouped, which takes less time.
 
         A line whose hash may be that of one before is set aside. Of these few and the accepted rows
         of their hashes, which are then read again, all columns are compared.
         """
+        if self.lines < _MANY_LINES:
+            return super().quarantine(model, judged)
         schema, columns = judged.schema(), ", ".join(map(identifier, model.spec.schema))
         function = ours("seen")
         fate = (
