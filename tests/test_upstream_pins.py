@@ -247,6 +247,14 @@ def test_pyspark_keeps_the_process_of_java_to_itself_until_it_answers() -> None:
     assert "proc = Popen(command, **popen_kwargs)" in source_of("pyspark.java_gateway")
 
 
+def test_spark_takes_products_of_three_for_one_another(spark: Any) -> None:
+    """`visit_node` of Spark's compiler keeps them apart."""
+    rows = spark.createDataFrame([(0.1, 0.2, 0.3)], "a double, b double, c double")
+    [row] = rows.selectExpr("a * (b * c) AS x", "(a * b) * c AS y").collect()
+    assert row.x == row.y == 0.1 * (0.2 * 0.3)
+    assert row.y != (0.1 * 0.2) * 0.3
+
+
 def source_of(module: str) -> str:
     found = find_spec(module)
     assert found

@@ -41,6 +41,15 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     LOWERED_OPS = {ops.StringSlice: None}
     rewrites = (*PySparkCompiler.rewrites, *REWRITES)
 
+    def visit_node(self, op: Any, **given: Any) -> Any:
+        """Take zero from sums and products, which changes none: Spark takes `a * (b * c)` and
+        `b * (a * c)` for one, and computes that which stands first for both.
+        """
+        made = super().visit_node(op, **given)
+        if isinstance(op, ops.Add | ops.Multiply) and not op.dtype.is_decimal():
+            return sge.Sub(this=sge.paren(made), expression=sge.convert(0))
+        return made
+
     def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:
         """Hand on NaN, which Ibis makes null on this engine only."""
         return sg.column(self._gen_valid_name(name), table=rel.alias_or_name, quoted=self.quoted)

@@ -25,7 +25,10 @@ And Or Xor | boolean boolean
 Not | boolean
 IsNull NotNull | any|nested
 IsNan IsInf | float | null of null, on Spark too
-Add Subtract Multiply | integer integer; float float; integer float; float integer
+Add Multiply | integer integer; float float; integer float; float integer
+    | integers are widened to 64 bits first; of several each is taken in the order that it is written
+    in, whatever other order stands beside it
+Subtract | integer integer; float float; integer float; float integer
     | integers are widened to 64 bits first
 Add Subtract Multiply Modulus | decimal decimal; decimal integer; integer decimal
     | a float literal beside a decimal is a decimal
