@@ -197,7 +197,7 @@ class Inputs:
         folder, own = self.target.raw, self.target.sources
         taken = {name for model in self.pipeline.models.values() for name in model.inputs}
         idle = [name for name in self.pipeline.sources if name not in taken]
-        for name in own.keys() & {*idle}:
+        for name in (name for name in own if name in idle):
             self.watcher.notice(f"no model takes source {name}, which is in {own[name]}")
         if folder is None:
             return ()
