@@ -26,8 +26,8 @@ Not | boolean
 IsNull NotNull | any|nested
 IsNan IsInf | float | null of null, on Spark too
 Add Multiply | integer integer; float float; integer float; float integer
-    | integers are widened to 64 bits first; of several each is taken in the order that it is written
-    in, whatever other order stands beside it
+    | integers are widened to 64 bits first; of several each is taken in the order that it is
+    written in, whatever other order stands beside it
 Subtract | integer integer; float float; integer float; float integer
     | integers are widened to 64 bits first
 Add Subtract Multiply Modulus | decimal decimal; decimal integer; integer decimal
