@@ -171,13 +171,13 @@ def test_a_place_that_cannot_be_is_refused_where_it_is_declared(place: str, said
 
 
 def test_files_say_places_by_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAKE", "s3://lake")
+    monkeypatch.setenv("OF_SALES", "s3://bucket-of-no-other-test")
     configs = tmp_path / "configs"
     configs.mkdir()
     (configs / "nightly.toml").write_text(
-        'raw = "raw"\n[sources]\nraw_sales = "${LAKE}/sales"\nraw_shops = "~/shops"\n'
+        'raw = "raw"\n[sources]\nraw_sales = "${OF_SALES}/sales"\nraw_shops = "~/shops"\n'
     )
     target = streampro.load_target("nightly", configs)
-    assert target.raw_of("raw_sales") == Remote("s3://lake/sales")
+    assert target.raw_of("raw_sales") == Remote("s3://bucket-of-no-other-test/sales")
     assert target.raw_of("raw_shops") == Path.home() / "shops"
     assert target.raw_of("another") == Path("raw")
