@@ -20,7 +20,7 @@ def refuse_out_of_reach(sources: Iterable[Source], target: Target) -> None:
             raw = target.raw_of(source.name)
             raise ConfigError(
                 f"target {target.name!r} has no raw folder on this machine for source "
-                f"{source.name!r} (it has {raw}): give --raw DIR."
+                f"{source.name!r} (it has {raw}): {_advice(source, target)}."
             )
 
 
@@ -29,11 +29,10 @@ def refuse_other_folders(sources: Iterable[Source], left: Target, right: Target)
     for source in sources:
         one, other = left.raw_of(source.name), right.raw_of(source.name)
         if not source.is_in_database and one != other:
-            is_own = source.name in {*left.sources, *right.sources}
-            advice = "let both say the same in [sources]" if is_own else "give --raw DIR"
             raise ConfigError(
                 f"target {left.name!r} reads source {source.name!r} from {one}, target "
-                f"{right.name!r} from {other}, but a proof needs the same bytes: {advice}."
+                f"{right.name!r} from {other}, but a proof needs the same bytes: "
+                f"{_advice(source, left, right)}."
             )
 
 
@@ -63,3 +62,9 @@ def by_folder(sources: Iterable[Source], target: Target) -> list[Sequence[Source
     for source in sources:
         shared[source.name if source.name in target.sources else None].append(source)
     return [*shared.values()]
+
+
+def _advice(source: Source, *targets: Target) -> str:
+    """Return how to say where a source is: `--raw` moves none that has a place of its own."""
+    is_own = any(source.name in each.sources for each in targets)
+    return "say it in [sources]" if is_own else "give --raw DIR"

@@ -91,8 +91,11 @@ def test_a_proof_reads_sources_in_a_store(
     assert streampro.prove(SHOP, left, right).equal
     assert streampro.check_incremental(SHOP, left).runs == 4
     moved = right.model_copy(update={"sources": {"raw_sales": folder}})
-    with pytest.raises(ConfigError, match=r"'raw_sales' from s3://.*same bytes"):
+    with pytest.raises(ConfigError, match=r"'raw_sales' from s3://.*same bytes: say it in \[sour"):
         streampro.prove(SHOP, left, moved)
+    far = left.model_copy(update={"engine": "spark", "sources": {"raw_sales": "hdfs://far/sales"}})
+    with pytest.raises(ConfigError, match=r"'raw_sales' \(it has hdfs://far/sales\): say it in"):
+        streampro.check_incremental(SHOP, far)
 
 
 def test_a_folder_within_the_raw_folder_is_no_files_that_nobody_reads(tmp_path: Path) -> None:
