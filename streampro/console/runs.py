@@ -1,5 +1,6 @@
 """Runs, plans and proofs as a person sees them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -266,9 +267,9 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
         say(f"{held.table}.{held.column} still has it in {rows}: {hint}")
     if done.raw is None:
         say("Nobody looked into raw files: name their folder with --raw DIR.")
-    paths = [file.path for file in done.raw or ()]
+    paths = Counter(file.path for file in done.raw or ())
     for file in done.raw or ():
-        of = f" of {file.source}" if paths.count(file.path) > 1 else ""
+        of = f" of {file.source}" if paths[file.path] > 1 else ""
         say(f"still in {file.path}{of}: {number_of(file.lines, 'line')}")
     if done.raw:
         say(

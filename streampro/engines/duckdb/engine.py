@@ -51,6 +51,7 @@ _MOST_NAMED = 12
 _BATCH = 50_000
 """Rows of a table that are at hand at once, where all of them are read."""
 _MANY_LINES = 2**20
+"""That a run reads: fewer are grouped by all columns to find those that repeat others."""
 _SEEN = "seen"
 """A fate beside those of `staging`: neither is known yet."""
 

@@ -45,12 +45,11 @@ class Seen:
 
     def _seen(self, hashes: "np.ndarray[Any, Any]") -> Any:
         bits = self.masks[hashes & np.uint64(_MASKS - 1)]
-        seen = None
+        seen = np.zeros(len(hashes), dtype=bool)
         for words in self.filters:
             places = _places(words, hashes)
             held = words[places]
-            found = (held & bits) == bits
-            seen = found if seen is None else seen | found
+            seen |= (held & bits) == bits
         words[places] = held | bits
         if (lost := (words[places] & bits) != bits).any():  # two of these hashes have one word
             np.bitwise_or.at(words, places[lost], bits[lost])
