@@ -45,7 +45,7 @@ test: dev  ## run all tests
 	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
 test-fast: dev  ## run the tests that take less than half a second each and start no Spark, browser or cluster
-	@$(BIN)/pytest -q -n 2 --dist loadgroup --engines duckdb -m 'not slow and not thorough'
+	@$(BIN)/pytest -q -n 2 --dist loadgroup --engines duckdb -m 'not slow'
 
 thorough: dev  ## run all tests with many examples each, and those that repeat others
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --dist loadgroup

@@ -24,8 +24,8 @@ from servers import Lake, MariaDB, Postgres
 from warm_streampro import Commands
 
 Scheme = Literal["light", "dark"]
-HEAVY = {"browser", "running", "desk", "postgres", "mariadb"}
-"""Fixtures that start a browser, a cluster, a database, or the commands of a page of the
+HEAVY = {"browser", "running", "desk", "lake", "postgres", "mariadb"}
+"""Fixtures that start a browser, a cluster, a store, a database, or the commands of a page of the
 documentation."""
 
 settings.register_profile("default", max_examples=25, deadline=None)
@@ -38,9 +38,12 @@ os.environ["SPARK_CONF_DIR"] = str(Path(__file__).with_name("spark-conf"))
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let a process run all tests of a folder that need Spark, and each file's other tests, as they
     share what is costly to make. A test may say its own group. What is marked `thorough` is for
-    that profile, unless `-m` asks for it.
+    that profile, unless `-m` speaks of it.
     """
-    if settings.default is not settings.get_profile("thorough") and not config.option.markexpr:
+    if (
+        settings.default is not settings.get_profile("thorough")
+        and "thorough" not in config.option.markexpr
+    ):
         left_out = [item for item in items if is_thorough(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

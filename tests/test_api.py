@@ -253,6 +253,7 @@ def test_every_public_name_is_documented() -> None:
         assert name == "Instant" or (found.__doc__ or "").strip(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["Contract", "Target", "forget", "load_target", "plan", "published", "run", "runs", "sql"],

@@ -111,6 +111,7 @@ def test_engines_are_imported_in_their_folder_only(path: Path) -> None:
     assert {name.split(".")[0] for name, _ in imported(path)} & ENGINES <= allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FRAMEWORK, ids=name_of)
 def test_imports_of_folders_point_one_way(path: Path) -> None:
     rank = {name: number for number, group in enumerate(FOLDERS) for name in group}
@@ -120,6 +121,7 @@ def test_imports_of_folders_point_one_way(path: Path) -> None:
     assert [name for name in sorted(used) if rank[name] > rank[here]] == []
 
 
+@pytest.mark.slow
 def test_folders_import_each_other_in_no_circle() -> None:
     """Also those of one group."""
     imports: dict[str, set[str]] = {}
@@ -129,6 +131,7 @@ def test_folders_import_each_other_in_no_circle() -> None:
         assert [name for name in sorted(used - {here}) if here in imports.get(name, set())] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", IGNORANT, ids=name_of)
 def test_framework_does_not_know_its_first_user(path: Path) -> None:
     assert "viewing" not in own_folders(path)

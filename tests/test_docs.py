@@ -33,6 +33,8 @@ REASONS = {"installs packages", "needs a cluster"}
 MARK = re.compile(r"<!-- (not run|run in): (.+) -->")
 OUTPUT = {"text", "mermaid", "json"}
 STARTS_SPARK = re.compile(r"spark-local|\bprove\b|--engines \S*spark|SparkSession|spark_session")
+THOROUGH = {"cluster.md", "incremental.md", "prove.md", "write-a-model.md"}
+"""Pages with commands on Spark that other pages have too."""
 EXITS = re.compile(r"^(.+?)\s+# exit code (\d)$", re.MULTILINE)
 TIMES = (
     re.compile(r"\b\d+\.\d+ ?s\b"),
@@ -95,7 +97,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             "page",
             [
-                pytest.param(page, id=name_of(page), marks=pytest.mark.xdist_group(group_of(page)))
+                pytest.param(
+                    page,
+                    id=name_of(page),
+                    marks=[
+                        pytest.mark.xdist_group(group_of(page)),
+                        *([pytest.mark.thorough] if page.name in THOROUGH else []),
+                    ],
+                )
                 for page in PAGES
                 if [*blocks_of(page)] and not (without and needs_spark(page))
             ],

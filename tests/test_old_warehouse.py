@@ -89,6 +89,7 @@ def test_runs_are_told_as_they_were(old: Old) -> None:
         assert [*differences(json.loads(json.dumps(run.to_json())), line["run"])] == []
 
 
+@pytest.mark.slow
 def test_rows_of_every_run_are_read(old: Old) -> None:
     assert old.tables
     for run_id, tables in old.tables.items():
@@ -96,6 +97,7 @@ def test_rows_of_every_run_are_read(old: Old) -> None:
     assert contents(old.target) == old.tables[max(old.tables)]
 
 
+@pytest.mark.slow
 def test_sql_asks_every_run(old: Old) -> None:
     for run_id, tables in old.tables.items():
         found = streampro.sql("from mart.fact_user_session", old.target, run_id)
@@ -109,6 +111,7 @@ Another release is added here only with a line in the changelog that says so to 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.thorough("spark")
 def test_first_run_builds_anew_what_has_another_code_hash_and_says_so(
     old: Old, engine: Workbench
@@ -142,6 +145,7 @@ def test_rows_are_explained_after_the_first_run(old: Old) -> None:
     assert found.lines
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_further_file_is_read_incrementally(old: Old, engine: Workbench) -> None:
     streampro.run(PIPELINE, old.target)
@@ -162,6 +166,7 @@ def test_further_file_is_read_incrementally(old: Old, engine: Workbench) -> None
     assert contents(old.target) == old.as_in_a_full_run() != old.tables[2]
 
 
+@pytest.mark.slow
 @pytest.mark.thorough("spark")
 def test_run_after_a_rollback_goes_on_from_there(old: Old, engine: Workbench) -> None:
     streampro.rollback(old.target, 1, PIPELINE)

@@ -54,6 +54,7 @@ def published(raw: str, warehouse: str) -> list[str]:
     return [row["source_file"] for row in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ODD, *PATTERNS])
 def test_raw_folders_and_files_of_any_name_are_read(name: str, folder: Path) -> None:
     raw = write_raw(folder / name)
@@ -61,6 +62,7 @@ def test_raw_folders_and_files_of_any_name_are_read(name: str, folder: Path) -> 
     assert published(name, "warehouse") == [f"sales{name}.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_warehouses_of_odd_names_work(name: str, folder: Path) -> None:
     write_raw(folder / "raw")
@@ -143,6 +145,8 @@ def test_places_that_cannot_work_are_refused(
         assert {*folder.rglob("*")} == before
 
 
+@pytest.mark.slow
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("fate", ["accepted", "rejected"])
 def test_lines_are_told_apart_below_a_folder_that_is_called_as_ours(
     engine: Workbench, folder: Path, fate: str
@@ -191,6 +195,7 @@ def test_a_file_of_such_a_name_that_no_source_reads_is_told(
     assert isinstance(out, str)
 
 
+@pytest.mark.slow
 def test_a_warehouse_below_the_raw_folder_is_not_read(folder: Path) -> None:
     everything = Source(
         name="raw_sales",

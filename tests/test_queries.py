@@ -6,6 +6,8 @@ import streampro
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
 
+pytestmark = pytest.mark.slow
+
 QUERIES = Path(__file__).parents[1] / "queries"
 
 
@@ -27,7 +29,6 @@ def test_plain_sql_says_what_the_answers_say(target, name):
     assert _multiset(rows, shared) == _multiset(answers, shared)
 
 
-@pytest.mark.slow
 def test_rate_of_all_others_is_that_of_the_sessions_outside(target):
     rows = streampro.sql((QUERIES / "q3_dropoff.sql").read_text(), target).to_pylist()
     for row in rows:

@@ -184,6 +184,7 @@ def test_duckdb_refuses_settings_of_its_progress_in_jupyter_without_ipywidgets()
         NotebookClient(notebook).execute()
 
 
+@pytest.mark.slow
 def test_ibis_compiles_no_float_for_spark_before_pyspark_is_imported() -> None:
     """engines.physical.compiled_query gives Ibis the options that it misses."""
     code = (

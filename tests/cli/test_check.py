@@ -429,6 +429,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 def test_allowance_is_shown_and_holds_for_its_engine_only(project: Project) -> None:
     Path("raw").mkdir()
     Path("raw/orders.jsonl").write_text('{"order": "a"}\n{"order": "bcd"}\n')

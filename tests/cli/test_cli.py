@@ -187,6 +187,7 @@ class TestReport:
         assert not (here / "report.html").exists()
 
 
+@pytest.mark.slow
 class TestBadInput:
     def run(self, streampro, raw):
         return streampro("run", "--raw", raw, "--warehouse", "w")
@@ -195,6 +196,7 @@ class TestBadInput:
     def test_missing_raw_folder(self, streampro):
         fails(self.run(streampro, "nowhere"), 1, "nowhere", "does not exist")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["users.csv", "videos.csv"])
     def test_missing_file(self, streampro, raw, name):
         (raw / name).unlink()
@@ -307,6 +309,7 @@ class TestBadCall:
         assert "No such option" in err
 
 
+@pytest.mark.slow
 class TestExplain:
     @pytest.mark.slow
     @pytest.mark.usefixtures("published")
@@ -327,6 +330,7 @@ class TestExplain:
         text = (SAMPLE / line["file"]).read_text().splitlines()[line["number"] - 1]
         assert {**json.loads(text), "ip": "***"} == json.loads(line["text"])
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("published")
     def test_says_that_no_row_meets_the_condition(self, streampro):
         asked = ("explain", "q2_retention", "--where", "first_genre = 'x'", "--warehouse", "w")
@@ -344,6 +348,7 @@ class TestSql:
     def ask(self, streampro, query, *args):
         return streampro("sql", query, "--warehouse", "w", *args)
 
+    @pytest.mark.slow
     def test_formats_tell_the_same(self, streampro, here):
         query = "select users, reached_users from answers.q1_engagement"
         _, as_json, _ = self.ask(streampro, query, "--format", "json")
@@ -365,6 +370,7 @@ class TestSql:
         assert {"fact_user_session", "q1_engagement"} <= {*out.decode().replace('"', "").split()}
         assert self.ask(streampro, "from q1_engagement")[0] == 0
 
+    @pytest.mark.slow
     def test_tables_tells_layer_rows_version_and_run(self, streampro):
         streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--select", "users", "--full-refresh")
         code, out, err = streampro("tables", "--warehouse", "w", "--json")
@@ -416,6 +422,7 @@ def test_an_earlier_run_can_be_asked(streampro, raw):
     fails(streampro(*ask, "--run", "3"), 2, "no run 3")
 
 
+@pytest.mark.slow
 class TestEarlierRuns:
     @pytest.fixture(autouse=True)
     def _two_runs(self, raw, two_runs):
@@ -433,6 +440,7 @@ class TestEarlierRuns:
         for title in ("Published, built from 32 files", "Answers that move", "Books", "Q3"):
             assert title in told
 
+    @pytest.mark.slow
     def test_json_of_a_run_holds_the_answers_then(self, streampro):
         ask = ("sql", "from answers.q1_engagement", "--run", "1", "--format", "json")
         _, then, _ = self.call(streampro, *ask)
@@ -444,6 +452,7 @@ class TestEarlierRuns:
     def test_history_of_an_unknown_run(self, streampro):
         fails(self.call(streampro, "history", "3"), 2, "no run 3; the runs are 1 to 2")
 
+    @pytest.mark.slow
     def test_rollback_shows_what_moves_and_readers_see_the_old_answers(self, streampro):
         ask = ("sql", "from answers.q1_engagement", "--format", "csv")
         _, first, _ = self.call(streampro, *ask, "--run", "1")
@@ -455,6 +464,7 @@ class TestEarlierRuns:
         assert "rollback to 1" in self.call(streampro, "history")[1].decode()
         fails(self.call(streampro, "rollback", "1"), 2, "already at run 1")
 
+    @pytest.mark.slow
     def test_clean_lists_first_and_removes_with_yes(self, streampro):
         _, listed, err = self.call(streampro, "clean", "--keep", "1")
         assert "--yes" in err
@@ -490,6 +500,7 @@ def test_check_and_run_refuse_to_store_a_secret(streampro, here):
     assert not (here / "w").exists()
 
 
+@pytest.mark.slow
 def test_graph_prints_or_writes_the_lineage(streampro, here):
     name = "mart.fact_user_session.retained_within_3d"
     code, out, err = streampro("graph", "--column", name)
@@ -535,6 +546,7 @@ def test_query_that_cannot_be_answered_is_a_wrong_call(streampro, query):
     fails(streampro("sql", query, "--warehouse", "w"), 2, "the query is")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("published")
 def test_sql_only_reads_and_reads_files_where_it_is_allowed(streampro, here):
     (here / "cities.csv").write_text("city\nOslo\n")
@@ -630,6 +642,7 @@ def test_generate_refuses_a_folder_with_files(streampro, raw):
     fails(streampro("generate", raw, "--events", "10"), 2, str(raw))
 
 
+@pytest.mark.slow
 def test_the_sample_is_what_generate_writes(streampro, here):
     streampro("generate", "again", "--events", "20000")
     again = {p.relative_to("again"): p for p in Path("again").rglob("*") if p.is_file()}
@@ -680,6 +693,7 @@ def hears(process, number):
     return bool(caught >> (number - 1) & 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.3])
 def test_a_signal_during_imports_is_told_in_one_line(here, after):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
@@ -696,14 +710,14 @@ def test_a_signal_during_imports_is_told_in_one_line(here, after):
     ("environment", "outputs"),
     [
         ({"PYTHONIOENCODING": "ascii"}, ""),
-        ({"PYTHONIOENCODING": "latin-1"}, ""),
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, "", marks=pytest.mark.thorough),
         ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ""),
-        ({"TERM": "dumb", "COLUMNS": "1"}, ""),
-        ({}, ">&-"),
-        ({}, "2>&-"),
+        pytest.param({"TERM": "dumb", "COLUMNS": "1"}, "", marks=pytest.mark.thorough),
+        pytest.param({}, ">&-", marks=pytest.mark.thorough),
+        pytest.param({}, "2>&-", marks=pytest.mark.thorough),
         ({}, ">&- 2>&-"),
         ({}, "| head -1"),
-        ({}, "2> >(true)"),
+        pytest.param({}, "2> >(true)", marks=pytest.mark.thorough),
         ({}, "> /dev/full"),
     ],
     ids=str,

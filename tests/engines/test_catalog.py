@@ -87,6 +87,7 @@ def test_metastore_of_hive_knows_the_newest_run_in_a_later_session(tmp_path: Pat
     assert said == "[('a', None, 2, 15), ('b', 'Ulm', 1, 7)]\n"
 
 
+@pytest.mark.thorough
 def test_delta_among_the_jars_of_spark_is_used(tmp_path: Path, spark: Any) -> None:
     """Maven is not asked for any."""
     home, jars = tmp_path / "spark", tmp_path / "spark" / "jars"
@@ -102,6 +103,7 @@ def test_delta_among_the_jars_of_spark_is_used(tmp_path: Path, spark: Any) -> No
     assert said == f"3 {version('delta-spark')} no packages\n"
 
 
+@pytest.mark.thorough
 def test_catalog_is_asked_once_for_each_layer(tmp_path: Path, spark: Any) -> None:
     """And nothing is written to it where all is known."""
     raw, warehouse = write_raw(tmp_path / "raw"), tmp_path / "w"

@@ -151,6 +151,7 @@ def published(warehouse: Path) -> dict[str, Any]:
     return {"tables": tables, "books": books, "warnings": Counter(newest.warnings)}
 
 
+@pytest.mark.thorough
 def test_session_of_the_caller_on_workers_without_streampro_installed(
     running: Running, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def catalog_of(target: Target) -> list[str]:
     return sorted({*schemas} & {"mart", "staging"})
 
 
+@pytest.mark.thorough
 def test_prove_plan_and_session(address: str, tmp_path: Path) -> None:
     target = shop(tmp_path, address, catalog="spark_catalog")
     assert streampro.prove(SHOP, Target(name="local", raw=target.raw), target).equal
@@ -172,6 +173,7 @@ def test_full_and_incremental_runs_equal_those_of_duckdb(spark_target: Target) -
     assert [*Path(spark_target.warehouse).glob("_streampro/staging/*")] == []
 
 
+@pytest.mark.thorough
 def test_session_of_the_caller_keeps_its_settings(address: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CALLER, address, str(tmp_path), json.dumps(ODD)],

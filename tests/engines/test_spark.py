@@ -128,6 +128,7 @@ def test_sessions_of_one_application_share_their_python_workers(spark: Any) -> N
     assert len(found) == 1
 
 
+@pytest.mark.thorough
 def test_running_application_is_used_without_being_given(
     done: ledger.Run, target: Target, caller: Any
 ) -> None:

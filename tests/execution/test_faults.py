@@ -31,8 +31,6 @@ STEPS = [
     ("after publish", 2),
     ("before ledger", 1),
 ]
-THOROUGH = pytest.mark.thorough
-"""A Java of its own for a step that is the same code on both engines."""
 STEPS_ON_SPARK = [("after move", 2), ("before ledger", 1)]
 AS_ROOT = ("unshare", "--map-root-user", "--mount")
 """In a name space of its own, so that what is mounted there is gone with the process."""
@@ -110,12 +108,12 @@ def killed(target: Target, point: str, number: int) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize(
     ("engine", "point", "number"),
     [
         *(("duckdb", *step) for step in STEPS),
-        ("spark", *STEPS_ON_SPARK[0]),
-        pytest.param("spark", *STEPS_ON_SPARK[1], marks=THOROUGH),
+        *(("spark", *step) for step in STEPS_ON_SPARK),
     ],
 )
 def test_incremental_run_that_is_killed_was_never_there(

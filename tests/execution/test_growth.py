@@ -20,6 +20,8 @@ from streampro.warehouse import ledger
 from streampro.warehouse.known_files import KnownFiles
 from streampro.warehouse.retention import clean, rollback
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
@@ -55,7 +57,7 @@ def test_run_with_nothing_new_writes_nothing(engine: Workbench, target: Target) 
     assert ledger.runs(target.warehouse) == [first]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_small_files_become_one_and_no_row_changes(
     engine: Workbench, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +77,6 @@ def test_small_files_become_one_and_no_row_changes(
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 def test_merged_file_has_statistics_of_the_columns_that_may_have_them(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +92,6 @@ def test_merged_file_has_statistics_of_the_columns_that_may_have_them(
     assert sorted(merged["num_records"].to_pylist()) == [1, sum(plain["num_records"].to_pylist())]
 
 
-@pytest.mark.slow
 def test_known_files_are_kept_once(target: Target) -> None:
     first = run(SHOP, target)
     add_sale(target, 1)
@@ -111,7 +111,6 @@ def test_known_files_are_kept_once(target: Target) -> None:
     assert [len(each.inputs) for each in ledger.runs(target.warehouse)] == [2, 3, 3, 2]
 
 
-@pytest.mark.slow
 def test_files_that_a_broken_run_noted_are_new_to_the_next(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +128,6 @@ def test_files_that_a_broken_run_noted_are_new_to_the_next(
     assert len(done.inputs) == 4
 
 
-@pytest.mark.slow
 def test_of_two_runs_from_one_state_one_is_published(target: Target) -> None:
     first = run(SHOP, target)
     add_sale(target, 1)
@@ -140,7 +138,6 @@ def test_of_two_runs_from_one_state_one_is_published(target: Target) -> None:
     assert [each.run_id for each in ledger.runs(target.warehouse)] == [1, 2]
 
 
-@pytest.mark.slow
 def test_newest_run_is_found_without_the_others(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +170,6 @@ def test_published_code_is_not_looked_at_again(
     assert len(asked) == 1
 
 
-@pytest.mark.slow
 def test_cleaned_runs_are_told_without_their_files_and_cannot_be_gone_back_to(
     target: Target,
 ) -> None:

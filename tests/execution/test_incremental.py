@@ -28,6 +28,8 @@ from streampro.warehouse.changes import Change
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.retention import rollback
 
+pytestmark = pytest.mark.slow
+
 ANY_LINES = SHOP.without_limits()
 """A file may be odd from end to end."""
 
@@ -73,7 +75,6 @@ def fresh(target: Target, pipeline: Pipeline = SHOP) -> Contents:
 # What is computed
 
 
-@pytest.mark.slow
 def test_new_file_adds_its_rows_and_replaces_those_of_its_keys(
     engine: Workbench, target: Target
 ) -> None:
@@ -117,7 +118,6 @@ def test_same_files_again_change_nothing(target: Target) -> None:
     assert (second.code, second.inputs) == (first.code, first.inputs)
 
 
-@pytest.mark.slow
 def test_file_that_repeats_stored_rows_changes_no_model(target: Target) -> None:
     first = run(SHOP, target)
     add(target, "sales 2.jsonl", sale("b", 7, "2024-05-01") * 2)
@@ -130,7 +130,6 @@ def test_file_that_repeats_stored_rows_changes_no_model(target: Target) -> None:
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["changed", "vanished"])
 def test_file_that_is_not_what_it_was_means_a_rebuild(target: Target, what: str) -> None:
     add(target, "sales 2.jsonl", sale("b", 3))
@@ -178,7 +177,6 @@ def test_dimension_file_with_the_same_rows_changes_nothing(
     assert versions(second) == versions(first)
 
 
-@pytest.mark.slow
 def test_new_rows_and_changed_dimension_rows_together(target: Target) -> None:
     run(SHOP, target)
     add(target, "sales 2.jsonl", sale("a", 3))
@@ -194,7 +192,6 @@ def shop_with(**models: Model) -> Pipeline:
     return changed
 
 
-@pytest.mark.slow
 def test_changed_expression_means_a_rebuild_of_it_and_of_what_follows(target: Target) -> None:
     def sales(raw_sales: Any) -> Any:
         rows = staging.sales(raw_sales)
@@ -246,7 +243,6 @@ def test_contract_that_says_something_else_is_another_one(
     assert change_of(second, "mart.revenue").mode == "full"
 
 
-@pytest.mark.slow
 def test_order_of_nulls_is_part_of_an_expression(target: Target) -> None:
     def ranked(nulls_first: bool) -> Any:
         def revenue(sales: Any, shops: Any) -> Any:
@@ -261,7 +257,6 @@ def test_order_of_nulls_is_part_of_an_expression(target: Target) -> None:
     assert change_of(run(ranked(True), target), "mart.revenue").mode == "full"
 
 
-@pytest.mark.slow
 def test_keyed_model_that_reads_a_source_is_computed_anew(target: Target) -> None:
     def revenue(sales: Any, raw_shops: Any) -> Any:
         return mart.revenue(sales, raw_shops.select("shop", "city"))
@@ -278,7 +273,6 @@ def test_keyed_model_that_reads_a_source_is_computed_anew(target: Target) -> Non
     assert shop == {"shop": "b", "city": "Rome", "sales": 2, "amount": 10}
 
 
-@pytest.mark.slow
 def test_key_that_may_be_null_in_an_input_touches_every_key(target: Target) -> None:
     class Shops(staging.Shops):
         shop: str = column("Shop, null for what holds of all.", nullable=True)
@@ -304,7 +298,6 @@ def test_key_that_may_be_null_in_an_input_touches_every_key(target: Target) -> N
     assert contents(target) == fresh(target, other)
 
 
-@pytest.mark.slow
 def test_staging_model_whose_other_input_changed_is_computed_anew(target: Target) -> None:
     def sales(raw_sales: Any, shops: Any) -> Any:
         return staging.sales(raw_sales)
@@ -324,7 +317,6 @@ def test_staging_model_whose_other_input_changed_is_computed_anew(target: Target
     ]
 
 
-@pytest.mark.slow
 def test_references_are_looked_up_in_the_whole_table(target: Target) -> None:
     class Revenue(mart.Revenue):
         city: str = column("City, which sells too.", nullable=True, references="sales.shop")
@@ -349,7 +341,6 @@ def test_columns_that_were_never_published_are_told(target: Target) -> None:
         run(other, target, select="revenue", full_refresh=True)
 
 
-@pytest.mark.slow
 def test_full_refresh_of_a_model_is_followed_by_its_readers(target: Target) -> None:
     first = run(SHOP, target)
     second = run(SHOP, target, select="sales", full_refresh=True)
@@ -359,7 +350,6 @@ def test_full_refresh_of_a_model_is_followed_by_its_readers(target: Target) -> N
     assert change_of(third, "mart.revenue").reason == "sales was rebuilt"
 
 
-@pytest.mark.slow
 def test_model_that_a_run_left_out_catches_up(target: Target) -> None:
     run(SHOP, target)
     add(target, "sales 2.jsonl", sale("b", 3))
@@ -373,7 +363,6 @@ def test_model_that_a_run_left_out_catches_up(target: Target) -> None:
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 def test_empty_new_file_is_no_error(target: Target) -> None:
     run(SHOP, target)
     add(target, "sales 2.jsonl", "\n")
@@ -382,7 +371,6 @@ def test_empty_new_file_is_no_error(target: Target) -> None:
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 def test_commits_of_others_are_not_taken_over(target: Target) -> None:
     run(SHOP, target)
     for table in ("staging/sales", "mart/revenue"):
@@ -395,7 +383,6 @@ def test_commits_of_others_are_not_taken_over(target: Target) -> None:
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("full_refresh", [False, True])
 def test_commit_of_another_in_the_middle_of_ours_is_not_taken_over(
     target: Target, full_refresh: bool, monkeypatch: pytest.MonkeyPatch
@@ -434,7 +421,6 @@ def test_engines_take_turns(spark: Any, target: Target) -> None:
 # What is refused
 
 
-@pytest.mark.slow
 def test_model_that_makes_rows_of_other_keys_is_refused(target: Target) -> None:
     def revenue(sales: Any, shops: Any) -> Any:
         rows = mart.revenue(sales, shops)
@@ -506,7 +492,6 @@ def test_new_column_is_filled_by_the_rebuild(engine: Workbench, target: Target) 
     assert "tax" not in contents(target, run_id=1)["mart.revenue"][0]
 
 
-@pytest.mark.slow
 def test_lost_column_is_refused_with_the_command_that_allows_it(target: Target) -> None:
     other = shop_with(revenue=replace(mart.revenue, contract=WithTax, transform=revenue_with_tax))
     run(other, target)
@@ -521,7 +506,6 @@ def test_lost_column_is_refused_with_the_command_that_allows_it(target: Target) 
     assert contents(target) == fresh(target)
 
 
-@pytest.mark.slow
 def test_column_of_another_type_is_refused(target: Target) -> None:
     class TaxAsText(mart.Revenue):
         tax: str = column("Tax.", nullable=True)
@@ -678,7 +662,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.check()
 
 
-@pytest.mark.slow
 def test_any_order_of_files_and_faults_gives_the_rows_of_a_full_run(
     engine: Workbench, tmp_path: Path
 ) -> None:

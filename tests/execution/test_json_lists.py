@@ -54,6 +54,7 @@ ORDERS = Books(
 )
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_books_count_lines_and_elements(published: tuple[streampro.Target, Run]) -> None:
     target, done = published
@@ -94,6 +95,7 @@ def test_explanation_names_line_and_element(published: tuple[streampro.Target, R
     assert (line.file, line.number, line.element) == ("orders-1.json", 13, 1)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_runs_in_parts_equal_a_full_run(
     published: tuple[streampro.Target, Run], engine: Workbench, tmp_path: Path
@@ -130,6 +132,7 @@ def test_number_that_is_an_element_is_known_in_lists() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_too_many_elements_that_are_none_stop_a_run(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw")
     (raw / "events-2.jsonl").write_text(event(9, *[{"sku": "x"}, "y", "z"] * 20))

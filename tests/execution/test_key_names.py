@@ -43,6 +43,7 @@ def revenues(target: Target) -> list[dict[str, Any]]:
     return snapshot.sql("FROM mart.order_revenue ORDER BY ALL", target).to_pylist()
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_incremental_runs_give_the_rows_of_a_full_run(
     engine: Workbench, whole: Path, tmp_path: Path
@@ -87,6 +88,7 @@ def test_keys_need_a_model_that_is_incremental() -> None:
         Pipeline("orders", [raw, staging, module])
 
 
+@pytest.mark.slow
 def test_other_keys_are_other_code() -> None:
     module = ModuleType(mart.__name__)
     key_in = {"lineitem": "l_partkey"}

@@ -124,6 +124,7 @@ def test_further_file_is_read_incrementally_and_gives_what_a_full_run_does(
     assert {change.mode for change in again.changes} == {"unchanged"}
 
 
+@pytest.mark.slow
 def test_tables_are_delta_tables_of_the_oldest_protocol(engine: Workbench, target: Target) -> None:
     engine.run(KINDS, target)
     table = DeltaTable(target.warehouse / "staging" / "parts")
@@ -141,6 +142,7 @@ def test_tables_are_delta_tables_of_the_oldest_protocol(engine: Workbench, targe
     assert_rows_equal(rows, [FULL, HOLES, NULL, EMPTY])
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) -> None:
     engine.run(KINDS, target)
@@ -159,6 +161,7 @@ def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) 
             assert {*bounds} <= flat
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_columns_are_explained_sent_and_reported(engine: Workbench, target: Target) -> None:
     engine.run(KINDS, target)
@@ -183,6 +186,7 @@ def test_columns_are_explained_sent_and_reported(engine: Workbench, target: Targ
 QUERY = "select tags, counts, place.x as x from staging.parts where id = 'holes'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "expected"),
     [

@@ -29,6 +29,8 @@ from streampro.modeling.source import Limits
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = Limits()
 GOOD = '{"shop": "a", "day": "2024-05-%02d", "amount": "1"}\n'
 BAD = '{"shop": "a", "day": "soon"}\n'
@@ -89,7 +91,7 @@ def warned(target: Target, limits: Limits) -> dict[str, int]:
     return {each.rule: each.rows for each in run(shop(limits), target).warnings}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_run_with_mostly_rejected_lines_publishes_nothing(
     engine: Workbench, target: Target
 ) -> None:
@@ -115,6 +117,7 @@ def test_half_of_the_lines_and_few_of_them_may_be_rejected(
     assert run(SHOP, target).warnings == ()
 
 
+@pytest.mark.thorough("spark")
 def test_file_of_which_all_lines_are_rejected_stops_a_run(
     engine: Workbench, target: Target
 ) -> None:
@@ -126,7 +129,6 @@ def test_file_of_which_all_lines_are_rejected_stops_a_run(
     assert engine.run(SHOP, target).run_id == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("allowed", "bad"), [(2, 2), (0, 0)])
 def test_number_of_rejected_lines_is_a_limit_too(target: Target, allowed: int, bad: int) -> None:
     limits = Limits(rejected_lines=allowed)
@@ -146,6 +148,7 @@ def test_rejected_lines_may_be_a_warning(target: Target) -> None:
     }
 
 
+@pytest.mark.thorough("spark")
 def test_column_that_is_never_given_is_told(engine: Workbench, target: Target) -> None:
     write(target, "sales.jsonl", sales(20, 0).replace("amount", "amuont"))
     done = engine.run(SHOP, target)
@@ -183,7 +186,6 @@ def test_column_that_few_rows_leave_out_is_not_told(target: Target) -> None:
     assert run(SHOP, target).warnings == ()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kept", "rule"), [(10, None), (9, "rows vanished")])
 @pytest.mark.parametrize("made", [shop, keyless])
 @pytest.mark.thorough("spark")
@@ -246,7 +248,6 @@ def test_run_that_lost_many_known_files_publishes_nothing(
     assert engine.run(SHOP, target).run_id == done.run_id
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("share", "left"), [(0.2, 4), (0.6, 2), (0, 5), (1, 1)])
 def test_run_that_lost_few_files_goes_on(target: Target, share: float, left: int) -> None:
     limits = Limits(lost_files_share=share)
@@ -307,6 +308,7 @@ def test_limits_that_are_none_are_refused() -> None:
         replace(raw.raw_sales, limits=0.5)  # type: ignore[arg-type]  # what is refused
 
 
+@pytest.mark.thorough("spark")
 def test_lines_that_a_plain_model_leaves_out_are_told(engine: Workbench, tmp_path: Path) -> None:
     class Names(Contract):
         """One row per name."""
@@ -483,6 +485,7 @@ OTHERS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 WORD = b'{"word": "a"}\n'
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("kind", NO_LINES)
 def test_a_file_of_which_a_plain_model_can_read_no_line_stops_the_run(
     engine: Workbench, tmp_path: Path, kind: str

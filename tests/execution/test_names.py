@@ -174,6 +174,7 @@ def test_keys_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     assert sorted(map(repr, stored(target, "staging.things", names))) == sorted(map(repr, wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "folders",
     [("line=U1", "filename=x", "a b=%41"), ("line=42", "value=1", "raw_line=y")],
@@ -194,6 +195,7 @@ def test_folders_of_files_are_no_columns(
     assert stored(target, "staging.things", ["x", "line"]) == values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["select", "main", "default", "order", "sys", "raw_things"])
 def test_layers_may_have_any_name(layer: str, engine: Workbench, tmp_path: Path) -> None:
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
@@ -251,6 +253,7 @@ def test_names_of_a_table_on_the_way_are_not_ours() -> None:
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(names=st.lists(TEXTS, min_size=2, max_size=3, unique=True))
 @example(names=["a", "A"])

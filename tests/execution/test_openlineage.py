@@ -58,6 +58,8 @@ def rows_written(event: dict[str, Any]) -> dict[str, int | None]:
     }
 
 
+@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_a_run_is_start_and_complete_of_one_job(engine: Workbench, target: Target) -> None:
     engine.run(SHOP, target)
     start, complete = events(target)
@@ -88,6 +90,7 @@ def test_a_run_is_start_and_complete_of_one_job(engine: Workbench, target: Targe
     assert {"key": "streampro_run", "value": "1", "source": "STREAMPRO"} in facets["tags"]["tags"]
 
 
+@pytest.mark.slow
 def test_tables_carry_the_columns_of_their_contracts(target: Target) -> None:
     streampro.run(SHOP, target)
     start, _ = events(target)
@@ -153,6 +156,8 @@ def test_a_run_that_fails_tells_why_but_shows_no_row(target: Target) -> None:
     assert "-42" not in json.dumps(fail)
 
 
+@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_of_a_stopped_computation_only_what_stands_before_its_message_is_sent(
     engine: Workbench, target: Target
 ) -> None:
@@ -166,6 +171,7 @@ def test_of_a_stopped_computation_only_what_stands_before_its_message_is_sent(
     assert "184467" not in json.dumps(fail)
 
 
+@pytest.mark.slow
 def test_of_a_foreign_error_only_its_type_is_sent(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +185,7 @@ def test_of_a_foreign_error_only_its_type_is_sent(
     assert fail["run"]["facets"]["errorMessage"]["message"] == "ValueError"
 
 
+@pytest.mark.slow
 def test_nothing_of_the_repository_is_sent(target: Target, tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("0123456789012345678901234567890123456789\n")
@@ -208,6 +215,7 @@ def test_what_tries_runs_in_temporary_warehouses_tells_nothing(target: Target) -
     assert not (Path(str(target.raw)).parent / "events.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_transport_that_fails_is_a_warning_and_the_run_goes_on(
     target: Target, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -236,6 +244,7 @@ def test_settings_that_the_client_refuses_stop_the_run_before_it_starts(target: 
     assert not Path(str(target.warehouse)).exists()
 
 
+@pytest.mark.slow
 def test_the_client_s_own_file_says_where_events_go(target: Target, tmp_path: Path) -> None:
     (tmp_path / "openlineage.yml").write_text(
         f"transport:\n  type: file\n  append: true\n  log_file_path: {tmp_path}/events.jsonl\n"

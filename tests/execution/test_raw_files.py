@@ -22,6 +22,8 @@ from streampro.warehouse import ledger
 from streampro.warehouse.ledger import Plan
 from streampro.warehouse.snapshot import sql
 
+pytestmark = pytest.mark.slow
+
 SALE = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n'
 
 
@@ -142,7 +144,6 @@ def test_file_that_grows_is_read_as_it_was_when_the_run_began(
     assert file.size == len(then)
 
 
-@pytest.mark.slow
 def test_file_that_grew_is_read_anew_by_the_next_run(engine: Workbench, target: Target) -> None:
     path = write(target, "sales-2.jsonl", as_sold("d")[:9])
     engine.run(SHOP, target, watcher=Writer("staging.sales", path, as_sold("d")[9:]))
@@ -152,12 +153,14 @@ def test_file_that_grew_is_read_anew_by_the_next_run(engine: Workbench, target: 
     assert sold(target) == ["d"]
 
 
+@pytest.mark.thorough("spark")
 def test_last_line_of_a_file_that_rests_needs_no_end(engine: Workbench, target: Target) -> None:
     write(target, "sales-2.jsonl", as_sold("d") + as_sold("e")[:-1])
     engine.run(SHOP, target)
     assert sold(target) == ["d", "e"]
 
 
+@pytest.mark.thorough("spark")
 def test_csv_that_grows_is_cut_behind_a_whole_record(engine: Workbench, target: Target) -> None:
     path = write(target, "shops.csv", 'shop,city\na,"Os""lo"\nb,"Ro\nm')
     engine.run(SHOP, target, watcher=Writer("count raw_shops", path, b'e"\n'))

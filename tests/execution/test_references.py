@@ -21,6 +21,8 @@ from streampro.report.run_tables import RunTables
 from streampro.testing import Workbench
 from streampro.warehouse.snapshot import opened, sql
 
+pytestmark = pytest.mark.slow
+
 
 class Users(Contract):
     """One row per user."""
@@ -136,13 +138,14 @@ def test_lines_of_an_incremental_model_are_not_rejected_for_rows_of_others() -> 
         pipeline_of("quarantine", incremental_by="number")
 
 
+@pytest.mark.thorough("spark")
 def test_orphans_stop_a_run(engine: Workbench, target: Target) -> None:
     with pytest.raises(ContractError, match=r"orphan user: not in users.user in 1 rows") as found:
         engine.run(pipeline_of("fail"), target)
     assert found.value.rows == [{"number": "2", "user": "u2"}]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_orphans_are_rejected_until_they_are_none(engine: Workbench, target: Target) -> None:
     pipeline = pipeline_of("quarantine")
     done = engine.run(pipeline, target)

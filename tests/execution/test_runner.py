@@ -81,6 +81,7 @@ def test_a_path_may_climb(target: Target, tmp_path: Path, monkeypatch: pytest.Mo
         assert [row["amount"] for row in revenue(climbing)] == [16, 7]
 
 
+@pytest.mark.slow
 def test_run_publishes_every_table(target: Target) -> None:
     done = run(SHOP, target)
     assert versions(done) == dict.fromkeys(TABLES, 0)
@@ -104,6 +105,7 @@ def test_run_publishes_every_table(target: Target) -> None:
     )
 
 
+@pytest.mark.slow
 def test_secret_stands_nowhere_in_the_warehouse(target: Target) -> None:
     run(SHOP, target)
     assert rows_of(target, "staging.sales_rejected")
@@ -114,6 +116,7 @@ def test_secret_stands_nowhere_in_the_warehouse(target: Target) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_run_row_tells_inputs_code_packages_books_and_tables(target: Target) -> None:
     before = datetime.now(UTC)
     done = run(SHOP, target)
@@ -158,6 +161,7 @@ def test_older_run_can_still_be_asked(target: Target) -> None:
         revenue(target, run_id=3)
 
 
+@pytest.mark.slow
 def test_failed_audit_publishes_nothing(target: Target) -> None:
     run(SHOP, target)
     before = published_files(target)
@@ -196,6 +200,7 @@ def test_failed_audit_of_a_first_run_says_that_the_table_does_not_exist(target: 
         revenue(target)
 
 
+@pytest.mark.slow
 def test_warning_is_recorded_and_published(target: Target) -> None:
     write_raw(target.raw, sold("a", 2000) + sold("x", 1))
     done = run(SHOP, target)
@@ -206,6 +211,7 @@ def test_warning_is_recorded_and_published(target: Target) -> None:
     assert [row["amount"] for row in revenue(target)] == [2000, 1]
 
 
+@pytest.mark.slow
 def test_unreadable_bytes_are_a_warning_of_the_books(target: Target) -> None:
     assert target.raw is not None
     with (target.raw / "sales.jsonl").open("ab") as file:
@@ -245,6 +251,7 @@ def test_selection_of_nothing_is_refused(target: Target) -> None:
         run(SHOP, target, select=" , ")
 
 
+@pytest.mark.slow
 def test_second_writer_is_refused(target: Target) -> None:
     run(SHOP, target)
     with (
@@ -255,6 +262,7 @@ def test_second_writer_is_refused(target: Target) -> None:
     assert run(SHOP, target, full_refresh=True).run_id == 2
 
 
+@pytest.mark.slow
 def test_readers_are_served_while_another_writes(target: Target) -> None:
     run(SHOP, target)
     with writing(target.warehouse):
@@ -306,6 +314,7 @@ def test_expressions_that_differ_from_their_contract_are_refused_before_any_work
     assert not target.warehouse.exists()
 
 
+@pytest.mark.slow
 def test_lines_that_vanish_inside_a_transform_are_caught_by_the_books(target: Target) -> None:
     from pipelines.shop import raw, staging
 
@@ -346,6 +355,7 @@ def test_failed_publication_leaves_readers_and_no_stray_files(target: Target) ->
     assert len(data) == 2, "a file that no version names"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [".", "raw/", "raw[1]", "it's", "r\u00e4w", "day=1"])
 def test_source_file_is_relative_to_any_raw_folder(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,8 @@ import streampro
 from streampro import ConfigError, Contract, Model, Pipeline, Target, column
 from streampro.testing import Workbench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def target(tmp_path: Path, engine: Workbench) -> Target:

@@ -16,6 +16,8 @@ from streampro.errors import ConfigError, SourceError
 from streampro.location import Location, Remote
 from streampro.modeling.pipeline import Pipeline
 
+pytestmark = pytest.mark.slow
+
 LATER = '{"shop": "b", "day": "2024-05-09", "amount": "3"}\n{"shop": "b", "day": "never"}\n'
 
 

@@ -12,6 +12,8 @@ import streampro
 from streampro import ConfigError, EngineError, Target
 from streampro.storage.native import native
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:

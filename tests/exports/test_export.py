@@ -119,6 +119,7 @@ def test_export_of_no_table_is_refused() -> None:
         shop("revenue.csv", "revenue.csv")
 
 
+@pytest.mark.slow
 def test_exports_that_runs_would_read_or_lose_are_refused_first(target: Target) -> None:
     raw_folder, warehouse = Path(str(target.raw)), Path(str(target.warehouse))
     for to, told in (
@@ -140,6 +141,7 @@ def test_exports_of_a_store_are_refused_before_it_is_written(target: Target) -> 
         streampro.run(shop("revenue.csv"), there)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_warehouse_of_each_engine_is_exported_and_tests_export_nothing(
     engine: Workbench, tmp_path: Path

@@ -76,6 +76,7 @@ def test_expression_built_twice_has_one_digest() -> None:
     assert len({*first.values()}) == len(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_expression_has_one_digest_in_every_process(seed: str) -> None:
     here = str(Path(__file__).parent)

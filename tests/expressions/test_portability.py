@@ -614,6 +614,7 @@ def ids(cases: list[Any]) -> list[str]:
     return [f"{number} {case.reason}" for number, case in enumerate(cases)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED, ids=ids(REFUSED))
 def test_operation_is_refused_with_reason_and_alternative(case: Refused) -> None:
     query, _ = rows_of(case.columns, case.of)

@@ -13,6 +13,8 @@ from streampro.errors import PipelineError
 from streampro.expressions.rows import Contribution, contributions
 from streampro.testing import Workbench, assert_rows_equal
 
+pytestmark = pytest.mark.thorough("spark")
+"""What is told of an expression is told without an engine."""
 Row = dict[str, Any]
 
 SALES = [
@@ -309,6 +311,7 @@ def test_group_is_found_by_its_place_among_the_groups(origin, ids, sales):
     assert (ids(found.rows), ids(found.deciding)) == ([3], [1, 2, 4, 5, 6])
 
 
+@pytest.mark.slow
 def test_joined_row_is_found_by_its_place_among_the_joined(origin, ids, sales, shops):
     joined = sales.join(shops, sales.shop == shops.name).select("amount", "city", sale=sales.id)
     placed = joined.mutate(place=ibis.row_number().over(order_by=ibis.desc("sale")))
@@ -393,6 +396,7 @@ def test_unknown_operation_is_refused(origin, sales):
         origin(sales.filter(is_alone), [{"id": 1}], sales=sales)
 
 
+@pytest.mark.slow
 def test_what_is_computed_of_the_contributing_rows_alone_is_the_same(engine, origin, sales, shops):
     def report(sales: ir.Table, shops: ir.Table) -> ir.Table:
         sums = sales.group_by("shop").aggregate(n=sales.count(), total=sales.amount.sum())

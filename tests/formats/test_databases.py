@@ -408,6 +408,7 @@ def test_a_column_of_another_type_says_what_to_declare(shop: Shop) -> None:
             extracts.look(source)
 
 
+@pytest.mark.slow
 def test_what_no_table_has_is_said_by_its_database(shop: Shop, tmp_path: Path) -> None:
     shop.fill()
     pipeline = pipeline_of()
@@ -504,6 +505,7 @@ def test_rows_are_of_the_first_part_that_does_not_end_below_them(
             assert found == bisect_left(parts, value)
 
 
+@pytest.mark.slow
 def test_a_table_in_hundreds_of_parts_is_read_as_one(
     untyped: tuple[Pipeline, Target, Callable[[str], object]], tmp_path: Path
 ) -> None:
@@ -530,6 +532,7 @@ def test_a_table_in_hundreds_of_parts_is_read_as_one(
     assert sorted(rows["id"].to_pylist()) == [*range(1, 401)]
 
 
+@pytest.mark.slow
 def test_a_database_is_let_go_once_its_rows_are_read(
     untyped: tuple[Pipeline, Target, Callable[[str], object]],
 ) -> None:
@@ -545,6 +548,7 @@ def test_a_database_is_let_go_once_its_rows_are_read(
     assert "staging.customers" in built
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database at all, but a text that is long enough" * 50)
     for name, error in (("text.db", "file is not a database"), ("nope.db", "there is no file")):
@@ -605,6 +609,7 @@ def untyped(tmp_path: Path) -> Iterator[tuple[Pipeline, Target, Callable[[str], 
         yield pipeline_of(append_only=True), target, shop.execute
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["'3'", "2.5", "'abc'", "x'33'", "-1.5"])
 def test_rows_are_in_no_part_of_integers_that_are_none(
     odd: str, untyped: tuple[Pipeline, Target, Callable[[str], object]]
@@ -616,6 +621,7 @@ def test_rows_are_in_no_part_of_integers_that_are_none(
         streampro.run(pipeline, target)
 
 
+@pytest.mark.slow
 def test_what_follows_a_nul_is_part_of_a_text(
     untyped: tuple[Pipeline, Target, Callable[[str], object]],
 ) -> None:
@@ -689,6 +695,7 @@ def test_both_engines_are_proven_equal_from_one_read(spark: Any, tmp_path: Path)
         streampro.prove(pipeline_of(), left, elsewhere)
 
 
+@pytest.mark.slow
 def test_what_a_database_holds_of_a_key_is_told_when_it_is_forgotten(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/shop.db"
     target = Target(name="t", warehouse=tmp_path / "w", databases={"shop": url})
@@ -720,6 +727,7 @@ def test_tables_are_named_as_openlineage_names_them(
     assert address_of(database, url).dataset(table) == (namespace, name)
 
 
+@pytest.mark.slow
 def test_each_table_of_a_source_is_told_to_openlineage(
     untyped: tuple[Pipeline, Target, Callable[[str], object]], tmp_path: Path
 ) -> None:

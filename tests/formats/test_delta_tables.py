@@ -25,6 +25,8 @@ from streampro.location import Remote
 from streampro.modeling.model import REJECT_COLUMNS
 from streampro.testing import Workbench
 
+pytestmark = pytest.mark.slow
+
 
 class Order(Contract):
     """One row per order."""
@@ -72,6 +74,7 @@ def write(target: Target, *ids: int | None, mode: Any = "append", **more: list[s
     )
 
 
+@pytest.mark.thorough("spark")
 def test_versions_that_add_files_are_incremental_and_others_a_rebuild(
     pipeline: Pipeline, target: Target, engine: Workbench
 ) -> None:

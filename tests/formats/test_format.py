@@ -198,6 +198,7 @@ def digest_of_rows(name: str, folder: Path) -> str:
     return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, each in FORMATS.items() if not each.is_table])
 def test_reading_rules_change_with_the_revision_of_their_format(name: str, tmp_path: Path) -> None:
     assert name in NASTY, f"pin what files of {name} are read as: add them to NASTY"
@@ -308,6 +309,7 @@ def test_new_format_is_a_class_and_a_reader(
     assert tables_of_tabs().code_hashes()["sales"] != tabs.code_hashes()["sales"]
 
 
+@pytest.mark.slow
 def test_format_that_an_engine_does_not_read_is_refused(
     tabs: Pipeline, target: streampro.Target
 ) -> None:

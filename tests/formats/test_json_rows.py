@@ -310,6 +310,7 @@ def spelled(value: Any, dice: random.Random) -> str:
     return json.dumps(value, separators=separators, ensure_ascii=dice.random() < 0.5)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(DRAWN, max_size=4), min_size=1, max_size=3), st.randoms(use_true_random=False)
 )

@@ -327,6 +327,7 @@ INEXACT = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [*EXACT, *INEXACT])
 def test_what_converts_exactly(pair: str) -> None:
     of, to = pair.split(">", 1)

@@ -21,6 +21,8 @@ from streampro.location import Remote
 from streampro.modeling.model import REJECT_COLUMNS
 from streampro.testing import Workbench
 
+pytestmark = pytest.mark.slow
+
 
 class Sale(Contract):
     """One row per sale."""
@@ -185,7 +187,6 @@ def test_file_written_anew_is_a_rebuild_and_one_that_changes_is_refused(
         streampro.run(pipeline, target)
 
 
-@pytest.mark.slow
 def test_files_dealt_out_make_the_tables_of_one_run(pipeline: Pipeline, target: Target) -> None:
     raw = Path(str(target.raw))
     many = [("abc"[n % 3], AT + d.timedelta(hours=n), n) for n in range(200)]

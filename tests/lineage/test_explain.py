@@ -14,6 +14,8 @@ from streampro.location import Remote
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
@@ -123,7 +125,6 @@ def test_explanation_is_json(target):
     assert found["steps"][0]["name"] == "mart.revenue"
 
 
-@pytest.mark.slow
 def test_earlier_run_is_explained_from_the_files_that_it_read(target):
     (raw_of(target) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
     run(SHOP, target)

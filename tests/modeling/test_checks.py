@@ -52,6 +52,7 @@ def followed() -> Model:
     return Model(TableName("mart", "followed"), transform, Placed, ("placed",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", [SHOP, VIEWING, ORDERS], ids=lambda each: each.name)
 def test_orders_of_these_pipelines_are_total(pipeline: Pipeline) -> None:
     assert pipeline.unportable() == []

@@ -203,6 +203,7 @@ def test_every_rule_is_counted() -> None:
     } == set(FAULTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_rule_is_broken_and_pandera_agrees(name: str) -> None:
     rows = [PARCEL, PARCEL | {"parcel": "p2"} | FAULTS[name], PARCEL | {"parcel": "p3"}]
@@ -235,6 +236,7 @@ def test_null_passes_checks_and_rules_and_pandera_agrees() -> None:
     assert pandera_verdict(Parcels, rows) == (set(), 0)
 
 
+@pytest.mark.slow
 def test_nulls_are_equal_in_a_key_and_pandera_agrees() -> None:
     rows = [PARCEL | {"kind": None}, PARCEL | {"kind": None}]
     assert broken(Parcels, rows) == {"key (parcel, kind) is repeated": 1}
@@ -476,6 +478,7 @@ def test_every_viewing_rule_has_a_fault_here(name: str) -> None:
     assert set(faults_of(VIEWING[name])) == set(audited(VIEWING[name], []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIEWING)
 def test_null_is_found_in_every_column_that_must_not_be_null_and_pandera_agrees(name: str) -> None:
     contract = VIEWING[name]
@@ -486,6 +489,7 @@ def test_null_is_found_in_every_column_that_must_not_be_null_and_pandera_agrees(
     assert pandera_verdict(contract, rows) == (set(nulls), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "broken_rule"),
     [

@@ -274,6 +274,7 @@ def everything_in(folder: Path) -> str:
     return "\n".join(found)
 
 
+@pytest.mark.slow
 def test_nothing_that_a_run_leaves_holds_a_secret(engine: Workbench, target: Target) -> None:
     done = engine.run(shops(), target)
     assert "SECRET" not in json.dumps(done.to_json(), default=str)
@@ -318,6 +319,7 @@ words = st.text(string.ascii_letters + string.digits + "äß旅", min_size=6, ma
 )
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secrets=st.lists(words, min_size=2, max_size=4, unique=True), data=st.data())
@@ -346,6 +348,7 @@ def test_no_spelling_of_a_secret_is_in_any_byte_of_a_warehouse(
     assert (found, is_told) == ([], True)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_of_a_line_with_a_nul_length_and_digest_are_kept(engine: Workbench, target: Target) -> None:
     line = '{"shop": "é\0", "card": "SECRET"}'

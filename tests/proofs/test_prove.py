@@ -364,6 +364,7 @@ def test_certificate_is_the_same_every_time_but_for_the_times(left: Target, righ
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("select", "built", "compared", "sources"),
     [
@@ -556,6 +557,7 @@ def test_raw_files_that_change_between_the_runs_are_refused(
     assert not out.exists(), "an older certificate must not stand for a proof that failed"
 
 
+@pytest.mark.slow
 def test_failure_of_a_run_says_on_which_side(left: Target, right: Target, unlike: Changes) -> None:
     unlike.stage = changed("mart.revenue", sales=lambda rows: rows.sales - 1)
     with pytest.raises(ContractError, match=r"^right side, target 'unlike': mart\.revenue broke"):
@@ -689,6 +691,7 @@ def test_command_exits_1_and_names_table_and_cell(
     assert json.loads((tmp_path / "other.json").read_text())["equal"] is False
 
 
+@pytest.mark.slow
 def test_command_proves_selected_models(
     command: Callable[..., Any], unlike: Changes, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from streampro.lineage.explain import explain
 from streampro.testing import Workbench
 from streampro.warehouse import snapshot
 
+pytestmark = pytest.mark.slow
+
 QUERIES = [model.table for model in TPCH.models.values() if model.name.startswith("q")]
 
 
@@ -25,7 +27,6 @@ def raw(tables: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFact
     return write_raw(tables, tmp_path_factory.mktemp("tpch") / "raw")
 
 
-@pytest.mark.slow
 def test_all_22_queries_are_accepted() -> None:
     assert sorted(table.name for table in QUERIES) == [f"q{n:02}" for n in range(1, 23)]
     assert TPCH.problems() == []
@@ -40,7 +41,6 @@ def target(engine: Workbench, raw: Path, tmp_path_factory: pytest.TempPathFactor
     return found
 
 
-@pytest.mark.slow
 def test_every_query_gives_what_the_sql_of_tpch_gives(
     target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:

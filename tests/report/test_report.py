@@ -55,6 +55,7 @@ def books(target: Target, run_id: int) -> list[Books]:
 
 
 class TestWithoutQuestionsOfItsOwn:
+    @pytest.mark.slow
     def test_answers_are_tables_as_their_contract_says(self, target: Target) -> None:
         found = content_of(ANSWERING, target, run(ANSWERING, target))
         [section] = found.answered
@@ -80,6 +81,7 @@ class TestWithoutQuestionsOfItsOwn:
         assert found.messages == []
         assert found.ask("document.documentElement.scrollWidth") <= 390
 
+    @pytest.mark.slow
     def test_a_run_by_other_code_says_so_and_is_not_judged_by_present_contracts(
         self, target: Target
     ) -> None:
@@ -103,6 +105,7 @@ class TestWithoutQuestionsOfItsOwn:
         )
         assert "Not built yet" not in told
 
+    @pytest.mark.slow
     def test_a_model_that_the_run_lacks_is_not_built_yet(self, target: Target) -> None:
         done = run(ANSWERING, target, select="sales")
         found = content_of(ANSWERING, target, done)
@@ -112,6 +115,7 @@ class TestWithoutQuestionsOfItsOwn:
         assert "built by other code" not in told
         assert "0 answers" not in told
 
+    @pytest.mark.slow
     def test_models_that_are_missing_and_models_of_other_code_are_told_apart(
         self, target: Target
     ) -> None:
@@ -183,6 +187,7 @@ class TestBooks:
         run(LENIENT, target)
         assert books(target, 4) == [self.second]
 
+    @pytest.mark.slow
     def test_the_run_before_a_rollback_is_the_one_it_went_back_to(self, target: Target) -> None:
         done = run(LENIENT, target)
         runs = [replace(done, run_id=number) for number in (1, 2, 3)]
@@ -222,6 +227,7 @@ def test_first_lines_of_every_reason_are_shown_each_once(engine: Workbench) -> N
     ]
 
 
+@pytest.mark.slow
 def test_late_rows_are_told_per_run(target: Target) -> None:
     first = run(SHOP, target)
     [sales] = [c for c in first.changes if c.table == "staging.sales"]
@@ -233,6 +239,7 @@ def test_late_rows_are_told_per_run(target: Target) -> None:
     assert tuple(row[name] for name in shown) == (2, "staging.sales", 9, 4, 7)
 
 
+@pytest.mark.slow
 def test_secrets_are_masked_and_versions_are_told(target: Target) -> None:
     done = run(SHOP, target)
     told = page(SHOP, target)
@@ -252,6 +259,8 @@ def test_an_older_run_is_reported_as_it_was(target: Target) -> None:
     assert page(ANSWERING, target, run_id=1) == before
 
 
+@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_every_engine_has_the_same_page(engine: Workbench, target: Target) -> None:
     done = engine.run(ANSWERING, target)
     own = target.model_copy(update={"engine": engine.name})
@@ -260,6 +269,7 @@ def test_every_engine_has_the_same_page(engine: Workbench, target: Target) -> No
     assert [(group["reason"], group["lines"]) for group in found.samples] == [("no day", 2)]
 
 
+@pytest.mark.thorough
 def test_a_remote_warehouse_is_read_by_its_engine(tmp_path: Path, spark: Any) -> None:
     folder = write_raw(tmp_path / "raw")
     places = {"raw": f"file://{folder}", "warehouse": f"file://{tmp_path / 'w'}"}

@@ -231,6 +231,7 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_york")
 def test_instants_are_utc_wherever_the_machine_stands(tmp_path: Path) -> None:
     at = datetime(2024, 5, 1, 23, 30, tzinfo=UTC)
@@ -245,6 +246,7 @@ def test_instants_are_utc_wherever_the_machine_stands(tmp_path: Path) -> None:
     assert DeltaTable(str(folder)).to_pyarrow_table()["at_ts"].to_pylist() == [at]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("year", [1, 999, 1969, 2199, 9999])
 def test_instants_of_any_year_are_found_again(year: int, duckdb_engine: DuckDBEngine) -> None:
     at = datetime(year, 7, 1, 1, 2, 3, 999999, tzinfo=UTC)

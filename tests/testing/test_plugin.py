@@ -112,6 +112,7 @@ def test_arguments_of_a_test_may_have_the_names(pytester: pytest.Pytester) -> No
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_projects_own_spark_comes_and_goes_between_the_tests(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OWN_SPARK.format(scope=""))

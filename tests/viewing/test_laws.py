@@ -143,6 +143,7 @@ def tables_of(rows_of):
     return call
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(data=st.data(), drawn=lines)
 def test_order_files_and_repetition_of_lines_change_no_accepted_row(stage, data, drawn):
@@ -176,6 +177,7 @@ def csv_text(header, drawn):
     return "\n".join([header, *quoted, ""])
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(data=st.data(), drawn=records)
 def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(stage, data, drawn):
@@ -189,6 +191,7 @@ def test_the_order_of_a_dimension_file_does_not_matter_and_its_books_balance(sta
         assert staged.lines == len(staged.accepted) + staged.duplicates + len(staged.rejected)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(data=st.data(), drawn=rows)
 def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
@@ -198,6 +201,7 @@ def test_the_order_of_events_changes_no_table(tables_of, data, drawn):
         assert multiset(found[name]) == multiset(table), name
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(drawn=rows)
 def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
@@ -210,6 +214,7 @@ def test_the_facts_of_a_user_depend_on_no_other_user(tables_of, drawn):
     assert multiset(alone) == multiset(facts)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(drawn=rows)
 def test_parts_add_up_to_the_whole(tables_of, drawn):

@@ -10,6 +10,8 @@ import pytest
 
 from streampro.viewing.synthetic import generate
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("events", "users", "videos")
 TABLES = {f"staging.{name}{end}" for name in SOURCES for end in ("", "_rejected")}
 TABLES |= {"intermediate.user_sessions", "mart.fact_user_session"}
@@ -29,7 +31,6 @@ def assert_agreement(built, raw):
         assert {name: books[name] for name in wanted} == wanted
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("layout", ["flat", "nested", "mixed"])
 def test_a_run_on_synthetic_data_agrees_with_the_oracle(warehouse, tmp_path, layout, seed):
@@ -97,7 +98,6 @@ def nasty_files():
     }
 
 
-@pytest.mark.slow
 def test_a_run_on_a_nasty_folder_agrees_with_the_oracle(warehouse_of, tmp_path):
     for name, content in nasty_files().items():
         path = tmp_path / "raw" / name

@@ -15,6 +15,8 @@ from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
 from streampro.warehouse.snapshot import sql
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 ASKED = {
     "user_sessions": lambda rows: rows.filter(rows.session_id == "s0000512"),
@@ -58,7 +60,7 @@ def test_rows_are_those_of_the_rows_that_they_come_from(name, engine, tables):
     assert_rows_equal(computed, stored)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_column_is_followed_to_fewer_rows_than_the_whole_row(engine, tables):
     """A drop-off rate counts the sessions of its group; the sums beside it look at all sessions
     of the group's users.
@@ -82,7 +84,6 @@ def test_column_is_followed_to_fewer_rows_than_the_whole_row(engine, tables):
     )
 
 
-@pytest.mark.slow
 def test_rows_at_each_step_are_those_that_the_tables_count(warehouse):
     found = warehouse(raw=SAMPLE)
     drama = "session_number = 1 and first_genre = 'Drama'"

@@ -86,6 +86,7 @@ def test_network_type_and_country_are_trimmed_in_both_layouts(stage):
     ]
 
 
+@pytest.mark.slow
 def test_no_other_character_is_trimmed(stage):
     others = "\v\f\x00\x1c\x85\u00a0\u2003\u2028\u200b\ufeff"
     lines = [EVENT | {"user_id": f"{other}v1{other}", "video_id": other} for other in others]
@@ -99,6 +100,7 @@ def test_ids_that_differ_in_a_vertical_tab_or_form_feed_are_different_ids(stage)
     assert pick(stage(events, lines).accepted, "user_id") == [("\x0bu",), ("u",), ("u\x0c",)]
 
 
+@pytest.mark.slow
 def test_text_of_which_nothing_is_left_is_null(stage):
     staged = stage(events, [EVENT | {"video_id": "", "device": " \t\r\n", "country": " "}])
     assert pick(staged.accepted, "video_id", "device", "country") == [(None, None, None)]
@@ -169,6 +171,7 @@ INSTANTS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_timestamp_in_the_grammar_is_an_instant_in_utc(stage):
     lines = [EVENT | {"user_id": repr(text), "timestamp": text} for text, _ in INSTANTS]
     accepted = stage(events, lines).accepted
@@ -226,6 +229,7 @@ NO_INSTANTS = [
 ]
 
 
+@pytest.mark.slow
 def test_any_other_timestamp_is_a_bad_timestamp(stage):
     lines = [EVENT | {"user_id": repr(text), "timestamp": text} for text in NO_INSTANTS]
     staged = stage(events, lines)
@@ -294,23 +298,27 @@ VALUES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_value_is_a_number_cut_to_an_int64_or_null(stage):
     lines = [_line("value", token, user_id=token, event_name="seek") for token, _ in VALUES]
     accepted = stage(events, lines).accepted
     assert {row["user_id"]: row["value"] for row in accepted} == dict(VALUES)
 
 
+@pytest.mark.slow
 def test_blank_lines_are_counted_nowhere(stage):
     line = json.dumps(EVENT).encode()
     staged = stage(events, b"\n" + line + b"\n\n \t \n\r\n" + b"broken\n" + b"  ")
     assert (staged.lines, len(staged.accepted), len(staged.rejected)) == (2, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_line_of_other_white_space_is_not_blank(stage):
     staged = stage(events, ["\v", "\f", "\u00a0", "\u2003"])
     assert (staged.lines, reasons(staged)) == (4, ["not_a_json_object"] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_end_at_lf_and_a_cr_before_it_is_trimmed(stage, end):
     staged = stage(events, json.dumps(EVENT).encode() + end + b"broken" + end)
@@ -319,6 +327,7 @@ def test_lines_end_at_lf_and_a_cr_before_it_is_trimmed(stage, end):
     assert pick(staged.rejected, "raw_line") == [("broken",)]
 
 
+@pytest.mark.slow
 def test_line_ends_may_differ_within_a_file(stage):
     one, two = (json.dumps(EVENT | {"user_id": name}).encode() for name in ("u1", "u2"))
     staged = stage(events, one + b"\r\nbroken\n" + two + b"\nbroken too\r\n")
@@ -326,6 +335,7 @@ def test_line_ends_may_differ_within_a_file(stage):
     assert pick(staged.rejected, "raw_line") == [("broken",), ("broken too",)]
 
 
+@pytest.mark.slow
 def test_a_cr_within_a_line_does_not_end_it(stage):
     inside = json.dumps(EVENT).replace(", ", ",\r").encode()
     staged = stage(events, inside + b"\nbro\rken\n")
@@ -334,6 +344,7 @@ def test_a_cr_within_a_line_does_not_end_it(stage):
     assert pick(staged.rejected, "raw_line") == [("bro\rken",)]
 
 
+@pytest.mark.slow
 def test_no_other_character_ends_a_line(stage):
     lines = [f"bro{other}ken" for other in "\v\f\x1c\x85\u2028\u2029"]
     staged = stage(events, lines)
@@ -341,12 +352,14 @@ def test_no_other_character_ends_a_line(stage):
     assert pick(staged.rejected, "raw_line") == [(line,) for line in lines]
 
 
+@pytest.mark.slow
 def test_the_last_line_needs_no_newline(stage):
     lines = [json.dumps(EVENT | {"user_id": name}).encode() for name in ("u1", "u2")]
     staged = stage(events, b"\n".join(lines))
     assert pick(staged.accepted, "user_id") == [("u1",), ("u2",)]
 
 
+@pytest.mark.slow
 def test_a_byte_order_mark_is_dropped_at_the_start_of_a_file_only(stage):
     mark, line = b"\xef\xbb\xbf", json.dumps(EVENT).encode()
     staged = stage(events, mark + line + b"\n" + mark + line + b"\n")
@@ -368,17 +381,20 @@ def test_invalid_utf8_becomes_replacement_characters_and_is_a_warning(warehouse)
     assert (books.lines, books.accepted, books.duplicates, books.rejected) == (4, 2, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_line_with_invalid_utf8_is_otherwise_kept_as_it_stands(stage):
     staged = stage(events, b"\n \xff \v \r\n\xff\r\r\n\t\xff")
     assert pick(staged.rejected, "raw_line") == [("\t\ufffd",), (" \ufffd \v ",), ("\ufffd\r",)]
     assert (staged.lines, staged.invalid_utf8) == (3, 3)
 
 
+@pytest.mark.slow
 def test_a_replacement_character_that_stands_in_the_file_is_no_warning(stage):
     staged = stage(events, [EVENT | {"device": "\ufffd"}])
     assert (pick(staged.accepted, "device"), staged.invalid_utf8) == ([("\ufffd",)], 0)
 
 
+@pytest.mark.slow
 def test_events_are_read_from_both_folders_plain_and_gzipped(stage):
     names = [
         *("events.jsonl", "events-2026.jsonl", "events.jsonl.gz"),
@@ -431,11 +447,13 @@ def test_of_a_repeated_key_the_first_value_counts(stage):
     ]
 
 
+@pytest.mark.slow
 def test_keys_are_matched_exactly_and_others_ignored(stage):
     lines = [EVENT | {"User_Id": "x", "DEVICE": "x", "device ": "x", "extra": {"device": "x"}}]
     assert pick(stage(events, lines).accepted, "user_id", "device") == [("u1", None)]
 
 
+@pytest.mark.slow
 def test_escapes_in_keys_and_values_are_read(stage):
     line = json.dumps(EVENT).replace("user_id", "user\\u005fid")[:-1]
     line += ', "device": "\\u00e9\\ud83d\\ude00\\"\\/"}'
@@ -464,6 +482,7 @@ NO_OBJECTS = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_not_one_json_object_is_rejected_as_such(stage):
     staged = stage(events, NO_OBJECTS)
     assert staged.accepted == []
@@ -472,6 +491,7 @@ def test_what_is_not_one_json_object_is_rejected_as_such(stage):
     ]
 
 
+@pytest.mark.slow
 def test_what_holds_a_nul_or_is_utf_16_is_rejected_as_no_text(stage):
     good = json.dumps(EVENT)
     lines = [good.encode(), f"{good[:-1]}\0}}".encode(), f"{good}\n".encode("utf-16-le")]
@@ -547,6 +567,7 @@ def test_only_watch_time_must_not_be_negative(stage):
     assert reasons(staged) == ["negative_watch_time"] * 3
 
 
+@pytest.mark.slow
 def test_a_rejected_line_is_kept_as_it_stands_in_the_file_once_per_line(stage):
     line = '{"user_id": "u1",  "text": "\\u00e9 é\x7f" }  '
     files = {"events/events_1.jsonl": [line, line], "events/events_2.jsonl": [line]}
@@ -578,6 +599,7 @@ MASKED = [
 ]
 
 
+@pytest.mark.slow
 def test_the_value_of_ip_is_masked_in_the_text_of_a_rejected_line(stage):
     files = {f"events/events_{place:02}.jsonl": [line] for place, (line, _) in enumerate(MASKED)}
     rejected = stage(events, None, files=files).rejected
@@ -726,6 +748,7 @@ def test_unreadable_csv_numbers_and_dates_are_null_and_a_warning(warehouse):
     assert built.books("raw_videos").warnings == {"unreadable_value": 1}
 
 
+@pytest.mark.slow
 def test_invalid_utf8_in_a_csv_is_counted_too(stage):
     staged = stage(videos, videos=VIDEOS.encode() + b"v1,caf\xe9,b,60\nv2,caf\xc3\xa9,b,60\n")
     assert pick(staged.accepted, "title") == [("café",), ("caf\ufffd",)]

@@ -108,6 +108,7 @@ def accepted(raw: Path) -> set[tuple[Any, ...]]:
     return {row for _, line in lines_of(raw) if not isinstance(row := read_line(line), str)}
 
 
+@pytest.mark.slow
 def test_same_arguments_give_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         generate(tmp_path / name, events=2000, seed=seed)
@@ -126,6 +127,7 @@ def test_every_size_has_exactly_the_lines_asked_for(
     assert json.loads((tmp_path / "truth.json").read_text("utf-8")) == dataclasses.asdict(truth)
 
 
+@pytest.mark.slow
 def test_an_independent_reader_counts_what_the_truth_says(raw: Path, truth: Any) -> None:
     read = [read_line(line) for _, line in lines_of(raw)]
     rows = Counter(row for row in read if not isinstance(row, str))
@@ -208,6 +210,7 @@ def test_outcomes_follow_from_the_lines(raw: Path, truth: Any, accepted: Any) ->
     assert release["other_dropoff_sessions"] == len(drops - bad)
 
 
+@pytest.mark.slow
 def test_late_lines_stand_in_a_file_of_a_later_date(raw: Path, truth: Any) -> None:
     late = 0
     for name, line in lines_of(raw):
@@ -249,6 +252,7 @@ def test_some_users_and_videos_of_events_have_no_row(raw: Path, accepted: Any) -
         assert {row[place] for row in accepted if row[place]} - known
 
 
+@pytest.mark.slow
 def test_planted_rates_show(tmp_path: Path) -> None:
     truth = generate(tmp_path, events=150_000)
     rate = {

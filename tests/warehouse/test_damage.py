@@ -119,6 +119,7 @@ def test_whatever_reads_a_table_without_its_log_says_so(command: str, target: Ta
         COMMANDS[command](target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["sql", "published", "explain --where", "test", "answers"])
 def test_what_is_damaged_is_told_of_no_other_table(command: str, target: Target) -> None:
     rejected = next(t.table for t in published_run(target).tables if "rejected" in t.table.name)

@@ -88,6 +88,7 @@ def test_folder_that_was_killed_before_its_lock_was_there_is_removed(
     assert not any(folder.exists() for folder in folders)
 
 
+@pytest.mark.slow
 def test_whatever_starts_on_a_warehouse_sweeps_it(tmp_path: Path) -> None:
     raw, warehouse = write_raw(tmp_path / "raw"), tmp_path / "warehouse"
     target = Target(name="test", raw=raw, warehouse=warehouse)

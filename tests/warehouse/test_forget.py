@@ -96,6 +96,7 @@ def target(built: Target, tmp_path: Path) -> Target:
     return Target(name="test", raw=tmp_path / "copy/raw", warehouse=tmp_path / "copy/warehouse")
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_key_is_in_no_byte_and_all_else_as_it_was(engine: Workbench, tmp_path: Path) -> None:
     target = fresh(tmp_path / engine.name)
@@ -150,6 +151,7 @@ def test_raw_files_that_hold_it_are_named_and_bring_it_back(target: Target) -> N
     assert (again.tables, again.raw) == ((), ())
 
 
+@pytest.mark.slow
 def test_statistics_of_files_that_were_cleaned_are_forgotten(target: Target) -> None:
     assert target.raw is not None
     write_raw(target.raw)
@@ -164,6 +166,7 @@ def test_statistics_of_files_that_were_cleaned_are_forgotten(target: Target) -> 
     assert holding(target.warehouse, "zz-anna") == []
 
 
+@pytest.mark.slow
 @pytest.mark.thorough("spark")
 def test_statistics_hold_no_value_of_a_personal_column(engine: Workbench, tmp_path: Path) -> None:
     module = ModuleType("staging")
@@ -283,6 +286,7 @@ def test_moves_of_answers_and_names_of_files_are_forgotten(target: Target) -> No
 ODD = ['zz"anna', "zz\\anna", "zz/anna", "zz\tanna", "zz😀anna", "zzännä"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ODD)
 def test_signs_that_json_and_csv_escape_hide_no_key(key: str, tmp_path: Path) -> None:
     target = fresh(tmp_path / "odd")
@@ -338,6 +342,8 @@ def test_numbers_are_found_by_the_name_that_raw_lines_have_for_a_column() -> Non
     assert not key.is_in('{"account": {"age": 42}}')
 
 
+@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_rejected_lines_of_others_lose_the_name_of_its_file(
     engine: Workbench, tmp_path: Path
 ) -> None:
@@ -461,6 +467,7 @@ def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) 
         forget(target, {"shop": "a"})
 
 
+@pytest.mark.slow
 def test_command_names_what_it_did_and_exits_with_1_while_raw_files_hold_it(target: Target) -> None:
     places = ["--raw", str(target.raw), "--warehouse", str(target.warehouse)]
     command = ["forget", "--pipeline", "pipelines.shop:SHOP", *places]

@@ -203,6 +203,7 @@ class TestRollback:
             rollback(target, 2, Pipeline("other", [raw, staging, mart]))
         assert len(ledger.runs(target.warehouse)) == 3
 
+    @pytest.mark.slow
     def test_while_another_writes_is_refused(self, target: Target) -> None:
         run(SHOP, target)
         run(SHOP, target, full_refresh=True)
@@ -225,6 +226,7 @@ class TestRollback:
         assert contents(target)["answers.total"] == [{"amount": 22}]
 
 
+@pytest.mark.slow
 class TestClean:
     @pytest.fixture
     def three(self, target: Target) -> Target:
@@ -293,6 +295,7 @@ class TestClean:
         run(SHOP, three)
         assert contents(three) == fresh(three)
 
+    @pytest.mark.slow
     def test_what_others_wrote_is_left_alone(self, three: Target) -> None:
         revenue = three.warehouse / "mart" / "revenue"
         row = {"shop": "theirs", "city": None, "sales": 1, "amount": 1}
@@ -350,6 +353,7 @@ class TestClean:
         assert data_files(three) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modes", "kind"),
     [
@@ -381,6 +385,7 @@ def test_ledger_that_knew_no_rollback_is_read_and_goes_on(target: Target) -> Non
     assert [each.rolled_back_to for each in ledger.runs(target.warehouse)] == [None, None, 1]
 
 
+@pytest.mark.slow
 def test_ledger_that_knew_no_etag_is_read_and_goes_on(target: Target) -> None:
     done = run(SHOP, target)
     folder = target.warehouse / "_streampro" / "runs"
@@ -427,6 +432,7 @@ def test_file_is_known_by_its_etag_where_there_is_one(
     assert known.is_still(InputFile("sales", "a.jsonl", size, modified_ns, etag)) is is_still
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spoilt"),
     [("pipeline", pa.array([b"\xb0"]).view(pa.string())), ("started_at", pa.array(["once"]))],
@@ -441,6 +447,7 @@ def test_rows_that_are_no_runs_are_damage(target: Target, name: str, spoilt: pa.
         ledger.runs_of(place, wrong)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_not_as_it_was_written_is_damage(target: Target) -> None:
     run(SHOP, target)
     place = place_of(target.warehouse)
@@ -461,6 +468,7 @@ def test_a_row_that_is_not_as_it_was_written_is_damage(target: Target) -> None:
     assert ledger.runs_of(place, rows.drop_columns(["digest"])) == [written]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_the_ledger_never_tells_another_run(target: Target) -> None:
     run(SHOP, target)
     before, random = ledger.runs(target), Random(7)

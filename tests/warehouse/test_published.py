@@ -45,6 +45,7 @@ def test_tables_of_two_layers_can_be_joined(target: Target) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_run_published_meanwhile_changes_nothing(target: Target) -> None:
     with streampro.published(target) as tables:
         publish_another_sale(target)

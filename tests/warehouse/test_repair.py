@@ -18,6 +18,8 @@ from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.location import Remote
 
+pytestmark = pytest.mark.slow
+
 OWN = "_streampro"
 
 
@@ -60,7 +62,6 @@ def test_warehouse_in_order_stays_as_it_is(target: Target) -> None:
     assert after == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "damaging"), [(0, cut), (1, Path.unlink), (2, cut)])
 def test_lost_file_of_the_ledger_loses_no_data(
     number: int, damaging: Callable[[Path], None], target: Target
@@ -81,7 +82,6 @@ def test_lost_file_of_the_ledger_loses_no_data(
     goes_on(target)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "damaging"), [(0, cut), (0, Path.unlink), (2, cut)])
 def test_lost_entry_of_the_ledger_s_log_loses_nothing(
     number: int, damaging: Callable[[Path], None], target: Target
@@ -94,7 +94,6 @@ def test_lost_entry_of_the_ledger_s_log_loses_nothing(
     goes_on(target)
 
 
-@pytest.mark.slow
 def test_run_whose_entry_is_gone_was_never_published(target: Target) -> None:
     wanted = contents(target, 2)
     log(target, OWN, "runs")[-1].unlink()
@@ -103,7 +102,6 @@ def test_run_whose_entry_is_gone_was_never_published(target: Target) -> None:
     assert [run.run_id for run in streampro.runs(target)] == [1, 2, 3]
 
 
-@pytest.mark.slow
 def test_lost_ledger_is_begun_anew(target: Target) -> None:
     for path in (*log(target, OWN, "runs"), *folder(target, OWN, "runs").glob("*.parquet")):
         cut(path)
@@ -111,7 +109,6 @@ def test_lost_ledger_is_begun_anew(target: Target) -> None:
     goes_on(target)
 
 
-@pytest.mark.slow
 def test_lost_list_of_raw_files_is_made_anew(target: Target) -> None:
     wanted = [contents(target, run_id) for run_id in (1, 2, 3)]
     for path in folder(target, OWN, "files").glob("*.parquet"):
@@ -126,7 +123,6 @@ def test_lost_list_of_raw_files_is_made_anew(target: Target) -> None:
     goes_on(target)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 2])
 def test_lost_entry_of_a_table_s_log_is_mended_and_mixes_no_runs(
     number: int, target: Target
@@ -141,7 +137,6 @@ def test_lost_entry_of_a_table_s_log_is_mended_and_mixes_no_runs(
             assert contents(target, run_id) == rows
 
 
-@pytest.mark.slow
 def test_version_written_again_under_its_number_is_not_taken_for_the_old_one(
     target: Target,
 ) -> None:
@@ -169,7 +164,6 @@ def mend(target: Target, command: str) -> None:
         mend(target, "streampro repair")
 
 
-@pytest.mark.slow
 def test_any_damage_is_mended_by_what_the_message_says(target: Target) -> None:
     """Files of a warehouse are cut, emptied, lost or changed, one after the other."""
     random, last = Random(3), contents(target)

@@ -23,6 +23,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     return target
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_compiled_sql_gives_the_rows_that_are_published(engine: Workbench, target: Target) -> None:
     if engine.name == "spark":
@@ -40,6 +41,7 @@ def test_compiled_sql_gives_the_rows_that_are_published(engine: Workbench, targe
         assert_rows_equal(computed.to_pylist(), published.to_pylist())
 
 
+@pytest.mark.slow
 def test_compiled_sql_of_a_staging_model_reads_the_source_and_masks_secrets() -> None:
     for engine, quote in (("duckdb", '"'), ("spark", "`")):
         query = compiled(PIPELINE, "staging.events", engine)

@@ -363,6 +363,7 @@ def test_no_function_that_is_known_writes(places: Places, tmp_path: Path) -> Non
         assert found == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where",
     [

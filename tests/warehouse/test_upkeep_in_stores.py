@@ -141,6 +141,7 @@ def test_clean_removes_what_no_kept_run_needs(lake: Lake, there: Target) -> None
     assert streampro.run(SHOP, there).kind == "incremental"
 
 
+@pytest.mark.thorough
 def test_clean_that_a_store_fails_is_told_and_done_again(lake: Lake, there: Target) -> None:
     before, told = contents(there), streampro.clean(there, keep=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -153,6 +154,7 @@ def test_clean_that_a_store_fails_is_told_and_done_again(lake: Lake, there: Targ
     assert streampro.clean(there, keep=1, dry_run=False) == told
 
 
+@pytest.mark.thorough
 def test_clean_keeps_what_a_run_at_work_publishes(lake: Lake, there: Target) -> None:
     """Neither what it committed nor what others committed over it is removed."""
     for number in (3, 4):
@@ -189,6 +191,7 @@ def test_clean_and_two_runs_at_once(lake: Lake, there: Target) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_clean_removes_what_killed_runs_left(
     lake: Lake, there: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +219,7 @@ def test_clean_removes_what_killed_runs_left(
     assert streampro.verify(SHOP, there).runs == (3, 2)
 
 
+@pytest.mark.thorough
 def test_rollback_and_clean_at_once_mix_nothing(there: Target) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clean = partial(streampro.clean, there, keep=1, dry_run=False)
@@ -225,7 +229,10 @@ def test_rollback_and_clean_at_once_mix_nothing(there: Target) -> None:
     assert [run.run_id for run in streampro.runs(there)] == [1, 2]
 
 
-@pytest.mark.parametrize("kind", ["none", "cut", "unheard"])
+@pytest.mark.parametrize(
+    "kind",
+    ["none", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("cut", "unheard"))],
+)
 def test_forget_takes_a_key_out_of_every_object(
     kind: str, lake: Lake, there: Target, tmp_path: Path
 ) -> None:
@@ -247,6 +254,7 @@ def test_forget_takes_a_key_out_of_every_object(
     assert streampro.run(SHOP, there).kind == "unchanged"
 
 
+@pytest.mark.thorough
 def test_forget_that_a_store_stops_is_completed_before_the_next_run(
     lake: Lake, there: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +278,7 @@ def test_forget_that_a_store_stops_is_completed_before_the_next_run(
     assert streampro.run(SHOP, there).run_id == 3
 
 
+@pytest.mark.thorough
 def test_run_that_read_what_was_forgotten_is_not_published(
     lake: Lake, there: Target, tmp_path: Path
 ) -> None:
@@ -283,6 +292,7 @@ def test_run_that_read_what_was_forgotten_is_not_published(
     assert holding(lake, tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_forget_that_a_run_overtakes_changes_nothing(lake: Lake, there: Target) -> None:
     add(lake, "sales-3.jsonl", SALES)
     with pytest.MonkeyPatch.context() as patch:
@@ -294,7 +304,16 @@ def test_forget_that_a_run_overtakes_changes_nothing(lake: Lake, there: Target) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["file", "entry", "ledger", "table", "files", "spoilt"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "spoilt",
+        *(
+            pytest.param(what, marks=pytest.mark.thorough)
+            for what in ("file", "entry", "ledger", "table", "files")
+        ),
+    ],
+)
 def test_repair_brings_a_store_back(what: str, lake: Lake, there: Target) -> None:
     before = contents(there)
     before_1 = contents(there, 1)
@@ -329,6 +348,7 @@ def test_repair_brings_a_store_back(what: str, lake: Lake, there: Target) -> Non
     assert contents(there) == contents(fresh)
 
 
+@pytest.mark.thorough
 def test_commands_say_and_return_what_they_do_on_a_disk(here: Target, there: Target) -> None:
     (Path(str(here.raw)) / "sales-later.jsonl").unlink(missing_ok=True)
     streampro.run(SHOP, here)

@@ -23,6 +23,8 @@ from streampro.storage.place import Disk, place_of
 from streampro.testing import Workbench
 from streampro.warehouse.snapshot import published_run
 
+pytestmark = pytest.mark.slow
+
 Damaging = Callable[[Path], None]
 
 
@@ -43,7 +45,7 @@ def found(target: Target, run_id: int | None = None) -> list[tuple[int, str, str
     return [(each.run_id, str(each.table), each.what) for each in damages]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough("spark")
 def test_what_engines_publish_is_as_it_was_written(engine: Workbench, target: Target) -> None:
     engine.run(SHOP, target)
     add_sale(target, 1)
@@ -56,7 +58,6 @@ def test_what_engines_publish_is_as_it_was_written(engine: Workbench, target: Ta
     assert verified.files == len(files) + lists
 
 
-@pytest.mark.slow
 def test_any_flipped_bit_is_found(target: Target) -> None:
     streampro.run(SHOP, target)
     random = Random(7)
@@ -144,7 +145,6 @@ def test_changed_log_is_found(target: Target, old: str, new: str, what: str) -> 
     assert what in " ".join(said for _, _, said in told)
 
 
-@pytest.mark.slow
 def test_broken_key_is_found_where_every_file_is_whole(target: Target) -> None:
     class Unkeyed(mart.Revenue):
         class Config:
@@ -161,7 +161,6 @@ def test_broken_key_is_found_where_every_file_is_whole(target: Target) -> None:
     assert found(target) == [(1, "mart.revenue", "key (shop) is repeated, in 2 rows")]
 
 
-@pytest.mark.slow
 def test_runs_that_were_cleaned_are_told_and_are_no_damage(target: Target) -> None:
     streampro.run(SHOP, target)
     add_sale(target, 1)
@@ -234,7 +233,6 @@ def test_forgetting_names_files_anew_by_what_they_hold(target: Target) -> None:
     assert all(data_files.is_as_written(path) for path in published_files(target))
 
 
-@pytest.mark.slow
 def test_command_exits_with_1_and_says_what_mends(target: Target, tmp_path: Path) -> None:
     def asked(*options: str) -> Result:
         place = ("--warehouse", str(target.warehouse), "--pipeline", "pipelines.shop:SHOP")

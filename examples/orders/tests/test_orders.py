@@ -18,6 +18,8 @@ from examples.orders.staging import customers, orders, payments
 from streampro import Certificate, ContractError, Target, check_incremental, prove, run, sql
 from streampro.testing import Workbench, assert_rows_equal
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[1] / "data"
 CENT = Decimal("0.01")
 NO_AMOUNTS = ('"1e2"', "1e2", '"1,50"', "1.005", '"10000000000000000"', "null", '"NaN"', "true")
@@ -182,6 +184,7 @@ def test_sample_is_accounted_for_to_the_cent(raw: Path, proved: tuple[Certificat
     assert_rows_equal(found, _months(raw))
 
 
+@pytest.mark.thorough("spark")
 def test_amounts_that_are_no_amounts_are_not_guessed(proved: tuple[Certificate, Target]) -> None:
     certificate, target = proved
     [books] = [account for account in certificate.right.books if account.source == "raw_orders"]
@@ -235,7 +238,6 @@ def test_credit_limits_are_read_from_csv_to_the_cent(proved: tuple[Certificate, 
     )
 
 
-@pytest.mark.slow
 def test_files_in_parts_give_the_rows_of_a_full_run(raw: Path) -> None:
     tried = check_incremental(PIPELINE, Target(name="test", raw=raw), parts=3, seed=2)
     assert tried.models == ("order_balances", "fact_order")
@@ -249,7 +251,6 @@ def test_two_different_orders_of_one_number_stop_the_run(raw: Path, tmp_path: Pa
         run(PIPELINE, Target(name="test", raw=grown, warehouse=tmp_path / "w"))
 
 
-@pytest.mark.slow
 def test_late_payments_change_their_orders_only(raw: Path, tmp_path: Path) -> None:
     grown = Path(shutil.copytree(raw, tmp_path / "raw"))
     target = Target(name="test", raw=grown, warehouse=tmp_path / "w")
