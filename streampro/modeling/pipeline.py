@@ -100,6 +100,8 @@ class Pipeline:
 
     def without_exports(self) -> "Pipeline":
         """Return the pipeline without exports: for runs whose tables nobody keeps."""
+        if not self.exports:
+            return self  # of which it is known what is wrong with it
         alone = copy(self)
         alone.exports = ()
         return alone

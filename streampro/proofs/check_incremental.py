@@ -56,7 +56,7 @@ def check_incremental(
     """
     sources = pipeline.read(pipeline.models.values())
     refuse_out_of_reach(sources, target)
-    watcher, pipeline = watcher or Unwatched(), pipeline.without_limits().without_exports()
+    watcher, pipeline = watcher or Unwatched(), pipeline.without_exports().without_limits()
     with scratch(target.warehouse) as folder, extracted(sources, target) as extracts:
         (folder / "raw").mkdir()
         here = at_hand(sources, target, folder / "copied")

@@ -77,6 +77,7 @@ def prove(
     `ConfigError` for targets that read different folders, `PipelineError` for an unknown model in
     `select`, and what `run` raises on either side.
     """
+    pipeline = pipeline.without_exports()
     refuse_problems(pipeline, left.engine, right.engine)
     sources = [*pipeline.sources.values()]
     for target in (left, right):
@@ -179,7 +180,7 @@ class _Proof:
         watcher = _SideWatcher(self.watcher, side)
         try:
             return run(
-                self.pipeline.without_exports(),
+                self.pipeline,
                 here,
                 select=self.built,
                 full_refresh=True,
