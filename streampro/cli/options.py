@@ -117,7 +117,8 @@ def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
     from streampro.modeling.pipeline import Pipeline
 
     target = open_target(*args, **options)
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     name = target.pipeline or DEFAULT_PIPELINE
     try:
         with blamed(""):
@@ -127,6 +128,9 @@ def load(*args: Any, **options: Any) -> "tuple[Target, Pipeline]":
         if error.place or not isinstance(cause, ImportError | AttributeError | ValueError):
             raise
         raise ConfigError(f"there is no pipeline {name!r}: {cause}.") from cause
+    finally:
+        sys.path.remove(here)
+        sys.path.append(here)  # where no file of the project hides a library that is imported later
     if not isinstance(pipeline, Pipeline):
         raise ConfigError(f"{name} is no Pipeline but a {type(pipeline).__name__}.")
     return target, pipeline

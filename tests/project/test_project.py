@@ -49,6 +49,14 @@ def test_new_project_runs_and_its_tests_pass(tmp_path: Path) -> None:
     assert ".venv/" in (project / ".gitignore").read_text().split()
 
 
+@pytest.mark.slow
+def test_files_of_a_project_may_have_the_names_of_libraries(tmp_path: Path) -> None:
+    project = create("sensors", tmp_path)
+    for name in ("duckdb", "rich", "pandas", "deltalake", "json", "click", "pydantic"):
+        (project / f"{name}.py").write_text("raise RuntimeError('not the library')")
+    assert "cellar  2026-01-05         2     8.5      9.0" in make("run", project)
+
+
 def test_command_says_in_three_lines_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
