@@ -103,7 +103,7 @@ def _argument(argument: Argument) -> str:
 def _named(families: tuple[str, ...]) -> str:
     named = [each for each in families if each not in ("null", "other")]
     if len(named) > _MOST_NAMED:
-        return "any"
+        return "any" if "interval" in named else "any but intervals"
     for group, called in _GROUPS.items():
         if {*group} <= {*named}:
             named = [called, *(each for each in named if each not in group)]

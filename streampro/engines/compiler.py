@@ -162,6 +162,16 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """Compare both: DuckDB has no XOR."""
         return sge.NEQ(this=left, expression=right)
 
+    def visit_LagLead(self, op: Any, *, arg: Any, offset: Any, default: Any) -> Any:
+        """Let what stands for a missing row have 64 bits: Spark casts it to the type of the rest,
+        also where no row is missing.
+        """
+        if default is not None:
+            arg = self._wide(op, {"arg": arg})["arg"]
+        return super().visit_LagLead(op, arg=arg, offset=offset, default=default)
+
+    visit_Lag = visit_Lead = visit_LagLead
+
     def visit_InSubquery(self, op: Any, *, rel: Any, needle: Any) -> Any:
         """Say false where it is not known, as Spark does of what is no filter."""
         return self.f.coalesce(super().visit_InSubquery(op, rel=rel, needle=needle), FALSE)

@@ -1,19 +1,20 @@
-"""Expressions of random operations, drawn by Hypothesis from the list of what may be written."""
+"""Expressions of random operations, drawn from the list of what may be written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from itertools import product
+from random import Random
 from typing import Any
 
-import hypothesis.strategies as st
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.expressions.portability.allowed import ALLOWED, Argument, Entry, family_of
+from streampro.expressions.portability.allowed import ALLOWED, Argument, Entry
+from streampro.expressions.portability.families import family_of
 
 COLUMNS: dict[str, str] = {
     "b": "boolean",
@@ -32,7 +33,9 @@ COLUMNS: dict[str, str] = {
     "ns": "array<int64>",
     "ws": "array<string>",
     "fs": "array<float64>",
+    "bs": "array<boolean>",
     "ls": "array<array<int64>>",
+    "ps": "struct<a: int64, b: string>",
     "ms": "map<string, int64>",
 }
 """Of the nasty table, beside the key `i`."""
@@ -45,7 +48,7 @@ TYPES: dict[str, dt.DataType] = {
     "date": dt.date,
     "instant": dt.Timestamp("UTC", 6),
 }
-FAMILIES = (*TYPES, "list", "nested", "map")
+FAMILIES = (*TYPES, "list", "nested", "struct", "map")
 LITERALS: dict[str, list[Any]] = {
     "boolean": [True, False],
     "integer": [0, 1, 2, 3, 7, 60, -1, 1000],
@@ -64,6 +67,7 @@ OPTIONS: dict[tuple[str, str], list[Any]] = {
     ("*", "distinct"): [False, True],
     ("*", "order_by"): [()],
     ("*", "escape"): [None],
+    ("StructField", "field"): ["a", "b"],
     ("DateTruncate", "unit"): _UNITS,
     ("TimestampTruncate", "unit"): [*_UNITS, "h", "m", "s", "ms", "us"],
     ("IntervalFromInteger", "unit"): ["Y", "M", "W", "D", "h", "m", "s", "ms", "us"],
@@ -109,9 +113,11 @@ of months beyond all calendars it depends on the plan of a query whether they ar
 _STRUCTURE = {
     *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
     *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest", "ArrayMap", "ArrayFilter"),
-    *("JsonElements", "TimestampRange"),
+    *("JsonElements", "TimestampRange", "CountStar"),
 }
 """Operations that are drawn in ways of their own, stand in relations, or fill the memory."""
+ATTEMPTS = 8
+"""To make an operation of what is drawn for it, before another takes its place."""
 
 
 def is_across_rows(operation: type) -> bool:
@@ -119,11 +125,11 @@ def is_across_rows(operation: type) -> bool:
 
 
 @cache
-def producers(family: str, kind: str) -> tuple[tuple[Entry, tuple[Argument, ...]], ...]:
+def producers(family: str, kind: str) -> tuple[Entry, ...]:
     """Return the entries whose result is of a family, of `values`, `aggregates` or `analytics`."""
     of = {"aggregates": ops.Reduction, "analytics": ops.Analytic}
     return tuple(
-        (entry, entry.arguments)
+        entry
         for entries in ALLOWED.values()
         for entry in entries
         if entry.operation.__name__ not in _STRUCTURE
@@ -140,17 +146,23 @@ def producers(family: str, kind: str) -> tuple[tuple[Entry, tuple[Argument, ...]
 def _results(entry: Entry) -> set[str]:
     """Return the families of what an entry makes of plain columns."""
     row = ibis.table({"i": "int64"} | COLUMNS, name="rows").op()
-    of = {family_of(row.schema[name]): ops.Field(row, name) for name in row.schema}
+    of: dict[str, list[ops.Value]] = {}
+    for name in row.schema:
+        of.setdefault(family_of(row.schema[name]), []).append(ops.Field(row, name))
     made = set()
     for families in product(*(_drawable(argument) for argument in entry.arguments)):
-        arguments = [
+        choices = [
             of[family]
             if family in of and not argument.is_literal
-            else literal_of(entry, at, family)
+            else [literal_of(entry, at, family)]
             for at, (argument, family) in enumerate(zip(entry.arguments, families, strict=True))
         ]
-        for node in _built(entry, [[each] for each in arguments], None):
-            made.add(family_of(node.dtype))
+        for arguments in product(*choices):
+            parts = [
+                [value] * 2 if argument.times == "*" else [value]
+                for value, argument in zip(arguments, entry.arguments, strict=True)
+            ]
+            made |= {family_of(node.dtype) for node in _built(entry, parts, None)}
     return made
 
 
@@ -171,6 +183,8 @@ def literal_of(entry: Entry, at: int, family: str, choose: Callable[..., Any] | 
         return ops.Literal(3, dt.Interval("D"))
     if family == "list":
         return ops.Literal((0.25, 0.5), dt.Array(dt.float64))
+    if family == "struct":
+        return ops.Literal({"a": 1, "b": "é"}, dt.dtype(COLUMNS["ps"]))
     kind = dt.null if family == "null" else TYPES[family]
     return ops.Literal(value, kind)
 
@@ -210,118 +224,129 @@ def _attempted(
     elif name in ("SearchedCase", "SimpleCase"):
         yield _case(name, parts)
     elif name == "StructColumn":
-        yield ops.StructColumn([f"f{n}" for n in range(len(flat))], flat)
+        yield ops.StructColumn([*"abcd"[: len(flat)]], flat)
+    elif name == "TimestampTruncate":
+        yield ops.Cast(operation(flat[0], given["unit"]), TYPES["instant"])
     elif len(names) == 1 and any(argument.times == "*" for argument in entry.arguments):
         yield operation(tuple(flat))
     elif any(argument.times == "*" for argument in entry.arguments):
         yield operation(parts[0][0], tuple(parts[1]))
     else:
-        values = [part[0] if part else None for part in parts]
+        values = [
+            None if not part or (of.times == "?" and part[0].dtype.is_null()) else part[0]
+            for part, of in zip(parts, entry.arguments, strict=True)
+        ]
         yield operation(**dict(zip(names, values, strict=False)), **given)
 
 
 def _case(name: str, parts: list[list[Any]]) -> ops.Value:
     tests, results = parts
     if name == "SearchedCase":
+        tests = [each if each.dtype.is_boolean() else ops.NotNull(each) for each in tests]
         number = min(len(tests), len(results) - 1)
         return ops.SearchedCase(tests[:number], results[:number], results[-1])
     number = min(len(tests) - 1, len(results) - 1)
     return ops.SimpleCase(tests[0], tests[1 : number + 1], results[:number], results[-1])
 
 
-@st.composite
-def value(draw: Any, relation: ops.Relation, family: str, depth: int) -> ops.Value:
-    """Draw a value of a row, of a family, out of so many operations above each other."""
-    made = draw(_operation(relation, family, depth, "values")) if depth else None
-    return made if made is not None else draw(leaf(relation, family))
+def value(random: Random, relation: ops.Relation, family: str, depth: int) -> ops.Value:
+    """Return a value of a row, of a family, out of so many operations above each other."""
+    made = operation(random, relation, family, depth, "values") if depth else None
+    return made or leaf(random, relation, family)
 
 
-@st.composite
-def leaf(draw: Any, relation: ops.Relation, family: str) -> ops.Value:
+def leaf(random: Random, relation: ops.Relation, family: str) -> ops.Value:
     names = [name for name, kind in relation.schema.items() if family_of(kind) == family]
-    if names and draw(st.integers(0, 3)):
-        return ops.Field(relation, draw(st.sampled_from(names)))
+    if names and random.randrange(4):
+        return ops.Field(relation, random.choice(names))
     if family in TYPES:
-        return ops.Literal(draw(st.sampled_from(LITERALS[family])), TYPES[family])
+        return ops.Literal(random.choice(LITERALS[family]), TYPES[family])
     if family == "interval":
-        return ops.Literal(
-            draw(st.sampled_from([1, 3, 72])), dt.Interval(draw(st.sampled_from("DhM")))
-        )
-    if family == "struct":
-        return ops.StructColumn(["f0"], [draw(leaf(relation, "integer"))])
+        return ops.Literal(random.choice([1, 3, 72]), dt.Interval(random.choice("DhM")))
     return ops.Field(relation, names[0]) if names else ops.Literal(None, dt.null)
 
 
-@st.composite
-def _operation(
-    draw: Any, relation: ops.Relation, family: str, depth: int, kind: str
+def operation(
+    random: Random, relation: ops.Relation, family: str, depth: int, kind: str, name: str = ""
 ) -> ops.Value | None:
-    choices = producers(family, kind)
-    if not choices:
-        return None
-    entry, arguments = draw(st.sampled_from(choices))
-    parts = [draw(_part(relation, entry, at, each, depth - 1)) for at, each in enumerate(arguments)]
-    where = None
-    if kind == "aggregates" and draw(st.booleans()):
-        where = draw(value(relation, "boolean", min(depth - 1, 1)))
-    made = _built(entry, parts, lambda them: draw(st.sampled_from(them)), where)
-    return made[0] if made and family_of(made[0].dtype) == family else None
+    """Return an operation of a family and a kind, each as likely as another, or the one of a name;
+    None where there is none, or none can be made of what was drawn.
+    """
+    choices: dict[str, list[Entry]] = {}
+    for entry in producers(family, kind):
+        if name in ("", entry.operation.__name__):
+            choices.setdefault(entry.operation.__name__, []).append(entry)
+    for _ in range(ATTEMPTS if choices else 0):
+        entry = random.choice(choices[random.choice([*choices])])
+        parts = [
+            _part(random, relation, entry, at, argument, depth - 1)
+            for at, argument in enumerate(entry.arguments)
+        ]
+        where = None
+        if kind == "aggregates" and random.randrange(2):
+            where = value(random, relation, "boolean", min(depth - 1, 1))
+        for made in _built(entry, parts, random.choice, where):
+            if family_of(made.dtype) == family:
+                return made
+    return None
 
 
-@st.composite
 def _part(
-    draw: Any, relation: ops.Relation, entry: Entry, at: int, argument: Argument, depth: int
+    random: Random, relation: ops.Relation, entry: Entry, at: int, argument: Argument, depth: int
 ) -> list[ops.Value]:
-    """Draw what stands in one argument; alternatives of many are of one family."""
+    """Return what stands in one argument; alternatives of many are of one family."""
     least, most = {"": (1, 1), "?": (0, 1), "*": (1, 3)}[argument.times]
-    family = draw(st.sampled_from(_drawable(argument)))
-    number = draw(st.integers(least, most))
+    family = random.choice(_drawable(argument))
 
     def one() -> ops.Value:
         is_small = (entry.operation.__name__, at) in SMALL
         if argument.is_literal or family == "null" or is_small:
-            return literal_of(entry, at, family, lambda them: draw(st.sampled_from(them)))
-        return draw(value(relation, family, draw(st.integers(0, depth)) if depth > 0 else 0))
+            return literal_of(entry, at, family, random.choice)
+        return value(random, relation, family, random.randint(0, max(depth, 0)))
 
-    return [one() for _ in range(number)]
-
-
-@st.composite
-def row_value(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
-    """Draw a value that follows from a row alone."""
-    family = draw(st.sampled_from(FAMILIES))
-    made = draw(_operation(relation, family, draw(st.integers(1, depth)), "values"))
-    return (made if made is not None else draw(leaf(relation, family))).to_expr()
+    return [one() for _ in range(random.randint(least, most))]
 
 
-@st.composite
-def key(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
-    """Draw a value that rows can be grouped by."""
-    family = draw(st.sampled_from([*TYPES]))
-    made = draw(_operation(relation, family, draw(st.integers(1, depth)), "values"))
-    return (made if made is not None else draw(leaf(relation, family))).to_expr()
+def row_value(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+    """Return a value that follows from a row alone."""
+    return _any(random, relation, FAMILIES, depth, "values", name).to_expr()
 
 
-@st.composite
-def aggregate(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
-    """Draw an aggregate, or a value computed from two of them."""
-    family = draw(st.sampled_from(FAMILIES))
-    made = draw(_operation(relation, family, draw(st.integers(1, depth)), "aggregates"))
-    return (made if made is not None else ops.CountStar(relation)).to_expr()
+def key(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
+    """Return a value that rows can be grouped by."""
+    return _any(random, relation, [*TYPES], depth, "values").to_expr()
 
 
-@st.composite
-def window(draw: Any, relation: ops.Relation, depth: int) -> ir.Value:
-    """Draw a function over a window whose order is total by the key `i`."""
-    kind = draw(st.sampled_from(["aggregates", "analytics"]))
-    family = draw(st.sampled_from(FAMILIES))
-    made = draw(_operation(relation, family, draw(st.integers(1, depth)), kind))
-    function = made if made is not None else ops.RowNumber()
-    keys = draw(st.sampled_from(["i", "n i", "at i", "s i"])).split()
-    is_whole = kind == "aggregates" and draw(st.booleans())
-    by = draw(st.sampled_from(["", "b", "k"]))
+def aggregate(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+    """Return an aggregate."""
+    return _any(random, relation, FAMILIES, depth, "aggregates", name).to_expr()
+
+
+def window(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+    """Return a function over a window whose order is total by the key `i`."""
+    kind = random.choice(["aggregates", "analytics"])
+    function = _any(random, relation, FAMILIES, depth, kind, name)
+    keys = random.choice(["i", "n i", "at i", "s i"]).split()
+    is_whole = kind == "aggregates" and random.randrange(2)
+    by = random.choice(["", "b", "k"])
     return ops.WindowFunction(
         function,
         group_by=[ops.Field(relation, by)] if by else [],
         order_by=[] if is_whole else [ops.SortKey(ops.Field(relation, key)) for key in keys],
     ).to_expr()
+
+
+def _any(
+    random: Random,
+    relation: ops.Relation,
+    families: Sequence[str],
+    depth: int,
+    kind: str,
+    name: str = "",
+) -> ops.Value:
+    """Return an operation of any of the families, or the one of a name."""
+    while True:
+        family = random.choice(families)
+        made = operation(random, relation, family, random.randint(1, depth), kind, name)
+        if made is not None:
+            return made

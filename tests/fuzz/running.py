@@ -65,6 +65,8 @@ _VALUES: dict[str, Sequence[Any]] = {
     "ns": [[], [1], [3, 1, 2], [1, 1], [1, None, 2], [None], None],
     "ws": [[], ["a"], ["b", "a", "é"], ["", "a,b"], ["b", None], [None], None],
     "fs": [[], [0.5, -2.5, 0.5], [1e-7, None], [None], None],
+    "bs": [[], [True], [False, True], [None, True], [None, False], [None], None],
+    "ps": [{"a": 1, "b": ""}, {"a": None, "b": "é"}, {"a": None, "b": None}, None],
     "ls": [[], [[1], [2, 3]], [[1], None, []], [None], [[None, 1]], None],
     "ms": [{}, {"a": 1}, {"b": 2, "a": None}, {"": 0, "é": -1, "Z": 3}, None],
 }
@@ -121,14 +123,13 @@ class Engines:
         self.duckdb = ibis.duckdb.connect()
         self.duckdb.create_table("rows", rows)
         frame = spark.createDataFrame(rows)
-        spark.createDataFrame(frame.rdd, frame.schema).coalesce(2).cache().createOrReplaceTempView(
-            "rows"
-        )
+        self.frame = spark.createDataFrame(frame.rdd, frame.schema).coalesce(2).cache()
 
     def on_duckdb(self, query: ir.Table) -> pa.Table:
         return self.duckdb.con.sql(physical_query(duckdb_compiler(), query)).to_arrow_table()
 
     def on_spark(self, query: ir.Table) -> pa.Table:
+        self.frame.createOrReplaceTempView("rows")  # others of this session have theirs
         return self.spark.sql(physical_query(spark_compiler(), query)).toArrow()
 
     def differing(
@@ -167,26 +168,28 @@ class Engines:
     def _may_stop(
         self, query: ir.Table, name: str, value: ir.Value, found: Mapping[str, list[Any]]
     ) -> bool:
-        """Say the same as `_stops_for_null` of a value of each row; of one made of many rows,
-        whether it is so of what that is made of.
+        """Say whether an engine may go on as it sees that it need not know what stops the other:
+        something that the value is made of stops both, or `_stops_for_null` is so of it; of one
+        that follows from a row alone it may be so of the value itself.
         """
         made_of = {
-            arg
-            for node in value.op().find((ops.Reduction, ops.Analytic))
-            for arg in node.args
-            if isinstance(arg, ops.Value) and arg.relations
+            node
+            for node in value.op().find(ops.Value)
+            if node.relations
+            and node != value.op()
+            and not isinstance(node, ops.Field | ops.SortKey)
+            and not node.find((ops.Reduction, ops.Analytic))
         }
-        if not made_of:
-            return self._stops_for_null(query, name, found)
-        for arg in made_of:
-            [relation] = arg.relations
-            rows = relation.to_expr().select("i", v=arg.to_expr())
+        for node in made_of:
+            [relation] = node.relations
+            rows = relation.to_expr().select("i", v=node.to_expr())
             one, other = (self._attempt(run, rows) for run in self.runs)
             if one == other == STOPS:
-                return True  # an engine that sees that it need not know the value goes on
+                return True
             if STOPS in (one, other):
                 return self._stops_for_null(rows, "v", other if one == STOPS else one)
-        return False
+        is_of_rows = value.op().find((ops.Reduction, ops.Analytic))
+        return not is_of_rows and self._stops_for_null(query, name, found)
 
     def _stops_for_null(self, query: ir.Table, name: str, found: Mapping[str, list[Any]]) -> bool:
         """Say whether engines agree in all rows but those in which the one that goes on gives null.

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from random import Random
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -33,10 +34,13 @@ SHAPES = shapes()
 SET_OPERATIONS = {"union": ibis.union, "intersect": ibis.intersect, "difference": ibis.difference}
 
 
+Draw = Callable[[Random], ir.Value]
+
+
 class Kind(NamedTuple):
     """What is drawn on a relation, how often, and the query that is made of values by name."""
 
-    draw: Callable[[ops.Relation], st.SearchStrategy[ir.Value]]
+    draw: Callable[..., ir.Value]
     share: float
     build: Callable[..., ir.Table]
 
@@ -49,18 +53,18 @@ def compared(rows: ir.Table, operation: Any, **values: ir.Value) -> ir.Table:
 
 
 KINDS: dict[str, Kind] = {
-    "values": Kind(lambda rows: row_value(rows, 5), 0.4, lambda rows, **v: rows.select("i", **v)),
+    "values": Kind(partial(row_value, depth=6), 0.4, lambda rows, **v: rows.select("i", **v)),
     "aggregates": Kind(
-        lambda rows: aggregate(rows, 4), 0.25, lambda rows, **v: rows.group_by(g=rows.k).agg(**v)
+        partial(aggregate, depth=5), 0.25, lambda rows, **v: rows.group_by(g=rows.k).agg(**v)
     ),
-    "totals": Kind(lambda rows: aggregate(rows, 3), 0.05, lambda rows, **v: rows.agg(**v)),
-    "windows": Kind(lambda rows: window(rows, 4), 0.25, lambda rows, **v: rows.select("i", **v)),
+    "totals": Kind(partial(aggregate, depth=4), 0.05, lambda rows, **v: rows.agg(**v)),
+    "windows": Kind(partial(window, depth=5), 0.25, lambda rows, **v: rows.select("i", **v)),
     "groups": Kind(
-        lambda rows: key(rows, 3), 0.02, lambda rows, **v: rows.group_by(**v).agg(n=rows.count())
+        partial(key, depth=4), 0.02, lambda rows, **v: rows.group_by(**v).agg(n=rows.count())
     ),
     **{
         name: Kind(
-            lambda rows: key(rows, 2),
+            partial(key, depth=2),
             0.01,
             partial(lambda each, rows, **v: compared(rows, each, **v), operation),
         )
@@ -78,22 +82,26 @@ def engines(request: pytest.FixtureRequest, spark: Any) -> Engines:
     return Engines(spark, nasty(EXTREMES if request.param == "extreme" else None))
 
 
-def drawn(strategy: st.SearchStrategy[ir.Value], number: int) -> list[ir.Value]:
-    values: list[ir.Value] = []
+def drawn(draw: Draw, number: int) -> list[ir.Value]:
+    """Return as many different values, by a seed of Hypothesis each."""
+    values: dict[ops.Node, ir.Value] = {}
 
     @seed(int(os.environ.get("FUZZ_SEED", "0")))
     @settings(
-        max_examples=number,
+        max_examples=2 * number,
+        deadline=None,
         phases=[Phase.generate],
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(strategy)
-    def draw(value: ir.Value) -> None:
-        values.append(value)
+    @given(st.randoms(use_true_random=True))
+    def drawing(random: Random) -> None:
+        if len(values) < number:
+            value = draw(random)
+            values[value.op()] = value
 
-    draw()
-    return values
+    drawing()
+    return [*values.values()]
 
 
 def is_accepted(query: ir.Table) -> bool:
@@ -114,7 +122,9 @@ def test_what_check_accepts_is_equal(kind: str, shape: str, engines: Engines) ->
     build = partial(KINDS[kind].build, rows)
     number = max(2, round(NUMBER * KINDS[kind].share * (0.5 if shape == "plain" else 0.125)))
     values = [
-        value for value in drawn(KINDS[kind].draw(rows.op()), number) if is_accepted(build(v=value))
+        value
+        for value in drawn(partial(KINDS[kind].draw, relation=rows.op()), number)
+        if is_accepted(build(v=value))
     ]
     assert len(values) * 2 > number or number < FEW or shape != "plain"
     different = [

@@ -6,7 +6,7 @@ what `refused.py` knows to differ.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
+from streampro.expressions.portability.families import PLAIN, family_of, shape_of
 from streampro.expressions.types import holds
 from streampro.portable import json
 
@@ -123,7 +124,7 @@ ArrayConcat ArrayZip | list|nested*
 ArrayRepeat | list|nested integer | a negative number of times is 0; of null it is null
 ArrayFlatten | nested | null lists are passed over, on Spark too
 ArraySlice | list|nested =integer? =integer?
-ArrayMap ArrayFilter | list|nested any|nested any|nested any?
+ArrayMap ArrayFilter | list|nested stored|nested stored|nested stored?
 IntegerRange | integer integer =integer | of null it is null
 TimestampRange | instant instant =interval | of null it is null
 Map | list list|nested | a null key, or one that is there twice, stops
@@ -135,7 +136,7 @@ MapMerge | map map | the value on the right counts where both have a key
 Equals NotEquals | list list
 ArrayStringJoin | list =text
 Unnest | list|nested
-StructColumn | any|nested*
+StructColumn | stored|nested*
 StructField | struct
 JsonElements | text =text* | DuckDB's JSON parser reads it on Spark too
 """
@@ -165,12 +166,18 @@ RELATIONS = (
     ops.TableUnnest,
 )
 """Operations on tables that mean the same; `order.py` judges orders and limits."""
-_PLAIN = ("boolean", "integer", "float", "decimal", "text", "date", "instant")
-_ANY = (*_PLAIN, "interval", "list", "struct", "map", "null")
+_KEEPS_APART = (
+    *(ops.ArrayFilter, ops.ArrayMap, ops.ArrayZip, ops.Map, ops.MapGet, ops.MapMerge),
+    *(ops.StructColumn, ops.WindowFunction),
+)
+"""Operations that take structs of any parts side by side."""
+_STORED = (*PLAIN, "list", "struct", "map", "null")
+_ANY = (*_STORED, "interval")
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "number": ("integer", "float", "decimal"),
     "when": ("date", "instant"),
-    "plain": _PLAIN,
+    "plain": PLAIN,
+    "stored": _STORED,
     "any": _ANY,
     "whatever": (*_ANY, "nested", "other"),
 }
@@ -234,17 +241,10 @@ class Entry:
         return re.compile("".join(map(_pattern_of, self.arguments)))
 
 
-def family_of(kind: dt.DataType) -> str:
-    """Return what a type is to the list: `integer`, `float`, `decimal`, `text`, `instant` and so
-    on; `other` for types that no operation is compared with.
-    """
-    return next((name for name, has in _FAMILIES.items() if has(kind)), "other")
-
-
 def is_allowed(node: ops.Node) -> bool:
     """Tell whether an operation stands in the list with such arguments."""
-    return isinstance(node, RELATIONS) or any(
-        entry.takes(node) for entry in ALLOWED.get(type(node), ())
+    return isinstance(node, RELATIONS) or (
+        any(entry.takes(node) for entry in ALLOWED.get(type(node), ())) and _has_one_shape(node)
     )
 
 
@@ -252,11 +252,24 @@ def described(node: ops.Node) -> str:
     """Return an operation and the families of its arguments, as a message shows them."""
     if not isinstance(node, ops.Value):
         return type(node).__name__
-    kinds = [family_of(true_type(each)) for each in arguments_of(node)]
+    kinds = [
+        str(each.dtype) if each.dtype.is_struct() else family_of(true_type(each))
+        for each in arguments_of(node)
+    ]
     if isinstance(node, ops.Literal):
         kinds = [str(node.dtype)]
     to = f" to {family_of(node.dtype)}" if isinstance(node, ops.Cast | ops.TryCast) else ""
     return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__
+
+
+def _has_one_shape(node: ops.Node) -> bool:
+    """Tell whether structs that an operation chooses from or compares have the same parts: DuckDB
+    would put those of all together.
+    """
+    if isinstance(node, _KEEPS_APART):
+        return True
+    kinds = [each.dtype for each in arguments_of(node) if holds(each.dtype, dt.DataType.is_struct)]
+    return len({shape_of(kind) for kind in kinds}) <= 1
 
 
 def arguments_of(node: ops.Value) -> list[ops.Value]:
@@ -331,15 +344,6 @@ def _operation(name: str) -> type[ops.Value]:
     return found
 
 
-def holds_map(kind: dt.DataType) -> bool:
-    """Tell whether a type is a map or has one in it: Spark compares none."""
-    return holds(kind, lambda each: each.is_map())
-
-
-def _is_unordered(kind: dt.DataType) -> bool:
-    return holds_map(kind) or kind.is_null()
-
-
 def _by_operation(entries: Iterable[Entry]) -> dict[type[ops.Value], tuple[Entry, ...]]:
     found: dict[type[ops.Value], tuple[Entry, ...]] = {}
     for entry in entries:
@@ -347,24 +351,5 @@ def _by_operation(entries: Iterable[Entry]) -> dict[type[ops.Value], tuple[Entry
     return found
 
 
-_FAMILIES: Mapping[str, Callable[[Any], bool]] = {
-    "boolean": lambda kind: kind.is_boolean(),
-    "integer": lambda kind: kind.is_signed_integer(),
-    "float": lambda kind: kind.is_float64(),
-    "decimal": lambda kind: kind.is_decimal(),
-    "text": lambda kind: kind.is_string(),
-    "date": lambda kind: kind.is_date(),
-    "instant": lambda kind: kind.is_timestamp() and kind.timezone == "UTC",
-    "interval": lambda kind: kind.is_interval(),
-    "list": lambda kind: kind.is_array() and family_of(kind.value_type) in _PLAIN,
-    "nested": lambda kind: kind.is_array() and not _is_unordered(kind.value_type),
-    "struct": lambda kind: kind.is_struct(),
-    "map": lambda kind: (
-        kind.is_map()
-        and family_of(kind.key_type) in ("text", "integer")
-        and not _is_unordered(kind.value_type)
-    ),
-    "null": lambda kind: kind.is_null(),
-}
 ALLOWED = _by_operation(_entries())
 """The list, by operation."""

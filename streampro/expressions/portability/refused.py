@@ -19,7 +19,8 @@ from streampro.expressions.decimals import (
     takes_decimals,
     true_type,
 )
-from streampro.expressions.portability.allowed import described, family_of, holds_map, is_allowed
+from streampro.expressions.portability.allowed import described, is_allowed
+from streampro.expressions.portability.families import family_of, holds_map
 from streampro.expressions.portability.patterns import (
     COMMON_STRFTIME,
     READ_DIFFERENTLY,
@@ -285,10 +286,10 @@ def _is_collected_in_any_order(place: _Place) -> bool:
 def _may_hold_null(extreme: Any) -> bool:
     """Say of a minimum or maximum of structs whether a field may be null in a row that counts."""
     struct = extreme.arg
+    if not isinstance(struct, ops.StructColumn):
+        return any(part.nullable for part in getattr(struct.dtype, "types", ()))
     given = {test.arg for test in conjuncts([extreme.where]) if isinstance(test, ops.NotNull)}
-    fields = struct.values if isinstance(struct, ops.StructColumn) else [struct]
-    is_nullable = any(field.dtype.nullable and field not in given for field in fields)
-    return bool(struct.dtype.is_struct()) and is_nullable
+    return any(field.dtype.nullable and field not in given for field in struct.values)
 
 
 def _is_stranger(node: Any) -> bool:
