@@ -15,7 +15,7 @@ from streampro.names import LEDGER, WAREHOUSE
 from streampro.storage import log
 from streampro.storage.delta import readable, told
 from streampro.storage.native import native
-from streampro.storage.place import Place
+from streampro.storage.place import FileStatus, Place
 from streampro.storage.versions import newest_if_any
 
 RUNS = TableName(WAREHOUSE, LEDGER)
@@ -75,17 +75,17 @@ def cleaned_before(warehouse: Place, run_id: int) -> int:
     return max(run_id, int(before or 1))
 
 
-def published_ns(warehouse: Place) -> int:
-    """Return when the disk or the store has the newest row of the ledger, or a later writing anew
-    of it; 0 where there is none.
+def newest_row(warehouse: Place) -> FileStatus | None:
+    """Return the entry of the ledger's log that has its newest row; None where there is none. Its
+    time is when the disk or the store had it, or a later writing anew of it.
     """
     ledger = warehouse.table(RUNS)
-    for entry in reversed(log.entries(ledger)):
+    for entry in reversed(log.log_of(ledger).entries):
         [content] = ledger.read_each([entry.path])
         with suppress(ValueError):
             if any("add" in action for action in log.parsed(content)):
-                return entry.modified_ns
-    return 0
+                return entry
+    return None
 
 
 def _marks(warehouse: Place) -> Mapping[str, str]:

@@ -1,14 +1,19 @@
 """A Delta table's whole past written anew without some of its rows: versions keep their numbers.
 
 The order of steps lets a reader see each version complete at any moment, some rows still in it or
-gone, and lets a later call finish what a killed one began. What sums the log up goes first, then
+gone, and lets a later call finish what a killed one began. What repeats the log goes first, then
 come new data files; then every entry that removes an old file removes its successor too; then, the
-newest first, entries that add an old file add its successor and remove it; the old files go last.
+newest first, entries and checkpoints that add an old file add its successor and remove it; the old
+files go last.
+
+Checkpoints are written anew in their places as entries are, never removed: a log may begin at one.
+Whoever reads from a checkpoint that has the successors reads entries after it that know them too;
+from one that has the old files, entries that take either away.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +26,12 @@ from deltalake import Schema
 from streampro.errors import EngineError, WarehouseError
 from streampro.storage import log, statistics
 from streampro.storage.data_files import COMPRESSION, found_bytes, refuse_altered, with_digest
-from streampro.storage.log import LOG, Action
-from streampro.storage.place import FileStatus, Place
+from streampro.storage.log import LOG, Action, Record
+from streampro.storage.place import Place
 
 _HINT = f"{LOG}/_last_checkpoint"
-_SUMMARIES = ("*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc", "_sidecars/**/*")
-"""What repeats entries of the log, and can be made again from them."""
+_REPEATED = ("*.checkpoint.*", "*.compacted.json", "*.crc", ".*.crc", "_sidecars/**/*")
+"""What repeats entries and checkpoints, and can be made again from them."""
 _ELSEWHERE = re.compile("/|[A-Za-z][A-Za-z0-9+.-]*:")
 """How a name in a log begins that does not count from the table's folder."""
 
@@ -50,18 +55,19 @@ class Change:
 
 @dataclass(frozen=True)
 class History:
-    """The log of a table in a folder: per version its entry and actions; and by their names in the
-    log the bytes of the data files that are there.
+    """The log of a table in a folder: its entries and checkpoints, by version; the version at which
+    it begins; and by their names in the log the bytes of the data files that are there.
     """
 
     folder: Place
-    entries: Mapping[int, tuple[FileStatus, list[Action]]]
+    records: Sequence[Record]
+    begins: int
     found: Mapping[str, int]
 
     def said(self, kind: str) -> Iterator[Action]:
         """Yield what every action of a kind says, such as `add`."""
-        for _, actions in self.entries.values():
-            yield from (action[kind] for action in actions if kind in action)
+        for record in self.records:
+            yield from (action[kind] for action in record.actions if kind in action)
 
     def columns(self) -> list[pa.Field]:
         """Return the columns that the table has, or had in any version."""
@@ -78,14 +84,20 @@ class History:
         return is_inside and name in self.found
 
     def versions(self) -> Iterator[tuple[int, Mapping[str, int | None]]]:
-        """Yield each version and the files that it is made of, with the rows of each."""
+        """Yield each version that can be read and the files that it is made of, with the rows of
+        each; one that a checkpoint tells of too is yielded twice.
+        """
         files: dict[str, int | None] = {}
-        for version, (_, actions) in self.entries.items():
-            for removed in (action["remove"] for action in actions if "remove" in action):
+        for record in self.records:
+            if record.version < self.begins:
+                continue
+            if record.schema is not None:
+                files = {}
+            for removed in (each["remove"] for each in record.actions if "remove" in each):
                 files.pop(removed["path"], None)
-            for added in (action["add"] for action in actions if "add" in action):
+            for added in (each["add"] for each in record.actions if "add" in each):
                 files[added["path"]] = _statistics(added).get("numRecords")
-            yield version, dict(files)
+            yield record.version, dict(files)
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class Rewriting:
         history: the log as it was.
         successors: by the name of the data file that each replaces.
         garbage: data files that the log only removes, left by a killed rewriting.
-        telling: entries of the log whose statistics or other texts change.
+        telling: entries and checkpoints whose statistics or other texts change.
     """
 
     history: History
@@ -127,18 +139,20 @@ class Rewriting:
 def history(folder: Place) -> History:
     """Return the log of a table. Raises `WarehouseError` where entries are missing or damaged."""
     try:
-        entries = {int(log.version_of(each[0])): each for each in log.history(folder)}
-        every = [action for _, actions in entries.values() for action in actions]
-        said = (action.get("add") or action.get("remove") for action in every)
+        known = log.log_of(folder)
+        files = sorted((*known.checkpoints, *known.entries), key=log.version_of)
+        records = [*known.records(files)]
+        said = (each.get("add") or each.get("remove") for file in records for each in file.actions)
         found = found_bytes(folder, {each["path"] for each in said if each})
     except (OSError, ValueError) as error:
         raise WarehouseError(f"{folder}: the log cannot be read: {error}") from error
-    if [*entries] != [*range(len(entries))]:
+    if not known.is_whole:
         raise WarehouseError(
-            f"{folder}: entries of the log are missing, so its past cannot be written anew. "
-            "Build the tables in another --warehouse and remove this one."
+            f"{folder}: entries of the log are missing, so its past cannot be written anew. Remove "
+            "older runs with their logs, streampro clean, then do the same again; or build the "
+            "tables in another --warehouse and remove this one."
         )
-    return History(folder, entries, found)
+    return History(folder, records, known.begins or 0, found)
 
 
 def prepared(found: History, change: Change, staging: Path, token: str) -> Rewriting:
@@ -164,8 +178,8 @@ def prepared(found: History, change: Change, staging: Path, token: str) -> Rewri
     left = sorted(removed - names.keys())
     garbage = tuple(name for name in left if found.is_own(name))
     telling = sum(
-        any(_cleaned(action, change, found) != action for action in actions)
-        for _, actions in found.entries.values()
+        any(_cleaned(action, change, found) != action for action in record.actions)
+        for record in found.records
     )
     return Rewriting(found, change, successors, garbage, telling)
 
@@ -185,19 +199,17 @@ def carry_out(rewriting: Rewriting, staging: Path) -> None:
     found, successors = rewriting.history, rewriting.successors
     try:
         if successors or rewriting.telling:
-            _remove_summaries(found.folder)
+            _remove_what_repeats(found)
         for name, successor in successors.items():
             new = staging / Path(successor.name).name
             found.place(successor.name).put(new, like=found.place(name))
-        etags = {version: file.etag for version, (file, _) in found.entries.items()}
-        entries = {version: actions for version, (_, actions) in found.entries.items()}
+        records, etags = [*found.records], [record.file.etag for record in found.records]
         for step in (_with_removals, _with_successors):
-            for version in reversed(entries):
-                actions = step(entries[version], rewriting)
-                if actions != entries[version]:
-                    file, _ = found.entries[version]
-                    etags[version] = _write_entry(found, file, actions, staging, etags[version])
-                    entries[version] = actions
+            for number, record in reversed([*enumerate(records)]):
+                actions = step(record.actions, rewriting)
+                if actions != record.actions:
+                    records[number] = record.saying(actions)
+                    etags[number] = _put(found.folder, records[number], staging, etags[number])
         old = map(unquote, (*successors, *rewriting.garbage))
         found.folder.discard([each for path in old for each in (path, _checksum(path))])
     except (OSError, EngineError) as error:
@@ -307,18 +319,13 @@ def _changed_texts(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _write_entry(
-    found: History, entry: FileStatus, actions: list[Action], staging: Path, etag: str | None
-) -> str | None:
-    """Put an entry in the place of that with an etag, and return its own."""
+def _put(folder: Place, record: Record, staging: Path, etag: str | None) -> str | None:
+    """Put an entry or a checkpoint in the place of that with an etag, and return its own."""
     staging.mkdir(parents=True, exist_ok=True)
-    new = staging / Path(entry.path).name
-    text = "".join(
-        json.dumps(action, ensure_ascii=False, separators=(",", ":")) + "\n" for action in actions
-    )
-    new.write_text(text, encoding="utf-8")
-    found.folder.discard([_checksum(entry.path)])
-    place = found.folder / entry.path
+    new = staging / Path(record.file.path).name
+    record.write(new)
+    folder.discard([_checksum(record.file.path)])
+    place = folder / record.file.path
     return place.put(new, like=place, etag=etag)
 
 
@@ -328,7 +335,8 @@ def _checksum(path: str) -> str:
     return f"{folder}{slash}.{name}.crc"
 
 
-def _remove_summaries(folder: Place) -> None:
+def _remove_what_repeats(found: History) -> None:
+    folder, known = found.folder, {record.file.path for record in found.records}
     folder.discard([_HINT])
-    found = folder.files([f"{LOG}/{pattern}" for pattern in _SUMMARIES])
-    folder.discard([file.path for file in found])
+    repeated = folder.files([f"{LOG}/{pattern}" for pattern in _REPEATED])
+    folder.discard([file.path for file in repeated if file.path not in known])

@@ -181,14 +181,14 @@ def _histories(target: Target, warehouse: Place) -> dict[TableName, History]:
     """Return the log of each table that any run has published."""
     names = sorted({item.table for run in ledger.runs(target.warehouse) for item in run.tables})
     found = {name: rewrite.history(warehouse.table(name)) for name in names}
-    return {name: history for name, history in found.items() if history.entries}
+    return {name: history for name, history in found.items() if history.records}
 
 
 def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
     fewer = found.fewer()
     if not (found.successors or found.telling or found.garbage):
         return None
-    newest = max(found.history.entries)
+    newest = found.history.records[-1].version
     files = len(found.successors) + len(found.garbage)
     return ForgottenRows(table, fewer.get(newest, 0), len(fewer), files, found.telling)
 
@@ -236,7 +236,7 @@ def _rewrite_ledger(warehouse: Place, wanted: Key, tables: list[TableName], stag
     ):
         history, staged = rewrite.history(warehouse.table(table)), staging / table.name
         change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
-        if history.entries:
+        if history.records:
             found = rewrite.prepared(history, change, staged, staging.parent.name)
             rewrite.carry_out(found, staged)
 

@@ -164,10 +164,10 @@ def _commits(warehouse: Place) -> Iterator[_Commit]:
 
 def _entries(folder: Place) -> Iterator[tuple[int, list[Action]]]:
     """Yield the entries of a log that can be read, by version."""
-    for entry in log.entries(folder):
+    for entry in log.log_of(folder).entries:
         with suppress(OSError, ValueError):
             [content] = folder.read_each([entry.path])
-            yield int(log.version_of(entry)), log.parsed(content)
+            yield log.version_of(entry), log.parsed(content)
 
 
 def _rebuilt(
@@ -185,7 +185,7 @@ def _rebuilt(
     own = [commit for commit in commits if commit.run_id == number]
     last = max(own, key=lambda commit: commit.at, default=None)
     made = {each.table: each for each in own if last and each.token == last.token}
-    kept = before.tables if before else ()
+    kept = before.tables if before else _unknown(warehouse, commits)
     tables = {item.table: replace(item, seconds=None) for item in kept}
     tables |= {
         table: PublishedTable(table, each.version, _row_count(warehouse, table, each.version))
@@ -209,6 +209,15 @@ def _rebuilt(
             **{table: each.token for table, each in made.items() if each.token},
         },
     )
+
+
+def _unknown(warehouse: Place, commits: list[_Commit]) -> Iterator[PublishedTable]:
+    """Yield the tables whose logs begin after their first version, at one of those that are gone:
+    what a run published of which nothing tells cannot be read, as after `streampro clean`.
+    """
+    for table in sorted({each.table for each in commits}):
+        if begins := log.log_of(warehouse.table(table)).begins:
+            yield PublishedTable(table, begins - 1, 0)
 
 
 def _row_count(warehouse: Place, table: TableName, number: int) -> int:

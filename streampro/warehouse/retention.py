@@ -1,5 +1,6 @@
 """What becomes of earlier runs: readers are taken back to one, or its files are removed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,8 +10,8 @@ from streampro.errors import ConfigError, EngineError, OvertakenError, Warehouse
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
-from streampro.storage import leftovers, marks
-from streampro.storage.leftovers import Published
+from streampro.storage import leftovers, log, marks
+from streampro.storage.leftovers import Published, Surplus
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
@@ -23,7 +24,9 @@ _STAGING = TableName(WAREHOUSE, "staging")
 
 @dataclass(frozen=True)
 class Cleaned:
-    """Data files of a table that no kept run needs; `files` are relative to the warehouse."""
+    """Data files of a table that no kept run needs, and what of its log is before these runs;
+    `files` are relative to the warehouse.
+    """
 
     table: TableName
     files: tuple[str, ...]
@@ -68,14 +71,18 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
 
 @asks
 def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
-    """Remove the data files that none of the newest `keep` runs needs; return them by table.
+    """Remove the files that none of the newest `keep` runs needs; return them by table.
 
     A dry run removes nothing. Kept are the versions that these runs pin, those that the next run
     compares with, the newest version of every table, whoever wrote it, and every row of the
-    ledger. Files of ours that no log names, such as a killed run leaves, go once no run that may
-    still be going can publish them. Logs, other files and tables that StreamPro did not publish are
-    not touched. In a store no lock keeps others out: versions of runs that may be going are kept,
-    and a rollback to an older run is not published from here on.
+    ledger. The log of each table, and those of StreamPro's own, then begin at the last checkpoint
+    from which all that is kept can be read; older entries go. Files of ours that no log names, such
+    as a killed run leaves, go once no run that may still be going can publish them. Other files and
+    tables that StreamPro did not publish are not touched. In a store no lock keeps others out:
+    versions of runs that may be going are kept, entries of a log for an hour, and a rollback to an
+    older run is not published from here on.
+
+    Killed in between it leaves what is kept readable; the next call completes it.
 
     Raises `ConfigError` for a warehouse that only an engine reaches, one without a run and `keep`
     below 1, `WarehouseError` while another run or `forget` is writing, or when a log cannot be
@@ -86,14 +93,14 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
         raise ConfigError(f"--keep {keep} would keep no run; it must be 1 or more.")
     newest = snapshot.published_run(target)
     if dry_run:
-        return _surplus(target, newest.run_id - keep + 1)
+        return _cleaned(_surplus(target, newest.run_id - keep + 1))
     with writing(target.warehouse):
         newest = snapshot.published_run(target)
         oldest = marks.cleaned_before(place, newest.run_id - keep + 1)
         found = _surplus(target, oldest)
-        for each in found:
-            _remove(place, each)
-    return found
+        for table, surplus in found.items():
+            _remove(place, table, surplus)
+    return _cleaned(found)
 
 
 def _refuse_needless(target: Target, newest: Run, run_id: int) -> None:
@@ -127,40 +134,45 @@ def _moves(target: Target, pipeline: Pipeline, newest: Run, wanted: Run) -> list
     return found
 
 
-def _surplus(target: Target, oldest: int) -> list[Cleaned]:
+def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     """Return what the runs from `oldest` on do not need. Raises `OvertakenError` where versions
     were written anew meanwhile.
     """
     place = place_of(target.warehouse)
     holder = marks.holder(place)
-    at_ns = marks.published_ns(place)  # before the runs are read: a newer one only keeps more
+    row = marks.newest_row(place)  # before the runs are read: a newer one only keeps more
     runs = ledger.runs(target.warehouse)
-    newest = Published(runs[-1].run_id, at_ns)
+    newest = Published(runs[-1].run_id, row.modified_ns if row else 0)
     needed = {need for run in runs if run.run_id >= oldest for need in run.needs}
+    needed |= {(ledger.RUNS, log.version_of(row))} if row else set()
     published = {item.table for run in runs for item in run.tables}
     found = {}
-    for table in sorted(published | {ledger.KNOWN_FILES, ledger.RUNS}):
+    for table in sorted(published | {ledger.EXPORTS, ledger.KNOWN_FILES, ledger.RUNS}):
         versions = {version for needed_table, version in needed if needed_table == table}
-        found[table] = leftovers.surplus_files(place.table(table), versions, newest)
-    found[_STAGING] = leftovers.left_staged(place.table(_STAGING), newest)
+        found[table] = leftovers.surplus(place.table(table), versions, newest)
+    found[_STAGING] = Surplus(leftovers.left_staged(place.table(_STAGING), newest))
     if marks.holder(place) != holder:
         raise OvertakenError(f"versions in {place} were written anew meanwhile: clean again.")
+    return found
+
+
+def _cleaned(found: Mapping[TableName, Surplus]) -> list[Cleaned]:
     return [
         Cleaned(
             table,
             tuple(f"{table.layer}/{table.name}/{path}" for path in files),
             sum(files.values()),
         )
-        for table, files in found.items()
-        if files
+        for table, surplus in found.items()
+        if (files := {**surplus.data, **surplus.log})
     ]
 
 
-def _remove(warehouse: Place, found: Cleaned) -> None:
+def _remove(warehouse: Place, table: TableName, found: Surplus) -> None:
     try:
-        warehouse.discard(found.files)
+        found.remove(warehouse.table(table))
     except (OSError, EngineError) as error:
         raise WarehouseError(
-            f"{found.table}: its files cannot be removed: {error}. Kept runs are complete; "
+            f"{table}: its files cannot be removed: {error}. Kept runs are complete; "
             "clean again when it can."
         ) from error
