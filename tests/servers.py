@@ -206,6 +206,14 @@ class Lake:
                 obstore.put(self.store, f"{below}/{name}", path.read_bytes())
         return Remote(f"{self.url}/{below}")
 
+    def take(self, below: str, folder: Path) -> None:
+        """Copy what the bucket has below a name into a folder of a disk."""
+        for page in obstore.list(self.store, prefix=f"{below}/"):
+            for each in page:
+                path = folder / each["path"].removeprefix(f"{below}/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(obstore.get(self.store, each["path"]).bytes())
+
     def spoil(self, kind: str, times: int, match: str = ".") -> None:
         """Let the next requests of a kind fail; see `faulty_store`."""
         asked = urlencode({"kind": kind, "times": times, "match": match})

@@ -12,14 +12,14 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 from hypothesis import settings
 from pipelines.plain import plain_models
 from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
-from published import contents
+from published import contents, holding
+from stopped import stopped_after
 
 import streampro
 from streampro import Contract, column
@@ -45,16 +45,6 @@ HERS = f"""\
 {{"shop": "{ANNA}", "bro
 """
 LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'
-
-
-def holding(folder: Path, text: str) -> list[str]:
-    """Return the files in which a text stands, also inside parquet."""
-    found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        rows = str(pq.ParquetFile(path).read().to_pylist()) if path.suffix == ".parquet" else ""
-        if text in rows or text.encode() in path.read_bytes():
-            found.append(str(path.relative_to(folder)))
-    return found
 
 
 def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
@@ -215,23 +205,6 @@ def test_dry_run_tells_the_same_and_changes_nothing(target: Target) -> None:
     told = forget(target, {"shop": ANNA}, pipeline=SHOP, dry_run=True)
     assert digests(target.warehouse) == before
     assert told == forget(target, {"shop": ANNA}, pipeline=SHOP)
-
-
-def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a rewriting die after so many files that it put in place or removed."""
-    left = iter(range(steps))
-    replace, unlink = Path.replace, Path.unlink
-
-    def dying(work: Callable[..., Any]) -> Callable[..., Any]:
-        def step(path: Path, *args: Any, **options: Any) -> Any:
-            if "filelock" not in str(path) and path.name != "lock" and next(left, None) is None:
-                raise KeyboardInterrupt
-            return work(path, *args, **options)
-
-        return step
-
-    monkeypatch.setattr(Path, "replace", dying(replace))
-    monkeypatch.setattr(Path, "unlink", dying(unlink))
 
 
 @pytest.mark.slow
