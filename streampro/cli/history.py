@@ -104,7 +104,7 @@ def repair(as_json: bool, **options: Any) -> None:
 @click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @options("warehouse")
 def clean(keep: int, yes: bool, **options: Any) -> None:
-    """Remove the data files of tables that only older runs need.
+    """Remove the data files of tables, and the entries of their logs, that only older runs need.
 
     These runs stay in the history, but can no longer be asked or rolled back to.
     """

@@ -147,13 +147,22 @@ def _data_files(table: DeltaTable) -> set[str]:
 
 
 def _told(folder: Place, versions: Iterable[int], known: Log) -> Iterator[DeltaTable]:
-    """Yield versions of a table, but for those before its log begins that nothing tells of."""
+    """Yield versions of a table, but for those before its log begins that nothing tells of.
+
+    Raises `WarehouseError` for such a one where entries are missing: it may have been lost.
+    """
     for version in versions:
         try:
             yield DeltaTable(folder.delta_uri, version=version)
         except DeltaError:
             if known.begins is None or version >= known.begins:
                 raise
+            if not known.is_whole:
+                raise WarehouseError(
+                    f"{folder}: version {version}, which a run needs that you would keep, cannot "
+                    "be read, as entries of the log are missing. Nothing of it was removed: clean "
+                    "with a smaller --keep."
+                ) from None
 
 
 def _before(version: int, known: Log) -> list[FileStatus]:

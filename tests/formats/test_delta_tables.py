@@ -23,6 +23,7 @@ from streampro.errors import SourceError
 from streampro.execution.progress import Unwatched
 from streampro.location import Remote
 from streampro.modeling.model import REJECT_COLUMNS
+from streampro.storage import delta
 from streampro.testing import Workbench
 
 pytestmark = pytest.mark.slow
@@ -198,8 +199,10 @@ def of_warehouse(table: str) -> Pipeline:
 
 
 def test_table_of_a_warehouse_is_read_as_its_newest_run_has_it(
-    target: Target, engine: Workbench, tmp_path: Path
+    target: Target, engine: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    kept = delta._KEEPS_ITS_LOG | {"delta.checkpointInterval": "2"}
+    monkeypatch.setattr(delta, "_KEEPS_ITS_LOG", kept)
     warehouse = Path(str(target.raw)) / "shops"
     shops = Target(name="shops", raw=write_raw(tmp_path / "sales"), warehouse=warehouse)
     pipeline = of_warehouse("shops/mart/revenue")
@@ -220,11 +223,19 @@ def test_table_of_a_warehouse_is_read_as_its_newest_run_has_it(
     streampro.run(SHOP, shops)
     assert engine.run(pipeline, target).run_id == 2
     assert amounts(target, "staging.best") == amounts(shops, "mart.revenue")
+    add_sale(shops, 2)
+    streampro.run(SHOP, shops)
+    streampro.clean(shops, keep=1, dry_run=False)
+    for log in ("mart/revenue", "_streampro/runs"):
+        assert not (warehouse / log / "_delta_log" / f"{0:020}.json").exists()
+    [change] = engine.run(pipeline, target).changes
+    assert "left the table" in change.reason, "though the log no longer tells of it"
+    assert amounts(target, "staging.best") == amounts(shops, "mart.revenue")
     assert streampro.check_incremental(pipeline, target, parts=2).runs == 2
     lines = streampro.explain(pipeline, target, "best", "shop = 'a'").lines
     assert {line.file.rpartition("/")[0] for line in lines} == {"shops/mart/revenue"}
     for wrong, hint in (("shops/mart/revenues", "mart.revenue"), ("shops/marts/revenue", "")):
-        with pytest.raises(SourceError, match=f"run 2 of that warehouse has no table.*{hint}"):
+        with pytest.raises(SourceError, match=f"run 3 of that warehouse has no table.*{hint}"):
             engine.run(of_warehouse(wrong), target.model_copy(update={"warehouse": tmp_path / "2"}))
 
 
