@@ -4,6 +4,7 @@ Each test passes while upstream misbehaves. When one fails, upstream was mended:
 workaround it names, then the test.
 """
 
+import inspect
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import duckdb
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import pandera.errors
 import pandera.ibis as pandera
 import pyarrow as pa
@@ -207,6 +209,10 @@ def test_ibis_compiles_no_float_for_spark_before_pyspark_is_imported() -> None:
 def test_packages_that_others_hold_back(package: str, requirement: str) -> None:
     """pyproject.toml has the same ends, and one for SQLGlot that Ibis should have."""
     assert requirement in (requires(package) or [])
+
+
+def test_ibis_forgets_the_zone_of_an_instant_that_it_truncates() -> None:
+    assert "dtype = dt.timestamp\n" in inspect.getsource(ops.TimestampTruncate)
 
 
 def test_spark_connect_makes_no_session_beside_another() -> None:

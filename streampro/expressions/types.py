@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.expressions.decimals import MOST_DIGITS
@@ -27,6 +28,8 @@ _INSTEAD: Mapping[type[dt.DataType], str] = {
     dt.Map: "a list of struct<key, value> there; a map is a column of its own",
 }
 """What to write for a type that is not stored; a text for any other."""
+
+ops.TimestampTruncate.dtype = property(lambda self: self.arg.dtype)  # Ibis forgets the zone
 
 
 def type_of(annotation: Any) -> dt.DataType:

@@ -1012,6 +1012,16 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (ints(None, None), lambda t: t.x.collect().sort().length()),
     (instants(AT_9), lambda t: t.x + (t.i + 1).as_interval("Q") - ibis.interval(quarters=1)),
     (instants(AT_9), lambda t: t.x + (t.i + 3_000_000_000).as_interval("s")),
+    *[
+        (instants("2024-02-29T23:59:59.999999"), of)
+        for of in (
+            lambda t: t.x.truncate("h").hour() + t.x.truncate("M").day(),
+            lambda t: (t.x.truncate("D") == t.x) | (t.x.truncate("W") < t.x),
+            lambda t: ibis.coalesce(t.x.truncate("Y"), t.x) + ibis.interval(hours=1),
+            lambda t: t.x.delta(t.x.truncate("Q"), unit="microsecond"),
+            lambda t: t.x.truncate("m").max(),
+        )
+    ],
     (instants(AT_9), lambda t: t.x + (t.i * 10**11).as_interval("s")),
     (instants(AT_9), lambda t: t.x - (t.i * 10**15).as_interval("ms") + ibis.interval(years=300)),
     (dates("2024-01-31", "9999-12-31"), lambda t: t.x + (t.i * 10**6).as_interval("D")),

@@ -225,8 +225,6 @@ def _attempted(
         yield _case(name, parts)
     elif name == "StructColumn":
         yield ops.StructColumn([*"abcd"[: len(flat)]], flat)
-    elif name == "TimestampTruncate":
-        yield ops.Cast(operation(flat[0], given["unit"]), TYPES["instant"])
     elif len(names) == 1 and any(argument.times == "*" for argument in entry.arguments):
         yield operation(tuple(flat))
     elif any(argument.times == "*" for argument in entry.arguments):
@@ -285,10 +283,29 @@ def operation(
         where = None
         if kind == "aggregates" and random.randrange(2):
             where = value(random, relation, "boolean", min(depth - 1, 1))
-        for made in _built(entry, parts, random.choice, where):
+        for made in _built(entry, _defined(entry, parts, random), random.choice, where):
             if family_of(made.dtype) == family:
-                return made
+                return _guarded(made)
     return None
+
+
+def _guarded(made: ops.Value) -> ops.Value:
+    if not isinstance(made, ops.Sqrt):
+        return made
+    is_defined = ops.GreaterEqual(made.arg, ops.Literal(0, dt.int64))
+    return ops.SearchedCase([is_defined], [made], ops.Literal(None, dt.float64))
+
+
+def _defined(entry: Entry, parts: list[list[ops.Value]], random: Random) -> list[list[ops.Value]]:
+    """Return arguments for which an operation is defined, of those that it would be refused for."""
+    name = entry.operation.__name__
+    if name in ("Divide", "FloorDivide", "Modulus"):
+        whole, [by] = parts
+        literal = ops.Literal(random.choice([1, 3, 60, -7]), dt.int64)
+        return [whole, [random.choice([literal, ops.NullIf(by, ops.Literal(0, dt.int64))])]]
+    if name == "Quantile":
+        return [parts[0], [ops.Literal(random.choice([0.0, 0.1, 0.5, 1.0]), dt.float64)]]
+    return parts
 
 
 def _part(
@@ -318,8 +335,9 @@ def key(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
 
 
 def aggregate(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
-    """Return an aggregate."""
-    return _any(random, relation, FAMILIES, depth, "aggregates", name).to_expr()
+    """Return an aggregate; what is collected has no order but one by its values."""
+    made = _any(random, relation, FAMILIES, depth, "aggregates", name)
+    return (ops.ArraySort(made) if isinstance(made, ops.ArrayCollect) else made).to_expr()
 
 
 def window(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
