@@ -44,7 +44,7 @@ run: $(RUNTIME)  ## run the pipeline on data/sample, print the answers, write re
 test: dev  ## run all tests
 	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
-test-fast: dev  ## run the tests that take less than half a second each and start no Spark, browser or cluster
+test-fast: dev  ## run the tests that take less than half a second each and start no Spark, browser, store, database or cluster
 	@$(BIN)/pytest -q -n 2 --dist loadgroup --engines duckdb -m 'not slow'
 
 thorough: dev  ## run all tests with many examples each, and those that repeat others

@@ -9,6 +9,8 @@ from streampro.config import Target
 from streampro.warehouse import snapshot
 
 Contents = dict[str, list[dict[str, Any]]]
+ANNA = "zz-anna@example.org"
+"""Whom tests forget."""
 
 
 def contents(target: Target, run_id: int | None = None) -> Contents:
@@ -17,6 +19,13 @@ def contents(target: Target, run_id: int | None = None) -> Contents:
     lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in names)
     [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target, run_id).to_pylist()
     return {name: rows or [] for name, rows in found.items()}
+
+
+def without_anna(tables: Contents) -> Contents:
+    """Return tables without the rows in which `ANNA` stands."""
+    return {
+        name: [row for row in rows if "zz-anna" not in str(row)] for name, rows in tables.items()
+    }
 
 
 def holding(folder: Path, text: str) -> list[str]:

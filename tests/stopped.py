@@ -1,13 +1,31 @@
 """Commands that die in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 
-def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def numbers_of_steps(most: int, every: int) -> Iterable[int]:
+    """Return after how many steps a command dies: all below `most` where tests are thorough."""
+    is_thorough = settings.default is settings.get_profile("thorough")
+    return range(0, most, 1 if is_thorough else every)
+
+
+def dies_after(steps: int, command: Callable[[], object]) -> bool:
+    """Call a command and tell whether it died after so many steps; else it has come to its end."""
+    with pytest.MonkeyPatch.context() as patched:
+        _let_die(steps, patched)
+        try:
+            command()
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _let_die(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a command die after so many files that it put in place or removed."""
     left = iter(range(steps))
     replace, unlink = Path.replace, Path.unlink

@@ -74,6 +74,7 @@ OPTIONS: dict[tuple[str, str], list[Any]] = {
     ("HexDigest", "how"): ["md5", "sha256"],
 }
 """What stands in the arguments of an operation that are no values."""
+DIVISIONS = ("Divide", "FloorDivide", "Modulus")
 WORDS: dict[tuple[str, str], list[Any]] = {
     ("*", "pattern"): _PATTERNS,
     ("StringReplace", "pattern"): ["a", "é", " ", ""],
@@ -99,6 +100,7 @@ WORDS: dict[tuple[str, str], list[Any]] = {
     ("IntegerRange", "step"): [1, 2, -1, 0],
     ("RegexExtract", "index"): [0, 1, 2],
     ("Power", "right"): [0, 1, 2, 3],
+    **{(name, "right"): [1, 3, 60, -7] for name in DIVISIONS},
     ("BitwiseLeftShift", "right"): [0, 1, 5],
     ("BitwiseRightShift", "right"): [0, 1, 5, 63, 64],
 }
@@ -265,15 +267,14 @@ def leaf(random: Random, relation: ops.Relation, family: str) -> ops.Value:
 
 
 def operation(
-    random: Random, relation: ops.Relation, family: str, depth: int, kind: str, name: str = ""
+    random: Random, relation: ops.Relation, family: str, depth: int, kind: str
 ) -> ops.Value | None:
-    """Return an operation of a family and a kind, each as likely as another, or the one of a name;
-    None where there is none, or none can be made of what was drawn.
+    """Return an operation of a family and a kind, each as likely as another; None where there is
+    none, or none can be made of what was drawn.
     """
     choices: dict[str, list[Entry]] = {}
     for entry in producers(family, kind):
-        if name in ("", entry.operation.__name__):
-            choices.setdefault(entry.operation.__name__, []).append(entry)
+        choices.setdefault(entry.operation.__name__, []).append(entry)
     for _ in range(ATTEMPTS if choices else 0):
         entry = random.choice(choices[random.choice([*choices])])
         parts = [
@@ -299,12 +300,12 @@ def _guarded(made: ops.Value) -> ops.Value:
 def _defined(entry: Entry, parts: list[list[ops.Value]], random: Random) -> list[list[ops.Value]]:
     """Return arguments for which an operation is defined, of those that it would be refused for."""
     name = entry.operation.__name__
-    if name in ("Divide", "FloorDivide", "Modulus"):
+    if name in DIVISIONS:
         whole, [by] = parts
-        literal = ops.Literal(random.choice([1, 3, 60, -7]), dt.int64)
+        literal = literal_of(entry, 1, "integer", random.choice)
         return [whole, [random.choice([literal, ops.NullIf(by, ops.Literal(0, dt.int64))])]]
     if name == "Quantile":
-        return [parts[0], [ops.Literal(random.choice([0.0, 0.1, 0.5, 1.0]), dt.float64)]]
+        return [parts[0], [literal_of(entry, 1, "float", random.choice)]]
     return parts
 
 
@@ -324,9 +325,9 @@ def _part(
     return [one() for _ in range(random.randint(least, most))]
 
 
-def row_value(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+def row_value(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     """Return a value that follows from a row alone."""
-    return _any(random, relation, FAMILIES, depth, "values", name).to_expr()
+    return _any(random, relation, FAMILIES, depth, "values").to_expr()
 
 
 def key(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
@@ -334,16 +335,16 @@ def key(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     return _any(random, relation, [*TYPES], depth, "values").to_expr()
 
 
-def aggregate(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+def aggregate(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     """Return an aggregate; what is collected has no order but one by its values."""
-    made = _any(random, relation, FAMILIES, depth, "aggregates", name)
+    made = _any(random, relation, FAMILIES, depth, "aggregates")
     return (ops.ArraySort(made) if isinstance(made, ops.ArrayCollect) else made).to_expr()
 
 
-def window(random: Random, relation: ops.Relation, depth: int, name: str = "") -> ir.Value:
+def window(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     """Return a function over a window whose order is total by the key `i`."""
     kind = random.choice(["aggregates", "analytics"])
-    function = _any(random, relation, FAMILIES, depth, kind, name)
+    function = _any(random, relation, FAMILIES, depth, kind)
     keys = random.choice(["i", "n i", "at i", "s i"]).split()
     is_whole = kind == "aggregates" and random.randrange(2)
     by = random.choice(["", "b", "k"])
@@ -360,11 +361,10 @@ def _any(
     families: Sequence[str],
     depth: int,
     kind: str,
-    name: str = "",
 ) -> ops.Value:
-    """Return an operation of any of the families, or the one of a name."""
+    """Return an operation of any of the families."""
     while True:
         family = random.choice(families)
-        made = operation(random, relation, family, random.randint(1, depth), kind, name)
+        made = operation(random, relation, family, random.randint(1, depth), kind)
         if made is not None:
             return made

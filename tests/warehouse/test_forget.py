@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,11 +16,10 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
-from hypothesis import settings
 from pipelines.plain import plain_models
 from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
-from published import contents, holding
-from stopped import stopped_after
+from published import ANNA, contents, holding, without_anna
+from stopped import dies_after, numbers_of_steps
 
 import streampro
 from streampro import Contract, column
@@ -37,7 +37,6 @@ from streampro.warehouse.folders import writing
 from streampro.warehouse.forget import Key, forget
 from streampro.warehouse.key import key_of
 
-ANNA = "zz-anna@example.org"
 HERS = f"""\
 {{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}
 {{"shop": "{ANNA}", "day": "soon"}}
@@ -45,12 +44,6 @@ HERS = f"""\
 {{"shop": "{ANNA}", "bro
 """
 LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'
-
-
-def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    return {
-        name: [row for row in rows if "zz-anna" not in str(row)] for name, rows in tables.items()
-    }
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -214,18 +207,11 @@ def test_killed_at_any_step_every_version_is_readable_and_the_next_call_complete
     DeltaTable(target.warehouse / "staging" / "sales").create_checkpoint()
     before = {run: contents(target, run) for run in (1, 2)}
     after = {run: without_anna(tables) for run, tables in before.items()}
-    is_thorough = settings.default is settings.get_profile("thorough")
-    for steps in range(0, 200, 1 if is_thorough else 6):
+    for steps in numbers_of_steps(200, 6):
         shutil.copytree(target.warehouse, tmp_path / f"{steps}")
         mine = target.model_copy(update={"warehouse": tmp_path / f"{steps}"})
-        with pytest.MonkeyPatch.context() as patched:
-            stopped_after(steps, patched)
-            try:
-                forget(mine, {"shop": ANNA})
-            except KeyboardInterrupt:
-                pass
-            else:
-                break
+        if not dies_after(steps, partial(forget, mine, {"shop": ANNA})):
+            break
         for run in (1, 2):
             found = contents(mine, run)
             assert without_anna(found) == after[run], (steps, run)

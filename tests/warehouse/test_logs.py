@@ -3,17 +3,17 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from hypothesis import settings
 from pipelines.shop import SALES, SHOP, SHOPS, add_sale, write_raw
-from published import contents, holding
+from published import ANNA, contents, holding, without_anna
 from servers import Lake
-from stopped import stopped_after
+from stopped import dies_after, numbers_of_steps
 
 import streampro
 from streampro.config import Target
@@ -27,7 +27,6 @@ from streampro.warehouse.retention import clean, rollback
 
 pytestmark = pytest.mark.slow
 
-ANNA = "zz-anna@example.org"
 HERS = f'{{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}\n{{"shop": "{ANNA}", "bro\n'
 EVERY = 3
 """Versions from one checkpoint to the next."""
@@ -95,12 +94,6 @@ def fresh(target: Target) -> dict[str, Any]:
     return contents(other)
 
 
-def without_anna(tables: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: [row for row in rows if "zz-anna" not in str(row)] for name, rows in tables.items()
-    }
-
-
 def test_what_is_left_does_not_grow_with_the_runs_before(target: Target) -> None:
     left = []
     for numbers in (range(8, 11), range(11, 20)):
@@ -157,28 +150,16 @@ def test_kept_runs_are_read_and_gone_on_from(keep: int, target: Target, engine: 
         assert contents(target) == fresh(target)
 
 
-def steps() -> Iterator[int]:
-    """Yield after how many steps a command dies."""
-    is_thorough = settings.default is settings.get_profile("thorough")
-    yield from range(0, 300, 1 if is_thorough else 17)
-
-
 def test_killed_at_any_step_kept_runs_are_readable_and_the_next_clean_completes(
     target: Target, tmp_path: Path
 ) -> None:
     wanted = {run_id: contents(target, run_id) for run_id in (7, 8)}
     whole = copy(target, tmp_path / "whole")
     clean(whole, keep=2, dry_run=False)
-    for number in steps():
+    for number in numbers_of_steps(300, 17):
         mine = copy(target, tmp_path / f"{number}")
-        with pytest.MonkeyPatch.context() as patched:
-            stopped_after(number, patched)
-            try:
-                clean(mine, keep=2, dry_run=False)
-            except KeyboardInterrupt:
-                pass
-            else:
-                break
+        if not dies_after(number, partial(clean, mine, keep=2, dry_run=False)):
+            break
         assert {run_id: contents(mine, run_id) for run_id in (7, 8)} == wanted, number
         assert not streampro.verify(SHOP, mine).damages
         for log in mine.warehouse.glob("*/*/_delta_log"):
@@ -205,16 +186,10 @@ def test_key_is_in_no_byte_of_what_checkpoints_tell(target: Target, tmp_path: Pa
     [checkpoint] = (target.warehouse / "staging/sales/_delta_log").glob("*.parquet")
     assert str(checkpoint.relative_to(target.warehouse)) in holding(target.warehouse, "zz-anna")
     wanted = {run_id: without_anna(contents(target, run_id)) for run_id in (7, 8)}
-    for number in steps():
+    for number in numbers_of_steps(300, 17):
         mine = copy(target, tmp_path / f"{number}")
-        with pytest.MonkeyPatch.context() as patched:
-            stopped_after(number, patched)
-            try:
-                forget(mine, {"shop": ANNA})
-            except KeyboardInterrupt:
-                pass
-            else:
-                break
+        if not dies_after(number, partial(forget, mine, {"shop": ANNA})):
+            break
         assert {n: without_anna(contents(mine, n)) for n in (7, 8)} == wanted, number
         forget(mine, {"shop": ANNA})
         assert {n: contents(mine, n) for n in (7, 8)} == wanted

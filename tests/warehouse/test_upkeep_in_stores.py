@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from pipelines.shop import SALES, SHOP, SHOPS, write_raw
-from published import contents
+from published import ANNA, contents, without_anna
 from servers import Lake
 
 import streampro
@@ -28,7 +28,6 @@ from streampro.storage import leftovers, marks, rewrite
 from streampro.warehouse import ledger, retention
 from streampro.warehouse.forget import forget
 
-ANNA = "zz-anna@example.org"
 HERS = f'{{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}\n{{"shop": "{ANNA}", "bro\n'
 LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
@@ -73,12 +72,6 @@ def holding(lake: Lake, tmp_path: Path) -> list[str]:
         if "zz-anna" in rows or b"zz-anna" in text:
             found.append(name)
     return found
-
-
-def without_anna(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    return {
-        name: [row for row in rows if "zz-anna" not in str(row)] for name, rows in tables.items()
-    }
 
 
 def on_the_way(
