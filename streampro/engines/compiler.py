@@ -14,9 +14,9 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 
 from streampro.engines.rewrites import CALENDAR, SHORT, is_within
+from streampro.engines.widths import ARITHMETIC, narrow_operands
 from streampro.expressions.decimals import exact
 
-_BYTES_OF_INT64 = 8
 _MOST_LETTERS = 2**31 - 2
 _MOST_PARTS = 10**9
 """Of a share of all values, so that its product with their number is an int64."""
@@ -30,17 +30,6 @@ _OPERATORS = (
     ops.NotNull,
     ops.RegexSearch,
     ops.StringSQLLike,
-)
-_ARITHMETIC = (
-    ops.Abs,
-    ops.Add,
-    ops.BitwiseBinary,
-    ops.BitwiseNot,
-    ops.FloorDivide,
-    ops.Modulus,
-    ops.Multiply,
-    ops.Negate,
-    ops.Subtract,
 )
 
 
@@ -63,7 +52,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             given = {name: _closed(sql) for name, sql in given.items()}
         if isinstance(op, ops.Reduction) and given.get("where") is not None:
             given["where"] = sge.paren(given["where"])  # Ibis puts AND before an OR
-        if isinstance(op, _ARITHMETIC):
+        if isinstance(op, ARITHMETIC):
             given = self._wide(op, given)
         return super().visit_node(op, **given)
 
@@ -120,27 +109,29 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
         """Count a negative start from the end, at most to the first letter; take nothing where a
-        length is negative.
+        length is negative; return null of a null number.
         """
         first = self._place(op.start, start, arg)
         taken = () if length is None else (self._from_0(op.length, length),)
-        return self.f.substring(arg, first + 1, *taken)
+        cut = self.f.substring(arg, first + 1, *taken)
+        return self._null_of_numbers(cut, (op.start, start), (op.length, length))
 
     def visit_StringSlice(self, op: Any, *, arg: Any, start: Any, end: Any) -> Any:
-        """Cut a text as Python does."""
+        """Cut a text as Python does; return null of a null number."""
         first = sge.convert(0) if start is None else self._place(op.start, start, arg)
-        if end is None:
-            return self.f.substring(arg, first + 1)
-        number = self.f.greatest(self._place(op.end, end, arg) - first, 0)
-        return self.f.substring(arg, first + 1, number)
+        size = () if end is None else (self._place(op.end, end, arg) - first,)
+        cut = self.f.substring(arg, first + 1, *(self.f.greatest(each, 0) for each in size))
+        return self._null_of_numbers(cut, (op.start, start), (op.end, end))
 
     def visit_StrRight(self, op: Any, *, arg: Any, nchars: Any) -> Any:
-        """Take nothing where the number of letters is negative."""
-        return super().visit_StrRight(op, arg=arg, nchars=self._from_0(op.nchars, nchars))
+        """Take nothing where the number of letters is negative; return null of null."""
+        cut = super().visit_StrRight(op, arg=arg, nchars=self._from_0(op.nchars, nchars))
+        return self._null_of_numbers(cut, (op.nchars, nchars))
 
     def visit_Repeat(self, op: Any, *, arg: Any, times: Any) -> Any:
-        """Repeat nothing where the number of times is negative."""
-        return super().visit_Repeat(op, arg=arg, times=self._from_0(op.times, times))
+        """Repeat nothing where the number of times is negative; return null of null."""
+        repeated = super().visit_Repeat(op, arg=arg, times=self._from_0(op.times, times))
+        return self._null_of_numbers(repeated, (op.times, times))
 
     def visit_LPad(self, op: Any, *, arg: Any, length: Any, pad: Any) -> Any:
         """Put a letter before a text as often as it is shorter; null where a length is null."""
@@ -159,7 +150,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return self.f.greatest(*arg) if len(arg) > 1 else arg[0]
 
     def visit_Xor(self, op: Any, *, left: Any, right: Any) -> Any:
-        """Compare both: DuckDB has no XOR."""
+        """Compare both: without XOR, which DuckDB has not, each side would be written twice."""
         return sge.NEQ(this=left, expression=right)
 
     def visit_LagLead(self, op: Any, *, arg: Any, offset: Any, default: Any) -> Any:
@@ -306,9 +297,14 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     def _null_of_null(self, given: Iterable[Any], made: Any) -> Any:
         return self.if_(sg.or_(*(each.is_(NULL) for each in given)), NULL, made)
 
+    def _null_of_numbers(self, made: Any, *numbers: tuple[Any, Any]) -> Any:
+        """Return null where one of the numbers of letters is null, which `greatest` passes over."""
+        given = [sql for value, sql in numbers if value is not None and not _is_known(value)]
+        return self._null_of_null(given, made) if given else made
+
     def _place(self, value: Any, sql: Any, text: Any) -> Any:
         """Return the place of a letter; a negative one counts from the end."""
-        if isinstance(value, ops.Literal) and value.value >= 0:
+        if _is_known(value) and value.value >= 0:
             return sql
         from_end = self.f.greatest(self.f.length(text) + sql, 0)
         place = self.if_(sql >= 0, self._from_0(value, sql), from_end)
@@ -323,8 +319,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             padding = self.f.substring(padding, 1, missing)
         first, last = parts(padding)
         longer = self.if_(missing > 0, sge.DPipe(this=first, expression=last), arg)
-        is_given = isinstance(op.length, ops.Literal)
-        return longer if is_given else self.if_(length.is_(NULL), NULL, longer)
+        return self._null_of_numbers(longer, (op.length, length))
 
     def _part(self, text: str) -> Any:
         return self.f.anon.chr(ord(text)) if _CONTROLS.fullmatch(text) else sge.convert(text)
@@ -343,17 +338,9 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         return self.if_(sge.Between(this=sge.paren(moved), low=first, high=last), moved, NULL)
 
     def _wide(self, op: Any, given: dict[str, Any]) -> dict[str, Any]:
-        """Cast integers of less than 64 bits; a literal only if all operands are literals."""
-        values = {name: getattr(op, name) for name in given}
-        are_literals = all(isinstance(value, ops.Literal) for value in values.values())
-
-        def is_narrow(value: Any) -> bool:
-            is_small = value.dtype.is_signed_integer() and value.dtype.nbytes < _BYTES_OF_INT64
-            return is_small and (are_literals or not isinstance(value, ops.Literal))
-
+        narrow = narrow_operands(op, given)
         return {
-            name: self.cast(sql, dt.int64) if is_narrow(values[name]) else sql
-            for name, sql in given.items()
+            name: self.cast(sql, dt.int64) if name in narrow else sql for name, sql in given.items()
         }
 
     def _from_0(self, value: Any, sql: Any) -> Any:
@@ -367,6 +354,10 @@ def bare(aggregate: Any) -> Any:
     """Mark an aggregate from which more is computed, so that a window finds it."""
     aggregate.meta["bare"] = True
     return aggregate
+
+
+def _is_known(value: Any) -> bool:
+    return isinstance(value, ops.Literal) and value.value is not None
 
 
 def _closed(sql: Any) -> Any:

@@ -922,6 +922,18 @@ YMD = [
     *[(1, 1, 1), (9999, 12, 31), (10000, 1, 1), (-5, 1, 1), (2**40, 1, 1), (None, 1, 1)],
 ]
 """Years, months and days, of which some make no day."""
+NARROW: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
+    (PAIRS, lambda t: ibis.row_number().over(IN_ORDER) + 1),
+    (PAIRS, lambda t: ibis.rank().over(IN_ORDER)),
+    (PAIRS, lambda t: ibis.dense_rank().over(IN_ORDER)),
+    (PAIRS, lambda t: ibis.ntile(3).over(IN_ORDER)),
+    (PAIRS, lambda t: ibis.ifelse(t.x == 2, ibis.literal(5, "int64"), ibis.literal(7, "int64"))),
+    (PAIRS, lambda t: ibis.least(ibis.literal(5, "int64"), ibis.literal(7, "int64"))),
+    (LISTS, lambda t: t.x.length()),
+    (WORDS, lambda t: t.x.find("b")),
+    (WORDS, lambda t: t.x.length() * t.x.length()),
+]
+"""Integers that Ibis takes for 64 bits, or that it writes so that they have 32 on Spark."""
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
@@ -1117,6 +1129,60 @@ def test_what_is_accepted_agrees(
     query, rows = rows_of(*ACCEPTED[number])
     assert findings(query) == []
     assert on_duckdb(query, rows) == on_spark(query, rows)
+
+
+@pytest.mark.parametrize("number", range(len(NARROW)))
+def test_every_integer_is_multiplied_in_64_bits(
+    number: int, on_duckdb: Callable[..., Any], on_spark: Callable[..., Any]
+) -> None:
+    """Also where another relation has made it."""
+    columns, build = NARROW[number]
+    unbound, rows = table_of(columns)
+    made = unbound.select("i", n=build(unbound))
+    for origin in (made, made.distinct(), made.filter(made.i >= 0).union(made), made.view()):
+        query = origin.select(v=origin.n * 2_000_000_000)
+        wanted = [n and n * 2_000_000_000 for n in on_duckdb(origin.select(v="n"), rows)]
+        found = [on(query, rows) for on in (on_duckdb, on_spark)]
+        assert findings(query) == []
+        assert [sorted(map(str, each)) for each in found] == [sorted(map(str, wanted))] * 2
+
+
+CUTS: dict[str, Callable[[Any, Any], Any]] = {
+    "start": lambda text, number: text.substr(number),
+    "length": lambda text, number: text.substr(0, number),
+    "left": lambda text, number: text.left(number),
+    "right": lambda text, number: text.right(number),
+    "from": lambda text, number: text[number:],
+    "to": lambda text, number: text[:number],
+    "repeat": lambda text, number: text.repeat(number),
+    "lpad": lambda text, number: text.lpad(number, "-"),
+    "rpad": lambda text, number: text.rpad(number, "-"),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_what_is_cut_by_a_null_number_is_null(
+    cut: str, on_duckdb: Callable[..., Any], on_spark: Callable[..., Any]
+) -> None:
+    unbound, rows = table_of({"x": ("string", ["abc", "abc"]), "n": ("int64", [1, None])})
+    for number, wanted in ((unbound.n, [None]), (ibis.null("int64"), [None, None])):
+        query = unbound.select("i", v=CUTS[cut](unbound.x, number)).filter(lambda t: t.v.isnull())
+        assert findings(query) == []
+        assert on_duckdb(query.select("v"), rows) == on_spark(query.select("v"), rows) == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_sum_of_decimals_beyond_38_digits_stops(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    """DuckDB would go on to 1.7e38."""
+    half = decimal.Decimal("60000000000000000000000000000000000000")
+    query, rows = rows_of(
+        {"x": ("decimal(38, 0)", [half, half])}, lambda t: ibis.least(t.x.sum(), t.x.min())
+    )
+    assert findings(query) == []
+    assert attempt(request.getfixturevalue(f"on_{engine}"), query, rows) == STOPS
 
 
 @pytest.mark.slow

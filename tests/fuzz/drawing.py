@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 
 from streampro.expressions.portability.allowed import ALLOWED, Argument, Entry
 from streampro.expressions.portability.families import family_of
+from streampro.expressions.types import holds
 
 COLUMNS: dict[str, str] = {
     "b": "boolean",
@@ -51,7 +52,7 @@ TYPES: dict[str, dt.DataType] = {
 FAMILIES = (*TYPES, "list", "nested", "struct", "map")
 LITERALS: dict[str, list[Any]] = {
     "boolean": [True, False],
-    "integer": [0, 1, 2, 3, 7, 60, -1, 1000],
+    "integer": [0, 1, 2, 3, 7, 60, -1, 1000, 2**40],
     "float": [0.0, 0.5, 1.0, 60.0, 0.1, -2.5, 0.001, 1e10],
     "decimal": [Decimal("0.05"), Decimal("1.00"), Decimal("-3.50")],
     "text": ["", "a", "ab", "é", "Z", " "],
@@ -59,6 +60,23 @@ LITERALS: dict[str, list[Any]] = {
     "instant": [datetime(2024, 2, 29, 23, 59, 59, 999999, UTC), datetime(1970, 1, 1, tzinfo=UTC)],
     "null": [None],
 }
+NESTED: dict[str, list[ops.Literal]] = {
+    "list": [
+        ops.Literal((), dt.dtype("array<int64>")),
+        ops.Literal((3, None, 1), dt.dtype("array<int64>")),
+        ops.Literal(("é", "a"), dt.dtype("array<string>")),
+    ],
+    "nested": [ops.Literal(((), (1, 2)), dt.dtype("array<array<int64>>"))],
+    "struct": [ops.Literal({"a": 1, "b": "é"}, dt.dtype(COLUMNS["ps"]))],
+    "map": [
+        ops.Literal({}, dt.dtype("map<string, int64>")),
+        ops.Literal({"a": 3, "é": None}, dt.dtype("map<string, int64>")),
+    ],
+}
+INTERVALS = [
+    *(ops.Literal(number, dt.Interval(unit)) for number in (1, 3, 72) for unit in "DhM"),
+    ops.Literal(4_000_000, dt.Interval("D")),
+]
 _PATTERNS = ["[0-9]+", "^a", r"[a-z]\z", "(a)(b)?", "[^a]", "a|b", "(?s).", r"\A[0-9]+\z"]
 _UNITS = ["Y", "Q", "M", "W", "D"]
 OPTIONS: dict[tuple[str, str], list[Any]] = {
@@ -77,6 +95,9 @@ OPTIONS: dict[tuple[str, str], list[Any]] = {
 DIVISIONS = ("Divide", "FloorDivide", "Modulus")
 WORDS: dict[tuple[str, str], list[Any]] = {
     ("*", "pattern"): _PATTERNS,
+    ("DateFromYMD", "year"): [2024, 2023, 1970, 0, 10_000],
+    ("DateFromYMD", "month"): [1, 2, 12, 13, 0],
+    ("DateFromYMD", "day"): [1, 28, 29, 31, 0],
     ("StringReplace", "pattern"): ["a", "é", " ", ""],
     ("StringSQLLike", "pattern"): ["a%", "%é_", "_", ""],
     ("RegexReplace", "replacement"): ["", "-", "é"],
@@ -109,13 +130,13 @@ SMALL = {
     *(("Repeat", 1), ("LPad", 1), ("RPad", 1), ("IntervalFromInteger", 0)),
     *(("ArrayRepeat", 1), ("IntegerRange", 0), ("IntegerRange", 1)),
 }
-"""Arguments that are drawn as literals only: texts and lists would fill the memory, and of numbers
-of months beyond all calendars it depends on the plan of a query whether they are computed.
+"""Arguments that are drawn between -2 and 9 only: texts and lists would fill the memory, and of
+numbers of months beyond all calendars it depends on the plan of a query whether they are computed.
 """
 _STRUCTURE = {
     *("Field", "Literal", "Alias", "SortKey", "Argument", "WindowFunction", "WindowBoundary"),
     *("ExistsSubquery", "ScalarSubquery", "InSubquery", "Unnest", "ArrayMap", "ArrayFilter"),
-    *("JsonElements", "TimestampRange", "CountStar"),
+    *("JsonElements", "TimestampRange"),
 }
 """Operations that are drawn in ways of their own, stand in relations, or fill the memory."""
 ATTEMPTS = 8
@@ -147,6 +168,8 @@ def producers(family: str, kind: str) -> tuple[Entry, ...]:
 @cache
 def _results(entry: Entry) -> set[str]:
     """Return the families of what an entry makes of plain columns."""
+    if entry.operation is ops.CountStar:
+        return {"integer"}
     row = ibis.table({"i": "int64"} | COLUMNS, name="rows").op()
     of: dict[str, list[ops.Value]] = {}
     for name in row.schema:
@@ -182,11 +205,11 @@ def literal_of(entry: Entry, at: int, family: str, choose: Callable[..., Any] | 
     choices = fits or LITERALS.get(family) or [None]
     value = choose(choices) if choose else choices[0]
     if family == "interval":
-        return ops.Literal(3, dt.Interval("D"))
-    if family == "list":
+        return INTERVALS[0]
+    if operation == "MultiQuantile" and family == "list":
         return ops.Literal((0.25, 0.5), dt.Array(dt.float64))
-    if family == "struct":
-        return ops.Literal({"a": 1, "b": "é"}, dt.dtype(COLUMNS["ps"]))
+    if family in NESTED:
+        return choose(NESTED[family]) if choose else NESTED[family][0]
     kind = dt.null if family == "null" else TYPES[family]
     return ops.Literal(value, kind)
 
@@ -260,10 +283,10 @@ def leaf(random: Random, relation: ops.Relation, family: str) -> ops.Value:
     if names and random.randrange(4):
         return ops.Field(relation, random.choice(names))
     if family in TYPES:
-        return ops.Literal(random.choice(LITERALS[family]), TYPES[family])
+        return ops.Literal(random.choice([*LITERALS[family], None]), TYPES[family])
     if family == "interval":
-        return ops.Literal(random.choice([1, 3, 72]), dt.Interval(random.choice("DhM")))
-    return ops.Field(relation, names[0]) if names else ops.Literal(None, dt.null)
+        return random.choice(INTERVALS)
+    return random.choice(NESTED[family])
 
 
 def operation(
@@ -277,17 +300,30 @@ def operation(
         choices.setdefault(entry.operation.__name__, []).append(entry)
     for _ in range(ATTEMPTS if choices else 0):
         entry = random.choice(choices[random.choice([*choices])])
-        parts = [
-            _part(random, relation, entry, at, argument, depth - 1)
-            for at, argument in enumerate(entry.arguments)
-        ]
-        where = None
-        if kind == "aggregates" and random.randrange(2):
-            where = value(random, relation, "boolean", min(depth - 1, 1))
-        for made in _built(entry, _defined(entry, parts, random), random.choice, where):
-            if family_of(made.dtype) == family:
-                return _guarded(made)
+        made = of_entry(random, relation, entry, depth)
+        if made is not None and family_of(made.dtype) == family and _can_be_stored(made.dtype):
+            return made
     return None
+
+
+def _can_be_stored(kind: dt.DataType) -> bool:
+    """Tell whether the type of each part is known; of lists and structs of nulls it is not."""
+    return not holds(kind, dt.DataType.is_null)
+
+
+def of_entry(random: Random, relation: ops.Relation, entry: Entry, depth: int) -> ops.Value | None:
+    """Return the operation of an entry; None where none can be made of what was drawn."""
+    parts = [
+        _part(random, relation, entry, at, argument, depth - 1)
+        for at, argument in enumerate(entry.arguments)
+    ]
+    where = None
+    if issubclass(entry.operation, ops.Reduction) and random.randrange(2):
+        where = value(random, relation, "boolean", min(depth - 1, 1))
+    if entry.operation is ops.CountStar:
+        return ops.CountStar(relation, where)
+    made = _built(entry, _defined(entry, parts, random), random.choice, where)
+    return _guarded(made[0]) if made else None
 
 
 def _guarded(made: ops.Value) -> ops.Value:
@@ -317,42 +353,103 @@ def _part(
     family = random.choice(_drawable(argument))
 
     def one() -> ops.Value:
-        is_small = (entry.operation.__name__, at) in SMALL
-        if argument.is_literal or family == "null" or is_small:
+        is_told = entry.operation is ops.DateFromYMD and random.randrange(2)
+        if argument.is_literal or family == "null" or is_told:
             return literal_of(entry, at, family, random.choice)
-        return value(random, relation, family, random.randint(0, max(depth, 0)))
+        made = value(random, relation, family, random.randint(0, max(depth, 0)))
+        is_small = (entry.operation.__name__, at) in SMALL
+        if not is_small:
+            return made
+        return literal_of(entry, at, family, random.choice) if random.randrange(2) else small(made)
 
     return [one() for _ in range(random.randint(least, most))]
 
 
+def small(number: ops.Value) -> ops.Value:
+    return ops.Clip(number, ops.Literal(-2, dt.int64), ops.Literal(9, dt.int64))
+
+
 def row_value(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     """Return a value that follows from a row alone."""
-    return _any(random, relation, FAMILIES, depth, "values").to_expr()
+    made = None
+    while made is None:
+        made = _any(random, relation, FAMILIES, depth, "values")
+    return made.to_expr()
 
 
 def key(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
     """Return a value that rows can be grouped by."""
-    return _any(random, relation, [*TYPES], depth, "values").to_expr()
+    made = None
+    while made is None:
+        made = _any(random, relation, [*TYPES], depth, "values")
+    return made.to_expr()
 
 
 def aggregate(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
+    """Return an aggregate, or a value that is computed from some."""
+
+    def one(families: Sequence[str]) -> ops.Value | None:
+        made = _any(random, relation, families, depth, "aggregates")
+        return made and in_order(made)
+
+    return _alone_or_computed_from(random, relation, one).to_expr()
+
+
+def in_order(aggregate: ops.Value) -> ops.Value:
     """Return an aggregate; what is collected has no order but one by its values."""
-    made = _any(random, relation, FAMILIES, depth, "aggregates")
-    return (ops.ArraySort(made) if isinstance(made, ops.ArrayCollect) else made).to_expr()
+    return ops.ArraySort(aggregate) if isinstance(aggregate, ops.ArrayCollect) else aggregate
 
 
 def window(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
+    """Return a function over a window, or a value that is computed from some."""
+
+    def one(families: Sequence[str]) -> ops.Value | None:
+        kind = random.choice(["aggregates", "analytics"])
+        made = _any(random, relation, families, depth, kind)
+        return made and over(random, relation, made)
+
+    return _alone_or_computed_from(random, relation, one).to_expr()
+
+
+def over(random: Random, relation: ops.Relation, function: ops.Value) -> ops.Value:
     """Return a function over a window whose order is total by the key `i`."""
-    kind = random.choice(["aggregates", "analytics"])
-    function = _any(random, relation, FAMILIES, depth, kind)
     keys = random.choice(["i", "n i", "at i", "s i"]).split()
-    is_whole = kind == "aggregates" and random.randrange(2)
+    is_whole = isinstance(function, ops.Reduction) and random.randrange(2)
     by = random.choice(["", "b", "k"])
     return ops.WindowFunction(
         function,
         group_by=[ops.Field(relation, by)] if by else [],
         order_by=[] if is_whole else [ops.SortKey(ops.Field(relation, key)) for key in keys],
-    ).to_expr()
+    )
+
+
+def _alone_or_computed_from(
+    random: Random, relation: ops.Relation, one: Callable[[Sequence[str]], ops.Value | None]
+) -> ops.Value:
+    while True:
+        if random.randrange(2):
+            made = one(FAMILIES)
+        else:
+            made = computed_from(random, relation, lambda kind: one([family_of(kind)]))
+        if made is not None:
+            return made
+
+
+def computed_from(
+    random: Random, relation: ops.Relation, one: Callable[[dt.DataType], ops.Value | None]
+) -> ops.Value | None:
+    """Return a value in which others stand, one of a type each, where columns would; None where
+    they do not fit.
+    """
+    made = _any(random, relation, FAMILIES, 2, "values")
+    columns = sorted(made.find(ops.Field), key=lambda field: str(field.name)) if made else []
+    others = {column: one(column.dtype) for column in columns}
+    if not made or not others or not all(others.values()):
+        return None
+    try:
+        return made.replace(others)
+    except Exception:
+        return None
 
 
 def _any(
@@ -361,10 +458,11 @@ def _any(
     families: Sequence[str],
     depth: int,
     kind: str,
-) -> ops.Value:
-    """Return an operation of any of the families."""
-    while True:
+) -> ops.Value | None:
+    """Return an operation of any of the families; None where there is none of them."""
+    for _ in range(ATTEMPTS):
         family = random.choice(families)
         made = operation(random, relation, family, random.randint(1, depth), kind)
         if made is not None:
             return made
+    return None

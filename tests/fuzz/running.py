@@ -7,17 +7,23 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 from fuzz.drawing import COLUMNS
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 
 from streampro.engines.casts import physical_query
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
 
 STOPS = "the query stops"
+"""At some value."""
+CANNOT_RUN = "the query cannot run"
+"""Whatever the values."""
 _INSTANTS = [
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(2024, 2, 29, 23, 59, 59, 999999, UTC),
@@ -70,16 +76,22 @@ _VALUES: dict[str, Sequence[Any]] = {
     "ls": [[], [[1], [2, 3]], [[1], None, []], [None], [[None, 1]], None],
     "ms": [{}, {"a": 1}, {"b": 2, "a": None}, {"": 0, "é": -1, "Z": 3}, None],
 }
+_STOP = (duckdb.Error, PySparkException, Py4JJavaError)
+_NEVER_RUN = (
+    *(duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException),
+    *(duckdb.NotImplementedException, AnalysisException),
+)
 ROWS = 97
 """A prime, so that columns that repeat their values meet in many ways."""
 EXTREMES: Mapping[str, Sequence[Any]] = {
     "n": [2**63 - 1, -(2**63), 2**53 + 1, -(2**53) - 1, 0, None],
-    "m": [2**62, -1, 1, 2**31, None],
+    "m": [2**53 + 1, -1, 2**55 + 3, 1, 2**31, 7, None],
     "k": [2**31 - 1, -(2**31), None],
     "x": [1e308, -1e308, 5e-324, 2.0**63, -(2.0**63), math.nan, math.inf, -math.inf, -0.0, None],
     "y": [math.nan, -0.0, 0.0, 1e-300, None],
     "p": [Decimal("9999999999.99"), Decimal("-9999999999.99"), None],
     "q": [Decimal("99999999999999.9999"), Decimal("-0.0001"), None],
+    "ns": [[2**63 - 1, 1], [2**62, None, -(2**63)], [-(2**62), -1], None],
     "fs": [[math.nan, -0.0, math.nan], [0.0, -0.0, math.inf], [None, math.nan], None],
 }
 
@@ -107,6 +119,7 @@ def shapes() -> dict[str, ir.Table]:
     latest = rows.group_by("k").aggregate(last=rows.i.max(), n2=rows.m.sum(), x2=rows.n.mean())
     return {
         "plain": rows,
+        "empty": rows.filter(rows.i < 0),
         "nested": nested.filter(nested.n2 != 3).select(*rows.columns, "n2", "s2"),
         "joined": rows.left_join(other, rows.m == other.j).drop("j"),
         "grouped": rows.inner_join(latest, rows.i == latest.last).drop("k_right", "last"),
@@ -135,18 +148,22 @@ class Engines:
     def differing(
         self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]
     ) -> Iterator[str]:
-        """Yield the names of the values that differ, or stop on one engine only."""
-        stop = {
-            name
-            for name, each in values.items()
-            if self._attempt(self.on_duckdb, build(**{name: each})) == STOPS
-        }
-        for name in stop:
-            query = build(**{name: values[name]})
-            found = self._attempt(self.on_spark, query)
-            if found != STOPS and not self._may_stop(query, name, values[name], found):
+        """Yield the names of the values that differ, stop on one engine only, or cannot run."""
+        run = set()
+        for name, each in values.items():
+            query = build(**{name: each})
+            one = self._attempt(self.on_duckdb, query)
+            if one == CANNOT_RUN:
                 yield name
-        yield from self._different(build, {name: values[name] for name in values.keys() - stop})
+            elif one != STOPS:
+                run.add(name)
+            else:
+                other = self._attempt(self.on_spark, query)
+                if other == CANNOT_RUN or not (
+                    other == STOPS or self._may_stop(query, name, each, other)
+                ):
+                    yield name
+        yield from self._different(build, {name: values[name] for name in run})
 
     def _different(
         self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]
@@ -156,13 +173,13 @@ class Engines:
             return
         query = build(**values)
         one, other = (self._attempt(run, query) for run in self.runs)
-        if other != STOPS:
+        if isinstance(other, dict):
             yield from (name for name in values if one[name] != other[name])
         elif len(values) > 1:
             names = list(values)
             for part in (names[: len(names) // 2], names[len(names) // 2 :]):
                 yield from self._different(build, {name: values[name] for name in part})
-        elif not self._may_stop(query, *next(iter(values.items())), one):
+        elif other == CANNOT_RUN or not self._may_stop(query, *next(iter(values.items())), one):
             yield from values
 
     def _may_stop(
@@ -212,8 +229,10 @@ class Engines:
     def _attempt(self, run: Any, query: ir.Table) -> dict[str, list[Any]] | str:
         try:
             found = run(query)
+        except _STOP as error:
+            return CANNOT_RUN if isinstance(error, _NEVER_RUN) else STOPS
         except Exception:
-            return STOPS
+            return CANNOT_RUN
         columns = {name: _plain(found[name]) for name in found.column_names}
         key = columns.get("i") or columns.get("g") or list(zip(*columns.values(), strict=True))
         order = sorted(range(found.num_rows), key=lambda place: repr(key[place]))
@@ -222,8 +241,8 @@ class Engines:
     def told(self, query: ir.Table, name: str) -> list[tuple[Any, Any]]:
         """Return the rows of a column that differ: what is computed on each engine."""
         one, other = (self._attempt(run, query) for run in self.runs)
-        if STOPS in (one, other):
-            return [(one if one == STOPS else "rows", other if other == STOPS else "rows")]
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            return [tuple("rows" if isinstance(each, dict) else each for each in (one, other))]
         return [pair for pair in zip(one[name], other[name], strict=False) if pair[0] != pair[1]]
 
 

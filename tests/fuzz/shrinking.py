@@ -15,7 +15,8 @@ def smallest(engines: Engines, build: Callable[..., ir.Table], value: ir.Value) 
     """Return the part with fewest operations that is accepted and differs by itself."""
     parts = sorted(value.op().find(ops.Value, filter=ops.Value), key=_size)
     columns = (each for each in parts if not isinstance(each, ops.SortKey))
-    for part in (each.to_expr() for each in columns if not each.dtype.is_interval()):
+    stored = (each for each in columns if not (each.dtype.is_interval() or each.dtype.is_null()))
+    for part in (each.to_expr() for each in stored):
         try:
             is_accepted = not findings(build(v=part))
         except Exception:  # a part that is no column of a query

@@ -23,7 +23,7 @@ from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
 
 NUMBER = int(os.environ.get("FUZZ", "0")) or (
-    4000 if settings.default is settings.get_profile("thorough") else 400
+    4000 if settings.default is settings.get_profile("thorough") else 200
 )
 BATCH = 60
 """Columns of a query."""

@@ -15,6 +15,8 @@ from streampro.engines.rewrites import REWRITES
 from streampro.portable.json import POSITION
 
 _MICROSECONDS_OF_A_WEEK = 7 * 86_400_000_000
+_DIGITS_OF_NO_SUM = 20
+"""Of a decimal, of which no number of rows there is has a sum beyond 38 digits."""
 
 
 class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types here
@@ -45,6 +47,12 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
             op, part=sge.convert("microsecond"), left=left, right=right
         )
         return sge.paren(sge.IntDiv(this=elapsed, expression=sge.convert(_MICROSECONDS_OF_A_WEEK)))
+
+    def visit_Sum(self, op: Any, *, arg: Any, where: Any) -> Any:
+        """Stop beyond 38 digits, as Spark does: DuckDB goes on to the end of 128 bits."""
+        total = super().visit_Sum(op, arg=arg, where=where)
+        is_short = not op.dtype.is_decimal() or op.arg.dtype.precision <= _DIGITS_OF_NO_SUM
+        return total if is_short else self.cast(self.cast(total, dt.string), op.dtype)
 
     def visit_ApproxQuantile(self, op: Any, *, quantile: Any, **given: Any) -> Any:
         """Take the quantile as FLOAT: DuckDB takes no DOUBLE."""

@@ -17,6 +17,7 @@ from streampro.engines.rewrites import REWRITES
 from streampro.engines.spark.functions import JSON_ELEMENTS
 from streampro.portable.json import POSITION
 
+_LONGEST_LIST = 2**31 - 2
 _FIRST_BEYOND_INT64 = sge.Literal.number("9.223372036854775808e18")
 
 _UNITS = {
@@ -110,6 +111,16 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     def visit_ArrayStringJoin(self, op: Any, *, arg: Any, sep: Any) -> Any:
         """Join nothing to an empty text, as DuckDB does."""
         return self.if_(arg.is_(NULL), NULL, self.f.array_join(arg, sep))
+
+    def visit_ArraySlice(self, op: Any, *, arg: Any, start: Any, stop: Any) -> Any:
+        """Take places in 32 bits, which are enough for any list."""
+        start, stop = (
+            None
+            if each is None
+            else sge.convert(max(-_LONGEST_LIST, min(each.value, _LONGEST_LIST)))
+            for each in (op.start, op.stop)
+        )
+        return super().visit_ArraySlice(op, arg=arg, start=start, stop=stop)
 
     def visit_ArrayFlatten(self, op: Any, *, arg: Any) -> Any:
         """Pass over lists that are null, as DuckDB does: Spark would forget the others."""

@@ -67,10 +67,10 @@ StringConcat | text*
 StringLength StringAscii | text
 StringContains StartsWith EndsWith | text text
 StringFind | text text null? null?
-Substring | text integer integer? | a negative start counts from the end
-StringSlice | text integer? integer? | as Python does
-StrRight | text integer | a negative number of letters is 0
-Repeat | text integer
+Substring | text integer integer? | a negative start counts from the end, null gives null
+StringSlice | text integer? integer? | as Python does, null gives null
+StrRight | text integer | a negative number of letters is 0, null gives null
+Repeat | text integer | null gives null
 LPad RPad | text integer =text
 StringReplace | text =text =text
 Translate | text =text =text
@@ -96,7 +96,8 @@ TimestampDelta | =text instant instant | weeks that have elapsed, on DuckDB too
 Count CountDistinct | plain
 CountStar | | rows without a group count 0 on Spark too
 Sum | integer | int64 or a stop on DuckDB too
-Sum | boolean; decimal
+Sum | boolean
+Sum | decimal | beyond 38 digits it stops on DuckDB too
 Mean | decimal | as portable.ratio divides
 Mean | integer; boolean | the sum, exact, divided by the count
 Min Max | plain
@@ -123,7 +124,7 @@ ArrayUnion ArrayIntersect | list list | each element where it is first; of null 
 ArrayConcat ArrayZip | list|nested*
 ArrayRepeat | list|nested integer | a negative number of times is 0; of null it is null
 ArrayFlatten | nested | null lists are passed over, on Spark too
-ArraySlice | list|nested =integer? =integer?
+ArraySlice | list|nested =integer? =integer? | places beyond 32 bits are those of the longest list
 ArrayMap ArrayFilter | list|nested stored|nested stored|nested stored?
 IntegerRange | integer integer =integer | of null it is null
 TimestampRange | instant instant =interval | of null it is null
@@ -299,7 +300,7 @@ def _spelled(node: ops.Value) -> str:
     def spelled(each: ops.Value | None) -> str:
         if each is None:
             return "-,"
-        mark = "=" if isinstance(each, ops.Literal) else ""
+        mark = "=" if isinstance(each, ops.Literal) and each.value is not None else ""
         is_exact = has_decimals and each.dtype.is_floating() and is_exact_literal(each)
         return f"{mark}{'decimal' if is_exact else family_of(true_type(each))},"
 

@@ -36,8 +36,9 @@ def as_python(pattern: Any) -> re.Pattern[str]:
 
 
 def value_of(node: Any, unknown: Any = None) -> Any:
-    """Return the value of a literal; `unknown` of what is none."""
-    return node.value if isinstance(node, ops.Literal) else unknown
+    """Return the value of a literal; `unknown` of null and of what is no literal."""
+    is_known = isinstance(node, ops.Literal) and node.value is not None
+    return node.value if is_known else unknown
 
 
 def text_of(node: Any) -> str:

@@ -237,7 +237,8 @@ def _is_cast_of_unread_text(place: _Place) -> bool:
         if isinstance(gate, ops.RegexSearch)
     )
     is_cast = text.dtype.is_string() and not target.is_string()
-    return is_cast and not is_read and value_of(text, "") is not None
+    is_null = isinstance(text, ops.Literal) and text.value is None
+    return is_cast and not is_read and not is_null
 
 
 def _is_gated_above(place: _Place, value: Any, bound: float) -> bool:
