@@ -267,6 +267,7 @@ def test_examples_of_docstrings_run(
     exec(example, {"streampro": streampro, "PIPELINE": SHOP, "target": target, "Path": Path})
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_user_s_strict_type_check_finds_the_one_mistake(
     tmp_path: Path, pytestconfig: pytest.Config

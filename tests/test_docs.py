@@ -33,7 +33,13 @@ REASONS = {"installs packages", "needs a cluster"}
 MARK = re.compile(r"<!-- (not run|run in): (.+) -->")
 OUTPUT = {"text", "mermaid", "json"}
 STARTS_SPARK = re.compile(r"spark-local|\bprove\b|--engines \S*spark|SparkSession|spark_session")
-THOROUGH = {"cluster.md", "incremental.md", "prove.md", "write-a-model.md"}
+THOROUGH = {
+    "cluster.md",
+    "incremental.md",
+    "prove.md",
+    "test-on-both-engines.md",
+    "write-a-model.md",
+}
 """Pages with commands on Spark that other pages have too."""
 EXITS = re.compile(r"^(.+?)\s+# exit code (\d)$", re.MULTILINE)
 TIMES = (

@@ -214,6 +214,7 @@ def test_a_warehouse_below_the_raw_folder_is_not_read(folder: Path) -> None:
     assert streampro.run(pipeline, target).kind == "unchanged"
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_odd_letters_mean_the_same_on_every_engine(engine: Workbench, folder: Path) -> None:
     name = " ".join(each for each in ODD if ":" not in each)

@@ -125,6 +125,7 @@ def test_after_a_change_in_any_source_a_run_from_a_store_is_a_full_run(
             crm.execute("DROP TABLE IF EXISTS riders")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_engines_are_proven_equal_over_a_source_of_every_kind(spark: Any, tmp_path: Path) -> None:
     write(tmp_path)

@@ -81,6 +81,7 @@ def output_of(code: str, *arguments: Any, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_metastore_of_hive_knows_the_newest_run_in_a_later_session(tmp_path: Path) -> None:
     output_of(OF_HIVE, tmp_path, "run")
     said = output_of(OF_HIVE, tmp_path, "ask")

@@ -176,6 +176,7 @@ def test_session_of_the_caller_on_workers_without_streampro_installed(
     assert len(ledger.runs(tmp_path / "w")) == 2
 
 
+@pytest.mark.thorough
 def test_submitted_run_equals_one_on_duckdb_though_a_worker_is_lost(
     running: Running, raw: Path, wanted: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def test_prove_plan_and_session(address: str, tmp_path: Path) -> None:
     assert catalog_of(target) == ["mart", "staging"]
 
 
+@pytest.mark.thorough
 def test_full_and_incremental_runs_equal_those_of_duckdb(spark_target: Target) -> None:
     """Limits, quarantine, books and warnings among them; then what readers are shown."""
     raw = spark_target.raw

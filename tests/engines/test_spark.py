@@ -143,6 +143,7 @@ def test_running_application_is_used_without_being_given(
     assert revenue(caller) == REVENUE, "closing must not stop an application of somebody else's"
 
 
+@pytest.mark.thorough
 def test_session_without_delta_is_refused_with_what_to_do() -> None:
     told = subprocess_of(
         "from pyspark.sql import SparkSession\n"
@@ -180,6 +181,7 @@ def test_missing_pyspark_is_told_with_what_to_install() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_java_of_the_wheel_steps_in_for_a_missing_one(tmp_path: Path) -> None:
     told = subprocess_of(
         "import os\nfrom streampro.config import SparkSettings\n"
@@ -300,6 +302,7 @@ def test_catalog_follows_the_warehouse(
     assert revenue(streampro.spark_session(target)) == REVENUE
 
 
+@pytest.mark.thorough
 def test_catalog_forgets_a_warehouse_that_is_gone(
     done: ledger.Run, target: Target, spark: Any, tmp_path: Path
 ) -> None:
@@ -379,6 +382,7 @@ def test_etags_of_an_object_store_are_found(tmp_path: Path, spark: Any) -> None:
     assert (local.path, local.etag) == ("sales.jsonl", None)
 
 
+@pytest.mark.thorough
 def test_remote_places(tmp_path: Path, spark: Any) -> None:
     raw = write_raw(tmp_path / f"raw {ODD}")
     (raw / "sales.jsonl").rename(raw / f"sales {ODD}.jsonl")
@@ -402,6 +406,7 @@ def test_remote_places(tmp_path: Path, spark: Any) -> None:
     assert [path.name for path in tmp_path.iterdir() if path not in (raw, folder)] == []
 
 
+@pytest.mark.thorough
 def test_places_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: Any
 ) -> None:

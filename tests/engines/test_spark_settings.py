@@ -88,6 +88,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.thorough
 def test_settings_of_an_application_change_no_row_and_are_not_changed(tmp_path: Path) -> None:
     here = Path(__file__).parents[1]
     path = os.pathsep.join([str(here), str(here.parent)])

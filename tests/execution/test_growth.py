@@ -44,6 +44,7 @@ def data_files(target: Target, table: str) -> list[str]:
     return DeltaTable(target.warehouse / Path(*table.split("."))).file_uris()
 
 
+@pytest.mark.thorough("spark")
 def test_run_with_nothing_new_writes_nothing(engine: Workbench, target: Target) -> None:
     first = engine.run(SHOP, target)
     before = written(target)

@@ -662,6 +662,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.check()
 
 
+@pytest.mark.thorough("spark")
 def test_any_order_of_files_and_faults_gives_the_rows_of_a_full_run(
     engine: Workbench, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_rows_are_stored_as_they_are_and_equal_ones_once(engine: Workbench, targ
     )
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_further_file_is_read_incrementally_and_gives_what_a_full_run_does(
     engine: Workbench, target: Target

@@ -142,6 +142,7 @@ def stored(target: Target, table: str, names: Sequence[str]) -> list[list[Any]]:
     return [[*row.values()] for row in found.to_pylist()]
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
@@ -160,6 +161,7 @@ def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     assert [[*row.values()] for row in found.rows] == [first]
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_keys_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
@@ -174,6 +176,7 @@ def test_keys_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     assert sorted(map(repr, stored(target, "staging.things", names))) == sorted(map(repr, wanted))
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "folders",
@@ -195,6 +198,7 @@ def test_folders_of_files_are_no_columns(
     assert stored(target, "staging.things", ["x", "line"]) == values
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["select", "main", "default", "order", "sys", "raw_things"])
 def test_layers_may_have_any_name(layer: str, engine: Workbench, tmp_path: Path) -> None:

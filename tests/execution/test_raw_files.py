@@ -144,6 +144,7 @@ def test_file_that_grows_is_read_as_it_was_when_the_run_began(
     assert file.size == len(then)
 
 
+@pytest.mark.thorough("spark")
 def test_file_that_grew_is_read_anew_by_the_next_run(engine: Workbench, target: Target) -> None:
     path = write(target, "sales-2.jsonl", as_sold("d")[:9])
     engine.run(SHOP, target, watcher=Writer("staging.sales", path, as_sold("d")[9:]))

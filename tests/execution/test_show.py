@@ -20,6 +20,7 @@ def target(tmp_path: Path, engine: Workbench) -> Target:
     return Target(name="test", engine=engine.name, raw=raw, warehouse=tmp_path / "warehouse")
 
 
+@pytest.mark.thorough("spark")
 def test_shows_what_a_run_would_publish_and_writes_nothing(
     target: Target, engine: Workbench
 ) -> None:

@@ -193,7 +193,14 @@ def test_a_commit_that_nobody_heard_of_counts(
         add_more(lake, here)
 
 
-@pytest.mark.parametrize("kind", ["busy", "cut", "unheard", "slow"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cut",
+        "unheard",
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("busy", "slow")),
+    ],
+)
 def test_faults_of_a_store_are_tried_again(
     kind: str, lake: Lake, here: Target, there: Target
 ) -> None:
@@ -205,6 +212,7 @@ def test_faults_of_a_store_are_tried_again(
     assert contents(there) == contents(here)
 
 
+@pytest.mark.thorough
 def test_a_store_that_fails_for_good_is_told_and_nothing_is_lost(
     lake: Lake, here: Target, there: Target
 ) -> None:
@@ -237,7 +245,12 @@ def test_a_store_that_is_not_there_is_told(there: Target, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("point", "number"), [("after move", 2), ("after publish", 2), ("before ledger", 1)]
+    ("point", "number"),
+    [
+        pytest.param("after move", 2, marks=pytest.mark.thorough),
+        pytest.param("after publish", 2, marks=pytest.mark.thorough),
+        ("before ledger", 1),
+    ],
 )
 def test_a_killed_run_leaves_what_was_published(
     point: str, number: int, lake: Lake, here: Target, there: Target
@@ -268,6 +281,7 @@ def test_a_file_that_changes_while_it_is_read_stops_the_run(
             engine.read_raw(source, there.raw, files)
 
 
+@pytest.mark.thorough
 def test_many_small_files_of_a_store_become_one(
     lake: Lake, here: Target, there: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

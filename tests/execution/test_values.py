@@ -64,6 +64,7 @@ BEYOND_THE_CALENDAR = {
 }
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_instants_and_dates_beyond_the_calendar_are_null(engine: Workbench, tmp_path: Path) -> None:
     (tmp_path / "numbers.jsonl").write_text(f"{LINE}\n")

@@ -658,6 +658,7 @@ def test_both_engines_read_the_same_rows_of_each_type(
     assert "é" not in row["raw_line"]
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_a_run_of_each_engine_is_published_and_adds_what_is_new(
     streampro_engine: Workbench, tmp_path: Path

@@ -198,6 +198,7 @@ def of_warehouse(table: str) -> Pipeline:
     return Pipeline("best", [raw, staging])
 
 
+@pytest.mark.thorough("spark")
 def test_table_of_a_warehouse_is_read_as_its_newest_run_has_it(
     target: Target, engine: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +278,7 @@ def engines(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[li
         yield [left, right]
 
 
+@pytest.mark.thorough
 def test_features_of_spark_are_read_right_or_refused(
     engines: list[Engine], spark: Any, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=raw, warehouse=tmp_path / "w")
 
 
+@pytest.mark.thorough("spark")
 def test_rows_are_booked_and_new_files_are_added(
     pipeline: Pipeline, target: Target, engine: Workbench
 ) -> None:
@@ -142,6 +143,7 @@ def test_number_is_followed_to_rows_of_files(pipeline: Pipeline, target: Target)
     ]
 
 
+@pytest.mark.thorough
 def test_files_of_a_store_are_read_as_those_of_a_disk(
     pipeline: Pipeline, target: Target, lake: Lake
 ) -> None:

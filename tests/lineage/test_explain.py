@@ -234,6 +234,7 @@ def test_remote_warehouse_is_refused(target):
         explain(SHOP, remote, "revenue")
 
 
+@pytest.mark.thorough("spark")
 def test_warehouse_of_either_engine_is_explained(engine: Workbench, tmp_path: Path):
     target = Target(
         name="test", engine=engine.name, raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "w"

@@ -274,6 +274,7 @@ def everything_in(folder: Path) -> str:
     return "\n".join(found)
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 def test_nothing_that_a_run_leaves_holds_a_secret(engine: Workbench, target: Target) -> None:
     done = engine.run(shops(), target)

@@ -600,7 +600,7 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.usefixtures("spark")
-@pytest.mark.parametrize("other", ["one-thread", SPARK])
+@pytest.mark.parametrize("other", ["one-thread", pytest.param(SPARK, marks=pytest.mark.thorough)])
 def test_dirty_events_give_the_same_tables(other: str, dirty: Path) -> None:
     one_thread = Target(name="one-thread", raw=dirty, duckdb=DuckDBSettings(threads=1))
     right = one_thread if other == "one-thread" else _configured(other, dirty)

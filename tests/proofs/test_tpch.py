@@ -41,6 +41,7 @@ def target(engine: Workbench, raw: Path, tmp_path_factory: pytest.TempPathFactor
     return found
 
 
+@pytest.mark.thorough("spark")
 def test_every_query_gives_what_the_sql_of_tpch_gives(
     target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:

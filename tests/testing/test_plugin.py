@@ -122,6 +122,7 @@ def test_a_projects_own_spark_comes_and_goes_between_the_tests(pytester: pytest.
     pytester.runpytest_subprocess("--engines", "spark").assert_outcomes(passed=5)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_projects_own_spark_that_stays_must_know_delta(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OWN_SPARK.format(scope="(scope='session')"))

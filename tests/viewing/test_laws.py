@@ -309,6 +309,7 @@ def odd_line(draw):
 junk = st.binary(max_size=6).map(lambda content: content.replace(b"\n", b""))
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.slow
 @law(drawn=st.lists(st.one_of(odd_line(), odd_line(), odd_line(), junk), max_size=12))
 def test_any_text_gives_the_tables_of_the_oracle(raw_folder, stage, tables_of, drawn):

@@ -113,6 +113,7 @@ def test_what_is_left_does_not_grow_with_the_runs_before(target: Target) -> None
     assert [run.run_id for run in ledger.runs(target.warehouse)] == [*range(1, 21)]
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("keep", [1, 4])
 def test_kept_runs_are_read_and_gone_on_from(keep: int, target: Target, engine: Workbench) -> None:
     kept = range(9 - keep, 9)
@@ -181,6 +182,7 @@ def test_killed_at_any_step_kept_runs_are_readable_and_the_next_clean_completes(
     assert 30 < number < 299
 
 
+@pytest.mark.thorough
 def test_key_is_in_no_byte_of_what_checkpoints_tell(target: Target, tmp_path: Path) -> None:
     clean(target, keep=2, dry_run=False)
     [checkpoint] = (target.warehouse / "staging/sales/_delta_log").glob("*.parquet")
@@ -285,6 +287,7 @@ def test_log_of_which_entries_are_missing_is_not_written_anew(target: Target) ->
     assert holding(target.warehouse, "zz-anna") == []
 
 
+@pytest.mark.thorough
 def test_log_in_a_store_is_shortened_an_hour_after(
     lake: Lake, target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

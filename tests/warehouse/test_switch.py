@@ -42,6 +42,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ledger.Run, Co
     return found
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("first", ["duckdb", "spark"])
 def test_engines_take_turns_on_one_warehouse(
     first: str, tmp_path: Path, spark: Any, fresh: list[tuple[ledger.Run, Contents]]

@@ -100,6 +100,7 @@ def asked(there: Target, *command: str) -> Any:
     return CliRunner().invoke(cli, [*command, *place])
 
 
+@pytest.mark.thorough
 def test_verify_finds_what_a_store_lost(lake: Lake, there: Target) -> None:
     found = streampro.verify(SHOP, there)
     assert (found.runs, found.damages) == ((2, 1), ())
