@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         DataError as DataError,
         EngineError as EngineError,
         ExportError as ExportError,
+        IncompleteRunError as IncompleteRunError,
         IncrementalError as IncrementalError,
         ParityError as ParityError,
         PipelineError as PipelineError,

@@ -111,6 +111,18 @@ class BooksError(DataError):
     """Lines do not equal accepted + duplicates + rejected."""
 
 
+class IncompleteRunError(DataError):
+    """A run that keeps going is published, it is `run`, but without the models that failed, whose
+    errors are `errors` by table, and those that follow from them, which are `left_out`.
+    """
+
+    def __init__(
+        self, message: str, run: Any, errors: Mapping[Any, StreamProError], left_out: Sequence[str]
+    ) -> None:
+        super().__init__("\n".join((message, *map(str, errors.values()))))
+        self.message, self.run, self.errors, self.left_out = message, run, errors, left_out
+
+
 class ParityError(DataError):
     """Two engines computed different rows; `certificate` tells what both computed."""
 

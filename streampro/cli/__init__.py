@@ -95,8 +95,13 @@ def _called() -> int:
 def _tell(error: "StreamProError") -> None:
     """Print an error on stderr, the rows that it is about as a table."""
     from streampro.console.tables import say, show_table
-    from streampro.errors import ContractError, hidden
+    from streampro.errors import ContractError, IncompleteRunError, hidden
 
+    if isinstance(error, IncompleteRunError):
+        say(f"error: {hidden(error.message)}", err=True)
+        for each in error.errors.values():
+            _tell(each)
+        return
     if not isinstance(error, ContractError):
         say(f"error: {error}", err=True)
         return

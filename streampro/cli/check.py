@@ -52,18 +52,20 @@ def check_incremental(parts: int, seed: int, **options: Any) -> None:
 
 @click.command()
 @OPTIONS["select"]
+@OPTIONS["exclude"]
 @click.option("--json", "as_json", is_flag=True, help="Print the broken rules as JSON.")
 @options("warehouse", "pipeline")
-def test(select: str | None, as_json: bool, **options: Any) -> None:
+def test(select: str | None, exclude: str | None, as_json: bool, **options: Any) -> None:
     """Judge what is published by the contracts as they are now, without building anything.
 
     Exits with 1 if a rule is broken that is no warning.
     """
     from streampro.console.runs import show_broken
     from streampro.warehouse import contracts
+    from streampro.warehouse.snapshot import code_of
 
     target, pipeline = load(**options)
-    broken = contracts.test(pipeline, target, select=select)
+    broken = contracts.test(pipeline, target, select=select, exclude=exclude)
     if as_json:
         print_json([each.to_json() for each in broken])
     else:
@@ -71,4 +73,5 @@ def test(select: str | None, as_json: bool, **options: Any) -> None:
     if failed := [each for each in broken if each.severity != "warn"]:
         raise DataError(f"{number_of(len(failed), 'rule')} broken, in published tables.")
     if not as_json:
-        click.echo(f"{number_of(len(pipeline.select(select)), 'table')}, all in order.")
+        judged = pipeline.select(select, exclude, code_of(target))
+        click.echo(f"{number_of(len(judged), 'table')}, all in order.")

@@ -28,11 +28,17 @@ def models(context: click.Context, parameter: click.Parameter, typed: str) -> li
 
 
 def selected(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """Return the same for the last of several models, each with a `+` before or behind."""
+    """Return the same, and words like `tag:daily`, for the last of several, with a `+` before."""
+    from streampro.modeling.selection import words
+
     before, comma, last = typed.rpartition(",")
     plus = "+" if last.startswith("+") else ""
-    found = models(context, parameter, last.removeprefix("+"))
-    return [f"{before}{comma}{plus}{name}" for name in found]
+    pipeline = _pipeline(context)
+    if pipeline is None:
+        return []
+    named = [f"{method}:{word}" for method, each in words(pipeline).items() for word in each]
+    known = [*pipeline.models, *named, "state:changed"]
+    return [f"{before}{comma}{plus}{name}" for name in _starting(last.removeprefix("+"), known)]
 
 
 def columns(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

@@ -35,7 +35,13 @@ OPTIONS = {
         "--select",
         metavar="MODELS",
         shell_complete=completion.selected,
-        help="What to build: name, +name, name+, several by ,",
+        help="Which models: name, tag:x, layer:x, source:x, state:changed, +name, name+, ...",
+    ),
+    "exclude": click.option(
+        "--exclude",
+        metavar="MODELS",
+        shell_complete=completion.selected,
+        help="Which models not, in the same words.",
     ),
     "full_refresh": click.option(
         "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."

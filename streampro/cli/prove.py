@@ -43,12 +43,8 @@ if TYPE_CHECKING:
     help="Keep both warehouses here, as left and right; default: temporary ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
-@click.option(
-    "--select",
-    metavar="MODELS",
-    shell_complete=completion.selected,
-    help="What to prove: name, +name, name+, several by ,",
-)
+@OPTIONS["select"]
+@OPTIONS["exclude"]
 @OPTIONS["raw"]
 @OPTIONS["pipeline"]
 @OPTIONS["debug"]
@@ -59,6 +55,7 @@ def prove(
     warehouse: Path | None,
     as_json: bool,
     select: str | None,
+    exclude: str | None,
     **options: Any,
 ) -> None:
     """Run two targets on the same bytes and compare every row of every table.
@@ -82,7 +79,14 @@ def prove(
     bars = ProgressBars()
     try:
         found = prove.prove(
-            pipeline, one, other, select=select, out=out, warehouse=warehouse, watcher=bars
+            pipeline,
+            one,
+            other,
+            select=select,
+            exclude=exclude,
+            out=out,
+            warehouse=warehouse,
+            watcher=bars,
         )
     except ParityError as error:
         show(error.certificate)

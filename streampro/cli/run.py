@@ -7,17 +7,27 @@ import click
 from streampro.cli import completion
 from streampro.cli.options import FORMAT, load, options, say_what_is_assumed
 from streampro.console.output import print_json, print_rows, print_run
-from streampro.errors import ExportError
+from streampro.errors import ExportError, IncompleteRunError
 
 
 @click.command("run")
-@options("select", "full_refresh", "accept_lost_files", "raw", "warehouse", "pipeline")
+@options(
+    *("select", "exclude", "full_refresh", "accept_lost_files"),
+    *("raw", "warehouse", "pipeline"),
+)
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Where a model fails, publish what does not depend on it, and exit with 1.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the run and the answers as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless it fails.")
 def run_command(
     select: str | None,
+    exclude: str | None,
     full_refresh: bool,
     accept_lost_files: bool,
+    keep_going: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -37,11 +47,13 @@ def run_command(
             pipeline,
             target,
             select=select,
+            exclude=exclude,
             full_refresh=full_refresh,
             accept_lost_files=accept_lost_files,
+            keep_going=keep_going,
             watcher=bars,
         )
-    except ExportError as error:
+    except (ExportError, IncompleteRunError) as error:
         if not quiet:
             print_run(error.run, pipeline, target, as_json)
         raise
@@ -50,10 +62,14 @@ def run_command(
 
 
 @click.command()
-@options("select", "full_refresh", "accept_lost_files", "raw", "warehouse", "pipeline")
+@options(
+    *("select", "exclude", "full_refresh", "accept_lost_files"),
+    *("raw", "warehouse", "pipeline"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(
     select: str | None,
+    exclude: str | None,
     full_refresh: bool,
     accept_lost_files: bool,
     as_json: bool,
@@ -70,6 +86,7 @@ def plan(
         pipeline,
         target,
         select=select,
+        exclude=exclude,
         full_refresh=full_refresh,
         accept_lost_files=accept_lost_files,
         watcher=bars,

@@ -10,7 +10,7 @@ from streampro.errors import number_of
 from streampro.expressions.columns import ROWS
 from streampro.lineage.explain import Explanation, Meaning
 from streampro.lineage.trace import Step
-from streampro.modeling.lineage import Origin
+from streampro.modeling.columns.lineage import Origin
 
 _WIDE = 8
 """Rows of more columns are shown with a line per column."""

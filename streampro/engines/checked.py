@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 from streampro.engines.compiled import uncompiled
 from streampro.engines.registry import ENGINES
 from streampro.errors import PipelineError
+from streampro.modeling.columns.secrets import leaks
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.secrets import leaks
 
 
 @dataclass(frozen=True)

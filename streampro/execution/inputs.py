@@ -1,6 +1,6 @@
 """The raw files of a run: which are new since the last one, and their text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -85,6 +85,11 @@ class Inputs:
         self.changing: dict[str, set[str]] = {name: set() for name in self.files}
         self.raw: dict[tuple[str, Mode], Raw] = {}
         self.unread = self._unread()
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Let the files of what models read be known as they were before the run."""
+        for name in {item for each in names for item in self.pipeline.models[each].inputs}:
+            self.files.pop(name, None)
 
     def of(self, model: Model) -> list[Files]:
         """Return the files of the sources that a model reads."""

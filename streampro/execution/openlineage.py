@@ -20,8 +20,8 @@ from streampro.config import OpenLineageSettings, Target
 from streampro.errors import ConfigError, StreamProError, hidden
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.expressions.nulls import may_be_null
+from streampro.modeling.columns.lineage import Lineage
 from streampro.modeling.contract import Rejected
-from streampro.modeling.lineage import Lineage
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of

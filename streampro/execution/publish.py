@@ -7,14 +7,16 @@ from importlib.metadata import version
 
 from streampro.config import Target
 from streampro.engines.protocol import Engine
+from streampro.errors import ContractError, IncompleteRunError, StreamProError
 from streampro.execution.inputs import Inputs
 from streampro.execution.progress import Watcher
 from streampro.execution.stage import StagedModel
 from streampro.execution.state import State
 from streampro.formats.files import InputFile
+from streampro.modeling.columns.secrets import personal_columns
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.secrets import personal_columns
+from streampro.modeling.selection import impaired
 from streampro.warehouse import known_files, ledger
 from streampro.warehouse.ledger import Plan, PublishedTable, Run
 
@@ -29,6 +31,8 @@ class StagedRun:
         models: those that the run was asked for.
         staged: what it made of each of them, in the same order.
         seconds: how long each table took that was computed.
+        errors: of models that failed where the run was to keep going, and that are not among
+            `models`.
         checked: see `Run`.
         holder: of the ledger, when the run began.
     """
@@ -42,6 +46,7 @@ class StagedRun:
     models: Sequence[Model]
     staged: Sequence[StagedModel]
     seconds: Mapping[TableName, float]
+    errors: Mapping[TableName, StreamProError]
     checked: str
     holder: str
 
@@ -99,6 +104,30 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             tokens={table: token for table, token in tokens.items() if table in tables},
         )
         return ledger.append(run.target.warehouse, done, run.holder)
+
+
+def incomplete(
+    pipeline: Pipeline,
+    done: Run,
+    errors: Mapping[TableName, StreamProError],
+    models: Sequence[Model],
+) -> IncompleteRunError:
+    """Return the error of a run that was published without the models that failed."""
+    missing = impaired(pipeline, [table.name for table in errors])
+    without = [each.table for each in models if each.name in missing and each.table not in errors]
+    so = f", and so {', '.join(without)} left out" if without else ""
+    said = f"{', '.join(errors)} failed{so}; run {done.run_id} has the rest."
+    told = {table: _of_one_table(error) for table, error in errors.items()}
+    return IncompleteRunError(said, done, told, without)
+
+
+def _of_one_table(error: StreamProError) -> StreamProError:
+    """Let an error say of its table what it says of the run."""
+    of_all, of_one = "Nothing was published", "Nothing of it was published"
+    error.args = (str(error).replace(of_all, of_one),)
+    if isinstance(error, ContractError):
+        error.message = error.message.replace(of_all, of_one)
+    return error
 
 
 def _is_as(last: Run, done: Run) -> bool:

@@ -18,12 +18,18 @@ from streampro.engines.checked import fingerprint, refuse_problems
 from streampro.engines.compiled import model_of
 from streampro.engines.protocol import Engine, fetched
 from streampro.engines.registry import ENGINES, connect
-from streampro.errors import ConfigError, did_you_mean
+from streampro.errors import (
+    ConfigError,
+    DataError,
+    PipelineError,
+    StreamProError,
+    did_you_mean,
+)
 from streampro.execution.decide import run_mode_of
 from streampro.execution.inputs import Inputs
 from streampro.execution.limits import refuse_lost_files
 from streampro.execution.progress import Careful, Unwatched, Watcher
-from streampro.execution.publish import StagedRun, plan_of, publish
+from streampro.execution.publish import StagedRun, incomplete, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
 from streampro.execution.state import State
 from streampro.exports.export import carry_out, refuse_misplaced
@@ -31,12 +37,14 @@ from streampro.formats.database.extracts import Extracts
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import judged
+from streampro.modeling.selection import impaired
 from streampro.storage import marks
 from streampro.storage.place import place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import extracted, scratch, writing
 from streampro.warehouse.ledger import Plan, Run
+from streampro.warehouse.snapshot import code_of
 
 
 @asks
@@ -45,8 +53,10 @@ def run(
     target: Target,
     *,
     select: str | None = None,
+    exclude: str | None = None,
     full_refresh: bool = False,
     accept_lost_files: bool = False,
+    keep_going: bool = False,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Run:
@@ -70,11 +80,16 @@ def run(
     Args:
         pipeline: what to build.
         target: where the raw files and the warehouse are, and which engine computes.
-        select: models to build, as `name`, `+name` with all it is built from, `name+` with all
-            built from it, several separated by commas. Default: all.
+        select: models to build, as `name`, `tag:daily`, `owner:growth`, `layer:mart`,
+            `source:raw_events`, `state:changed` (since the newest run, `state:changed@12` since
+            run 12); `+name` with all it is built from, `name+` with all built from it; several
+            separated by commas. Default: all.
+        exclude: models that are left out of these, in the same words.
         full_refresh: compute all rows anew, changed or not.
         accept_lost_files: go on though more of the files that the last run read are gone than
             `Limits.lost_files_share` allows.
+        keep_going: where a model fails, leave it out with what is built from it and what else reads
+            its sources, and publish the rest, before `IncompleteRunError` is raised.
         watcher: told of each step while the run works, such as the progress bars of the command
             line, `streampro.console.ProgressBars()`.
         session: a Spark session to work in; without one a Spark target starts its own.
@@ -85,8 +100,9 @@ def run(
     is writing, `ExportError` where the run is published but not all that it exports is written,
     `EngineError` for the rest.
     """
-    models = _checked(pipeline, target, select)
-    asked = _Asked(models, full_refresh, accept_lost_files)
+    models = _checked(pipeline, target, select, exclude)
+    asked = _Asked(models, full_refresh, accept_lost_files, keep_going)
+    errors: dict[TableName, StreamProError] = {}
     progress = Careful(watcher or Unwatched())
 
     def work() -> Run:
@@ -98,6 +114,7 @@ def run(
         ):
             with remembered():
                 staged = _staged(pipeline, target, engine, extracts, asked, progress)
+            errors.update(staged.errors)
             return publish(staged, progress)
 
     if target.openlineage is None:
@@ -107,6 +124,8 @@ def run(
 
         done = reported(work, target.openlineage, pipeline, target, models)
     carry_out(pipeline, target, progress.step)
+    if errors:
+        raise incomplete(pipeline, done, errors, models)
     return done
 
 
@@ -116,6 +135,7 @@ def plan(
     target: Target,
     *,
     select: str | None = None,
+    exclude: str | None = None,
     full_refresh: bool = False,
     accept_lost_files: bool = False,
     watcher: Watcher | None = None,
@@ -136,6 +156,7 @@ def plan(
         pipeline: what would be built.
         target: as of `run`.
         select: as of `run`.
+        exclude: as of `run`.
         full_refresh: as of `run`.
         accept_lost_files: as of `run`.
         watcher: as of `run`.
@@ -143,7 +164,7 @@ def plan(
 
     Raises what `run` raises.
     """
-    models = _checked(pipeline, target, select)
+    models = _checked(pipeline, target, select, exclude)
     with (
         remembered(),
         scratch(target.warehouse) as folder,
@@ -216,7 +237,9 @@ def _staging_folder(target: Target) -> AbstractContextManager[Path | None]:
     return nullcontext() if is_near else scratch(target.warehouse)
 
 
-def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Model]:
+def _checked(
+    pipeline: Pipeline, target: Target, select: str | None, exclude: str | None
+) -> list[Model]:
     """Return the selected models, after refusing what can be told without data. A pipeline that the
     last run published has been looked at.
     """
@@ -229,7 +252,7 @@ def _checked(pipeline: Pipeline, target: Target, select: str | None) -> list[Mod
     last = ledger.newest(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)
-    models = pipeline.select(select)
+    models = pipeline.select(select, exclude, code_of(target))
     _refuse_unknown_places(pipeline, target, models)
     return models
 
@@ -260,6 +283,7 @@ class _Asked:
     models: list[Model]
     full_refresh: bool
     accept_lost_files: bool
+    keep_going: bool = False
 
 
 def _staged(
@@ -283,19 +307,35 @@ def _staged(
     stage = Stage(pipeline, engine, state, inputs, forced)
     staged: list[StagedModel] = []
     seconds: dict[TableName, float] = {}
+    errors: dict[TableName, StreamProError] = {}
+    left_out: set[str] = set()
     with inputs.named_where_gone():
         _count_sources(models, state, inputs, forced)
         for model in models:
+            if model.name in left_out:
+                continue
             start = time.monotonic()
             run_mode = run_mode_of(model, state, inputs, forced)
             is_idle = run_mode.mode == "unchanged"
-            with nullcontext() if is_idle else watcher.step(model.table, engine.progress):
-                staged.append(stage.stage(model, run_mode))
+            try:
+                with nullcontext() if is_idle else watcher.step(model.table, engine.progress):
+                    staged.append(stage.stage(model, run_mode))
+            except (DataError, PipelineError) as error:
+                errors[model.table] = error
+                left_out = impaired(pipeline, [table.name for table in errors])
+                if not asked.keep_going or left_out >= {each.name for each in models}:
+                    raise
+                continue
             state.built |= staged[-1].tables
             for table, built in staged[-1].tables.items():
                 took = time.monotonic() - start if table == model.table else 0.0
                 seconds[table] = took
                 watcher.staged(table, built.rows, took)
+    if errors:
+        staged = [each for each in staged if each.change.table.name not in left_out]
+        models = [model for model in models if model.name not in left_out]
+        state.leave_out(left_out)
+        inputs.leave_out(left_out)
     return StagedRun(
         started_at,
         pipeline,
@@ -306,6 +346,7 @@ def _staged(
         models,
         staged,
         seconds,
+        errors,
         fingerprint(pipeline, target.engine),
         holder,
     )

@@ -1,6 +1,6 @@
 """The tables as a run finds and leaves them, and which of their rows moved."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import ibis.expr.types as ir
@@ -62,6 +62,13 @@ class State:
         )
         self.hashes = pipeline.code_hashes()
         self.built: dict[TableName, Built] = {}
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Forget what was built of models."""
+        for name in names:
+            model = self.pipeline.models[name]
+            self.built.pop(model.table, None)
+            self.built.pop(model.rejected, None)
 
     def published(self, table: TableName) -> int | None:
         """Return the version of the last run, None if there is none."""

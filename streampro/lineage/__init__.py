@@ -1,5 +1,5 @@
 """From a number down to the raw lines that it comes from."""
 
-from streampro.modeling.lineage import Lineage
+from streampro.modeling.columns.lineage import Lineage
 
 __all__ = ["Lineage"]

@@ -14,8 +14,8 @@ from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.lineage.brackets import with_brackets
 from streampro.lineage.trace import Line, RowTrace, Step
+from streampro.modeling.columns.lineage import Lineage, Origin
 from streampro.modeling.contract import Contract
-from streampro.modeling.lineage import Lineage, Origin
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of

@@ -15,7 +15,7 @@ from unicodedata import east_asian_width
 
 from streampro.expressions.columns import ROWS, ColumnRef
 from streampro.lineage.drawing import Drawing, Size, draw
-from streampro.modeling.lineage import Lineage
+from streampro.modeling.columns.lineage import Lineage
 from streampro.modeling.model import ANSWERS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source

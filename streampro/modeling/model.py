@@ -1,7 +1,8 @@
 """A table of a pipeline: its name, the function that computes it, its contract."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -25,6 +26,8 @@ DUPLICATE = "duplicate"
 UNREADABLE = "is_unreadable"
 """Optional boolean column of a quarantine model: some value became null because it could not be
 read. Such lines are counted as a warning."""
+
+_WORD = re.compile(r"[^\s,+]+")
 
 
 class TableName(str):
@@ -95,6 +98,8 @@ class Model:
     quarantine: bool = False
     key_in: Mapping[str, str] = field(default_factory=dict, hash=False)
     allow: Mapping[str, str] = field(default_factory=dict, hash=False)
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
@@ -140,6 +145,8 @@ def model(
     quarantine: bool = False,
     key_in: Mapping[str, str] | None = None,
     allow: Mapping[str, str] | None = None,
+    tags: Sequence[str] = (),
+    owner: str | None = None,
 ) -> Callable[[Callable[..., ir.Table]], Model]:
     """Make a model of a function: its name is the table, its parameters are the lineage,
     its module is the layer.
@@ -154,11 +161,19 @@ def model(
         allow: operations that are refused because engines differ in them, by the name with which
             the message begins, and why they may stand here:
             `{"Median": "runs on DuckDB only, reviewed in May"}`. `check` and `plan` show them.
+        tags: words by which `--select tag:WORD` finds the model.
+        owner: who answers for the model, a team or an address; `--select owner:WORD` finds it.
     """
     _refuse_no_contract(contract)
     for operation, why in (allow or {}).items():
         if not (isinstance(why, str) and why.strip()):
             raise PipelineError(f"model(): allow={{{operation!r}: {why!r}}} tells no reason.")
+    for word in (*tags, *([] if owner is None else [owner])):
+        if not _WORD.fullmatch(word):
+            raise PipelineError(
+                f"model(): {word!r} is no word by which --select can find a tag or an owner: "
+                "blanks, commas and `+` separate words."
+            )
 
     def declare(transform: Callable[..., ir.Table]) -> Model:
         if not inspect.isfunction(transform):
@@ -176,6 +191,8 @@ def model(
             quarantine=quarantine,
             key_in=key_in or {},
             allow=allow or {},
+            tags=tuple(tags),
+            owner=owner,
         )
 
     return declare

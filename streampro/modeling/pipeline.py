@@ -30,6 +30,7 @@ from streampro.modeling.checks import (
 )
 from streampro.modeling.model import ANSWERS, Export, Model, TableName
 from streampro.modeling.quarantine import fates
+from streampro.modeling.selection import Published, built_from, selected
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
 from streampro.names import wanted_pattern
@@ -181,47 +182,37 @@ class Pipeline:
             )
         ]
 
-    def select(self, selector: str | None) -> list[Model]:
-        """Return the models of a selector, in building order.
+    def select(
+        self,
+        selector: str | None,
+        exclude: str | None = None,
+        published: Published | None = None,
+    ) -> list[Model]:
+        """Return the models of a selector without those of another, in building order.
 
-        `name` (or `layer.name`) is one model, `+name` with all it is built from, `name+` with all
-        built from it; several are separated by commas or spaces. None selects everything. A source
-        has one account for all that read it: `+name` has these readers too.
+        `name` (or `layer.name`) is one model, `tag:daily`, `owner:growth`, `layer:mart` and
+        `source:raw_events` are those that have the tag, the owner, are of the layer, or read the
+        source; `state:changed` those whose code is not that of the newest run, `state:changed@12`
+        of run 12. `+` before a word adds all that these are built from, `+` behind it all that is
+        built from them; several are separated by commas or spaces. None selects everything. A
+        source has one account for all that read it: `+name` has these readers too.
+
+        Args:
+            selector: what is selected.
+            exclude: what is left out of it, in the same words.
+            published: returns the digest of the code of each model of a run, of the newest for
+                None; what `state:` is compared with.
+
+        Raises `PipelineError` for what names nothing.
         """
-        if selector is None:
+        if selector is None and exclude is None:
             return list(self.models.values())
-        names: dict[str, str] = {built.table: name for name, built in self.models.items()}
-        names |= {name: name for name in self.models}
-        parts = selector.replace(",", " ").split()
-        if not parts:
-            raise PipelineError(f"--select {selector!r} names no model.")
-        chosen: set[str] = set()
-        for part in parts:
-            asked = part.strip("+")
-            if asked not in names:
-                raise PipelineError(
-                    f"--select {part}: pipeline {self.name!r} has no model {asked!r}. "
-                    f"{did_you_mean(asked, list(names))}"
-                    f"Models: {', '.join(self.models)}."
-                )
-            chosen.add(names[asked])
-            chosen |= self._with_readers(names[asked]) if part.startswith("+") else set()
-            chosen |= self._descendants(names[asked]) if part.endswith("+") else set()
-        return [built for name, built in self.models.items() if name in chosen]
+        return selected(self, selector, exclude, published)
 
     def built_from(self, name: str) -> list[Model]:
         """Return a model and all that it is built from, in building order."""
-        chosen = {name} | self._ancestors(name)
+        chosen = {name} | built_from(self, name)
         return [built for each, built in self.models.items() if each in chosen]
-
-    def _with_readers(self, name: str) -> set[str]:
-        """Return a model, all it is built from, and what else reads the sources of these."""
-        chosen, more = set[str](), {name}
-        while more:
-            chosen |= {each for new in more for each in (new, *self._ancestors(new))}
-            sources = {n for each in chosen for n in self.models[each].inputs if n in self.sources}
-            more = {n for n, built in self.models.items() if sources & {*built.inputs}} - chosen
-        return chosen
 
     @cached_property
     def _code_hashes(self) -> Mapping[str, str]:
@@ -282,13 +273,6 @@ class Pipeline:
         places = [(each.to, each.table if "://" in each.to else "") for each in self.exports]
         if twice := next((to for to, table in places if places.count((to, table)) > 1), None):
             raise PipelineError(f"pipeline {self.name!r} exports twice to {twice!r}.")
-
-    def _ancestors(self, name: str) -> set[str]:
-        direct = {item for item in self.models[name].inputs if item in self.models}
-        return direct.union(*(self._ancestors(item) for item in direct))
-
-    def _descendants(self, name: str) -> set[str]:
-        return {other for other in self.models if name in self._ancestors(other)}
 
     def _schemas(self) -> dict[str, ibis.Schema]:
         """Return columns and types of every source and model by its name."""

@@ -17,13 +17,19 @@ from streampro import addresses
 from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.checked import refuse_problems
-from streampro.errors import ConfigError, SourceError, StreamProError, WarehouseError
+from streampro.errors import (
+    ConfigError,
+    PipelineError,
+    SourceError,
+    StreamProError,
+    WarehouseError,
+)
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.database.extracts import Extracts, databases_of
 from streampro.formats.files import find
 from streampro.formats.registry import format_of
-from streampro.modeling.model import TableName
+from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.proofs.certificate import (
@@ -39,6 +45,7 @@ from streampro.proofs.places import at_hand, refuse_other_folders, refuse_out_of
 from streampro.storage.place import place_of
 from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.ledger import Run
+from streampro.warehouse.snapshot import code_of
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")
 _FEW = 5
@@ -52,6 +59,7 @@ def prove(
     right: Target,
     *,
     select: str | None = None,
+    exclude: str | None = None,
     out: Path | None = None,
     warehouse: Path | None = None,
     watcher: Watcher | None = None,
@@ -67,6 +75,7 @@ def prove(
         right: the other; it must have the same raw folder, on this machine.
         select: models to prove, as of `run`; both sides build them and all that they are built
             from, and only tables of the selected models are compared. Default: all.
+        exclude: models that are left out of these, as of `run`.
         out: a JSON file for the certificate, written whether the sides are equal or not; an older
             one there is removed first.
         warehouse: a folder in which the warehouses of both sides are kept, as `left` and `right`;
@@ -84,7 +93,9 @@ def prove(
         refuse_out_of_reach(sources, target)
     refuse_other_folders(sources, left, right)
     _refuse_other_databases(sources, left, right)
-    built = _selector_with_inputs(pipeline, select)
+    if select is not None or exclude is not None:
+        select = _names(pipeline.select(select, exclude, code_of(left)))
+    built = select and " ".join(f"+{name}" for name in select.split())
     if out:
         _write(out, "")
         out.unlink()
@@ -261,11 +272,10 @@ def _differing_columns(
     )
 
 
-def _selector_with_inputs(pipeline: Pipeline, select: str | None) -> str | None:
-    """Return what selects the same models and all that they are built from."""
-    if select is None:
-        return None
-    return " ".join(f"+{model.name}" for model in pipeline.select(select))
+def _names(models: Sequence[Model]) -> str:
+    if not models:
+        raise PipelineError("the selection names no model, so there is nothing to prove.")
+    return " ".join(model.name for model in models)
 
 
 def _refuse_other_databases(sources: Sequence[Source], left: Target, right: Target) -> None:

@@ -12,7 +12,7 @@ from streampro.modeling.contract import Severity
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.ledger import Run
-from streampro.warehouse.snapshot import Snapshot, opened, published_run
+from streampro.warehouse.snapshot import Snapshot, code_of, opened, published_run
 
 _SAMPLE_ROWS = 5
 
@@ -39,7 +39,12 @@ class Broken:
 
 @asks
 def test(
-    pipeline: Pipeline, target: Target, *, select: str | None = None, session: Any = None
+    pipeline: Pipeline,
+    target: Target,
+    *,
+    select: str | None = None,
+    exclude: str | None = None,
+    session: Any = None,
 ) -> list[Broken]:
     """Return the rules that the published tables break, those of the pipeline as it is now.
 
@@ -55,12 +60,13 @@ def test(
         pipeline: whose contracts are meant.
         target: where the warehouse is.
         select: models to look at, as of `run`. Default: all.
+        exclude: as of `run`.
         session: as of `run`, for a warehouse that is not on this machine.
 
     Raises `ConfigError` where nothing was published, for a table that was not, and for one that
     lacks a column of its contract.
     """
-    models, run = pipeline.select(select), published_run(target)
+    models, run = pipeline.select(select, exclude, code_of(target)), published_run(target)
     for model in models:
         _refuse_unpublished(model, run)
     with opened(target, run, session) as snapshot:

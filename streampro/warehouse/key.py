@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ColumnRef
 from streampro.formats.format import RAW_COLUMNS
-from streampro.modeling.lineage import Lineage
+from streampro.modeling.columns.lineage import Lineage
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.names import MASK

@@ -1,7 +1,7 @@
 """The tables of one run at the versions that it pins, and ways to ask them."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
@@ -343,6 +343,16 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
     if run := ledger.run(target.warehouse, run_id):
         return run
     raise ConfigError(f"{target.warehouse} has no run {run_id}; the runs are 1 to {newest.run_id}.")
+
+
+def code_of(target: Target) -> Callable[[int | None], Mapping[str, str]]:
+    """Return what tells the digests of the code of a run's models, of the newest for None."""
+
+    def published(run_id: int | None) -> Mapping[str, str]:
+        is_first = run_id is None and ledger.newest(target.warehouse) is None
+        return {} if is_first else published_run(target, run_id).code
+
+    return published
 
 
 def readable_run(target: Target, run_id: int) -> Run:

@@ -846,6 +846,8 @@ def test_what_is_assumed_outside_a_project_is_said(streampro, here):
         (["run", "--target"], "", ["local", "mine", "spark-local"]),
         (["run", "--select"], "+fact", ["+fact_user_session"]),
         (["run", "--select"], "users,q1", ["users,q1_engagement"]),
+        (["prove", "--exclude"], "+layer:m", ["+layer:mart"]),
+        (["test", "--select"], "st", ["state:changed"]),
         (["explain"], "q1_engagement.re", ["reached_users", "reached_rate"]),
         (["show"], "q1", ["q1_engagement"]),
         (["run", "--pipeline", "nowhere:NAME", "--select"], "", []),
@@ -856,3 +858,45 @@ def test_a_shell_completes_what_the_project_has(here, words, typed, completed):
     shell = ShellComplete(cli.cli, {}, "streampro", "_STREAMPRO_COMPLETE")
     found = [each.value for each in shell.get_completions(words, typed)]
     assert [each.removeprefix("q1_engagement.") for each in found] == completed
+
+
+LATE = """
+from types import ModuleType
+
+import ibis.expr.types as ir
+from streampro import Pipeline, model, rule, viewing
+from streampro.viewing import answers, intermediate, mart, raw, staging
+
+
+class Long(mart.FactUserSession):
+    @rule("fail")
+    def is_long(cls, sessions: ir.Table) -> ir.BooleanValue:
+        return sessions.total_watch_time_s > 10**6
+
+
+@model(contract=Long)
+def long_sessions(fact_user_session: ir.Table) -> ir.Table:
+    return fact_user_session
+
+
+own = ModuleType("own")
+own.long_sessions = long_sessions
+PIPELINE = Pipeline("viewing", [raw, staging, intermediate, mart, answers, own])
+"""
+
+
+@pytest.mark.slow
+def test_what_does_not_depend_on_a_broken_model_is_published(here, streampro):
+    (here / "late.py").write_text(LATE)
+    args = ("run", "--pipeline", "late:PIPELINE", "--raw", SAMPLE, "--warehouse", "w")
+    code, out, err = streampro(*args)
+    assert (code, out) == (1, b"")
+    code, out, err = streampro(*args, "--keep-going")
+    assert code == 1
+    assert "late.long_sessions failed; run 1 has the rest." in err
+    assert b"fact_user_session" in out
+    assert streampro("tables", "--warehouse", "w")[0] == 0
+    code, out, _ = streampro(*args, "--exclude", "long_sessions", "--quiet")
+    assert (code, out) == (0, b"")
+    code, out, _ = streampro(*args, "--select", "state:changed", "--exclude", "long_sessions")
+    assert code == 0

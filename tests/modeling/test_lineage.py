@@ -18,7 +18,7 @@ from pipelines.shop import SHOP
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.errors import ConfigError
 from streampro.expressions.columns import ROWS, ColumnRef
-from streampro.modeling.lineage import Lineage, Origin
+from streampro.modeling.columns.lineage import Lineage, Origin
 from streampro.viewing import PIPELINE
 
 VIEWING = Lineage(PIPELINE)

@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from streampro.config import Target
 from streampro.errors import ContractError, PipelineError, SourceError
 from streampro.execution.runner import run
+from streampro.modeling.columns.secrets import leaks
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.secrets import leaks
 from streampro.modeling.source import Source
 from streampro.proofs.prove import prove
 from streampro.testing import Workbench, assert_rows_equal

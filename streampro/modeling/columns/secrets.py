@@ -3,7 +3,7 @@ lineage, before any data is read.
 """
 
 from streampro.expressions.columns import ColumnRef, How
-from streampro.modeling.lineage import Lineage
+from streampro.modeling.columns.lineage import Lineage
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 

@@ -1,0 +1,1 @@
+"""What is known of the columns of a pipeline: where each comes from, and which hold secrets."""
