@@ -235,7 +235,7 @@ def blamed(what: str, code: Any = None) -> Iterator[None]:
         raise PipelineError(said, place) from (error.__cause__ or error)
     except StreamProError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit(0)` would end a run as if it were done
         place = _place_in(error, code) or place_of(code)
         said = f"{what}: {_said(error)}" if what else _said(error)
         raise PipelineError(said, place) from error
@@ -252,7 +252,7 @@ def place_of(code: Any) -> str:
         return ""
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Return an error in one line, with a hint for a name that an object does not have."""
     text = _OBJECT.sub(r"\1", " ".join(str(error).split()))
     said = f"{type(error).__name__}: {text}".removesuffix(": ")
@@ -263,7 +263,7 @@ def _said(error: Exception) -> str:
     return said
 
 
-def _place_in(error: Exception, code: Any) -> str:
+def _place_in(error: BaseException, code: Any) -> str:
     """Return the innermost place of a traceback that is in the file of `code` or in no library."""
     if isinstance(error, SyntaxError) and error.filename:
         return _shown(error.filename, error.lineno or 1)

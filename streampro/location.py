@@ -55,6 +55,11 @@ def _location(value: Any, read_path: Callable[[Any], Path]) -> "Path | Remote":
     path = read_path(value)
     if re.fullmatch(_SCHEME, (*path.parts, "")[0]):
         raise ValueError("an address is given as a text: a Path keeps one slash only")
+    if isinstance(value, str) and re.match(r"~[^/]", value):
+        raise ValueError(
+            f"homes of others are not known: {path.parts[0]}; a folder of that name is written "
+            f"./{path}"
+        )
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 

@@ -74,4 +74,5 @@ def test(select: str | None, exclude: str | None, as_json: bool, **options: Any)
         raise DataError(f"{number_of(len(failed), 'rule')} broken, in published tables.")
     if not as_json:
         judged = pipeline.select(select, exclude, code_of(target))
-        click.echo(f"{number_of(len(judged), 'table')}, all in order.")
+        order = "no rule but warnings broken" if broken else "all in order"
+        click.echo(f"{number_of(len(judged), 'table')}, {order}.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from streampro.cli.options import load, open_target, options
+from streampro.cli.options import load, once, open_target, options
 from streampro.console.output import after, print_json, print_past_run, with_exports
 from streampro.errors import ConfigError, DataError, number_of
 
@@ -122,7 +122,14 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.option("--key", metavar="COLUMN=VALUE", required=True, help="What to forget: user=42.")
+@click.option(
+    "--key",
+    metavar="COLUMN=VALUE",
+    required=True,
+    multiple=True,
+    callback=once,
+    help="What to forget: user=42.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing, tell what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @options("raw", "warehouse", "pipeline")

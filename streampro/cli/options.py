@@ -30,15 +30,26 @@ def options(*names: str) -> Callable[[_Command], _Command]:
     return add
 
 
+def _joined(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> str | None:
+    """Return the words of an option, also where it stands several times."""
+    return ",".join(given) if given else None
+
+
 OPTIONS = {
     "select": click.option(
         "--select",
+        multiple=True,
+        callback=_joined,
         metavar="MODELS",
         shell_complete=completion.selected,
         help="Which models: name, tag:x, layer:x, source:x, state:changed, +name, name+, ...",
     ),
     "exclude": click.option(
         "--exclude",
+        multiple=True,
+        callback=_joined,
         metavar="MODELS",
         shell_complete=completion.selected,
         help="Which models not, in the same words.",
@@ -75,6 +86,13 @@ FORMAT = click.option(
     show_default=True,
     help="How to print the result.",
 )
+
+
+def once(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Return the value of an option that may stand once: of several the last would count."""
+    if len(given) > 1:
+        raise click.UsageError(f"{parameter.opts[0]} is given {len(given)} times.", context)
+    return given[0] if given else None
 
 
 def open_target(

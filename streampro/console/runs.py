@@ -34,6 +34,7 @@ def show_run(run: Run) -> None:
     if not built:
         reason = "nothing that the tables are built from changed since"
         say(f"Run {run.run_id}: {reason} ({seconds:.1f} s).")
+        show_warnings(run.warnings)
         return
     show_table(
         f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
@@ -60,8 +61,20 @@ def show_run(run: Run) -> None:
 
 def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
     """Print the account of every source that was read, and the warnings."""
-    if not books:
-        return
+    if books:
+        _show_accounts(books)
+    show_warnings(warnings)
+
+
+def show_warnings(warnings: Sequence[Warned]) -> None:
+    """Print a line per warning."""
+    for warned in warnings:
+        say(f"warning: {warned.table}: {warned.rule}: {number_of(warned.rows, 'row')}")
+    if warnings:
+        say("")
+
+
+def _show_accounts(books: Sequence[Books]) -> None:
     has_elements = any(account.elements is not None for account in books)
     show_table(
         "Books: lines, or elements of lists in them, = accepted + duplicates + rejected"
@@ -83,10 +96,6 @@ def show_books(books: Sequence[Books], warnings: Sequence[Warned]) -> None:
             ]
         ),
     )
-    for warned in warnings:
-        say(f"warning: {warned.table}: {warned.rule}: {number_of(warned.rows, 'row')}")
-    if warnings:
-        say("")
 
 
 def show_plan(plan: Plan) -> None:

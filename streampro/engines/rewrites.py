@@ -7,6 +7,8 @@ import ibis.expr.operations as ops
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
+from streampro.expressions.conditions import with_windows_first
+
 _OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6}
 _OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366}
 _OF_A_YEAR |= {unit: 366 * number for unit, number in _OF_A_DAY.items()}
@@ -55,4 +57,18 @@ def is_within(interval: Any, years: int) -> bool:
     return bool(max(-bounds.lower, bounds.upper) <= most)
 
 
-REWRITES = (subtractions_as_additions, quarters_as_months, intervals_of_a_calendar)
+@replace(p.Filter)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def windows_before_filters(_: Any) -> Any:
+    """Compute the windows of a filter as columns: in Spark's SQL, which has no QUALIFY, SQLGlot
+    forgets whose columns stand beside a window, and DuckDB's is over the rows that other conditions
+    leave.
+    """
+    return with_windows_first(_)
+
+
+REWRITES = (
+    subtractions_as_additions,
+    quarters_as_months,
+    intervals_of_a_calendar,
+    windows_before_filters,
+)

@@ -1,5 +1,6 @@
 """The raw files of a run: which are new since the last one, and their text."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
 
 MOST_UNREAD = 10_000
+_SOON_S = 0.2
 _NAMED = 3
 """Unread files that are counted, and that are named."""
 
@@ -103,7 +105,7 @@ class Inputs:
             files, wanted = self.files[name], self._wanted(name, mode)
             source = self.pipeline.sources[name]
             with self.watcher.step(f"count {name}", lambda: None):
-                raw = self._read(source, wanted)
+                raw = self._read_again(source, wanted)
             is_empty = not (raw.lines or raw.holding) and wanted == files.found
             if is_empty and not format_of(source).may_be_empty:
                 paths = ", ".join(file.path for file in wanted)
@@ -174,6 +176,19 @@ class Inputs:
         new = self.engine.changed(self._folder(self.pipeline.sources[name]), wanted) - known
         known |= new
         return bool(new)
+
+    def _read_again(self, source: Source, wanted: Sequence[InputFile]) -> Raw:
+        """Return the text of files; again where they change while they are read, or soon after: the
+        end of one that is being written may look as if it was damaged.
+        """
+        try:
+            return self._read(source, wanted)
+        except SourceError:
+            if not self._note_changes(source.name, wanted):
+                time.sleep(_SOON_S)
+                if not self._note_changes(source.name, wanted):
+                    raise
+        return self._read_again(source, wanted)
 
     def _read(self, source: Source, wanted: Sequence[InputFile]) -> Raw:
         """Return the text of files, of those that change as it was when they were found."""

@@ -64,9 +64,8 @@ def plan_of(run: StagedRun) -> Plan:
         moves=tuple(move for each in run.staged for move in each.moves),
         unread_files=run.inputs.unread,
         limits={
-            each.books.source: str(run.pipeline.sources[each.books.source].limits)
-            for each in run.staged
-            if each.books
+            name: str(run.pipeline.sources[name].limits)
+            for name in dict.fromkeys(name for name, _ in run.inputs.raw)
         },
     )
 

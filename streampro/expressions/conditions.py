@@ -176,6 +176,27 @@ def spelled_out(relation: ops.Relation) -> ops.Relation:
     return relation
 
 
+def with_windows_first(relation: ops.Filter) -> ops.Relation:
+    """Return a filter whose windows are columns of the rows that it filters, which is what they are
+    over whatever other conditions stand beside them.
+    """
+    found = [
+        window
+        for predicate in relation.predicates
+        for window in predicate.find(ops.WindowFunction, filter=ops.Value)
+    ]
+    if not found:
+        return relation
+    names = {window: f"streampro_window_{n}" for n, window in enumerate(dict.fromkeys(found))}
+    columns = relation.parent.fields
+    windows = {name: window for window, name in names.items()}
+    wide = ops.Project(relation.parent, {**columns, **windows})
+    there = {column: ops.Field(wide, name) for name, column in columns.items()}
+    there |= {window: ops.Field(wide, name) for window, name in names.items()}
+    kept = ops.Filter(wide, [each.replace(there, ops.Value) for each in relation.predicates])
+    return ops.Project(kept, {name: ops.Field(kept, name) for name in columns})
+
+
 def _filled(relation: ops.FillNull) -> dict[str, ops.Value]:
     """Return columns in which a value stands for null, as Ibis says: where the type allows null."""
     given = relation.replacements

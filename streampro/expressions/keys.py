@@ -16,7 +16,13 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.graph import Node
 
-from streampro.expressions.conditions import conjuncts, fields_of, is_rowwise, spelled_out
+from streampro.expressions.conditions import (
+    conjuncts,
+    fields_of,
+    is_rowwise,
+    spelled_out,
+    with_windows_first,
+)
 
 Columns = frozenset[ops.Field]
 Declared = Mapping[str, Collection[Collection[str]]]
@@ -110,10 +116,19 @@ def keys_in(
     def visit(node: Node, of: dict[Node, Any], **_: Any) -> Keys | None:
         if isinstance(node, ops.UnboundTable | ops.DatabaseTable):
             return _of_table(node, declared, lines)
+        if isinstance(node, ops.Filter):
+            return _derived(with_windows_first(node), of).named_by(node)
         return _keys(node, of) if isinstance(node, ops.Relation) else None
 
     found: KeysIn = expression.op().map(visit)
     return found
+
+
+def _derived(relation: Any, of: KeysIn) -> Keys:
+    """Return the keys of a relation that stands for another, above those that are known."""
+    if relation in of:
+        return of[relation]
+    return _keys(relation, {**of, relation.parent: _derived(relation.parent, of)})
 
 
 def keys_below(relation: Any, keys: KeysIn) -> Keys:

@@ -20,7 +20,7 @@ from streampro.expressions.portability import findings
 from streampro.expressions.types import nullable
 from streampro.modeling.audit import audit
 from streampro.modeling.model import UNREADABLE, Model
-from streampro.modeling.quarantine import fates
+from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.source import Source
 from streampro.names import is_ours, refused_layer, refused_table, twins
 
@@ -125,7 +125,7 @@ def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines)
     """
     rows = ibis.table(built.spec.schema, name=built.name)
     computed = [expression, audit(built.contract, rows, {})]
-    if built.quarantine:
+    if is_judged(built, expression):
         computed.append(fates(built, expression).rows)
     for each in computed:
         yield from (*findings(each), *ties(each, keys, lines), *correlated(each))

@@ -22,7 +22,7 @@ import ibis.expr.types as ir
 
 from streampro.arguments import declares
 from streampro.environment import kept_environment
-from streampro.errors import PipelineError, did_you_mean
+from streampro.errors import PipelineError, did_you_mean, place_of
 from streampro.expressions.types import refusal, type_of
 from streampro.names import repeated
 
@@ -90,6 +90,13 @@ class Contract(pa.DataFrameModel):
         """Refuse options that no contract has, which pandera passes over or takes for checks."""
         config = vars(cls.__dict__.get("Config", object))
         cls._refuse_options({n: v for n, v in config.items() if not n.startswith("_")})
+        for name, method in cls.__dict__.items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                raise PipelineError(
+                    f"contract {cls.__name__}: method {name!r} is no rule. Write @rule() above it, "
+                    f"or call it _{name} if it is none.",
+                    place_of(method),
+                )
         super().__init_subclass__(**options)  # type: ignore[no-untyped-call]  # pandera's has no types
 
     @classmethod

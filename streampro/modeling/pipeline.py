@@ -29,7 +29,7 @@ from streampro.modeling.checks import (
     unportable,
 )
 from streampro.modeling.model import ANSWERS, Export, Model, TableName
-from streampro.modeling.quarantine import fates
+from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.selection import Published, built_from, selected
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
@@ -237,7 +237,7 @@ class Pipeline:
         columns = spec_of(contract).columns
         return code_hash(
             self._reading_rules(built),
-            fates(built, rows).rows if built.quarantine else rows,
+            fates(built, rows).rows if is_judged(built, rows) else rows,
             audit(contract, ibis.table(spec_of(contract).schema, name="rows"), {}),
             repr(spec_of(contract).schema),
             [(name, spec.description, spec.metadata) for name, spec in columns.items()],

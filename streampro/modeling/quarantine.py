@@ -130,6 +130,11 @@ class Fates:
         return self.rows.reject_reason.notnull() & (self.rows.reject_reason != DUPLICATE)
 
 
+def is_judged(model: Model, rows: ir.Table) -> bool:
+    """Tell whether lines are judged by a model, and `rows` has what that takes."""
+    return model.quarantine and {*REJECT_COLUMNS} <= {*rows.columns}
+
+
 def fates(model: Model, rows: ir.Table) -> Fates:
     """Return the fates of lines, of which `rows` is what a quarantine model returns. Lines are
     judged, and repeat each other, by what is stored of them; what is no text is rejected.

@@ -10,6 +10,7 @@ from streampro.portable.aggregates import (
     mode as mode,
     sum_floats as sum_floats,
 )
+from streampro.portable.history import versions_of as versions_of
 from streampro.portable.instants import (
     from_epoch as from_epoch,
     iso_week as iso_week,

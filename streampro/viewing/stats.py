@@ -104,9 +104,12 @@ class Remainder:
 
     @property
     def is_explained(self) -> bool:
-        """What is left would not be abnormal: no session, or less than 5 points."""
+        """It has one abnormal combination, and what is left without that would not be abnormal: no
+        session, or less than 5 points. What is bad in several combinations is bad itself.
+        """
         left = self.difference_left
-        return self.sessions_left == 0 or (left is not None and left < SMALLEST_EXCESS)
+        is_small = self.sessions_left == 0 or (left is not None and left < SMALLEST_EXCESS)
+        return len(self.combinations) == 1 and is_small
 
 
 def wilson(part: int, whole: int) -> Interval:

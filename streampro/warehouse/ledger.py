@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from streampro.config import Target
-from streampro.errors import OvertakenError, WarehouseError, advised, number_of
+from streampro.errors import ConfigError, OvertakenError, WarehouseError, advised, number_of
 from streampro.formats.files import InputFile
 from streampro.location import Location
 from streampro.modeling.model import TableName
@@ -310,6 +310,8 @@ def runs(target: Target | Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
+    if isinstance(target, str):
+        raise ConfigError(f"runs() is given {target!r}: give a Target, or Path({target!r}).")
     place = usable(target.warehouse if isinstance(target, Target) else target)
     with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))

@@ -900,3 +900,66 @@ def test_what_does_not_depend_on_a_broken_model_is_published(here, streampro):
     assert (code, out) == (0, b"")
     code, out, _ = streampro(*args, "--select", "state:changed", "--exclude", "long_sessions")
     assert code == 0
+
+
+PLAIN = """
+import sys
+
+import ibis.expr.types as ir
+from streampro import Contract, Limits, Pipeline, Source, column, model, rule
+
+raw_notes = Source(
+    "raw_notes", ("notes.csv",), "csv", {"id": ("id",)}, limits=Limits(row_change=0.5)
+)
+
+
+class Notes(Contract):
+    id: str = column("Id.", nullable=True)
+
+    @rule("warn")
+    def id_is_short(cls, notes: ir.Table) -> ir.BooleanValue:
+        return notes.id.length() < 2
+
+
+@model(contract=Notes)
+def notes(raw_notes: ir.Table) -> ir.Table:
+    return raw_notes.select("id")
+
+
+PIPELINE = Pipeline("notes", [sys.modules[__name__]])
+"""
+
+
+@pytest.mark.slow
+def test_warnings_of_a_pipeline_without_books_are_told(here, streampro):
+    (here / "plain.py").write_text(PLAIN)
+    (here / "raw").mkdir()
+    (here / "raw" / "notes.csv").write_text("id\na\nlong\n")
+    args = ("--pipeline", "plain:PIPELINE", "--raw", "raw", "--warehouse", "w")
+    said = "warning: plain.notes: id_is_short: 1 row\n"
+    for command in ("plan", "run"):
+        code, out, _ = streampro(command, *args)
+        assert (code, said.encode() in out) == (0, True)
+    assert said.encode() in streampro("history", "1", "--warehouse", "w")[1]
+    code, out, _ = streampro("test", *args[:2], *args[4:])
+    assert (code, out.decode().splitlines()[-1]) == (0, "1 table, no rule but warnings broken.")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("forget", "--key", "user_id=a", "--key", "user_id=b"), "--key is given 2 times"),
+        (("run", "--warehouse", "~nobody-here/w"), "homes of others are not known: ~nobody-here"),
+    ],
+)
+def test_what_would_count_in_part_is_refused(here, streampro, args, said):
+    code, out, err = streampro(*args)
+    assert (code, out) == (2, b"")
+    assert said in err
+
+
+@pytest.mark.slow
+def test_selectors_of_several_options_count_together(here, streampro, published):
+    args = ("--select", "users", "--select", "videos", "--warehouse", "w")
+    code, out, _ = streampro("test", *args)
+    assert (code, out.decode().splitlines()[-1]) == (0, "2 tables, all in order.")

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from threading import Timer
 from types import ModuleType
 from typing import Any
 
@@ -101,6 +102,15 @@ class Writer(Unwatched):
         return nullcontext()
 
 
+class SlowWriter(Writer):
+    """Writes a little later."""
+
+    def step(self, what: str, progress: Progress) -> AbstractContextManager[None]:
+        if what == self.begins:
+            Timer(0.1, super().step, (what, progress)).start()
+        return nullcontext()
+
+
 def as_sold(shop: str) -> bytes:
     return b'{"shop": "%s", "day": "2024-05-07", "amount": "3"}\n' % shop.encode()
 
@@ -142,6 +152,17 @@ def test_file_that_grows_is_read_as_it_was_when_the_run_began(
     assert (books.lines, books.rejected) == (6 + len(shops), 2)
     [file] = [file for file in done.inputs if file.path == name]
     assert file.size == len(then)
+
+
+def test_csv_whose_last_record_is_being_written_is_read_to_the_record_before(
+    target: Target,
+) -> None:
+    """It looks damaged, until it is seen that it grows."""
+    path = write(target, "shops.csv", b'shop,city\na,Oslo\nb,"Ro')
+    done = run(SHOP, target, watcher=SlowWriter("count raw_shops", path, b'me"\n'))
+    found = sql("SELECT city FROM staging.shops ORDER BY 1", target).to_pylist()
+    assert [row["city"] for row in found] == ["Oslo"]
+    assert done.run_id == 1
 
 
 @pytest.mark.thorough("spark")

@@ -72,7 +72,7 @@ KEYS: dict[str, tuple[ir.Table, list[str]]] = {
     "a float for a whole number": (lines.filter(lines.line == 1.0), ["order_id line"]),
     "first of its window": (
         orders.filter(ibis.row_number().over(by_kind) == 0),
-        ["order_id"],
+        ["order_id", "kind"],
     ),
     "first of its window, numbered before": (
         log.mutate(n=ibis.row_number().over(group_by="text", order_by="words")).filter(

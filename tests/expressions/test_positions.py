@@ -129,6 +129,35 @@ def test_filters_and_columns_take_aggregates_and_windows(on_duckdb: Run, on_spar
     assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [0]
 
 
+KEPT: dict[str, tuple[ir.Table, list[int]]] = {
+    "beside a column": (T.filter(T.i == T.i.max().over(WHOLE)), [2, 3]),
+    "beside another condition": (T.filter(T.i > 1, T.i == T.i.min().over(WHOLE)), [3]),
+    "in one condition with another": (T.filter((T.i > 1) & (T.i == T.i.min().over(WHOLE))), [3]),
+    "after another filter": (
+        T.filter(T.i > 1).pipe(lambda t: t.filter(t.i == t.i.min().over(WHOLE))),
+        [2, 3],
+    ),
+    "twice": (
+        T.filter(T.i.max().over(WHOLE) < 3).pipe(lambda t: t.filter(t.i == t.i.max().over(WHOLE))),
+        [2],
+    ),
+    "beside a column of the name that SQLGlot gives": (
+        T.mutate(_w=T.i).filter(lambda t: t["_w"] == t.i.max().over(WHOLE)),
+        [2, 3],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_window_in_a_filter_is_over_the_rows_that_are_filtered(
+    name: str, on_duckdb: Run, on_spark: Run
+) -> None:
+    kept, wanted = KEPT[name]
+    query = kept.select("i", v="i")
+    assert findings(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == wanted
+
+
 OUTSIDE: dict[str, ir.Table] = {
     "of another table": T.mutate(v=U.filter(U.x < T.x).count().as_scalar()),
     "of a filter of the same": T.mutate(

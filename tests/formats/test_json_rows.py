@@ -374,3 +374,25 @@ def test_names_that_only_other_sources_get_are_free() -> None:
     fields = {name: (name,) for name in ("position", "is_element", "line_digest", "is_unreadable")}
     Source("s", ("*",), "json_lines", fields)
     Source("s", ("*",), "csv", {**fields, "is_object": ("is_object",)})
+
+
+@pytest.mark.parametrize("kind", ["json_lines", "json"])
+@pytest.mark.parametrize("name", ["is_unreadable", "is_element", "line_digest", "fields_0"])
+def test_a_field_of_a_name_that_only_other_sources_have_is_read(
+    duckdb: Engine, tmp_path: Path, kind: Any, name: str
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"id": "1", name: "torn"}) + "\n")
+    source = Source("odd", ("a.json",), kind, {"id": ("id",), name: (name,)})
+    [row] = rows_of(duckdb, source, tmp_path)
+    assert (row["id"], row[name]) == ("1", "torn")
+
+
+@pytest.mark.parametrize(
+    "name", ["elements", "Elements", "fields_0", "FIELDS_1", "position_", "is_unreadable"]
+)
+def test_a_field_around_a_list_may_have_any_name(duckdb: Engine, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"of": "torn", "l": [{"n": 1}, {"n": 2}]}) + "\n")
+    fields = {name: ("of",), "n": ("l", "n")}
+    source = Source("odd", ("a.jsonl",), "json_lines", fields, rows=("l",))
+    rows = rows_of(duckdb, source, tmp_path)
+    assert sorted((row[name], row["n"]) for row in rows) == [("torn", "1"), ("torn", "2")]

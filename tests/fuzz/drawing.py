@@ -435,19 +435,42 @@ def _alone_or_computed_from(
             return made
 
 
+def condition(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
+    """Return a condition in which functions over windows stand beside columns."""
+
+    def one(kind: dt.DataType) -> ops.Value | None:
+        family = family_of(kind)
+        made = operation(
+            random, relation, family, depth, random.choice(["aggregates", "analytics"])
+        )
+        if made is None or random.randrange(3) == 0:
+            return leaf(random, relation, family)
+        return over(random, relation, made)
+
+    made = None
+    while made is None or not made.find(ops.WindowFunction, ops.Value):
+        made = computed_from(random, relation, one, ["boolean"])
+    return made.to_expr()
+
+
 def computed_from(
-    random: Random, relation: ops.Relation, one: Callable[[dt.DataType], ops.Value | None]
+    random: Random,
+    relation: ops.Relation,
+    one: Callable[[dt.DataType], ops.Value | None],
+    families: Sequence[str] = FAMILIES,
 ) -> ops.Value | None:
     """Return a value in which others stand, one of a type each, where columns would; None where
     they do not fit.
     """
-    made = _any(random, relation, FAMILIES, 2, "values")
-    columns = sorted(made.find(ops.Field), key=lambda field: str(field.name)) if made else []
+    made = _any(random, relation, families, 2, "values")
+    columns = (
+        sorted(made.find(ops.Field, ops.Value), key=lambda field: str(field.name)) if made else []
+    )
     others = {column: one(column.dtype) for column in columns}
     if not made or not others or not all(others.values()):
         return None
     try:
-        return made.replace(others)
+        return made.replace(others, ops.Value)
     except Exception:
         return None
 

@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pytest
-from fuzz.drawing import aggregate, key, row_value, window
+from fuzz.drawing import aggregate, condition, key, row_value, window
 from fuzz.running import EXTREMES, Engines, nasty, shapes
 from fuzz.shrinking import as_test, smallest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -55,10 +55,15 @@ def compared(rows: ir.Table, operation: Any, **values: ir.Value) -> ir.Table:
 KINDS: dict[str, Kind] = {
     "values": Kind(partial(row_value, depth=6), 0.4, lambda rows, **v: rows.select("i", **v)),
     "aggregates": Kind(
-        partial(aggregate, depth=5), 0.25, lambda rows, **v: rows.group_by(g=rows.k).agg(**v)
+        partial(aggregate, depth=5), 0.23, lambda rows, **v: rows.group_by(g=rows.k).agg(**v)
     ),
     "totals": Kind(partial(aggregate, depth=4), 0.05, lambda rows, **v: rows.agg(**v)),
     "windows": Kind(partial(window, depth=5), 0.25, lambda rows, **v: rows.select("i", **v)),
+    "filters": Kind(
+        partial(condition, depth=2),
+        0.02,
+        lambda rows, **v: rows.filter(*v.values()).select("i", **dict.fromkeys(v, rows.i)),
+    ),
     "groups": Kind(
         partial(key, depth=4), 0.02, lambda rows, **v: rows.group_by(**v).agg(n=rows.count())
     ),

@@ -315,3 +315,54 @@ def test_column_of_the_books_is_none_of_the_source() -> None:
         "StreamPro's own: whether a value of the row could not be read. Give yours another name in "
         "the fields of its source."
     ]
+
+
+def leaves(raw: ir.Table) -> ir.Table:
+    raise SystemExit(0)
+
+
+def test_a_model_cannot_end_the_run() -> None:
+    """`sys.exit(0)` would look as if all was done."""
+    module: Any = ModuleType("staging")
+    leaves.__module__ = "staging"
+    module.raw = Source(name="raw", files=("*",), format="csv", fields={"a": ("a",)})
+    module.leaves = model(contract=Rows)(leaves)
+    with pytest.raises(PipelineError, match=r"declarations.py:\d+: .*leaves: SystemExit: 0"):
+        Pipeline("ended", [module]).problems()
+
+
+class Rows(Contract):
+    """One row per a."""
+
+    a: str = column("A.", nullable=True)
+
+
+def test_a_quarantine_model_returns_reasons_and_lines() -> None:
+    module: Any = ModuleType("staging")
+
+    def rows(raw: ir.Table) -> ir.Table:
+        return raw.select("a")
+
+    rows.__module__ = "staging"
+    module.raw = Source(name="raw", files=("*",), format="csv", fields={"a": ("a",)})
+    module.rows = model(contract=Rows, quarantine=True)(rows)
+    pipeline = Pipeline("lost", [module])
+    assert [*pipeline.problems(), *pipeline.unportable()] == [
+        "staging.rows lacks reject_reason, raw_line, source_file."
+    ]
+    assert pipeline.code_hashes()
+
+
+def test_a_method_that_is_no_rule_is_refused() -> None:
+    def a_is_short(cls: Any, rows: ir.Table) -> ir.BooleanValue:
+        return rows.a.length() < 9
+
+    with pytest.raises(PipelineError, match=r"method 'a_is_short' is no rule. Write @rule\(\)"):
+        type("Short", (Contract,), {"__annotations__": {"a": str}, "a_is_short": a_is_short})
+    kept = {"__annotations__": {"a": str}, "_helps": a_is_short}
+    assert issubclass(type("Short", (Contract,), kept), Contract)
+
+
+def test_runs_of_a_text_are_refused() -> None:
+    with pytest.raises(ConfigError, match="runs\\(\\) is given 'local': give a Target, or Path"):
+        streampro.runs("local")  # type: ignore[arg-type]

@@ -102,6 +102,21 @@ def test_several_abnormal_combinations_are_not_listed_again(dropoff):
     assert "9: +16.7 points above the rest, -3.3 without the abnormal combinations." in sentence
 
 
+def test_a_version_that_is_bad_on_every_system_is_abnormal_itself(dropoff):
+    """And systems that never stood out are not said to stand out no more."""
+    systems, versions = ("Android", "iOS", "Windows"), ("1", "2", "3")
+    dropped = {"1": 100, "2": 100, "3": 500}
+    every = [
+        row(BOTH, system, v, 1000, dropped[v], 9000, 2100) for system in systems for v in versions
+    ]
+    of_versions = [row("app_version", None, v, 3000, 3 * dropped[v], 9000, 2100) for v in versions]
+    of_systems = [row("device_os", system, None, 3000, 700, 9000, 2100) for system in systems]
+    sentence, marks = dropoff(*of_systems, *of_versions, *every)
+    assert sentence.startswith("Abnormal: 3, Android 3, Windows 3, iOS 3. ")
+    assert marks["3"] == "abnormal"
+    assert marks["Android"] == marks["iOS"] == marks["1"] == ""
+
+
 def test_nothing_abnormal_is_said(dropoff):
     assert dropoff(row("app_version", None, "5.1", 2000, 250))[0] == "None is abnormal."
 

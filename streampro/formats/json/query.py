@@ -68,9 +68,11 @@ def json_query(source: "Source", lines: str) -> str:
     parsed = _parsed(source, source.fields)
     own = {"raw_line", "source_file", "position"} - {*source.fields}
     given = [name for name in columns if name in own]
-    made = parsed.columns | {name: name for name in given}
-    made["is_object"] = _IS_OBJECT.format(unread=parsed.is_unread)
-    made["is_unreadable"] = parsed.is_unreadable
+    made = {name: name for name in given} | {
+        "is_object": _IS_OBJECT.format(unread=parsed.is_unread),
+        "is_unreadable": parsed.is_unreadable,
+    }
+    made |= parsed.columns
     return (
         f"SELECT {_named({name: made[name] for name in columns})} "
         f"FROM (SELECT {', '.join([*given, *parsed.values])} FROM {lines})"
@@ -93,13 +95,16 @@ def _rows_query(source: "Source", columns: Iterable[str], records: str) -> str:
     outer = {name: path for name, path in source.fields.items() if name not in inner}
     around, within = _parsed(source, outer), _parsed(source, paths, f"{_OBJECT} AND ")
     kept = ("source_file", "line_digest", "position", "elements")
-    read = around.columns | {name: name for name in kept}
-    read |= {_AROUND: "raw_line", _OBJECT: _IS_OBJECT.format(unread=around.is_unread)}
+    passed = {name: ours(f"outer_{number}") for number, name in enumerate(outer)}
+    read = {passed[name]: sql for name, sql in around.columns.items()}
+    read |= {name: name for name in kept} | {
+        _AROUND: "raw_line",
+        _OBJECT: _IS_OBJECT.format(unread=around.is_unread),
+    }
     read[_UNREADABLE] = around.is_unreadable
     elements = "CASE WHEN elements IS NULL THEN [NULL] ELSE elements END"
     element = f"""'{{"{_WRAPPER}":' || {_ELEMENT} || '}}'""" if is_wrapped else _ELEMENT
-    made = {name: identifier(name) for name in outer} | within.columns
-    made |= {
+    made = {
         "raw_line": f"coalesce({_ELEMENT}, {_AROUND})",
         "source_file": "source_file",
         "is_object": _OBJECT,
@@ -109,6 +114,7 @@ def _rows_query(source: "Source", columns: Iterable[str], records: str) -> str:
         "line_digest": "line_digest",
         "is_unreadable": f"({_UNREADABLE} OR {within.is_unreadable})",
     }
+    made |= passed | within.columns
     return (
         f"SELECT {_named({name: made[name] for name in columns})} FROM ("
         f"SELECT {', '.join(['*', *within.values])} FROM ("

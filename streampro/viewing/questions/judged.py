@@ -86,19 +86,20 @@ def judged_values(rows: Rows) -> list[Judged]:
 
 
 def abnormal_sentence(values: Iterable[Judged]) -> str:
-    """Return which values are abnormal, and which of their parts are not without them."""
+    """Return which values are abnormal, and which stand out only through one of them."""
     values = [*values]
     abnormal = [each.name for each in values if each.is_abnormal]
     if not abnormal:
         return "None is abnormal."
-    explained = [each for each in values if each.is_explained]
-    if not explained:
+    rests = ((each, each.remainder) for each in values if each.only_by)
+    left = [(each, rest.combinations) for each, rest in rests if rest and rest.sessions_left]
+    if not left:
         return f"Abnormal: {', '.join(abnormal)}."
-    causes = {
-        cause for each in explained if each.remainder for cause in each.remainder.combinations
-    }
+    causes = {combinations for _, combinations in left}
     without = "it" if len(causes) == 1 else "them"
-    return f"Abnormal: {', '.join(abnormal)}; without {without} {_none(explained)}."
+    return (
+        f"Abnormal: {', '.join(abnormal)}; without {without} {_none([each for each, _ in left])}."
+    )
 
 
 def _none(values: Sequence[Judged]) -> str:
@@ -147,7 +148,7 @@ def _value(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _combinations(remainder: Remainder) -> str:
-    [first, *more] = remainder.combinations
+    first, *more = remainder.combinations
     return "the abnormal combinations" if more else " ".join(map(named, first))
 
 
