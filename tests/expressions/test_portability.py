@@ -599,6 +599,20 @@ REFUSED = [
     Refused(
         "each run", ints(1), lambda t: t.x.cast("string") + ibis.now().strftime("%f"), by="runs"
     ),
+    Refused(
+        "null in a list",
+        {"x": ("array<int64>", [[1], [None]])},
+        lambda t: ibis.row_number().over(ibis.window(order_by=["x", "i"])),
+        [0, 1],
+        [1, 0],
+    ),
+    Refused(
+        "null in a list or a struct",
+        {"x": ("struct<a: int64>", [{"a": 1}, {"a": None}])},
+        lambda t: ibis.row_number().over(ibis.window(order_by=["x", "i"])),
+        [0, 1],
+        [1, 0],
+    ),
     # not for models
     Refused("quotes", JSON, lambda t: t.x.cast("json")["a"], ['"b"'], ["b"]),
     Refused("quotes", JSON, lambda t: t.x.cast("json")["a"].str, ["b"], STOPS),

@@ -413,14 +413,20 @@ def window(random: Random, relation: ops.Relation, depth: int) -> ir.Value:
 
 def over(random: Random, relation: ops.Relation, function: ops.Value) -> ops.Value:
     """Return a function over a window whose order is total by the key `i`."""
-    keys = random.choice(["i", "n i", "at i", "s i"]).split()
+    names = [name for name, kind in relation.schema.items() if family_of(kind) in TYPES]
+    keys = [*random.sample(names, random.randint(0, 2)), "i"]
     is_whole = isinstance(function, ops.Reduction) and random.randrange(2)
     by = random.choice(["", "b", "k"])
     return ops.WindowFunction(
         function,
         group_by=[ops.Field(relation, by)] if by else [],
-        order_by=[] if is_whole else [ops.SortKey(ops.Field(relation, key)) for key in keys],
+        order_by=[] if is_whole else [_sort_key(random, relation, key) for key in keys],
     )
+
+
+def _sort_key(random: Random, relation: ops.Relation, name: str) -> ops.SortKey:
+    column = ops.Field(relation, name)
+    return ops.SortKey(column, bool(random.randrange(2)), bool(random.randrange(2)))
 
 
 def _alone_or_computed_from(

@@ -20,7 +20,8 @@ from streampro.expressions.types import holds
 from streampro.portable import json
 
 _TABLE = r"""
-Field Alias SortKey Argument | whatever
+Field Alias Argument | whatever
+SortKey | plain
 Literal | any
 And Or Xor | boolean boolean
 Not | boolean

@@ -107,6 +107,8 @@ ArrayIndex | index | DuckDB gives null for an element that is not there, Spark s
     ibis.cases((array.length() > 1, array[1]))
 Min Max | struct | null in a struct is last on DuckDB, first on Spark |
     portable.earliest(value, by), or where=a.notnull() & b.notnull()
+SortKey | nested | null in a list or a struct is last on DuckDB, first on Spark |
+    its parts, or its length
 Less LessEqual Greater GreaterEqual | structs | null in a struct is last on DuckDB, first on Spark |
     a comparison per field
 TimestampDelta | elapsed | DuckDB counts boundaries crossed, Spark elapsed units |
@@ -354,6 +356,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     ),
     "maps": _compares_maps,
     "structs": lambda node: node.left.dtype.is_struct(),
+    "nested": lambda node: node.dtype.is_array() or node.dtype.is_struct(),
     "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
     "boundaries": lambda node: node.part.value not in ("day", "week"),
     "calendar": lambda node: node.step.dtype.unit.name in ("YEAR", "QUARTER", "MONTH"),
