@@ -680,7 +680,7 @@ def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(published, stop, cod
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err.decode() == f"{said}\n"
-    assert [run.run_id for run in runs("w")] == [1]
+    assert [run.run_id for run in runs(Path("w"))] == [1]
     assert [*staging.glob("*")] == []
     with writing(Path("w")):
         """Another run can begin."""
@@ -732,7 +732,7 @@ def test_what_cannot_be_printed_harms_no_run(published, environment, outputs):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [run.run_id for run in runs("w")] == [1, 2]
+    assert [run.run_id for run in runs(Path("w"))] == [1, 2]
     if environment.get("PYTHONIOENCODING") == "ascii":
         assert "Telenovela Cl?sica" in done.stdout.decode("ascii")
 
