@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from streampro.modeling.spec import typed as typed
     from streampro.proofs.certificate import Certificate as Certificate
     from streampro.proofs.check_incremental import check_incremental as check_incremental
+    from streampro.proofs.diff import RunDifference as RunDifference, diff as diff
     from streampro.proofs.prove import prove as prove
     from streampro.report.page import write_report as write_report
     from streampro.warehouse.contracts import Broken as Broken, test as test

@@ -3,7 +3,7 @@
 import click
 
 from streampro.cli.check import check, test
-from streampro.cli.history import clean, forget, history, repair, rollback, verify
+from streampro.cli.history import clean, diff, forget, history, repair, rollback, verify
 from streampro.cli.lineage import explain, graph
 from streampro.cli.prove import prove
 from streampro.cli.report import report
@@ -21,7 +21,7 @@ def cli() -> None:
 for _command in (
     *(run_command, plan, show, check, test, prove),
     *(sql, tables, export, explain, graph, report),
-    *(history, verify, repair, rollback, clean, forget),
+    *(history, diff, verify, repair, rollback, clean, forget),
     *(init, generate, demo),
 ):
     cli.add_command(_command)

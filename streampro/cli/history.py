@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +34,78 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     from streampro.console.runs import show_runs
 
     show_runs(str(target.warehouse), runs)
+
+
+@click.command()
+@click.argument("runs", metavar="[RUNS]", required=False)
+@click.option("--with-target", metavar="NAME", help="Compare with the newest run of this target.")
+@click.option(
+    "--with-warehouse", type=click.Path(path_type=Path), help="Compare with this warehouse."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "json", "html"]),
+    default="text",
+    show_default=True,
+    help="How to print it.",
+)
+@click.option("--limit", metavar="N", type=click.IntRange(0), default=3, help="Rows as examples.")
+@options("select", "exclude", "warehouse", "pipeline")
+def diff(
+    runs: str | None,
+    with_target: str | None,
+    with_warehouse: Path | None,
+    form: str,
+    limit: int,
+    select: str | None,
+    exclude: str | None,
+    **options: Any,
+) -> None:
+    """Tell how two published runs differ: RUNS as `3..5`, `3` for 3 and the newest, by default the
+    newest and the one before; or the newest run here and in another warehouse.
+
+    Columns, and rows that are added, removed or changed, by the keys of contracts. Exits with 1 if
+    anything differs.
+    """
+    from streampro.console import differences
+    from streampro.proofs import diff as library
+
+    target, pipeline = load(**options)
+    left_run, right_run = _runs_of(runs)
+    other = None
+    if with_target or with_warehouse:
+        other = open_target(
+            with_target or options["target_name"],
+            warehouse=with_warehouse,
+            pipeline=options["pipeline"],
+        )
+    found = library.diff(
+        pipeline,
+        target,
+        other,
+        left_run=left_run,
+        right_run=right_run,
+        select=select,
+        exclude=exclude,
+        limit=limit,
+    )
+    if form == "json":
+        print_json(found.to_json())
+    elif form == "text":
+        differences.show_difference(found)
+    else:
+        page = differences.markdown(found) if form == "markdown" else differences.html(found)
+        click.echo(page, nl=False)
+    if not found.is_equal:
+        raise click.exceptions.Exit(1)
+
+
+def _runs_of(runs: str | None) -> tuple[int | None, int | None]:
+    left, dots, right = (runs or "").partition("..")
+    if any(part and not part.isdecimal() for part in (left, right)) or (dots and not left):
+        raise click.UsageError(f"{runs!r} names no two runs: write 3..5, or 3.")
+    return int(left) if left else None, int(right) if right else None
 
 
 @click.command()

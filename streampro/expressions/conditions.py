@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -197,6 +198,20 @@ def with_windows_first(relation: ops.Filter) -> ops.Relation:
     return ops.Project(kept, {name: ops.Field(kept, name) for name in columns})
 
 
+def told_apart_by(value: ops.Value) -> ops.Value:
+    """Return the value below all that is one to one: two rows differ in both or in none."""
+    match value:
+        case ops.Alias():
+            return told_apart_by(value.arg)
+        case ops.Cast() if _is_wider(value.arg.dtype, value.to):
+            return told_apart_by(value.arg)
+        case ops.Add() | ops.Subtract() if _is_whole(value.right) and value.left.dtype.is_integer():
+            return told_apart_by(value.left)
+        case ops.Add() if _is_whole(value.left) and value.right.dtype.is_integer():
+            return told_apart_by(value.right)
+    return value
+
+
 def _filled(relation: ops.FillNull) -> dict[str, ops.Value]:
     """Return columns in which a value stands for null, as Ibis says: where the type allows null."""
     given = relation.replacements
@@ -277,3 +292,14 @@ def _marked(rows: ir.Table, condition: Condition, mark: str) -> ir.Table:
 def _equal(rows: ir.Table, keys: ir.Table, prefix: str) -> list[ir.BooleanValue]:
     names = (name for name in keys.columns if name != prefix)
     return [rows[f"{prefix}_{place}"].identical_to(keys[name]) for place, name in enumerate(names)]
+
+
+def _is_wider(old: dt.DataType, new: dt.DataType) -> bool:
+    if old.is_signed_integer() and new.is_signed_integer():
+        return bool(new.nbytes >= old.nbytes)
+    is_same = old.copy(nullable=True) == new.copy(nullable=True)
+    return is_same or bool(old.is_integer() and new.is_string())
+
+
+def _is_whole(value: ops.Value) -> bool:
+    return isinstance(value, ops.Literal) and value.dtype.is_integer() and value.value is not None

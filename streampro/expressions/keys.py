@@ -21,6 +21,7 @@ from streampro.expressions.conditions import (
     fields_of,
     is_rowwise,
     spelled_out,
+    told_apart_by,
     with_windows_first,
 )
 
@@ -144,20 +145,6 @@ def keys_of(expression: ir.Table, declared: Declared) -> list[tuple[str, ...]]:
     found = keys_in(expression, declared)[expression.op()]
     names = [{column.name for column in key} for key in found.unique]
     return [tuple(name for name in expression.columns if name in key) for key in names]
-
-
-def told_apart_by(value: ops.Value) -> ops.Value:
-    """Return the value below all that is one to one: two rows differ in both or in none."""
-    match value:
-        case ops.Alias():
-            return told_apart_by(value.arg)
-        case ops.Cast() if _is_wider(value.arg.dtype, value.to):
-            return told_apart_by(value.arg)
-        case ops.Add() | ops.Subtract() if _is_whole(value.right) and value.left.dtype.is_integer():
-            return told_apart_by(value.left)
-        case ops.Add() if _is_whole(value.left) and value.right.dtype.is_integer():
-            return told_apart_by(value.right)
-    return value
 
 
 def is_of_its_row(value: ops.Value) -> bool:
@@ -361,17 +348,6 @@ def _are_alike(left: ops.Value, right: ops.Value) -> bool:
     """Return whether values are compared as they are: a cast of one side may make two equal."""
     kinds = left.dtype.copy(nullable=True), right.dtype.copy(nullable=True)
     return kinds[0] == kinds[1] or all(kind.is_integer() for kind in kinds)
-
-
-def _is_wider(old: dt.DataType, new: dt.DataType) -> bool:
-    if old.is_signed_integer() and new.is_signed_integer():
-        return bool(new.nbytes >= old.nbytes)
-    is_same = old.copy(nullable=True) == new.copy(nullable=True)
-    return is_same or bool(old.is_integer() and new.is_string())
-
-
-def _is_whole(value: ops.Value) -> bool:
-    return isinstance(value, ops.Literal) and value.dtype.is_integer() and value.value is not None
 
 
 def _columns(relation: ops.Relation, names: Iterable[str]) -> Columns:

@@ -12,7 +12,7 @@ from typing import Any
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.expressions.conditions import spelled_out
+from streampro.expressions.conditions import spelled_out, told_apart_by
 from streampro.expressions.keys import (
     EXACT,
     Columns,
@@ -23,7 +23,6 @@ from streampro.expressions.keys import (
     is_of_its_row,
     keys_below,
     keys_in,
-    told_apart_by,
 )
 
 _ANALYTIC_WITH_TIES = (ops.MinRank, ops.DenseRank, ops.PercentRank, ops.CumeDist)

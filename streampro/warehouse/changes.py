@@ -63,11 +63,8 @@ class Move:
 
 
 def difference(before: ir.Table, after: ir.Table) -> ir.Table:
-    """Return the rows that one table holds more often than the other, as `comparable` has them."""
-    before, after = (
-        rows.select(*(comparable(rows[name]) for name in rows.columns)) for rows in (before, after)
-    )
-    return before.difference(after, distinct=False).union(after.difference(before, distinct=False))
+    """Return the rows that one table holds more often than the other, either way."""
+    return beyond(before, after).union(beyond(after, before))
 
 
 def keys_of(rows: Iterable[ir.Table], by: str) -> ir.Table:
@@ -121,6 +118,31 @@ def counts(before: ir.Table, after: ir.Table, key: Sequence[str]) -> ir.Table:
     }
     per_column = {name: is_kept & differ for name, differ in differs.items()}
     return both.aggregate(**{n: count_if(rows) for n, rows in (totals | per_column).items()})
+
+
+def beyond(rows: ir.Table, others: ir.Table) -> ir.Table:
+    """Return the rows that one table holds more often than the other, as `comparable` has them."""
+    rows, others = (
+        each.select(*(comparable(each[name]) for name in each.columns)) for each in (rows, others)
+    )
+    return rows.difference(others, distinct=False)
+
+
+def apart(
+    before: ir.Table, after: ir.Table, key: Sequence[str]
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table]:
+    """Return the rows that go, those that are new, and those that change, before and after."""
+    removed = before.anti_join(after, _same(before, after, key))
+    added = after.anti_join(before, _same(after, before, key))
+    both = before.inner_join(after, _same(before, after, key), rname=_AFTER)
+    differs = (
+        ~_is_same(both[name], both[_AFTER.format(name=name)])
+        for name in before.columns
+        if name not in key
+    )
+    changed = both.filter(ibis.or_(ibis.literal(False), *differs)).select(*key)
+    old = before.semi_join(changed, _same(before, changed, key))
+    return removed, added, old, after.semi_join(changed, _same(after, changed, key))
 
 
 def counted(row: dict[str, int]) -> dict[str, Any]:

@@ -310,7 +310,7 @@ def runs(target: Target | Location) -> list[Run]:
         print(run.run_id, run.kind, run.finished_at)
     ```
     """
-    if isinstance(target, str):
+    if type(target) is str:
         raise ConfigError(f"runs() is given {target!r}: give a Target, or Path({target!r}).")
     place = usable(target.warehouse if isinstance(target, Target) else target)
     with advised(known_files.REPAIR):
