@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from streampro.cli.commands import cli
+
 ROOT = Path(__file__).parents[1]
 FORMS = [ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml" for name in ("bug", "feature")]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -129,3 +131,13 @@ def test_names_of_test_files_are_told_apart() -> None:
     """Pytest imports them by name."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_example_of_a_review_calls_commands_that_there_are() -> None:
+    [job] = parsed(ROOT / "examples" / "pull-request.yml")["jobs"].values()
+    lines = [step["run"] for step in job["steps"] if "run" in step]
+    called = re.findall(r"bin/streampro (\w+) ([^|&>\n]*)", "\n".join(lines))
+    assert [name for name, _ in called] == ["run", "run", "diff"]
+    for name, given in called:
+        command = cli.commands[name]
+        command.make_context(name, given.split())

@@ -963,3 +963,32 @@ def test_selectors_of_several_options_count_together(here, streampro, published)
     args = ("--select", "users", "--select", "videos", "--warehouse", "w")
     code, out, _ = streampro("test", *args)
     assert (code, out.decode().splitlines()[-1]) == (0, "2 tables, all in order.")
+
+
+@pytest.mark.slow
+class TestDiff:
+    def test_of_one_run_there_is_nothing_to_compare(self, streampro, published):
+        code, out, err = streampro("diff", "--warehouse", "w")
+        assert (code, out) == (2, b"")
+        assert "w has one run, which differs from no other." in err
+        code, out, _ = streampro("diff", "1..1", "--warehouse", "w")
+        assert (code, out.decode().splitlines()[1]) == (0, "11 tables, none differs.")
+
+    def test_exit_code_says_whether_runs_differ(self, here, streampro, published):
+        raw = Path(shutil.copytree(SAMPLE, "raw"))
+        users = raw / "users.csv"
+        users.write_text("".join(users.read_text().splitlines(keepends=True)[:-1]))
+        assert streampro("run", "--raw", "raw", "--warehouse", "other", "--quiet")[0] == 0
+        args = ("diff", "--warehouse", "w", "--with-warehouse", "other", "--select", "users")
+        code, out, _ = streampro(*args, "--format", "json")
+        assert code == 1
+        removed = {table["table"]: table["removed"] for table in json.loads(out)["tables"]}
+        assert removed == {"staging.users": 1, "staging.users_rejected": 0}
+        code, out, _ = streampro(*args, "--format", "html")
+        assert (code, out.decode().splitlines()[0]) == (1, "<!doctype html>")
+        code, out, _ = streampro(*args[:-1], "videos", "--format", "markdown")
+        assert (code, out.decode().splitlines()[-1]) == (0, "2 tables, none differs.")
+
+    @pytest.mark.parametrize("runs", ["x", "..3", "1...2", "-1"])
+    def test_runs_are_two_numbers(self, streampro, published, runs):
+        assert streampro("diff", runs, "--warehouse", "w")[0] == 2
