@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streampro.console.tables import say, show_table
+from streampro.console.tables import few, say, show_table
 from streampro.errors import number_of, printable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import value_text
@@ -69,7 +69,7 @@ def _sections(found: RunDifference) -> Iterator[Section]:
     if differing:
         yield Section("Tables that differ", [_summary(each) for each in differing])
     for each in differing:
-        examples = [line for row in each.first for line in _lines(each, row)]
+        examples = [line for row in each.first for line in _lines(row)]
         if examples or each.schema:
             yield Section(str(each.table), examples, each.schema)
 
@@ -81,20 +81,15 @@ def _summary(table: TableDifference) -> dict[str, str]:
         "added": f"{table.added:,}",
         "removed": f"{table.removed:,}",
         "changed": f"{table.changed:,}",
-        "in columns": ", ".join(_few([f"{name} {n:,}" for name, n in table.columns.items()])),
+        "in columns": few([f"{name} {n:,}" for name, n in table.columns.items()], _COLUMNS),
     }
-
-
-def _few(texts: list[str]) -> list[str]:
-    more = len(texts) - _COLUMNS
-    return [*texts[:_COLUMNS], f"and {more} more"] if more > 0 else texts
 
 
 def _count(rows: int | None) -> str:
     return "none" if rows is None else f"{rows:,}"
 
 
-def _lines(table: TableDifference, row: RowDifference) -> Iterator[dict[str, str]]:
+def _lines(row: RowDifference) -> Iterator[dict[str, str]]:
     """Yield a line per value that differs, one for a row that is on one side only."""
     left, right = row.left, row.right
     if left is None or right is None:

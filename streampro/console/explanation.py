@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from streampro.console.tables import say, show_table
+from streampro.console.tables import few, say, show_table
 from streampro.errors import number_of
 from streampro.expressions.columns import ROWS
 from streampro.lineage.explain import Explanation, Meaning
@@ -78,11 +78,11 @@ def _show_lineage(explanation: Explanation) -> None:
         rows = [
             {
                 "column": name,
-                "comes from": _few(
-                    [_origin_text(each) for each in origins if each.how != "decides"]
+                "comes from": few(
+                    [_origin_text(each) for each in origins if each.how != "decides"], _NAMED
                 ),
-                "decided by": _few(
-                    [_origin_text(each) for each in origins if each.how == "decides"]
+                "decided by": few(
+                    [_origin_text(each) for each in origins if each.how == "decides"], _NAMED
                 ),
             }
             for name, origins in explanation.lineage.items()
@@ -92,7 +92,9 @@ def _show_lineage(explanation: Explanation) -> None:
             {
                 "column": each.column,
                 "comes from": _origins(explanation.lineage[f"{explanation.name}.{each.column}"]),
-                "raw fields": _few([*_fields(f"{explanation.name}.{each.column}", explanation)]),
+                "raw fields": few(
+                    [*_fields(f"{explanation.name}.{each.column}", explanation)], _NAMED
+                ),
             }
             for each in explanation.columns
         ]
@@ -103,7 +105,9 @@ def _origins(origins: Sequence[Origin]) -> str:
     """Return what a value comes from, or what decides it where that is all."""
     values = [_origin_text(each) for each in origins if each.how != "decides"]
     return (
-        _few(values) if values else f"decided by {_few([_origin_text(each) for each in origins])}"
+        few(values, _NAMED)
+        if values
+        else f"decided by {few([_origin_text(each) for each in origins], _NAMED)}"
     )
 
 
@@ -125,11 +129,6 @@ def _origin_text(origin: Origin) -> str:
     if origin.column.column == ROWS:
         return f"rows of {origin.column.table}"
     return f"{origin.column}" + (" (copied)" if origin.how == "copied" else "")
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _show_steps(steps: Sequence[Step]) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from streampro.console.tables import Cells, say, show_table
+from streampro.console.tables import Cells, few, say, show_table
 from streampro.errors import number_of
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
@@ -167,7 +167,7 @@ def show_moves(moves: Sequence[Move]) -> None:
         show_table(
             "Answers that move",
             [
-                {"answer": table, "row": row, "moves": _few(texts, _COLUMNS)}
+                {"answer": table, "row": row, "moves": few(texts, _COLUMNS)}
                 for (table, row), texts in [*rows.items()][:_MOVES]
             ],
             f"{len(rows) - _MOVES:,} more rows: --json has them." if len(rows) > _MOVES else "",
@@ -327,11 +327,6 @@ def _told(rows: Cells) -> Cells:
     """Return rows without the columns that tell nothing in any of them."""
     told = {name for row in rows for name, value in row.items() if value not in (None, "")}
     return [{name: value for name, value in row.items() if name in told} for row in rows]
-
-
-def _few(texts: Sequence[str], number: int) -> str:
-    more = f", and {len(texts) - number} more" if len(texts) > number else ""
-    return ", ".join(texts[:number]) + more
 
 
 def _count(number: int | None) -> str:

@@ -55,6 +55,12 @@ def say(text: str, *, err: bool = False) -> None:
     _write("\n".join(lines), err=err)
 
 
+def few(texts: Sequence[str], number: int) -> str:
+    """Return the first texts as one, and how many more there are."""
+    more = f", and {len(texts) - number} more" if len(texts) > number else ""
+    return ", ".join(texts[:number]) + more
+
+
 def _broken(line: str, width: int) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     return fill(
