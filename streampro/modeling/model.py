@@ -38,8 +38,8 @@ class TableName(str):
     name: str
 
     def __new__(cls, layer: str, name: str) -> Self:
-        """Return the name of a table in a layer."""
-        made = super().__new__(cls, f"{layer}.{name}")
+        """Return the name of a table in a layer; a text without a dot is one without a name."""
+        made = super().__new__(cls, f"{layer}.{name}" if name else layer)
         made.layer, made.name = layer, name
         return made
 

@@ -97,6 +97,7 @@ def test_command_writes_a_run_and_says_so(target: Target, tmp_path: Path) -> Non
     assert done(target) == [(1, "old.csv", 2), (2, "new.csv", 2)]
     wrong = {
         ("mart.revenu", str(new)): "run 2 has no table 'mart.revenu'. Did you mean 'mart.revenue'?",
+        ("revenue", str(new)): "run 2 has no table 'revenue'. Did you mean",
         ("mart.revenue", "${NOT_SET_AT_ALL}.csv"): "uses ${NOT_SET_AT_ALL}, which is not set",
         ("mart.revenue", "rows.txt"): "to is 'rows.txt', but must be a file on this machine",
         ("mart.revenue", "postgres://a:b1234@c/d"): "'to' holds a password",
