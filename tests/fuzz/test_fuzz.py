@@ -15,6 +15,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pytest
 from fuzz.drawing import aggregate, condition, key, row_value, window
+from fuzz.relations import relation
 from fuzz.running import EXTREMES, Engines, nasty, shapes
 from fuzz.shrinking import as_test, smallest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -30,6 +31,8 @@ BATCH = 60
 FEW = 10
 MANY = 0.02
 """Kinds with more than this share of all are computed in batches, others one by one."""
+RELATIONS = 40
+"""Of so many expressions one is a relation of random steps, with `FEW` values above it."""
 SHAPES = shapes()
 SET_OPERATIONS = {"union": ibis.union, "intersect": ibis.intersect, "difference": ibis.difference}
 
@@ -137,4 +140,28 @@ def test_what_check_accepts_is_equal(kind: str, shape: str, engines: Engines) ->
         for part in batches(kind, values)
         for name in engines.differing(build, part)
     ]
+    assert not different, "\n\n".join(dict.fromkeys(different))
+
+
+@pytest.mark.parametrize("engines", ["usual", "extreme"], indirect=True)
+def test_values_of_any_relation_are_equal(engines: Engines) -> None:
+    """Of relations that are made of random steps, a few values each."""
+    random = Random(int(os.environ.get("FUZZ_SEED", "0")))
+    different: list[str] = []
+    accepted = 0
+    for _ in range(max(2, NUMBER // RELATIONS)):
+        rows = relation(random, SHAPES["plain"])
+        draw = random.choice([row_value, window])
+        values = {f"v{number}": draw(random, rows.op(), 3) for number in range(FEW)}
+
+        def build(rows: ir.Table = rows, **values: ir.Value) -> ir.Table:
+            return rows.select("i", **values)
+
+        chosen = {name: each for name, each in values.items() if is_accepted(build(v=each))}
+        accepted += len(chosen)
+        if not chosen:
+            continue
+        names = [*engines.differing(build, chosen)]
+        different += [str(ibis.to_sql(build(**{name: chosen[name]}))) for name in names[:1]]
+    assert accepted
     assert not different, "\n\n".join(dict.fromkeys(different))
