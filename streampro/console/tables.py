@@ -166,8 +166,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        digits = "microseconds" if value.microsecond % 1000 else "milliseconds"
-        return value.isoformat(sep=" ", timespec=digits).replace("+00:00", "Z")
+        return value.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
     return value_text(value)
 
 

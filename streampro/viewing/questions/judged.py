@@ -1,6 +1,6 @@
 """Values of Q3 as judged: what each is called, whether it is abnormal, and what is left of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,20 +86,31 @@ def judged_values(rows: Rows) -> list[Judged]:
 
 
 def abnormal_sentence(values: Iterable[Judged]) -> str:
-    """Return which values are abnormal, and which stand out only through one of them."""
+    """Return which values are abnormal, and which are not without one of them."""
     values = [*values]
     abnormal = [each.name for each in values if each.is_abnormal]
     if not abnormal:
         return "None is abnormal."
-    rests = ((each, each.remainder) for each in values if each.only_by)
-    left = [(each, rest.combinations) for each, rest in rests if rest and rest.sessions_left]
+    rests = [(each, each.remainder) for each in values if each.remainder]
+    bad = {(rest.dimension, rest.value) for each, rest in rests if each.is_abnormal}
+    left = [(each, rest.combinations) for each, rest in rests if _is_due_to_it(rest, bad)]
     if not left:
         return f"Abnormal: {', '.join(abnormal)}."
     causes = {combinations for _, combinations in left}
     without = "it" if len(causes) == 1 else "them"
-    return (
-        f"Abnormal: {', '.join(abnormal)}; without {without} {_none([each for each, _ in left])}."
-    )
+    found = _none([each for each, _ in left])
+    return f"Abnormal: {', '.join(abnormal)}; without {without} {found}."
+
+
+def _is_due_to_it(rest: Remainder, bad: Collection[tuple[str, str | None]]) -> bool:
+    """Tell whether a value has one abnormal combination and is not abnormal without it, where not
+    the other value of the combination is abnormal itself.
+    """
+    if not (rest.is_explained and rest.sessions_left):
+        return False
+    [(system, version)] = rest.combinations
+    other = (VERSION, version) if rest.dimension == OS else (OS, system)
+    return other not in bad
 
 
 def _none(values: Sequence[Judged]) -> str:
