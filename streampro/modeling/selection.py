@@ -38,8 +38,12 @@ def selected(
 
 def built_from(pipeline: "Pipeline", name: str) -> set[str]:
     """Return the names of all that a model is built from."""
-    direct = {item for item in pipeline.models[name].inputs if item in pipeline.models}
-    return direct.union(*(built_from(pipeline, item) for item in direct))
+    found, more = set[str](), {name}
+    while more:
+        inputs = {item for each in more for item in pipeline.models[each].inputs}
+        more = (inputs & pipeline.models.keys()) - found
+        found |= more
+    return found
 
 
 def built_with(pipeline: "Pipeline", name: str) -> set[str]:

@@ -136,3 +136,22 @@ def test_a_word_that_cannot_be_selected_is_refused(declared: Any) -> None:
 def test_tags_are_a_list() -> None:
     with pytest.raises(PipelineError, match="tags"):
         pipeline_of(one={"tags": "daily"})
+
+
+def test_many_ways_between_two_models_are_followed_once() -> None:
+    """There are 2 ** 40 of them."""
+    module: Any = ModuleType("staging")
+    module.raw = Source("raw_a", ("a.csv",), "csv", {"number": ("number",)})
+    one.__module__ = module.__name__
+    module.one = model(contract=Numbers)(one)
+    below = "one"
+    for depth in range(40):
+        pair = [f"left_{depth}", f"right_{depth}"]
+        for name in pair:
+            scope: dict[str, Any] = {}
+            exec(f"def {name}({below}): return {below.split(',')[0]}", scope)
+            scope[name].__module__ = module.__name__
+            setattr(module, name, model(contract=Numbers)(scope[name]))
+        below = ", ".join(pair)
+    pipeline = Pipeline("deep", [module])
+    assert len(pipeline.select("one+")) == len(pipeline.select("+left_39")) + 1 == 81
