@@ -37,23 +37,22 @@ def _joined(
     return ",".join(given) if given else None
 
 
+def _models(name: str, told: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        name,
+        multiple=True,
+        callback=_joined,
+        metavar="MODELS",
+        shell_complete=completion.selected,
+        help=told,
+    )
+
+
 OPTIONS = {
-    "select": click.option(
-        "--select",
-        multiple=True,
-        callback=_joined,
-        metavar="MODELS",
-        shell_complete=completion.selected,
-        help="Which models: name, tag:x, layer:x, source:x, state:changed, +name, name+, ...",
+    "select": _models(
+        "--select", "Which models: name, tag:x, layer:x, source:x, state:changed, +name, name+, ..."
     ),
-    "exclude": click.option(
-        "--exclude",
-        multiple=True,
-        callback=_joined,
-        metavar="MODELS",
-        shell_complete=completion.selected,
-        help="Which models not, in the same words.",
-    ),
+    "exclude": _models("--exclude", "Which models not, in the same words."),
     "full_refresh": click.option(
         "--full-refresh", is_flag=True, help="Compute all of it anew, changed or not."
     ),

@@ -16,6 +16,7 @@ from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from streampro.engines.rewrites import CALENDAR, SHORT, is_within
 from streampro.engines.widths import ARITHMETIC, narrow_operands
 from streampro.expressions.decimals import exact
+from streampro.expressions.portability.patterns import value_of
 
 _MOST_LETTERS = 2**31 - 2
 _MOST_PARTS = 10**9
@@ -299,12 +300,12 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def _null_of_numbers(self, made: Any, *numbers: tuple[Any, Any]) -> Any:
         """Return null where one of the numbers of letters is null, which `greatest` passes over."""
-        given = [sql for value, sql in numbers if value is not None and not _is_known(value)]
+        given = [sql for value, sql in numbers if value is not None and value_of(value) is None]
         return self._null_of_null(given, made) if given else made
 
     def _place(self, value: Any, sql: Any, text: Any) -> Any:
         """Return the place of a letter; a negative one counts from the end."""
-        if _is_known(value) and value.value >= 0:
+        if value_of(value, -1) >= 0:
             return sql
         from_end = self.f.greatest(self.f.length(text) + sql, 0)
         place = self.if_(sql >= 0, self._from_0(value, sql), from_end)
@@ -354,10 +355,6 @@ def bare(aggregate: Any) -> Any:
     """Mark an aggregate from which more is computed, so that a window finds it."""
     aggregate.meta["bare"] = True
     return aggregate
-
-
-def _is_known(value: Any) -> bool:
-    return isinstance(value, ops.Literal) and value.value is not None
 
 
 def _closed(sql: Any) -> Any:

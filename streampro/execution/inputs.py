@@ -23,9 +23,10 @@ from streampro.warehouse.changes import Mode
 from streampro.warehouse.ledger import Run
 
 MOST_UNREAD = 10_000
-_SOON_S = 0.2
 _NAMED = 3
 """Unread files that are counted, and that are named."""
+_SOON_S = 0.2
+"""Within which a file that is being written is seen to change."""
 
 
 @dataclass(frozen=True)

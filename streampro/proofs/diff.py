@@ -186,9 +186,6 @@ class _Sides:
                 if table in snapshot.versions and not self._is_one_version(table):
                     yield _shown_as(side, table), snapshot.stored(table)
 
-    def _is_on_both(self, table: TableName) -> bool:
-        return all(table in snapshot.versions for snapshot in self.snapshots)
-
     def _is_one_version(self, table: TableName) -> bool:
         versions = {snapshot.versions.get(table) for snapshot in self.snapshots}
         tokens = {run.tokens.get(table) for run in self.runs}
