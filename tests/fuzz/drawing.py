@@ -22,10 +22,13 @@ COLUMNS: dict[str, str] = {
     "n": "int64",
     "m": "int64",
     "k": "int32",
+    "h": "int16",
+    "t": "int8",
     "x": "float64",
     "y": "float64",
     "p": "decimal(12, 2)",
     "q": "decimal(18, 4)",
+    "r": "decimal(38, 10)",
     "s": "string",
     "w": "string",
     "d": "date",
@@ -49,6 +52,12 @@ TYPES: dict[str, dt.DataType] = {
     "date": dt.date,
     "instant": dt.Timestamp("UTC", 6),
 }
+CASTS: dict[str, list[dt.DataType]] = {
+    "integer": [dt.int64, dt.int32, dt.int16, dt.int8],
+    "decimal": [dt.Decimal(12, 2), dt.Decimal(5, 1), dt.Decimal(38, 0), dt.Decimal(38, 20)],
+    "instant": [dt.Timestamp("UTC", 6), dt.Timestamp("UTC"), dt.Timestamp("UTC", 3)],
+}
+"""What a value may be cast to, where there is more than one type of a family."""
 FAMILIES = (*TYPES, "list", "nested", "struct", "map")
 LITERALS: dict[str, list[Any]] = {
     "boolean": [True, False],
@@ -244,7 +253,8 @@ def _attempted(
     flat = [part for each in parts for part in each]
     if name in ("Cast", "TryCast"):
         families = entry.result or ()
-        wanted = [TYPES[each] for each in families if each in TYPES]
+        known = [each for each in families if each in TYPES]
+        wanted = [kind for each in known for kind in CASTS.get(each, [TYPES[each]])]
         yield operation(flat[0], (choose or (lambda them: them[0]))(wanted))
     elif name in ("SearchedCase", "SimpleCase"):
         yield _case(name, parts)
@@ -476,9 +486,10 @@ def computed_from(
     if not made or not others or not all(others.values()):
         return None
     try:
-        return made.replace(others, ops.Value)
+        computed = made.replace(others, ops.Value)
     except Exception:
         return None
+    return computed if family_of(computed.dtype) == family_of(made.dtype) else None
 
 
 def _any(

@@ -31,7 +31,7 @@ BATCH = 60
 FEW = 10
 MANY = 0.02
 """Kinds with more than this share of all are computed in batches, others one by one."""
-RELATIONS = 40
+RELATIONS = 20
 """Of so many expressions one is a relation of random steps, with `FEW` values above it."""
 SHAPES = shapes()
 SET_OPERATIONS = {"union": ibis.union, "intersect": ibis.intersect, "difference": ibis.difference}
