@@ -66,9 +66,16 @@ class DuckDBSettings(_Settings):
         temp_directory: where it spills to; default: inside the warehouse.
     """
 
-    memory_limit: Word | None = None
+    memory_limit: str | None = None
     threads: int | None = Field(default=None, ge=1)
     temp_directory: Path | None = None
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, limit: str | None) -> str | None:
+        if limit is not None and not re.fullmatch(r"\d*\.?\d+ ?([KMGT]I?)?B", limit, re.I):
+            raise ValueError("it is a number and a unit, such as 1GB, 500MB or 1.5GiB")
+        return limit
 
 
 class SparkSettings(_Settings):

@@ -20,6 +20,10 @@ MASK = "***"
 """Stands for a secret."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What the catalogs of Spark take."""
+_LONGEST = 128
+"""Letters of a name: what catalogs of platforms keep. Files are named after tables, and may have
+255 letters with what is added.
+"""
 _IS_OURS = (
     f"'streampro' and names that begin with {_OURS!r} are StreamPro's own, also behind underscores"
 )
@@ -58,6 +62,8 @@ def refused_table(name: str) -> str | None:
         return _IS_OURS
     if not _WORD.fullmatch(name):
         return "a name is made of letters from a to z, digits and underscores, no digit first"
+    if len(name) > _LONGEST:
+        return f"a name has at most {_LONGEST} letters"
     return None
 
 

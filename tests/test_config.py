@@ -100,6 +100,16 @@ def test_target_outside_the_folder_is_unknown(tmp_path: Path) -> None:
             "duckdb.memory_limit: Input should be a valid string (got 2)",
         ),
         (
+            '[duckdb]\nmemory_limit = "lots"',
+            "duckdb.memory_limit: it is a number and a unit, such as 1GB, 500MB or 1.5GiB "
+            "(got 'lots')",
+        ),
+        (
+            '[duckdb]\nmemory_limit = "80%"',
+            "duckdb.memory_limit: it is a number and a unit, such as 1GB, 500MB or 1.5GiB "
+            "(got '80%')",
+        ),
+        (
             '[spark.settings]\n"sql.shuffle.partitions" = 2',
             "spark.settings: names begin with 'spark.'. Did you mean "
             "'spark.sql.shuffle.partitions'?",

@@ -1,6 +1,6 @@
 """The limits of a source, held against what a run made of its lines."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -171,14 +171,16 @@ def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterato
         )  # fmt: skip
 
 
-def told(raw: Raw, odd: OddLines) -> Iterator[Excess]:
-    """Yield what books would tell of a source, for a model that keeps none."""
+def told(raw: Raw, odd: OddLines, beyond: Collection[Excess]) -> Iterator[Excess]:
+    """Yield what books would tell of a source, for a model that keeps none, and what is not told
+    as `beyond` a limit.
+    """
     for rule, lines in (
         (f"{odd.what} lines", odd.count),
         ("unreadable_value", odd.values),
         ("invalid_utf8", raw.invalid_utf8),
     ):
-        if lines:
+        if lines and f"too many {rule}" not in {each.rule for each in beyond}:
             yield Excess(rule, lines, "", "warn", "")
 
 

@@ -267,8 +267,8 @@ class Stage:
         for name in self._sources(model):
             source, raw = self.pipeline.sources[name], self.inputs.counted(name, "full")
             odd = limits.unreadable(self.engine, source, raw)
-            beyond = limits.too_many(self.engine, source, raw, odd)
-            yield from limits.held(source, model, chain(beyond, limits.told(raw, odd)))
+            beyond = [*limits.too_many(self.engine, source, raw, odd)]
+            yield from limits.held(source, model, [*beyond, *limits.told(raw, odd, beyond)])
 
     def _left_out(
         self, model: Model, inputs: Mapping[str, ir.Table], staged: Staged

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import WarehouseError
+from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.names import WAREHOUSE
@@ -73,10 +73,12 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     In a store a run that is going may be published while the ledger is written anew, and then be
     missing in it: the next call finds it by its commits.
 
-    Raises `ConfigError` for a warehouse that only an engine reaches, `WarehouseError` while another
-    run is writing and where the folder cannot be written.
+    Raises `ConfigError` where there is no warehouse and for one that only an engine reaches,
+    `WarehouseError` while another run is writing and where the folder cannot be written.
     """
     warehouse = reached(target.warehouse, "repair")
+    if not (warehouse / WAREHOUSE).exists():
+        raise ConfigError(f"{warehouse} is no warehouse. The first `streampro run` makes one.")
     with writing(target.warehouse):
         aside = _Aside(warehouse)
         runs, rebuilt = _runs(warehouse, pipeline, target)

@@ -535,6 +535,8 @@ def test_some_lines_that_a_plain_model_cannot_read_are_told(
     with pytest.raises(SourceError, match=r"unreadable lines: 19 of 37 .*object 19.* 50%") as told:
         engine.run(plain(), target)
     assert "hush" not in str(told.value)
+    allowed = engine.run(plain(Limits(rejected="warn")), target)
+    assert {each.rule: each.rows for each in allowed.warnings} == {"too many unreadable lines": 19}
 
 
 @pytest.mark.thorough("spark")

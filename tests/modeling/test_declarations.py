@@ -223,6 +223,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "negative change": (lambda: Limits(row_change=-1), "must be a share from 0 up"),
     "endless change": (lambda: Limits(row_change=float("inf")), "must be a share from 0 up"),
     "negative number": (lambda: Limits(rejected_lines=-1), "-1, but must be a number of lines"),
+    "name of a source beyond all files": (
+        lambda: source(name="a" * 129),
+        "a name has at most 128 letters",
+    ),
     "pipeline without a name": (lambda: Pipeline("", []), "name is '', which says nothing"),
     "questions of nowhere": (lambda: Pipeline("p", [], "q"), "a module and its function: 'shop"),
     "questions of no module": (

@@ -200,3 +200,10 @@ def test_command_tells_what_it_did_and_what_comes_next(target: Target) -> None:
 def test_what_only_an_engine_reaches_is_refused() -> None:
     with pytest.raises(ConfigError, match="on disks and in object stores; hdfs://a/b is neither"):
         streampro.repair(SHOP, Target(name="far", engine="spark", warehouse=Remote("hdfs://a/b")))
+
+
+def test_what_is_no_warehouse_is_refused_and_none_is_made(target: Target, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(ConfigError, match="nowhere is no warehouse"):
+        streampro.repair(SHOP, target.model_copy(update={"warehouse": nowhere}))
+    assert not nowhere.exists()
