@@ -262,6 +262,15 @@ def test_spark_takes_products_of_three_for_one_another(spark: Any) -> None:
     assert row.y != (0.1 * 0.2) * 0.3
 
 
+def test_spark_rounds_a_long_decimal_whose_sign_changes(spark: Any) -> None:
+    """`visit_Abs` and `visit_Negate` of Spark's compiler go by its text."""
+    number = f"{'1234567890' * 2}12345678.1234567891"
+    cast = f"CAST('-{number}' AS DECIMAL(38, 10))"
+    [row] = spark.sql(f"SELECT abs({cast}) AS x, -{cast} AS y").collect()
+    assert row.x == row.y
+    assert str(row.x) != number
+
+
 def source_of(module: str) -> str:
     found = find_spec(module)
     assert found

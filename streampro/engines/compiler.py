@@ -306,7 +306,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     def _place(self, value: Any, sql: Any, text: Any) -> Any:
         """Return the place of a letter; a negative one counts from the end."""
         if value_of(value, -1) >= 0:
-            return sql
+            return self._from_0(value, sql)
         from_end = self.f.greatest(self.f.length(text) + sql, 0)
         place = self.if_(sql >= 0, self._from_0(value, sql), from_end)
         return from_end if isinstance(value, ops.Literal) else self.cast(place, dt.int32)
@@ -347,7 +347,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     def _from_0(self, value: Any, sql: Any) -> Any:
         """Return a number of letters, which Spark takes in 32 bits."""
         if isinstance(value, ops.Literal):
-            return sge.convert(max(value.value or 0, 0))
+            return sge.convert(min(max(value.value or 0, 0), _MOST_LETTERS))
         return self.cast(self.f.least(self.f.greatest(sql, 0), _MOST_LETTERS), dt.int32)
 
 

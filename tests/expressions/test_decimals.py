@@ -45,6 +45,7 @@ def few(kind: str, *values: str) -> tuple[str, list[Any]]:
 
 MONEY, CENT, RATE = limits(15, 2), limits(10, 2), limits(4, 2)
 WIDE = few("decimal(38, 4)", "99999999999999999999.9999", "-0.0001", "7.5")
+LONG = few("decimal(38, 10)", f"-{'1234567890' * 2}12345678.1234567891", "1E-10", "-1E-10", "0")
 PRICES = few("decimal(15, 2)", "104949.50", "-0.05", "9999999999.99")
 CASES = {
     "product": Case(MONEY, MONEY, lambda x, y: x * y, "decimal(30, 4)"),
@@ -90,6 +91,10 @@ CASES = {
     "comparison with a finer number": Case(MONEY, MONEY, lambda x, y: x >= D("0.011"), "boolean"),
     "comparison with an integer": Case(("int64", INT64), MONEY, lambda x, y: y <= x, "boolean"),
     "negative": Case(MONEY, MONEY, lambda x, y: -(x * y), "decimal(30, 4)"),
+    "negative of 38 digits": Case(LONG, CENT, lambda x, y: -x, "decimal(38, 10)"),
+    "distance of 38 digits": Case(
+        LONG, CENT, lambda x, y: x.abs() if isinstance(x, ir.Value) else abs(x), "decimal(38, 10)"
+    ),
 }
 
 

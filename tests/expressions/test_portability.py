@@ -586,6 +586,16 @@ REFUSED = [
         [[31, 29, 31]],
     ),
     # order
+    Refused("32 bits", ints(1), lambda t: t.x.lag(2**31).over(EVERY), [None], STOPS),
+    Refused("32 bits", ints(1), lambda t: ibis.ntile(2**31).over(EVERY), [0], STOPS),
+    Refused("32 bits", ints(1), lambda t: t.order_by("i").limit(2**31).select(v="x"), [1], STOPS),
+    Refused(
+        "32 bits",
+        ints(1),
+        lambda t: t.x.sum().over(ibis.window(order_by="i", preceding=2**31, following=0)),
+        [1],
+        STOPS,
+    ),
     Refused("asof", instants("2024-01-02"), nearest, [0], STOPS),
     Refused(
         "positional",
@@ -951,6 +961,7 @@ NARROW: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
+    (WORDS, lambda t: t.x.right(2**40) + t.x.left(2**40) + t.x.substr(2**40) + t.x[: 2**40]),
     (WORDS, lambda t: t.x.split(" ")),
     (WORDS, lambda t: t.x.split(" ")[0]),
     (WORDS, lambda t: t.x.re_split("[.|]")),

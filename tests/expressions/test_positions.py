@@ -106,6 +106,12 @@ def test_what_engines_do_not_take_alike_is_refused(name: str) -> None:
     assert "mutate()" in said
 
 
+@pytest.mark.parametrize("parts", [0, -1])
+def test_a_window_of_no_parts_is_refused(parts: int) -> None:
+    rows = T.select("i", v=ibis.ntile(parts).over(RUNNING))
+    assert findings(rows) == ["NTile: no engine makes fewer parts than one."]
+
+
 def test_what_is_refused_differs(on_duckdb: Run, on_spark: Run) -> None:
     alike = [
         name

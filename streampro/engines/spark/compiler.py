@@ -18,6 +18,7 @@ from streampro.engines.spark.functions import JSON_ELEMENTS
 from streampro.portable.json import POSITION
 
 _LONGEST_LIST = 2**31 - 2
+_MOST_DIGITS, _SCALA_DIGITS = 38, 34
 _FIRST_BEYOND_INT64 = sge.Literal.number("9.223372036854775808e18")
 
 _UNITS = {
@@ -78,6 +79,20 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     def visit_Ceil(self, op: Any, *, arg: Any) -> Any:
         """Stop beyond int64, where Spark would give its largest or smallest number."""
         return self._within_int64(op, arg, super().visit_Ceil(op, arg=arg))
+
+    def visit_Abs(self, op: Any, *, arg: Any) -> Any:
+        """Take the sign from the text of a long decimal, of which Spark would round digits."""
+        if not _is_long(op.arg):
+            return super().visit_Abs(op, arg=arg)
+        return self.cast(_without_sign(self.cast(arg, dt.string)), op.arg.dtype)
+
+    def visit_Negate(self, op: Any, *, arg: Any) -> Any:
+        """Change the sign in the text of a long decimal, of which Spark would round digits."""
+        if not _is_long(op.arg):
+            return super().visit_Negate(op, arg=arg)
+        text = self.cast(arg, dt.string)
+        negated = self.if_(arg < 0, _without_sign(text), self.f.concat("-", text))
+        return self.cast(negated, op.arg.dtype)
 
     def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
         """Count 0 rows where there are none, also with a condition."""
@@ -169,6 +184,15 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
             arg < sge.Neg(this=_FIRST_BEYOND_INT64)
         )
         return self.if_(is_outside, self.cast(arg, dt.int64), whole)
+
+
+def _is_long(value: Any) -> bool:
+    """Tell whether a value is a decimal of more digits than Scala keeps where it changes a sign."""
+    return value.dtype.is_decimal() and (value.dtype.precision or _MOST_DIGITS) > _SCALA_DIGITS
+
+
+def _without_sign(text: Any) -> Any:
+    return sge.Trim(this=text, expression=sge.convert("-"), position="LEADING")
 
 
 def compiler_of() -> SQLGlotCompiler:

@@ -7,6 +7,8 @@ from typing import Any
 
 import ibis.expr.operations as ops
 
+from streampro.expressions.portability.patterns import value_of
+
 _FIRST = "Use mutate() to make it a column of its own first."
 _KINDS: Mapping[str, type[ops.Value]] = {
     "an aggregate": ops.Reduction,
@@ -26,17 +28,19 @@ _SLOTS: Mapping[tuple[type[ops.Node], str], tuple[str, tuple[str, ...]]] = {
 
 def misplaced(root: Any) -> list[str]:
     """Return a sentence per aggregate, window and unnest that stands where engines do not take it
-    alike, of all below an operation of Ibis.
+    alike, of all below an operation of Ibis, and per window that no engine takes.
     """
     slots = (
         (node, slot) for node in root.find(tuple({kind for kind, _ in _SLOTS})) for slot in _SLOTS
     )
-    return [
+    found = [
         said
         for node, (kind, part) in slots
         if isinstance(node, kind)
         for said in _of_slot(_values(getattr(node, part)), *_SLOTS[kind, part], kind)
     ]
+    no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
+    return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
 
 
 def _of_slot(

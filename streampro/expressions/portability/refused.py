@@ -4,32 +4,16 @@ The differences are those of DuckDB 1.5.5 and Spark 4.0.5 under Ibis 12. `test_p
 each of them on both and fails when upstream mends one: then its line goes.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.expressions.conditions import conjuncts
-from streampro.expressions.decimals import (
-    is_inexact_float,
-    is_inexact_product,
-    mixes_with_floats,
-    takes_decimals,
-    true_type,
-)
 from streampro.expressions.portability.allowed import described, is_allowed
-from streampro.expressions.portability.families import family_of, holds_map
-from streampro.expressions.portability.patterns import (
-    COMMON_STRFTIME,
-    READ_DIFFERENTLY,
-    as_python,
-    misread,
-    text_of,
-    value_of,
-)
 from streampro.expressions.portability.places import misplaced
+from streampro.expressions.portability.when import Condition, Place, condition
 
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
@@ -125,6 +109,7 @@ Value PhysicalTable | local | a time without the zone UTC differs in type and me
 StringToTimestamp StringToDate | | formats are read differently | portable.to_utc or to_date
 Strftime | format | Spark reads letters and some directives differently |
     %Y %m %d %H %M %S %f between plain signs, and + for other text
+Lag Lead NTile Limit WindowBoundary | far | Spark counts rows in 32 bits | fewer than 2**31 rows
 JoinLink | join | Spark has no asof and no positional join | a join on keys
 Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data
@@ -143,22 +128,11 @@ BitAnd BitOr BitXor FindInSet Kurtosis RandomUUID RowID StringToTime
 """Operations | the condition that makes them wrong, below | why | what to use instead."""
 
 
-class _Place(NamedTuple):
-    """An operation, what takes it, and the conditions of the case branches it stands in."""
-
-    node: Any
-    parent: Any
-    gates: frozenset[Any]
-
-
-_Condition = Callable[[_Place], bool]
-
-
 class Refusal(NamedTuple):
     """Operations that engines read differently, or do where the condition is true."""
 
     operations: tuple[type, ...]
-    is_wrong: _Condition
+    is_wrong: Condition
     why: str
     instead: str
     is_always: bool
@@ -175,7 +149,7 @@ def findings(expression: ir.Table) -> list[str]:
     return sorted({*found, *misplaced(root)})
 
 
-def _wrong(place: _Place) -> list[str]:
+def _wrong(place: Place) -> list[str]:
     """Return what is known to differ, else that an operation has not been compared."""
     known = [
         f"{_name(place.node)}: {rule.why}. Use {rule.instead}."
@@ -190,8 +164,8 @@ def _wrong(place: _Place) -> list[str]:
     ]
 
 
-def _places(root: Any) -> Iterator[_Place]:
-    todo, seen = [_Place(root, None, frozenset())], set()
+def _places(root: Any) -> Iterator[Place]:
+    todo, seen = [Place(root, None, frozenset())], set()
     while todo:
         place = todo.pop()
         if place in seen:
@@ -200,9 +174,9 @@ def _places(root: Any) -> Iterator[_Place]:
         yield place
         node, gates = place.node, place.gates
         children, branches = _children(node)
-        todo += [_Place(result, node, gates | {*conjuncts([case])}) for case, result in branches]
+        todo += [Place(result, node, gates | {*conjuncts([case])}) for case, result in branches]
         for child in children:
-            todo.append(_Place(child, node, gates if isinstance(child, ops.Value) else frozenset()))
+            todo.append(Place(child, node, gates if isinstance(child, ops.Value) else frozenset()))
 
 
 def _children(node: Any) -> tuple[Iterable[Any], Iterable[tuple[Any, Any]]]:
@@ -220,175 +194,12 @@ def _name(node: Any) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
-def _casts(source: str, target: str) -> _Condition:
-    """Say of a cast whether it goes from one family of types to the other."""
-    return lambda place: bool(
-        getattr(true_type(place.node.arg), f"is_{source}")()
-        and getattr(place.node.to, f"is_{target}")()
-        and not isinstance(place.node.arg, ops.Floor | ops.Ceil | ops.Round)
-    )
-
-
-def _is_cast_of_unread_text(place: _Place) -> bool:
-    """Say no in the branch of a pattern over all of the text, or of what it is cut from."""
-    text, target = place.node.arg, place.node.to
-    is_read = any(
-        re.fullmatch(r"(\^|\\A).*\\z", text_of(gate.pattern), re.DOTALL)
-        and gate.arg in text.find(type(gate.arg), filter=ops.Value)
-        for gate in place.gates
-        if isinstance(gate, ops.RegexSearch)
-    )
-    is_cast = text.dtype.is_string() and not target.is_string()
-    is_null = isinstance(text, ops.Literal) and text.value is None
-    return is_cast and not is_read and not is_null
-
-
-def _is_gated_above(place: _Place, value: Any, bound: float) -> bool:
-    """Say whether the branch is taken only for values above the bound, or not below if it is 0."""
-    kinds = (ops.Greater, ops.GreaterEqual) if bound == 0 else (ops.Greater,)
-    return any(
-        isinstance(gate, kinds) and gate.left == value and value_of(gate.right, -1) >= bound
-        for gate in place.gates
-    )
-
-
-def _is_local(dtype: Any) -> bool:
-    return bool(dtype.is_time() or (dtype.is_timestamp() and dtype.timezone != "UTC"))
-
-
-def _is_origin_of_local_time(node: Any) -> bool:
-    if isinstance(node, ops.PhysicalTable):
-        return any(map(_is_local, node.schema.types))
-    inputs = [child.dtype for child in node.__children__ if isinstance(child, ops.Value)]
-    is_handed_on = isinstance(node, ops.Field | ops.TimestampTruncate) or any(
-        map(_is_local, inputs)
-    )
-    return _is_local(node.dtype) and not is_handed_on
-
-
-def _is_never_zero(node: Any) -> bool:
-    if isinstance(node, ops.Multiply):
-        return _is_never_zero(node.left) and _is_never_zero(node.right)
-    if isinstance(node, ops.NullIf):
-        return bool(value_of(node.null_if_expr) == 0)
-    return _is_never_zero(node.arg) if isinstance(node, ops.Cast) else bool(value_of(node))
-
-
-def _is_distinct_in_a_window(place: _Place) -> bool:
-    is_distinct = getattr(place.node, "distinct", True)
-    return bool(is_distinct and isinstance(place.parent, ops.WindowFunction))
-
-
-def _is_collected_in_any_order(place: _Place) -> bool:
-    node, parent = place.node, place.parent
-    in_window_order = isinstance(parent, ops.WindowFunction) and bool(parent.order_by)
-    is_plain = not node.include_null and not node.order_by
-    return not is_plain or not (in_window_order or isinstance(parent, ops.ArraySort))
-
-
-def _may_hold_null(extreme: Any) -> bool:
-    """Say of a minimum or maximum of structs whether a field may be null in a row that counts."""
-    struct = extreme.arg
-    if not isinstance(struct, ops.StructColumn):
-        return any(part.nullable for part in getattr(struct.dtype, "types", ()))
-    given = {test.arg for test in conjuncts([extreme.where]) if isinstance(test, ops.NotNull)}
-    return any(field.dtype.nullable and field not in given for field in struct.values)
-
-
-def _is_stranger(node: Any) -> bool:
-    """Say of a list or map and an element or key whether they are of different families."""
-    kind, other = node.arg.dtype, node.__args__[1].dtype
-    return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
-
-
-def _are_strangers(node: Any) -> bool:
-    """Say of lists whether their elements are of different families, or of different decimals."""
-    elements = {true_type(each).value_type.copy(nullable=True) for each in node.__args__}
-    families = {family_of(each) for each in elements} - {"null"}
-    return len(families) > 1 or (families == {"decimal"} and len(elements) > 1)
-
-
-def _shares(node: Any) -> tuple[Any, ...]:
-    given = value_of(node.quantile, -1)
-    return given if isinstance(given, tuple) else (given,)
-
-
-def _compares_maps(node: Any) -> bool:
-    if isinstance(node, ops.Set) and not node.distinct:
-        return False
-    keys = getattr(node, "keys", ()) or getattr(node, "groups", {}).values()
-    over = (*node.group_by, *node.order_by) if isinstance(node, ops.WindowFunction) else keys
-    is_whole = isinstance(node, ops.Distinct | ops.Set)
-    return any(map(holds_map, node.schema.types if is_whole else (each.dtype for each in over)))
-
-
-def _may_miss(place: _Place) -> bool:
-    array, index = place.node.arg, value_of(place.node.index, -1)
-    is_first_part = index == 0 and isinstance(array, ops.StringSplit)
-    is_there = is_first_part or _is_gated_above(place, ops.ArrayLength(array), index)
-    return index < 0 or not is_there
-
-
-_OF_NODE: dict[str, Callable[[Any], bool]] = {
-    "": lambda node: True,
-    "delimiter": lambda node: bool(re.search(r"[][\\^$.|?*+(){}]", text_of(node.delimiter))),
-    "backslash": lambda node: "\\" in text_of(node.pattern),
-    "replacement": lambda node: bool(re.search(r"[\\$]", text_of(node.replacement))),
-    "nothing": lambda node: bool(as_python(node.pattern).search("")),
-    "group": lambda node: value_of(node.index) not in range(as_python(node.pattern).groups + 1),
-    "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
-    "zero": lambda node: not _is_never_zero(node.right),
-    "decimals": takes_decimals,
-    "mixed": mixes_with_floats,
-    "digits": is_inexact_product,
-    "fraction": lambda node: true_type(node.arg).is_floating() and value_of(node.digits) != 0,
-    "wide": is_inexact_float,
-    "shift": lambda node: value_of(node.right, -1) not in range(64),
-    "power": lambda node: not (node.left.dtype.is_integer() and value_of(node.right) in range(64)),
-    "floating": lambda node: true_type(node.arg).is_floating(),
-    "struct": _may_hold_null,
-    "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
-    "share": lambda node: not all(0 <= each <= 1 for each in _shares(node)),
-    "stranger": _is_stranger,
-    "strangers": _are_strangers,
-    "default": lambda node: (
-        family_of(node.default.dtype) not in ("null", family_of(node.arg.dtype.value_type))
-    ),
-    "maps": _compares_maps,
-    "structs": lambda node: node.left.dtype.is_struct(),
-    "nested": lambda node: node.dtype.is_array() or node.dtype.is_struct(),
-    "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
-    "boundaries": lambda node: node.part.value not in ("day", "week"),
-    "calendar": lambda node: node.step.dtype.unit.name in ("YEAR", "QUARTER", "MONTH"),
-    "local": _is_origin_of_local_time,
-    "format": lambda node: not COMMON_STRFTIME.fullmatch(text_of(node.format_str)),
-    "join": lambda node: node.how in ("asof", "positional"),
-}
-_OF_PLACE: dict[str, _Condition] = {
-    "text": _is_cast_of_unread_text,
-    "sqrt": lambda place: not _is_gated_above(place, place.node.arg, 0),
-    "windowed": _is_distinct_in_a_window,
-    "collected": _is_collected_in_any_order,
-    "index": _may_miss,
-}
-
-
-def _condition(name: str) -> _Condition:
-    if name in _OF_PLACE:
-        return _OF_PLACE[name]
-    if name in (*READ_DIFFERENTLY, "other"):
-        return lambda place: misread(place.node) == name
-    if ">" in name:
-        return _casts(*name.split(">"))
-    return lambda place: _OF_NODE[name](place.node)
-
-
 def _refusals() -> Iterator[Refusal]:
     text = _TABLE.replace("REGEX", "RegexSearch RegexExtract RegexReplace RegexSplit")
     for line in text.replace("\n    ", " ").strip().splitlines():
         kinds, name, why, instead = (part.strip() for part in line.split("|"))
         operations = tuple(getattr(ops, kind) for kind in kinds.split())
-        yield Refusal(operations, _condition(name), why, instead, is_always=not name)
+        yield Refusal(operations, condition(name), why, instead, is_always=not name)
 
 
 REFUSED = tuple(_refusals())
