@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pytest
 from fuzz.drawing import aggregate, condition, key, row_value, window
 from fuzz.relations import relation
-from fuzz.running import EXTREMES, Engines, nasty, shapes
+from fuzz.running import EXTREMES, STOPS, Engines, nasty, shapes
 from fuzz.shrinking import as_test, smallest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -144,8 +144,11 @@ def test_what_check_accepts_is_equal(kind: str, shape: str, engines: Engines) ->
 
 
 @pytest.mark.parametrize("engines", ["usual", "extreme"], indirect=True)
-def test_values_of_any_relation_are_equal(engines: Engines) -> None:
-    """Of relations that are made of random steps, a few values each."""
+def test_values_of_any_relation_are_equal(engines: Engines, request: pytest.FixtureRequest) -> None:
+    """Of relations that are made of random steps, a few values each. Of extreme values a step may
+    stop an engine where the other sees that it need not know them.
+    """
+    may_stop = "extreme" in request.node.name
     random = Random(int(os.environ.get("FUZZ_SEED", "0")))
     different: list[str] = []
     accepted = 0
@@ -161,7 +164,11 @@ def test_values_of_any_relation_are_equal(engines: Engines) -> None:
         accepted += len(chosen)
         if not chosen:
             continue
-        names = [*engines.differing(build, chosen)]
-        different += [str(ibis.to_sql(build(**{name: chosen[name]}))) for name in names[:1]]
+        for name in engines.differing(build, chosen):
+            query = build(**{name: chosen[name]})
+            told = engines.told(query, name)
+            if not (may_stop and any(STOPS in pair for pair in told)):
+                different.append(f"{ibis.to_sql(query)}\n{told[:3]}")
+                break
     assert accepted
     assert not different, "\n\n".join(dict.fromkeys(different))
