@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from streampro.modeling.quarantine import one_row_per_key as one_row_per_key
     from streampro.modeling.source import Limits as Limits, Source as Source
     from streampro.modeling.spec import typed as typed
+    from streampro.modeling.sql.model import sql_model as sql_model
     from streampro.proofs.certificate import Certificate as Certificate
     from streampro.proofs.check_incremental import check_incremental as check_incremental
     from streampro.proofs.diff import RunDifference as RunDifference, diff as diff

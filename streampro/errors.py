@@ -242,12 +242,16 @@ def blamed(what: str, code: Any = None) -> Iterator[None]:
 
 
 def place_of(code: Any) -> str:
-    """Return the file and line in which a function or class is written, "" where there is none."""
+    """Return the file and line in which a function or class is written, "" where there is none;
+    what is made of something else says where that is by `__place__`.
+    """
+    if place := getattr(code, "__place__", ""):
+        return str(place)
     code = inspect.unwrap(code) if callable(code) else code
     if hasattr(code, "__code__"):
-        return _shown(code.__code__.co_filename, code.__code__.co_firstlineno)
+        return shown_place(code.__code__.co_filename, code.__code__.co_firstlineno)
     try:
-        return _shown(inspect.getfile(code), inspect.getsourcelines(code)[1])
+        return shown_place(inspect.getfile(code), inspect.getsourcelines(code)[1])
     except (OSError, TypeError):
         return ""
 
@@ -266,11 +270,11 @@ def _said(error: BaseException) -> str:
 def _place_in(error: BaseException, code: Any) -> str:
     """Return the innermost place of a traceback that is in the file of `code` or in no library."""
     if isinstance(error, SyntaxError) and error.filename:
-        return _shown(error.filename, error.lineno or 1)
+        return shown_place(error.filename, error.lineno or 1)
     own = getattr(getattr(code, "__code__", None), "co_filename", None)
     lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     places = [each for each in lines if each[0] == own or not _is_library(each[0])]
-    return _shown(*places[-1]) if places else ""
+    return shown_place(*places[-1]) if places else ""
 
 
 def _is_library(file: str) -> bool:
@@ -279,7 +283,8 @@ def _is_library(file: str) -> bool:
     return bool(is_installed) or file.startswith((*libraries, "<frozen", "<string"))
 
 
-def _shown(file: str, line: int) -> str:
+def shown_place(file: str, line: int | None = None) -> str:
+    """Return a file of code, and a line of it, as messages tell them."""
     path, here = Path(file).resolve(), Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return f"{shown.as_posix()}:{line}"
+    shown = (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+    return shown if line is None else f"{shown}:{line}"

@@ -1,14 +1,16 @@
 """The 22 queries of TPC-H, written once, give on each engine what DuckDB's own SQL gives."""
 
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from pipelines.tpch import TPCH, answer, generated, write_raw
+from pipelines.tpch import TPCH, answer, generated, raw as raw_files, staging, write_raw
 
 from streampro.config import Target
 from streampro.lineage.explain import explain
+from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import snapshot
 
@@ -75,6 +77,36 @@ def test_queries_with_subqueries_are_explained_to_raw_lines(target: Target, name
     found = explain(TPCH, target, name)
     assert found.notes == ()
     assert found.lines
+
+
+def as_sql(tables: duckdb.DuckDBPyConnection, folder: Path) -> Pipeline:
+    """Return the pipeline whose queries are TPC-H's own texts, a file each."""
+    lines = ["from pipelines.tpch import TPCH", "from streampro import sql_model"]
+    for number, text in tables.execute("SELECT query_nr, query FROM tpch_queries()").fetchall():
+        name = f"q{number:02}"
+        (folder / f"{name}.sql").write_text(text)
+        lines.append(f'{name} = sql_model("{name}.sql", contract=TPCH.models["{name}"].contract)')
+    (folder / "queries.py").write_text("\n".join(lines))
+    spec = spec_from_file_location("queries", folder / "queries.py")
+    assert spec
+    assert spec.loader
+    queries = module_from_spec(spec)
+    spec.loader.exec_module(queries)
+    return Pipeline("tpch", [raw_files, staging, queries])
+
+
+@pytest.mark.thorough("spark")
+def test_the_texts_of_tpch_are_models(
+    engine: Workbench, tables: duckdb.DuckDBPyConnection, raw: Path, tmp_path: Path
+) -> None:
+    pipeline = as_sql(tables, tmp_path)
+    assert pipeline.problems() == []
+    assert pipeline.unportable() == []
+    target = Target(name="tpch", raw=raw, warehouse=tmp_path / "warehouse")
+    engine.run(pipeline, target)
+    for number in range(1, 23):
+        found = snapshot.sql(f"FROM queries.q{number:02}", target).to_pylist()
+        assert comparable(row.values() for row in found) == comparable(answer(tables, number))
 
 
 def comparable(rows: Any) -> list[tuple[str, ...]]:

@@ -1,0 +1,149 @@
+"""The functions of SQL that are one operation, or one word of `portable`, on their arguments."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+from sqlglot import exp
+
+from streampro import portable
+
+Function = Callable[..., ir.Value]
+_PARTS: dict[str, Function] = {
+    "YEAR": lambda when: when.year(),
+    "QUARTER": lambda when: when.quarter(),
+    "MONTH": lambda when: when.month(),
+    "WEEK": portable.iso_week,
+    "ISOYEAR": portable.iso_year,
+    "DAY": lambda when: when.day(),
+    "DOY": lambda when: when.day_of_year(),
+    "HOUR": lambda when: when.hour(),
+    "MINUTE": lambda when: when.minute(),
+    "SECOND": lambda when: when.second(),
+}
+UNITS = {
+    "YEAR": "Y",
+    "QUARTER": "Q",
+    "MONTH": "M",
+    "WEEK": "W",
+    "DAY": "D",
+    "HOUR": "h",
+    "MINUTE": "m",
+    "SECOND": "s",
+    "MILLISECOND": "ms",
+    "MICROSECOND": "us",
+}
+
+
+def _joined(*texts: ir.StringValue) -> ir.Value:
+    """Return texts one after the other; nulls are left out, as CONCAT does."""
+    first, *rest = (ibis.coalesce(text, ibis.literal("")) for text in texts)
+    for text in rest:
+        first = first + text
+    return first
+
+
+def _substring(text: Any, start: ir.Value, length: ir.Value | None = None) -> ir.Value:
+    return text.substr(start - 1) if length is None else text.substr(start - 1, length)
+
+
+def _rounded(number: Any, digits: ir.Value | None = None) -> ir.Value:
+    return number.round() if digits is None else number.round(digits)
+
+
+FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
+    exp.Abs: (("this",), lambda number: number.abs()),
+    exp.Ceil: (("this",), lambda number: number.ceil()),
+    exp.Floor: (("this",), lambda number: number.floor()),
+    exp.Round: (("this", "decimals"), _rounded),
+    exp.Sqrt: (("this",), lambda number: number.sqrt()),
+    exp.Exp: (("this",), lambda number: number.exp()),
+    exp.Ln: (("this",), lambda number: number.ln()),
+    exp.Pow: (("this", "expression"), lambda number, power: number**power),
+    exp.Sign: (("this",), lambda number: number.sign()),
+    exp.Coalesce: (("this", "expressions"), ibis.coalesce),
+    exp.Nullif: (("this", "expression"), lambda value, other: value.nullif(other)),
+    exp.Greatest: (("this", "expressions"), ibis.greatest),
+    exp.Least: (("this", "expressions"), ibis.least),
+    exp.Upper: (("this",), portable.upper),
+    exp.Lower: (("this",), portable.lower),
+    exp.Length: (("this",), lambda text: text.length()),
+    exp.Substring: (("this", "start", "length"), _substring),
+    exp.Left: (("this", "expression"), lambda text, number: text.left(number)),
+    exp.Right: (("this", "expression"), lambda text, number: text.right(number)),
+    exp.Replace: (("this", "expression", "replacement"), lambda text, a, b: text.replace(a, b)),
+    exp.StartsWith: (("this", "expression"), lambda text, part: text.startswith(part)),
+    exp.EndsWith: (("this", "expression"), lambda text, part: text.endswith(part)),
+    exp.Contains: (("this", "expression"), lambda text, part: text.contains(part)),
+    exp.StrPosition: (("this", "substr"), lambda text, part: text.find(part) + 1),
+    exp.RegexpLike: (("this", "expression"), lambda text, pattern: text.re_search(pattern)),
+    exp.Concat: (("expressions",), _joined),
+    exp.DPipe: (("this", "expression"), lambda text, other: text + other),
+    exp.If: (
+        ("this", "true", "false"),
+        lambda test, yes, no=None: ibis.cases((test, yes), else_=no),
+    ),
+    exp.NullSafeEQ: (("this", "expression"), lambda one, other: one.identical_to(other)),
+    exp.NullSafeNEQ: (("this", "expression"), lambda one, other: ~one.identical_to(other)),
+    **{
+        kind: (("this",), lambda when, name=name: _PARTS[name](when).cast("int64"))
+        for kind, name in (
+            (exp.Year, "YEAR"),
+            (exp.Quarter, "QUARTER"),
+            (exp.Month, "MONTH"),
+            (exp.Day, "DAY"),
+            (exp.DayOfMonth, "DAY"),
+            (exp.DayOfYear, "DOY"),
+            (exp.WeekOfYear, "WEEK"),
+            (exp.Week, "WEEK"),
+            (exp.Hour, "HOUR"),
+            (exp.Minute, "MINUTE"),
+            (exp.Second, "SECOND"),
+        )
+    },
+}
+"""A function by its class: its arguments in the order in which ours takes them, and ours."""
+
+
+def part_of(name: str) -> Function | None:
+    """Return what takes a part, such as YEAR, out of a day or an instant, as int64."""
+    part = _PARTS.get(name.upper())
+    return part and (lambda when: part(when).cast("int64"))
+
+
+def _summed(number: Any) -> ir.Value:
+    return portable.sum_floats(number) if number.type().is_floating() else number.sum()
+
+
+AGGREGATES: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
+    exp.Sum: (("this",), _summed),
+    exp.Avg: (("this",), portable.mean),
+    exp.Min: (("this",), lambda value: value.min()),
+    exp.Max: (("this",), lambda value: value.max()),
+    exp.Median: (("this",), lambda number: number.median()),
+    exp.Stddev: (("this",), lambda number: number.std(how="sample")),
+    exp.StddevSamp: (("this",), lambda number: number.std(how="sample")),
+    exp.StddevPop: (("this",), lambda number: number.std(how="pop")),
+    exp.Variance: (("this",), lambda number: number.var(how="sample")),
+    exp.VariancePop: (("this",), lambda number: number.var(how="pop")),
+    exp.LogicalAnd: (("this",), lambda value: value.all()),
+    exp.LogicalOr: (("this",), lambda value: value.any()),
+    exp.CountIf: (("this",), portable.count_if),
+    exp.ArgMin: (("this", "expression"), portable.earliest),
+    exp.ArgMax: (("this", "expression"), portable.latest),
+}
+RANKS: Mapping[type[exp.Expr], Function] = {
+    exp.RowNumber: ibis.row_number,
+    exp.Rank: ibis.rank,
+    exp.DenseRank: ibis.dense_rank,
+}
+"""Ibis counts from 0, SQL from 1."""
+ANALYTICS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
+    exp.PercentRank: ((), ibis.percent_rank),
+    exp.CumeDist: ((), ibis.cume_dist),
+    exp.Lag: (("this", "offset", "default"), lambda value, *rest: value.lag(*rest)),
+    exp.Lead: (("this", "offset", "default"), lambda value, *rest: value.lead(*rest)),
+}
+FRAMED: tuple[type[exp.Expr], ...] = (exp.Count, *AGGREGATES)
+"""What looks at the rows of a frame."""

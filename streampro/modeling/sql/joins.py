@@ -1,0 +1,109 @@
+"""Tables of a FROM, joined."""
+
+from collections.abc import Callable
+
+import ibis.expr.types as ir
+from sqlglot import exp
+
+from streampro.modeling.sql.names import Name, RefusedError, Rows, conjuncts, in_rows, known, unused
+from streampro.modeling.sql.values import Values
+
+_HOW = {"": "inner", "INNER": "inner", "LEFT": "left", "RIGHT": "right", "FULL": "outer"}
+_ALONE = {"SEMI": "semi", "ANTI": "anti"}
+
+
+def is_comma(join: exp.Join) -> bool:
+    """Tell whether tables stand beside each other without a condition."""
+    says = any(join.args.get(each) for each in ("on", "using", "side", "method"))
+    return not says and join.kind in ("", "CROSS")
+
+
+def joined(one: Rows, other: Rows, join: exp.Join) -> Rows:
+    """Return the rows of a JOIN."""
+    how = _ALONE.get(join.kind) or _HOW.get(join.side or join.kind)
+    using = [each.name for each in join.args.get("using") or ()]
+    if how is None or join.args.get("method"):
+        raise RefusedError(join, "this kind of JOIN is not known here")
+    if using and how in ("right", "outer"):
+        raise RefusedError(join, "USING stands behind inner and left joins here: write ON")
+    other = apart(one, other)
+    on = [_test(one, other, each) for each in conjuncts(join.args.get("on"))]
+    for name in using:
+        first, second = (rows.find(exp.column(name)) for rows in (one, other))
+        if first is None or second is None:
+            raise RefusedError(join, f"USING: both sides must have a column {name}")
+        on.append(one.table[first] == other.table[second])
+    table = one.table.join(other.table, on, how=how)
+    if how in _ALONE.values():
+        return Rows(table, one.names)
+    shared = {each.lower() for each in using}
+    names = (
+        Name(each.table, each.column, each.actual, each.column.lower() in shared)
+        for each in other.names
+    )
+    return Rows(table, (*one.names, *names))
+
+
+def crossed(rows: Rows, others: list[Rows], tests: list[exp.Expr]) -> tuple[Rows, list[exp.Expr]]:
+    """Return rows joined with tables that stand behind commas, and the conditions that are left.
+
+    A table is joined by the conditions that compare it with what is joined already, the first of
+    such tables first.
+    """
+    others = [*others]
+    while others:
+        candidates = [(each, _comparing(rows, each, tests)) for each in others]
+        near, on = next((each for each in candidates if each[1]), candidates[0])
+        others = [each for each in others if each is not near]
+        other = apart(rows, near)
+        predicates = [_test(rows, other, each) for each in on]
+        both = (rows.table, other.table)
+        table = both[0].join(both[1], predicates) if on else both[0].cross_join(both[1])
+        rows = Rows(table, rows.names + other.names)
+        tests = [each for each in tests if each not in on]
+    return rows, tests
+
+
+def apart(one: Rows, other: Rows) -> Rows:
+    """Return rows as a relation of their own, whose columns have no name that the other has."""
+    own = other.table.columns
+    actual = dict(zip(own, unused(own, one.table.columns), strict=True))
+    table = other.table.view()
+    table = table.select(**{new: table[name] for name, new in actual.items()})
+    names = (
+        Name(each.table, each.column, actual[each.actual], each.is_repeated) for each in other.names
+    )
+    return Rows(table, tuple(names))
+
+
+def _test(one: Rows, other: Rows, test: exp.Expr) -> ir.Value:
+    """Return a condition on two sides."""
+    sides = _unlike(one, other), in_rows(one), in_rows(other, outside=True)
+    return Values(one.table, other.table)(known(test, *sides))
+
+
+def _unlike(one: Rows, other: Rows) -> Callable[[exp.Column], None]:
+    """Return what refuses a column that both sides have."""
+
+    def find(column: exp.Column) -> None:
+        if one.find(column) is not None and other.find(column) is not None:
+            why = f"both sides have a column {column.name}: name the table"
+            raise RefusedError(column, why)
+
+    return find
+
+
+def _comparing(one: Rows, other: Rows, tests: list[exp.Expr]) -> list[exp.Expr]:
+    """Return the conditions that say that a column of one equals a column of the other."""
+    return [each for each in tests if isinstance(each, exp.EQ) and _compares(each, one, other)]
+
+
+def _compares(test: exp.EQ, one: Rows, other: Rows) -> bool:
+    columns = [each.unnest() for each in (test.this, test.expression)]
+    if not all(isinstance(each, exp.Column) for each in columns):
+        return False
+    try:
+        found = [(one.find(each) is not None, other.find(each) is not None) for each in columns]
+    except RefusedError:  # it is told where the condition is read
+        return False
+    return sorted(found) == [(False, True), (True, False)]

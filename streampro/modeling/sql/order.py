@@ -1,0 +1,90 @@
+"""The order of rows: what a LIMIT leaves of them, and the frames of windows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import ibis.expr.types as ir
+from sqlglot import exp
+
+from streampro.modeling.sql.literals import number_of
+from streampro.modeling.sql.names import RefusedError
+
+_UNBOUNDED = "UNBOUNDED"
+Items = Sequence[tuple[str, exp.Expr]]
+
+
+def by_place(node: exp.Expr, items: Items) -> exp.Expr | None:
+    """Return the item of a SELECT that a number names, from 1."""
+    place = number_of(node)
+    if place is None:
+        return None
+    if place != int(place) or not 1 <= place <= len(items):
+        raise RefusedError(node, f"there is no column {place}")
+    return items[int(place) - 1][1]
+
+
+def order_keys(
+    order: exp.Order, items: Items, read: Callable[[exp.Expr], exp.Expr]
+) -> Iterator[exp.Ordered]:
+    """Yield what rows are ordered by: columns by their place or name, else as `read`."""
+    called = {name.lower(): item for name, item in items}
+    for each in order.expressions:
+        key, column = each.copy(), each.this
+        is_name = isinstance(column, exp.Column) and not column.table
+        item = called.get(column.name.lower()) if is_name else None
+        key.set("this", (by_place(column, items) or item or read(column)).copy())
+        yield key
+
+
+def sort_key(value: ir.Value, node: exp.Ordered) -> ir.Value:
+    """Return a value as what rows are ordered by; DuckDB has nulls last, both ways."""
+    is_first = bool(node.args.get("nulls_first"))
+    if node.args.get("desc"):
+        return value.desc(nulls_first=is_first)
+    return value.asc(nulls_first=is_first)
+
+
+def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table:
+    """Return the rows that LIMIT leaves. Where the keys leave rows tied, the columns decide, in
+    their order.
+    """
+    limit, offset = (node.args.get(each) for each in ("limit", "offset"))
+    if offset is not None:
+        raise RefusedError(offset, "OFFSET is not known here: QUALIFY row_number() OVER (...) > 10")
+    if limit is None:
+        return table
+    number = number_of(limit.expression) if isinstance(limit, exp.Limit) else None
+    if number is None or number != int(number):
+        raise RefusedError(limit, "LIMIT is a whole number")
+    own = {key.get_name() for key in keys}
+    rest = (table[name] for name in table.columns if name not in own)
+    return table.order_by([*keys, *rest]).limit(int(number))
+
+
+def frame_of(node: exp.Window) -> tuple[int | None, int | None]:
+    """Return the first and the last row of a frame, as seen from each row: where the order is
+    total, as it must be, RANGE from or to the current row is ROWS.
+    """
+    spec = node.args.get("spec")
+    if spec is None:
+        return None, 0
+    start, end = spec.args.get("start"), spec.args.get("end") or "CURRENT ROW"
+    bounds = (
+        _bound(node, start, spec.args.get("start_side")),
+        _bound(node, end, spec.args.get("end_side")),
+    )
+    is_plain = spec.args.get("kind") == "RANGE" and {*bounds} <= {None, 0}
+    if (spec.args.get("kind") != "ROWS" and not is_plain) or spec.args.get("exclude"):
+        raise RefusedError(node, "frames are ROWS BETWEEN two numbers of rows")
+    return bounds
+
+
+def _bound(node: exp.Window, bound: Any, side: str | None) -> int | None:
+    if bound == "CURRENT ROW":
+        return 0
+    if bound == _UNBOUNDED:
+        return None
+    rows = number_of(bound) if isinstance(bound, exp.Expr) else None
+    if rows is None:
+        raise RefusedError(node, "frames are ROWS BETWEEN two numbers of rows")
+    return -int(rows) if side == "PRECEDING" else int(rows)

@@ -1,0 +1,225 @@
+"""Words of SQL that are more than one operation, and signs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.types as ir
+from sqlglot import exp
+
+from streampro import portable
+from streampro.modeling.sql import functions
+from streampro.modeling.sql.literals import (
+    is_spelt,
+    number_of,
+    span_of,
+    text_of,
+    type_of,
+    unit_of,
+    when_of,
+)
+from streampro.modeling.sql.names import RefusedError, aggregates_in
+
+if TYPE_CHECKING:
+    from streampro.modeling.sql.values import Values
+
+_COMPARED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
+    exp.EQ: lambda one, other: one == other,
+    exp.NEQ: lambda one, other: one != other,
+    exp.LT: lambda one, other: one < other,
+    exp.LTE: lambda one, other: one <= other,
+    exp.GT: lambda one, other: one > other,
+    exp.GTE: lambda one, other: one >= other,
+}
+_COMPUTED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
+    exp.Add: lambda one, other: one + other,
+    exp.Sub: lambda one, other: one - other,
+    exp.Mul: lambda one, other: one * other,
+    exp.Div: portable.ratio,
+    exp.IntDiv: lambda one, other: one // other,
+    exp.Mod: lambda one, other: one % other,
+}
+
+
+def _compared(values: "Values", node: Any) -> ir.Value:
+    return _COMPARED[type(node)](*values.pair(node.this, node.expression))
+
+
+def _computed(values: "Values", node: Any) -> ir.Value:
+    if isinstance(node.expression, exp.Interval):
+        length, unit = span_of(node.expression)
+        span = ibis.interval(length, functions.UNITS[unit])
+        return _COMPUTED[type(node)](values(node.this), span)
+    return _COMPUTED[type(node)](*values.pair(node.this, node.expression))
+
+
+def _between(values: "Values", node: exp.Between) -> ir.Value:
+    value = values(node.this)
+    return value.between(
+        values.beside(value, node.args["low"]), values.beside(value, node.args["high"])
+    )
+
+
+def _in(values: "Values", node: exp.In) -> ir.Value:
+    """Return whether a value is in a list or a query: null where SQL does not know."""
+    if node.args.get("query") is None:
+        value = values(node.this)
+        return value.isin([values.beside(value, each) for each in node.expressions])
+    value, column = values.sides_of_in(node)
+    if not (value.type().nullable or column.type().nullable):
+        return value.isin(column)
+    table = column.as_table()
+    rows, nulls = (table.count(), table.filter(column.isnull()).count())
+    return ibis.cases(
+        (rows.as_scalar() == 0, False),
+        (value.isnull(), ibis.null("boolean")),
+        (value.isin(column), True),
+        (nulls.as_scalar() > 0, ibis.null("boolean")),
+        else_=False,
+    )
+
+
+def _like(values: "Values", node: exp.Like | exp.ILike) -> ir.Value:
+    pattern = text_of(node.expression)
+    if pattern is None:
+        raise RefusedError(node, "the pattern of LIKE is a text")
+    text: Any = values(node.this)
+    found = text.like(pattern) if isinstance(node, exp.Like) else text.ilike(pattern)
+    return ~found if node.args.get("negate") else found
+
+
+def _is(values: "Values", node: exp.Is) -> ir.Value:
+    value, what = values(node.this), node.expression
+    if isinstance(what, exp.Null):
+        return value.isnull()
+    if isinstance(what, exp.Boolean):
+        return value.fill_null(not what.this) == what.this
+    raise RefusedError(node, "IS is followed by NULL, TRUE or FALSE")
+
+
+def _case(values: "Values", node: exp.Case) -> ir.Value:
+    compared = node.this and values(node.this)
+    branches = []
+    for each in node.args["ifs"]:
+        test = values.beside(compared, each.this) == compared if node.this else values(each.this)
+        branches.append((test, each.args["true"]))
+    results = [result for _, result in branches]
+    default = node.args.get("default")
+    typed = next((values(each) for each in results if not is_spelt(each)), None)
+    typed = (
+        values(default)
+        if typed is None and default is not None and not is_spelt(default)
+        else typed
+    )
+    value = values if typed is None else lambda each: values.beside(typed, each)
+    made = [(test, value(result)) for test, result in branches]
+    return ibis.cases(*made) if default is None else ibis.cases(*made, else_=value(default))
+
+
+def _cast(values: "Values", node: exp.Cast) -> ir.Value:
+    kind = type_of(node.to)
+    if (spelt := when_of(node.this, kind)) is not None:
+        return spelt
+    value: Any = values(node.this)
+    if not value.type().is_string() or kind.is_string():
+        return value.cast(kind)
+    read = {
+        "int64": portable.to_integer,
+        "float64": portable.to_float,
+        "boolean": portable.to_boolean,
+        "date": portable.to_date,
+    }.get(str(kind), portable.to_utc if kind.is_timestamp() else None)
+    if not isinstance(node, exp.TryCast):
+        raise RefusedError(
+            node, "CAST stops at a text that spells none: write TRY_CAST, which is null"
+        )
+    if kind.is_decimal():
+        return portable.to_decimal(value, kind.precision, kind.scale)
+    assert read is not None
+    return read(value)
+
+
+def _extract(values: "Values", node: exp.Extract) -> ir.Value:
+    part = functions.part_of(node.name)
+    if part is None:
+        raise RefusedError(
+            node, f"{node.name} is no part that is taken out of days and instants here"
+        )
+    return part(values(node.expression))
+
+
+def _truncated(values: "Values", node: exp.DateTrunc | exp.TimestampTrunc) -> ir.Value:
+    unit = unit_of(node.args.get("unit"))
+    if unit is None:
+        raise RefusedError(node, "date_trunc knows no such unit")
+    value: Any = values(node.this)
+    return value.truncate(functions.UNITS[unit])
+
+
+def _delta(values: "Values", node: exp.DateDiff) -> ir.Value:
+    unit = unit_of(node.args.get("unit"))
+    if unit is None:
+        raise RefusedError(node, "date_diff knows no such unit")
+    end: Any = values(node.this)
+    return end.delta(values(node.expression), unit=unit.lower())
+
+
+def _trimmed(values: "Values", node: exp.Trim) -> ir.Value:
+    if node.expression is not None:
+        raise RefusedError(node, "TRIM takes spaces, not other signs, from the ends here")
+    position, text = node.args.get("position"), values(node.this)
+    for side, pattern in (("TRAILING", r"^ +"), ("LEADING", r" +\z")):
+        text = text if position == side else text.re_replace(pattern, "")
+    return text
+
+
+def _split(values: "Values", node: exp.SplitPart) -> ir.Value:
+    delimiter, index = text_of(node.args["delimiter"]), number_of(node.args["part_index"])
+    if delimiter is None or index is None:
+        raise RefusedError(node, "split_part takes a text and a number")
+    return portable.split_part(values(node.this), delimiter, int(index))
+
+
+def _scalar(values: "Values", node: exp.Subquery) -> ir.Value:
+    if values.table_of is None:
+        raise RefusedError(node, "a subquery cannot stand here")
+    select = node.unnest()
+    is_one = isinstance(select, exp.Select) and not select.args.get("group")
+    if not (is_one and any(map(list, map(aggregates_in, select.expressions)))):
+        raise RefusedError(node, "a subquery for a value is one aggregate")
+    table = values.table_of(node)
+    if len(table.columns) != 1:
+        raise RefusedError(node, "a subquery for a value has one column")
+    return table.as_scalar()
+
+
+def _null(_values: "Values", _node: exp.Null) -> ir.Value:
+    return ibis.null()
+
+
+TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
+    (exp.Column, lambda values, node: values.column(node)),
+    (exp.Window, lambda values, node: values.window(node)),
+    (exp.Paren, lambda values, node: values(node.this)),
+    (exp.Literal, lambda _, node: ibis.literal(node.this)),
+    (exp.Boolean, lambda _, node: ibis.literal(node.this)),
+    (exp.Null, _null),
+    (exp.And, lambda values, node: values(node.this) & values(node.expression)),
+    (exp.Or, lambda values, node: values(node.this) | values(node.expression)),
+    (exp.Not, lambda values, node: ~values(node.this)),
+    (exp.Neg, lambda values, node: -values(node.this)),
+    (tuple(_COMPARED), _compared),
+    (tuple(_COMPUTED), _computed),
+    (exp.Between, _between),
+    (exp.In, _in),
+    ((exp.Like, exp.ILike), _like),
+    (exp.Is, _is),
+    (exp.Case, _case),
+    (exp.Cast, _cast),
+    (exp.Extract, _extract),
+    ((exp.DateTrunc, exp.TimestampTrunc), _truncated),
+    (exp.DateDiff, _delta),
+    (exp.Trim, _trimmed),
+    (exp.SplitPart, _split),
+    (exp.Subquery, _scalar),
+]

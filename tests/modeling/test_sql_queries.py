@@ -1,0 +1,305 @@
+"""A query in SQL is the expression that it says: what DuckDB itself makes of its text."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from streampro.engines.casts import physical_query
+from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
+from streampro.engines.spark.compiler import compiler_of as spark_compiler
+from streampro.errors import PipelineError
+from streampro.expressions.order import ties
+from streampro.expressions.portability import findings
+from streampro.modeling.sql.text import expression_of, tables_of
+
+D = Decimal
+SALES: dict[str, tuple[str, list[Any]]] = {
+    "id": ("int64", [1, 2, 3, 4, 5, 6, 7, 8]),
+    "shop": ("string", ["a", "a", "b", "b", "b", "c", None, "é"]),
+    "amount": ("int64", [5, None, 7, 7, -2, 0, 3, 9]),
+    "price": (
+        "decimal(12, 2)",
+        [D("1.50"), D("0.00"), None, D("-2.25"), D("9.99"), D("1.50"), D("3.00"), D("100.00")],
+    ),
+    "weight": ("float64", [0.5, 1.0, -2.5, None, 0.25, 3.0, 0.0, 8.0]),
+    "day": (
+        "date",
+        [date(2024, 1, 31), date(2024, 2, 29), None, date(2023, 12, 31)] + [date(2024, 3, 1)] * 4,
+    ),
+    "moment": (
+        "timestamp('UTC', 6)",
+        [datetime(2024, 1, 31, hour, 59, 59, 999999, UTC) for hour in range(8)],
+    ),
+    "is_paid": ("boolean", [True, False, None, True, True, False, None, True]),
+    "note": ("string", ["x,y", "", None, " a ", "10", "1e3", "A_B", "50%"]),
+}
+SHOPS: dict[str, tuple[str, list[Any]]] = {
+    "shop": ("string", ["a", "b", "d", None]),
+    "city": ("string", ["Oslo", None, "Rome", "Nice"]),
+    "size": ("int64", [1, 2, 3, 4]),
+}
+TABLES = {"sales": SALES, "shops": SHOPS}
+EQUAL = [
+    "SELECT * FROM sales",
+    "FROM sales",
+    "SELECT id, amount + 1 AS more, -amount AS less, amount * 2 - 3 AS x FROM sales",
+    "SELECT id, amount % 3 AS rest, amount // 2 AS half FROM sales WHERE amount >= 0",
+    "SELECT id, price * 0.05 AS tax, price + 1 AS more, weight * 0.5 AS half FROM sales",
+    "SELECT id, 1.5 AS number, 2 AS two, 'x' AS letter, TRUE AS yes FROM sales",
+    "SELECT ID, Sales.Shop FROM SALES",
+    'SELECT s.id AS "an id" FROM sales AS s',
+    "SELECT id FROM sales WHERE amount > 3 AND (shop = 'a' OR shop = 'b') AND NOT is_paid",
+    "SELECT id FROM sales WHERE amount IS NULL OR shop IS NOT NULL AND is_paid IS TRUE",
+    "SELECT id FROM sales WHERE is_paid IS NOT FALSE AND amount <> 7",
+    "SELECT id FROM sales WHERE amount BETWEEN 0 AND 7 AND price NOT BETWEEN 1 AND 2",
+    "SELECT id FROM sales WHERE shop IN ('a', 'é') OR amount NOT IN (5, 7)",
+    "SELECT id FROM sales WHERE note LIKE '%,%' OR note NOT LIKE '_'",
+    "SELECT id FROM sales WHERE regexp_matches(note, '[0-9]+')",
+    "SELECT id FROM sales WHERE day >= '2024-01-31' AND day < DATE '2024-01-31' + INTERVAL 1 MONTH",
+    "SELECT id FROM sales WHERE moment > TIMESTAMP '2024-01-31 03:00:00'",
+    "SELECT id, shop IS DISTINCT FROM 'a' AS d, shop IS NOT DISTINCT FROM note AS s FROM sales",
+    "SELECT id, CASE WHEN amount > 5 THEN 'big' WHEN amount IS NULL THEN '?' END AS s FROM sales",
+    "SELECT id, CASE shop WHEN 'a' THEN 1 WHEN 'b' THEN 2 ELSE 0 END AS n FROM sales",
+    "SELECT id, CASE WHEN is_paid THEN price ELSE 0 END AS paid FROM sales",
+    "SELECT id, coalesce(amount, 0) AS a, nullif(amount, 7) AS b, ifnull(shop, '-') AS c"
+    " FROM sales",
+    "SELECT id, if(amount > 5, 'x', 'y') AS a FROM sales",
+    "SELECT id, upper(shop) AS u, lower(note) AS l, length(note) AS n FROM sales WHERE id < 8",
+    "SELECT id, substring(note, 2, 1) AS s, substr(note, 2) AS t, left(note, 1) AS u FROM sales",
+    "SELECT id, ltrim(note) AS a, rtrim(note) AS b FROM sales",
+    "SELECT id, replace(note, ',', '-') AS r, right(note, 2) AS s, trim(note) AS t FROM sales",
+    "SELECT id, shop || note AS a, concat(shop, '-', note) AS b FROM sales",
+    "SELECT id, starts_with(note, '5') AS a, contains(note, ',') AS b, strpos(note, ',') AS c"
+    " FROM sales",
+    "SELECT id, abs(amount) AS a, abs(price) AS p, floor(weight) AS f, ceil(weight) AS c"
+    " FROM sales",
+    "SELECT id, greatest(amount, 3) AS g, least(amount, 3) AS l"
+    " FROM sales WHERE amount IS NOT NULL",
+    "SELECT id, year(day) AS y, extract(month FROM day) AS m, day(day) AS d, hour(moment) AS h"
+    " FROM sales",
+    "SELECT id, date_trunc('month', day) = day AS is_first FROM sales",
+    "SELECT id, date_diff('day', day, DATE '2024-03-10') AS days FROM sales",
+    "SELECT id, CAST(amount AS DOUBLE) AS d, CAST(id AS VARCHAR) AS v FROM sales",
+    "SELECT id, TRY_CAST(note AS BIGINT) AS n FROM sales WHERE note IN ('10', '', ' a ')",
+    "SELECT count(*) AS n, count(amount) AS a, count(DISTINCT shop) AS s, sum(amount) AS t"
+    " FROM sales",
+    "SELECT min(price) AS a, max(day) AS b, avg(amount) AS c, bool_and(is_paid) AS d FROM sales",
+    "SELECT count(*) FILTER (WHERE amount > 3) AS n, sum(amount) FILTER (is_paid) AS s FROM sales",
+    "SELECT count(*) AS n FROM sales WHERE FALSE",
+    "SELECT shop, count(*) AS n, sum(price) AS total FROM sales GROUP BY shop",
+    "SELECT shop, sum(amount) + 1 AS more FROM sales GROUP BY 1",
+    "SELECT upper(shop) AS u, max(amount) AS m FROM sales GROUP BY u",
+    "SELECT upper(shop) AS u, max(amount) AS m FROM sales GROUP BY upper(shop)",
+    "SELECT shop, is_paid, count(*) AS n FROM sales GROUP BY ALL",
+    "SELECT shop FROM sales GROUP BY shop",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop HAVING count(*) > 1 AND max(amount) > 5",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop HAVING n > 1",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop"
+    " HAVING count(*) > (SELECT avg(size) FROM shops)",
+    "SELECT DISTINCT shop, is_paid FROM sales",
+    "SELECT s.id, h.city FROM sales s JOIN shops h ON s.shop = h.shop",
+    "SELECT s.id, h.city FROM sales s LEFT JOIN shops h ON s.shop = h.shop AND s.amount > h.size",
+    "SELECT s.id, h.city, h.shop FROM sales s RIGHT JOIN shops h ON s.shop = h.shop",
+    "SELECT s.id, h.city FROM sales s FULL OUTER JOIN shops h ON s.shop = h.shop",
+    "SELECT id, city, shop FROM sales JOIN shops USING (shop)",
+    "SELECT * FROM sales LEFT JOIN shops USING (shop)",
+    "SELECT h.* FROM sales s, shops h WHERE s.shop = h.shop AND s.amount > 0",
+    "SELECT s.id, h.size FROM sales s CROSS JOIN shops h WHERE s.amount > h.size",
+    "SELECT id FROM sales SEMI JOIN shops USING (shop)",
+    "SELECT id FROM sales ANTI JOIN shops USING (shop)",
+    "SELECT a.id, b.id AS other FROM sales a JOIN sales b ON a.shop = b.shop AND a.id < b.id",
+    "SELECT a.id, b.id AS other FROM sales a, sales b WHERE a.amount = b.amount AND a.id <> b.id",
+    "SELECT id FROM sales WHERE shop IN (SELECT shop FROM shops WHERE size < 3)",
+    "SELECT id FROM sales WHERE shop NOT IN (SELECT shop FROM shops WHERE shop IS NOT NULL)",
+    "SELECT id FROM sales WHERE shop IN (SELECT shop FROM shops WHERE size < sales.amount)",
+    "SELECT id FROM sales WHERE shop NOT IN (SELECT shop FROM shops)",
+    "SELECT id FROM sales WHERE shop NOT IN (SELECT shop FROM shops WHERE size > 9)",
+    "SELECT id, shop IN (SELECT shop FROM shops) AS a, note IN (SELECT city FROM shops WHERE"
+    " city <> 'x') AS b FROM sales",
+    "SELECT id FROM sales s WHERE EXISTS (SELECT * FROM shops h WHERE h.shop = s.shop)",
+    "SELECT id FROM sales s WHERE NOT EXISTS"
+    " (SELECT 1 FROM shops h WHERE h.shop = s.shop AND h.size < s.amount)",
+    "SELECT id FROM sales WHERE amount > (SELECT avg(amount) FROM sales)",
+    "SELECT id FROM sales s WHERE amount >= (SELECT max(amount)"
+    " FROM sales t WHERE t.shop = s.shop)",
+    "SELECT shop, (SELECT count(*) FROM sales s WHERE s.shop = h.shop) AS n FROM shops h",
+    "SELECT shop, (SELECT sum(amount) FROM sales s WHERE s.shop = h.shop) + size AS n FROM shops h",
+    "WITH paid AS (SELECT * FROM sales WHERE is_paid), by_shop AS"
+    " (SELECT shop, count(*) AS n FROM paid GROUP BY shop) SELECT * FROM by_shop WHERE n > 1",
+    "WITH t(a, b) AS (SELECT id, shop FROM sales) SELECT b, max(a) AS a FROM t GROUP BY b",
+    "SELECT n, count(*) AS shops FROM (SELECT shop, count(*) FROM sales GROUP BY shop) AS t(s, n)"
+    " GROUP BY n",
+    "SELECT shop FROM sales UNION SELECT shop FROM shops",
+    "SELECT shop, amount FROM sales UNION ALL SELECT city, size FROM shops",
+    "SELECT shop FROM sales INTERSECT SELECT shop FROM shops",
+    "SELECT shop FROM sales EXCEPT SELECT shop FROM shops",
+    "SELECT id, row_number() OVER (PARTITION BY shop ORDER BY id DESC) AS n FROM sales",
+    "SELECT id, rank() OVER (ORDER BY amount NULLS FIRST, id) AS r,"
+    " ntile(3) OVER (ORDER BY id) AS t FROM sales",
+    "SELECT id, lag(amount) OVER (ORDER BY id) AS a, lead(amount, 2, 0) OVER (ORDER BY id) AS b"
+    " FROM sales",
+    "SELECT id, sum(amount) OVER (PARTITION BY shop ORDER BY id) AS s,"
+    " sum(amount) OVER (PARTITION BY shop) AS t, count(*) OVER (ORDER BY id) AS n FROM sales",
+    "SELECT id, sum(amount) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s"
+    " FROM sales",
+    "SELECT shop, rank() OVER (ORDER BY sum(amount), shop) AS r FROM sales GROUP BY shop",
+    "SELECT * FROM sales QUALIFY row_number() OVER (PARTITION BY shop ORDER BY id) = 1",
+    "SELECT id, shop FROM sales ORDER BY id LIMIT 3",
+    "SELECT id FROM sales ORDER BY amount DESC, id LIMIT 3",
+    "SELECT id AS n FROM sales ORDER BY n LIMIT 2",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop ORDER BY count(*) DESC, shop LIMIT 2",
+    "SELECT DISTINCT shop FROM sales ORDER BY shop LIMIT 2",
+    "(SELECT id FROM sales ORDER BY id LIMIT 1) UNION ALL (SELECT size FROM shops)",
+    "SELECT * EXCLUDE (note, moment) REPLACE (amount + 1 AS amount) FROM sales",
+    "SELECT sum(amount) / count(*) AS mean, sum(price) / 7.0 AS part FROM sales",
+    "SELECT id FROM sales WHERE (shop = 'a' AND id = 1) OR (shop = 'a' AND id = 2)",
+    "SELECT s.id FROM sales s, shops h WHERE (s.shop = h.shop AND size = 1)"
+    " OR (s.shop = h.shop AND size = 2)",
+]
+"""Queries whose rows DuckDB and the expression, on each engine, have in common."""
+
+
+def arrow(columns: Mapping[str, tuple[str, list[Any]]]) -> pa.Table:
+    return pa.table(
+        {
+            name: pa.array(rows, ibis.dtype(kind).to_pyarrow())
+            for name, (kind, rows) in columns.items()
+        }
+    )
+
+
+UNBOUND = {
+    name: ibis.table({column: kind for column, (kind, _) in columns.items()}, name=name)
+    for name, columns in TABLES.items()
+}
+KEYS = {"sales": [("id",)], "shops": [("size",)]}
+
+
+def expression(text: str) -> ir.Table:
+    return expression_of(text, {name: UNBOUND[name.lower()] for name in tables_of(text)})
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, columns in TABLES.items():
+            connection.register(name, arrow(columns))
+        yield connection
+
+
+def rows_of(found: pa.Table) -> list[str]:
+    """Return rows in any order; numbers are equal whatever their type."""
+    return sorted(repr([_plain(value) for value in row.values()]) for row in found.to_pylist())
+
+
+def _plain(value: Any) -> Any:
+    return (
+        float(value)
+        if isinstance(value, int | float | D) and not isinstance(value, bool)
+        else value
+    )
+
+
+@pytest.mark.parametrize("text", EQUAL)
+def test_query_is_what_duckdb_makes_of_its_text(
+    text: str, database: duckdb.DuckDBPyConnection
+) -> None:
+    made = expression(text)
+    assert findings(made) == []
+    assert [*ties(made, KEYS)] == []
+    found = database.sql(physical_query(duckdb_compiler(), made)).to_arrow_table()
+    wanted = database.sql(text).to_arrow_table()
+    assert [name.lower() for name in found.column_names] == [
+        name.lower() for name in wanted.column_names
+    ]
+    assert rows_of(found) == rows_of(wanted)
+
+
+def test_spark_gives_the_same_rows(spark: Any, database: duckdb.DuckDBPyConnection) -> None:
+    for name, columns in TABLES.items():
+        spark.createDataFrame(arrow(columns)).createOrReplaceTempView(name)
+    different = [
+        text
+        for text in EQUAL
+        if rows_of(spark.sql(physical_query(spark_compiler(), expression(text))).toArrow())
+        != rows_of(database.sql(text).to_arrow_table())
+    ]
+    assert different == []
+
+
+REFUSED = {
+    "no such table": ("SELECT * FROM sale", 1, 15, "no table sale"),
+    "no such column": ("SELECT id,\n  amout\nFROM sales", 2, 3, "no column amout"),
+    "a word too many": ("SELECT id a b FROM sales", 1, 13, "Unexpected token at 'b'"),
+    "a column of two tables": ("SELECT shop FROM sales, shops", 1, 8, "name the table"),
+    "a column of no group": ("SELECT shop, id FROM sales GROUP BY shop", 1, 14, "GROUP BY"),
+    "the clock": ("SELECT id FROM sales WHERE day = current_date", 1, 28, "no clock"),
+    "its function": ("SELECT now() AS n FROM sales", 1, 8, "no clock"),
+    "an unknown function": ("SELECT foo(id) AS n FROM sales", 1, 8, 'FOO("id"): not known here'),
+    "any row": ("SELECT DISTINCT ON (shop) id FROM sales", 1, 21, "DISTINCT ON takes any row"),
+    "an offset": ("SELECT id FROM sales ORDER BY id LIMIT 1 OFFSET 2", 1, 49, "OFFSET"),
+    "a text that may be no number": ("SELECT CAST(note AS INT) AS n FROM sales", 1, 13, "TRY_CAST"),
+    "a text that is no day": ("SELECT id FROM sales WHERE day > '2024-13-01'", 1, 34, "no day"),
+    "a row of many": (
+        "SELECT id FROM sales WHERE amount > (SELECT size FROM shops)",
+        1,
+        45,
+        "a subquery for a value is one aggregate",
+    ),
+    "a function of a file": ("SELECT * FROM read_csv('x.csv')", 1, 15, "named by one word"),
+    "a table with its layer": ("SELECT * FROM staging.sales", 1, 15, "without a layer"),
+    "sets of sets": ("SELECT shop FROM sales GROUP BY CUBE (shop)", 1, 39, "CUBE"),
+    "recursion": ("WITH RECURSIVE a AS (SELECT * FROM a) SELECT * FROM a", 1, 16, "recursive"),
+    "two columns of a name": ("SELECT id, shop AS ID FROM sales", 1, 8, "are called id"),
+    "sides of other columns": (
+        "SELECT id FROM sales UNION SELECT * FROM shops",
+        1,
+        8,
+        "both sides",
+    ),
+    "values": ("SELECT * FROM (VALUES (1)) AS v(a)", 1, 24, "tables and queries"),
+    "another order in an aggregate": ("SELECT sum(DISTINCT id) AS s FROM sales", 1, 8, "aggregate"),
+    "a named window": ("SELECT sum(id) OVER w AS s FROM sales WINDOW w AS ()", 1, 46, "WINDOWS"),
+    "numbers beside texts": ("SELECT id + shop AS n FROM sales", 1, 8, "id"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_known_is_refused_with_line_and_column(name: str) -> None:
+    text, line, column, said = REFUSED[name]
+    with pytest.raises(PipelineError) as told:
+        expression_of(text, UNBOUND)
+    assert f"line {line}, column {column} of its SQL: " in str(told.value)
+    assert said in str(told.value)
+
+
+def test_a_text_that_is_not_one_query_is_refused() -> None:
+    for text, said in (
+        ("", "one query, not 0"),
+        ("SELECT 1; SELECT 2", "one query, not 2"),
+        ("DROP TABLE sales", "a model is a query"),
+        ("SELECT 'a FROM sales", "Error tokenizing"),
+    ):
+        with pytest.raises(PipelineError, match=said):
+            expression_of(text, UNBOUND)
+
+
+def test_a_division_by_zero_is_null_and_ties_are_broken_by_the_columns() -> None:
+    made = expression(
+        "SELECT shop, is_paid, CASE WHEN amount / 0 IS NULL THEN 1 END AS n FROM sales"
+        " ORDER BY shop LIMIT 3"
+    )
+    assert findings(made) == []
+    assert [*ties(made, {})] == []
+    with duckdb.connect() as connection:
+        connection.register("sales", arrow(SALES))
+        rows = connection.sql(physical_query(duckdb_compiler(), made)).fetchall()
+    assert rows == [("a", False, 1), ("a", True, 1), ("b", True, 1)]
