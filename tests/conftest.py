@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.request import Request, urlopen
@@ -123,6 +124,16 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
     """Open a file in a window of its own and wait until its charts are drawn."""
+    yield from windows(browser)
+
+
+@pytest.fixture(scope="module")
+def seen(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """Open a file in a window that tests share which only look at it."""
+    yield from map(cache, windows(browser))
+
+
+def windows(browser: Browser) -> Iterator[Callable[..., Opened]]:
     contexts: list[BrowserContext] = []
 
     def open_file(path: Path, width: int = 1280, scheme: Scheme = "light") -> Opened:

@@ -19,6 +19,7 @@ from streampro.viewing import PIPELINE
 from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import sql
 
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 LENIENT = PIPELINE.without_limits()
 """For the few lines of a test, all of which may be odd."""
 USERS = "user_id,signup_date,subscription_tier,age_group,gender\n"
@@ -101,6 +102,12 @@ def warehouse(
         return Warehouse(run(LENIENT, target), target)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def sample_run(warehouse: Callable[..., Warehouse]) -> Warehouse:
+    """A run of the sample, which tests only read."""
+    return warehouse(raw=SAMPLE)
 
 
 @pytest.fixture(scope="session")

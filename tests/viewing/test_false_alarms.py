@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from scipy.stats import binomtest
 
 from streampro.viewing.answers import OS, OS_BY_VERSION, VERSION, Q3Dropoff, q3_dropoff
@@ -12,7 +13,8 @@ from streampro.viewing.synthetic import generate
 
 pytestmark = pytest.mark.slow
 
-DRAWS = 250
+DRAWS = 250 if settings.default is settings.get_profile("thorough") else 100
+"""Data sets per world."""
 BAD = ("OS 0", "4.0")
 
 
@@ -142,7 +144,7 @@ def flags_any(rows):
     return any(excess.is_abnormal for excess in excesses(rows))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alarms():
     """How many data sets without any effect have a flagged value, per world."""
     return {
@@ -217,7 +219,9 @@ def test_a_bad_release_is_the_one_combination_that_is_flagged(name):
     assert abs(excess_left) < 0.01
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(each, marks=pytest.mark.thorough) for each in (1, 2))]
+)
 def test_the_planted_release_is_the_one_combination_that_is_flagged(warehouse, tmp_path, seed):
     planted = generate(tmp_path / "raw", events=20_000, seed=seed).bad_release
     rows = warehouse(raw=tmp_path / "raw").rows("answers.q3_dropoff")

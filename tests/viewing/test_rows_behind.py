@@ -84,16 +84,15 @@ def test_column_is_followed_to_fewer_rows_than_the_whole_row(engine, tables):
     )
 
 
-def test_rows_at_each_step_are_those_that_the_tables_count(warehouse):
-    found = warehouse(raw=SAMPLE)
+def test_rows_at_each_step_are_those_that_the_tables_count(sample_run):
     drama = "session_number = 1 and first_genre = 'Drama'"
     [counted] = sql(
         "select count(*) facts, sum(event_count)::bigint events, "
         "count(distinct first_video_id) videos, count(distinct user_id) users "
         f"from mart.fact_user_session where {drama}",
-        found.target,
+        sample_run.target,
     ).to_pylist()
-    steps = explain(PIPELINE, found.target, "q2_retention", "first_genre = 'Drama'").steps
+    steps = explain(PIPELINE, sample_run.target, "q2_retention", "first_genre = 'Drama'").steps
     rows = {step.name: step.rows for step in steps}
     assert rows["mart.fact_user_session"] == counted["facts"] == counted["users"]
     assert rows["intermediate.user_sessions"] == counted["facts"]
