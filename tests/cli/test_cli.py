@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
+from pipelines.shop import write_raw
 from servers import wait_until
 
 from streampro import cli
@@ -21,6 +22,8 @@ from streampro.warehouse.folders import writing
 from streampro.warehouse.ledger import runs
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+AT_ONCE, IN_A_QUERY = 0, 0.7
+"""Seconds after a run began to write."""
 
 
 @pytest.fixture
@@ -115,11 +118,10 @@ class TestRun:
         assert set(told["answers"]) == {"q1_engagement", "q2_retention", "q3_dropoff"}
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("published")
     def test_builds_what_is_selected_and_leaves_the_rest(self, streampro):
-        args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
-        streampro("run", *args)
         selected = ("--select", "fact_user_session", "--full-refresh")
-        code, out, _ = streampro("run", *selected, *args)
+        code, out, _ = streampro("run", *selected, "--raw", SAMPLE, "--warehouse", "w", "--json")
         built = {t["table"]: t for t in json.loads(out)["run"]["tables"]}
         assert code == 0
         assert built["mart.fact_user_session"]["version"] == 1
@@ -136,10 +138,9 @@ class TestRun:
         fails(streampro("run", *args), 2, "intermediate.user_sessions", "+fact_user_session")
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("published")
     def test_nothing_new_is_said_in_one_line(self, streampro):
-        args = ("run", "--raw", SAMPLE, "--warehouse", "w")
-        streampro(*args)
-        code, out, err = streampro(*args)
+        code, out, err = streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         assert (code, err, out.count(b"\n")) == (0, "", 1)
         assert out.startswith(b"Run 1: nothing that the tables are built from changed")
 
@@ -176,8 +177,8 @@ class TestRun:
 
 class TestReport:
     @pytest.mark.slow
+    @pytest.mark.usefixtures("published")
     def test_is_one_file_whose_name_is_told_on_stderr(self, streampro, here):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w")
         told = (0, b"", "Wrote the report of run 1 to page.html.\n")
         assert streampro("report", "--warehouse", "w", "--out", "page.html") == told
         assert (here / "page.html").read_text().startswith("<!DOCTYPE html>")
@@ -256,8 +257,8 @@ class TestBadInput:
         assert books["reasons"]["not_a_json_object"] == truth["rejected"]["not_a_json_object"] + 1
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("published")
     def test_failure_leaves_the_published_answers(self, streampro, raw):
-        self.run(streampro, raw)
         ask = ("sql", "select * from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
         before = streampro(*ask)
         (raw / "videos.csv").unlink()
@@ -402,9 +403,9 @@ class TestSql:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("published")
 def test_an_earlier_run_can_be_asked(streampro, raw):
     ask = ("sql", "select users from answers.q1_engagement", "--warehouse", "w", "--format", "csv")
-    streampro("run", "--raw", raw, "--warehouse", "w")
     _, first, _ = streampro(*ask)
     for path in (raw / "events").glob("events-2026-01-0*.jsonl"):
         path.unlink()
@@ -558,32 +559,30 @@ def test_sql_only_reads_and_reads_files_where_it_is_allowed(streampro, here):
 
 
 @pytest.mark.slow
-def test_warehouse_of_another_pipeline_is_refused(streampro, here):
+def test_warehouse_of_another_pipeline_is_refused(streampro, here, published):
     (here / "mine.py").write_text(
         "from streampro import Pipeline\n"
         "from streampro.viewing import answers, intermediate, mart, raw, staging\n"
         "PIPELINE = Pipeline('mine', [raw, staging, intermediate, mart, answers])\n"
     )
     args = ("run", "--raw", SAMPLE, "--warehouse", "w")
-    streampro(*args)
     result = streampro(*args, "--pipeline", "mine:PIPELINE")
     fails(result, 2, "'viewing'", "'mine'", "--warehouse")
 
 
 @pytest.mark.slow
-def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro):
-    args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
-    _, first, _ = streampro("run", *args)
-    _, second, _ = streampro("run", "--select", "users", *args)
-    before, after = json.loads(first)["run"], json.loads(second)["run"]
+def test_part_run_keeps_what_it_did_not_build_in_the_ledger(streampro, published):
+    args = ("--select", "users", "--full-refresh", "--raw", SAMPLE, "--warehouse", "w", "--json")
+    _, out, _ = streampro("run", *args)
+    before, after = runs(Path("w"))[0].to_json(), json.loads(out)["run"]
+    assert after["run_id"] == 2
     assert after["code"] == before["code"]
     assert sorted(f["path"] for f in after["inputs"]) == sorted(f["path"] for f in before["inputs"])
 
 
 @pytest.mark.slow
-def test_part_run_shows_no_answers_that_it_did_not_build(streampro):
+def test_part_run_shows_no_answers_that_it_did_not_build(streampro, published):
     args = ("--raw", SAMPLE, "--warehouse", "w", "--json")
-    streampro("run", *args)
     _, out, _ = streampro("run", "--select", "q1_engagement", *args)
     assert set(json.loads(out)["answers"]) == {"q1_engagement"}
 
@@ -600,7 +599,7 @@ def test_show_prints_rows_that_a_model_would_have(streampro, here):
 
 
 @pytest.mark.slow
-def test_test_tells_broken_rules_and_their_rows(streampro, here):
+def test_test_tells_broken_rules_and_their_rows(streampro, here, published):
     answers = (SAMPLE.parents[1] / "streampro" / "viewing" / "answers.py").read_text()
     (here / "judged").mkdir()
     (here / "judged" / "answers.py").write_text(
@@ -612,7 +611,6 @@ def test_test_tells_broken_rules_and_their_rows(streampro, here):
         "from streampro.viewing import intermediate, mart, raw, staging\n"
         "PIPELINE = Pipeline('viewing', [raw, staging, intermediate, mart, answers])\n"
     )
-    streampro("run", "--raw", SAMPLE, "--warehouse", "w")
     asked = ("test", "--select", "q1_engagement", "--warehouse", "w")
     assert streampro(*asked) == (0, b"1 table, all in order.\n", "")
     code, out, err = streampro(*asked, "--pipeline", "judged:PIPELINE")
@@ -653,15 +651,21 @@ def test_the_sample_is_what_generate_writes(streampro, here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("later", [0, 0.7], ids=["at once", "in a query"])
 @pytest.mark.parametrize(
-    ("stop", "code", "said"),
+    ("stop", "code", "said", "later"),
     [
-        (signal.SIGINT, 130, "Interrupted."),
-        (signal.SIGTERM, 143, "Terminated."),
-        (signal.SIGHUP, 129, "Hung up."),
+        (signal.SIGINT, 130, "Interrupted.", IN_A_QUERY),
+        (signal.SIGTERM, 143, "Terminated.", AT_ONCE),
+        (signal.SIGHUP, 129, "Hung up.", AT_ONCE),
+        *(
+            pytest.param(*each, marks=pytest.mark.thorough)
+            for each in [
+                (signal.SIGINT, 130, "Interrupted.", AT_ONCE),
+                (signal.SIGTERM, 143, "Terminated.", IN_A_QUERY),
+                (signal.SIGHUP, 129, "Hung up.", IN_A_QUERY),
+            ]
+        ),
     ],
-    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(published, stop, code, said, later):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
@@ -694,7 +698,9 @@ def hears(process, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(
+    "after", [0.1, *(pytest.param(each, marks=pytest.mark.thorough) for each in (0.0, 0.3))]
+)
 def test_a_signal_during_imports_is_told_in_one_line(here, after):
     command = [sys.executable, "-m", "streampro", "run", "--raw", SAMPLE, "--warehouse", "w"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -711,14 +717,18 @@ def test_a_signal_during_imports_is_told_in_one_line(here, after):
     [
         ({"PYTHONIOENCODING": "ascii"}, ""),
         pytest.param({"PYTHONIOENCODING": "latin-1"}, "", marks=pytest.mark.thorough),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ""),
+        pytest.param(
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            "",
+            marks=pytest.mark.thorough,
+        ),
         pytest.param({"TERM": "dumb", "COLUMNS": "1"}, "", marks=pytest.mark.thorough),
         pytest.param({}, ">&-", marks=pytest.mark.thorough),
         pytest.param({}, "2>&-", marks=pytest.mark.thorough),
         ({}, ">&- 2>&-"),
         ({}, "| head -1"),
         pytest.param({}, "2> >(true)", marks=pytest.mark.thorough),
-        ({}, "> /dev/full"),
+        pytest.param({}, "> /dev/full", marks=pytest.mark.thorough),
     ],
     ids=str,
 )
@@ -742,8 +752,8 @@ CHANGES = [
     ("run --raw {raw} --full-refresh --json", "Run 2 is published"),
     ("rollback 1", "Run 3 is published"),
     ("rollback 2 --json", "Run 4 is published"),
-    ("forget --key video_id=v0001 --dry-run", None),
-    ("forget --key video_id=v0001", "video_id=v0001 is forgotten"),
+    ("forget --key shop=a --dry-run", None),
+    ("forget --key shop=a", "shop=a is forgotten"),
     ("clean --keep 1", None),
     ("clean --keep 1 --yes", "The files are removed"),
     ("repair --json", "w is repaired"),
@@ -753,8 +763,10 @@ CHANGES = [
 
 
 @pytest.mark.slow
-def test_what_is_done_is_told_where_it_cannot_be_shown(raw, commands):
+def test_what_is_done_is_told_where_it_cannot_be_shown(here, commands):
     commands.start("fork")
+    (here / "configs" / "local.toml").write_text("pipeline = 'pipelines.shop:SHOP'\n")
+    raw = write_raw(here / "raw")
     for command, done in CHANGES:
         words = command.format(raw=raw).split()
         words += [] if words[0] in ("init", "prove") else ["--warehouse", "w"]
@@ -770,11 +782,8 @@ def test_what_is_done_is_told_where_it_cannot_be_shown(raw, commands):
         assert f"error: {said}" in ended.stderr, command
 
 
+@pytest.mark.usefixtures("published")
 class TestJson:
-    @pytest.fixture(autouse=True)
-    def _published(self, streampro):
-        streampro("run", "--raw", SAMPLE, "--warehouse", "w", "--select", "videos")
-
     def ask(self, streampro, query, form):
         code, out, _ = streampro("sql", query, "--warehouse", "w", "--format", form)
         assert code == 0
@@ -828,7 +837,7 @@ class TestJson:
 
 
 @pytest.mark.slow
-def test_what_is_assumed_outside_a_project_is_said(streampro, here):
+def test_what_is_assumed_outside_a_project_is_said(streampro, here, published):
     (here / "configs").rmdir()
     said = "There is no folder 'configs' here; taken are target 'local' with engine 'duckdb', "
     code, _, err = streampro("check")
