@@ -33,14 +33,18 @@ REASONS = {"installs packages", "needs a cluster"}
 MARK = re.compile(r"<!-- (not run|run in): (.+) -->")
 OUTPUT = {"text", "mermaid", "json"}
 STARTS_SPARK = re.compile(r"spark-local|\bprove\b|--engines \S*spark|SparkSession|spark_session")
-THOROUGH = {
-    "cluster.md",
-    "incremental.md",
-    "prove.md",
-    "test-on-both-engines.md",
-    "write-a-model.md",
+EVERY_TIME = {"README.md", "docs/getting-started.md"}
+QUICK = {
+    "docs/api/pipeline.md",
+    "docs/api/plan.md",
+    "docs/api/published.md",
+    "docs/api/run.md",
+    "docs/api/show.md",
+    "docs/concepts/quarantine.md",
+    "docs/reading-text.md",
+    "docs/reference/errors.md",
 }
-"""Pages with commands on Spark that other pages have too."""
+"""Pages that run within two seconds; others are for the profile `thorough`."""
 EXITS = re.compile(r"^(.+?)\s+# exit code (\d)$", re.MULTILINE)
 TIMES = (
     re.compile(r"\b\d+\.\d+ ?s\b"),
@@ -92,6 +96,11 @@ def group_of(page: Path) -> str:
     return "docs on Spark" if needs_spark(page) else name_of(page)
 
 
+def is_thorough(page: Path) -> bool:
+    """Whether a page takes its time: commands that it shows have tests of their own."""
+    return name_of(page) not in EVERY_TIME | QUICK and any(map(is_run, blocks_of(page)))
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -108,7 +117,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     id=name_of(page),
                     marks=[
                         pytest.mark.xdist_group(group_of(page)),
-                        *([pytest.mark.thorough] if page.name in THOROUGH else []),
+                        *([pytest.mark.thorough] if is_thorough(page) else []),
                     ],
                 )
                 for page in PAGES
