@@ -81,10 +81,18 @@ def test_is_kept_without_outputs(kept: NotebookNode) -> None:
     assert {*kept.metadata} == {"kernelspec", "language_info"}
 
 
-def test_make_notebook_writes_a_copy_that_needs_no_network(project: Path) -> None:
+@pytest.mark.parametrize("anew", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_make_notebook_writes_a_copy_that_needs_no_network(
+    project: Path, executed: NotebookNode, anew: bool
+) -> None:
+    """Of a notebook that was executed, or is so by the command itself."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     [command] = [line for line in makefile.splitlines() if "nbconvert" in line]
     words = shlex.split(command.strip().removeprefix("@$(BIN)/python"))
+    assert "--execute" in words
+    if not anew:
+        words.remove("--execute")
+        nbformat.write(executed, project / "notebooks" / "viewing.ipynb")
     subprocess.run([sys.executable, *words], cwd=project, check=True)
     page = (project / "notebooks" / "viewing.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/png') == 4

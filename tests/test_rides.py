@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from streampro import Target
 from streampro.location import Remote
 
 Execute = Callable[[str], Any]
+Change = Callable[[Path, Execute], None]
 
 
 def new_report(raw: Path, execute: Execute) -> None:
@@ -51,7 +52,7 @@ def other_plan(raw: Path, execute: Execute) -> None:
     execute("UPDATE riders SET plan = 'year' WHERE id < 9")
 
 
-CHANGES = (new_report, new_street, new_month, new_bike, other_plan)
+CHANGES: Sequence[Change] = (new_report, new_street, new_month, new_bike, other_plan)
 
 
 def answer(raw: Path, plans: dict[int, str | None]) -> list[tuple[Any, ...]]:
@@ -87,8 +88,19 @@ def told(target: Target) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param([CHANGES[:3], CHANGES[3:]], id="some"),
+        pytest.param([[each] for each in CHANGES], id="each", marks=pytest.mark.thorough),
+    ],
+)
 def test_after_a_change_in_any_source_a_run_from_a_store_is_a_full_run(
-    lake: Lake, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rounds: list[Sequence[Change]],
+    lake: Lake,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STREAMPRO_TEST_PASSWORD", postgres.password)
     write(tmp_path)
@@ -104,13 +116,12 @@ def test_after_a_change_in_any_source_a_run_from_a_store_is_a_full_run(
             crm.execute("".join(riders_sql()))
             streampro.run(PIPELINE, target)
             assert streampro.run(PIPELINE, target).run_id == 1
-            for number, change in enumerate(CHANGES):
-                change(raw, crm.execute)
+            for number, changes in enumerate(rounds):
+                for change in changes:
+                    change(raw, crm.execute)
                 lake.put(raw, "raw")
                 assert streampro.run(PIPELINE, target).run_id == number + 2
-                whole = target.model_copy(
-                    update={"raw": raw, "warehouse": tmp_path / change.__name__}
-                )
+                whole = target.model_copy(update={"raw": raw, "warehouse": tmp_path / f"{number}"})
                 streampro.run(PIPELINE, whole)
                 assert contents(target) == contents(whole)
                 plans = dict(crm.execute("SELECT id, plan FROM riders").fetchall())

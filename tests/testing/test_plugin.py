@@ -27,6 +27,7 @@ def spark():
     yield session
     session.stop()
 """
+SCOPES = ("module", "session")
 OWN_TEST = "def test_own(spark): assert spark.range(3).count() == 3"
 
 
@@ -44,7 +45,10 @@ def test_engines_are_chosen_by_the_option(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scope", ["", "(scope='module')", "(scope='session')"])
+@pytest.mark.parametrize(
+    "scope",
+    ["", *(pytest.param(f"(scope='{each}')", marks=pytest.mark.thorough) for each in SCOPES)],
+)
 def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester, scope: str) -> None:
     pytester.makepyfile(
         f"""
