@@ -1,8 +1,19 @@
 """The plugin that runs a test of a model on every engine, beside fixtures of others."""
 
+import ibis.expr.datatypes as dt
 import pytest
 
+from streampro import Contract, Target, column
+from streampro.testing import Workbench
+
 pytest_plugins = ["pytester"]
+
+
+class Numbers(Contract):
+    """One row per number."""
+
+    n: dt.Int64 = column("A number.")
+
 
 A_TEST = """
 import ibis.expr.datatypes as dt
@@ -27,28 +38,31 @@ def spark():
     yield session
     session.stop()
 """
-SCOPES = ("module", "session")
 OWN_TEST = "def test_own(spark): assert spark.range(3).count() == 3"
 
 
-@pytest.mark.slow
+@pytest.fixture(autouse=True, scope="module")
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let a process have what its tests within tests import; they forget what they import, and
+    native libraries cannot be imported again.
+    """
+    bench = Workbench(Target(name="first", warehouse=tmp_path_factory.mktemp("first")))
+    assert bench.rows(bench.table([{"n": 1}], Numbers)) == [{"n": 1}]
+    bench.close()
+
+
 def test_unknown_engine_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(engine): pass")
-    found = pytester.runpytest_subprocess("--engines", "duckdb,sprak")
+    found = pytester.runpytest_inprocess("--engines", "duckdb,sprak")
     found.stderr.fnmatch_lines(["*no engine sprak; duckdb, spark"])
 
 
-@pytest.mark.slow
 def test_engines_are_chosen_by_the_option(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_one(engine): assert engine.name == 'duckdb'")
-    pytester.runpytest_subprocess("--engines", "duckdb").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("--engines", "duckdb").assert_outcomes(passed=1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "scope",
-    ["", *(pytest.param(f"(scope='{each}')", marks=pytest.mark.thorough) for each in SCOPES)],
-)
+@pytest.mark.parametrize("scope", ["", "(scope='module')", "(scope='session')"])
 def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester, scope: str) -> None:
     pytester.makepyfile(
         f"""
@@ -62,10 +76,9 @@ def test_a_projects_own_engine_is_left_alone(pytester: pytest.Pytester, scope: s
             assert engine == "mine"
         """
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
-@pytest.mark.slow
 def test_an_engine_around_that_of_the_plugin_runs_on_it(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
@@ -77,10 +90,9 @@ def test_an_engine_around_that_of_the_plugin_runs_on_it(pytester: pytest.Pyteste
         """
     )
     pytester.makepyfile(A_TEST.format(name="one", engine="engine"))
-    pytester.runpytest_subprocess("--engines", "duckdb").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("--engines", "duckdb").assert_outcomes(passed=1)
 
 
-@pytest.mark.slow
 def test_an_engine_of_another_plugin_counts_and_does_not_hide_that_of_this(
     pytester: pytest.Pytester,
 ) -> None:
@@ -98,11 +110,11 @@ def test_an_engine_of_another_plugin_counts_and_does_not_hide_that_of_this(
         + "\ndef test_theirs(engine): assert engine == 'theirs'"
         + "\ndef test_both(engine, streampro_engine): assert streampro_engine.name == 'duckdb'"
     )
-    done = pytester.runpytest_subprocess("-p", "other", "--engines", "duckdb")
+    pytester.syspathinsert()
+    done = pytester.runpytest_inprocess("-p", "other", "--engines", "duckdb")
     done.assert_outcomes(passed=3)
 
 
-@pytest.mark.slow
 def test_arguments_of_a_test_may_have_the_names(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -113,7 +125,7 @@ def test_arguments_of_a_test_may_have_the_names(pytester: pytest.Pytester) -> No
             assert (engine, spark) == ("steam", "plug")
         """
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
 @pytest.mark.thorough
