@@ -17,11 +17,22 @@ from streampro.testing import Workbench
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Target:
-    found = Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "w")
+def ran(folder: Path) -> Target:
+    found = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "w")
     run(SHOP, found)
     return found
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """A run that tests only read."""
+    return ran(tmp_path_factory.mktemp("one"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Target:
+    """A run whose files a test changes."""
+    return ran(tmp_path)
 
 
 def raw_of(target: Target) -> Path:
@@ -62,10 +73,10 @@ def test_rejected_rows_are_followed_to_their_lines_with_secrets_masked(target):
     )
 
 
-def test_secrets_are_masked_in_lines_of_accepted_rows(target):
-    (raw_of(target) / "sales-2.jsonl").write_text('{"shop": "d", "day": "2024-05-01", "card": 1}\n')
-    run(SHOP, target)
-    [line] = explain(SHOP, target, "sales", "shop = 'd'").lines
+def test_secrets_are_masked_in_lines_of_accepted_rows(own):
+    (raw_of(own) / "sales-2.jsonl").write_text('{"shop": "d", "day": "2024-05-01", "card": 1}\n')
+    run(SHOP, own)
+    [line] = explain(SHOP, own, "sales", "shop = 'd'").lines
     assert line.text == '{"shop": "d", "day": "2024-05-01", "card":"***"}'
 
 
@@ -94,11 +105,11 @@ def test_limit_of_nothing_shows_nothing_but_counts(target):
     assert found.steps == (Step("staging.sales", 1, 3), Step("raw_sales", 2, 6, duplicates=1))
 
 
-def test_file_changed_unnoticed_is_told(target, monkeypatch):
-    path = raw_of(target) / "sales.jsonl"
+def test_file_changed_unnoticed_is_told(own, monkeypatch):
+    path = raw_of(own) / "sales.jsonl"
     path.write_text(SALES.replace('"amount": "5"', '"amount": "6"'))
     monkeypatch.setattr(InputFile, "is_still", lambda *_: True)
-    found = explain(SHOP, target, "sales", "amount = 5")
+    found = explain(SHOP, own, "sales", "amount = 5")
     assert found.notes == ("raw_sales: 1 rows of staging.sales stand in no line of the files now.",)
 
 
@@ -125,20 +136,20 @@ def test_explanation_is_json(target):
     assert found["steps"][0]["name"] == "mart.revenue"
 
 
-def test_earlier_run_is_explained_from_the_files_that_it_read(target):
-    (raw_of(target) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
-    run(SHOP, target)
-    assert explain(SHOP, target, "sales", "shop = 'a'").steps[1].rows == 4
-    earlier = explain(SHOP, target, "sales", "shop = 'a'", run_id=1)
+def test_earlier_run_is_explained_from_the_files_that_it_read(own):
+    (raw_of(own) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
+    run(SHOP, own)
+    assert explain(SHOP, own, "sales", "shop = 'a'").steps[1].rows == 4
+    earlier = explain(SHOP, own, "sales", "shop = 'a'", run_id=1)
     assert earlier.steps == (Step("staging.sales", 2, 3), Step("raw_sales", 3, 6, duplicates=1))
 
 
-def test_lines_of_changed_and_vanished_files_are_not_told(target):
-    raw = raw_of(target)
+def test_lines_of_changed_and_vanished_files_are_not_told(own):
+    raw = raw_of(own)
     (raw / "sales.jsonl").write_text(SALES + "\n")
     (raw / "shops.csv").unlink()
     (raw / "shops.csv").mkdir()
-    found = explain(SHOP, target, "revenue", "shop = 'a'")
+    found = explain(SHOP, own, "revenue", "shop = 'a'")
     assert [step.name for step in found.steps] == ["mart.revenue", "staging.shops", "staging.sales"]
     assert found.lines == ()
     assert found.notes == (
@@ -218,11 +229,11 @@ def test_tables_of_other_code_are_not_explained(target, monkeypatch):
         explain(SHOP, target, "revenue")
 
 
-def test_table_that_lags_behind_its_input_is_not_explained(target):
-    (raw_of(target) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
-    run(SHOP, target, select="sales shops")
+def test_table_that_lags_behind_its_input_is_not_explained(own):
+    (raw_of(own) / "sales-2.jsonl").write_text('{"shop": "a", "day": "2024-06-01"}\n')
+    run(SHOP, own, select="sales shops")
     with pytest.raises(ConfigError, match=r"from version 0 of staging\.sales, which changed since"):
-        explain(SHOP, target, "revenue")
+        explain(SHOP, own, "revenue")
 
 
 def test_remote_warehouse_is_refused(target):

@@ -36,9 +36,17 @@ def make(what: str, project: Path) -> str:
     return done.stdout
 
 
-def test_new_project_runs_and_its_tests_pass(tmp_path: Path) -> None:
+def test_new_project_runs_beside_files_with_names_of_libraries_and_its_tests_pass(
+    tmp_path: Path,
+) -> None:
     project = create("sensors", tmp_path)
+    names = ("duckdb", "rich", "pandas", "deltalake", "json", "click", "pydantic")
+    hiding = [project / f"{name}.py" for name in names]
+    for path in hiding:
+        path.write_text("raise RuntimeError('not the library')")
     told = make("run", project)
+    for path in hiding:
+        path.unlink()
     for reason in ("bad_celsius 1,", "bad_measured_at 1,", "sensor_is_not_broken 1"):
         assert reason in told
     assert "cellar  2026-01-05         2     8.5      9.0" in told
@@ -47,14 +55,6 @@ def test_new_project_runs_and_its_tests_pass(tmp_path: Path) -> None:
     assert "3 passed in" in told
     assert not (project / ".venv").exists()
     assert ".venv/" in (project / ".gitignore").read_text().split()
-
-
-@pytest.mark.slow
-def test_files_of_a_project_may_have_the_names_of_libraries(tmp_path: Path) -> None:
-    project = create("sensors", tmp_path)
-    for name in ("duckdb", "rich", "pandas", "deltalake", "json", "click", "pydantic"):
-        (project / f"{name}.py").write_text("raise RuntimeError('not the library')")
-    assert "cellar  2026-01-05         2     8.5      9.0" in make("run", project)
 
 
 def test_command_says_in_three_lines_what_to_do_next(
