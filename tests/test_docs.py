@@ -139,8 +139,7 @@ def desk(tmp_path: Path) -> Path:
 
 def test_page_tells_what_happens(page: Path, desk: Path, commands: Commands) -> None:
     printed = None
-    for kind in ("fork", "stay") if needs_spark(page) else ("fork",):
-        commands.start(kind)
+    commands.start("fork", *(["stay"] if needs_spark(page) else []))
     for block in blocks_of(page):
         if block.mark:
             printed = None

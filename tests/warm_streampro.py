@@ -47,17 +47,18 @@ class Commands:
         command.chmod(0o755)
         (folder / "python-script").symlink_to(command)
 
-    def start(self, kind: str) -> None:
+    def start(self, *kinds: str) -> None:
         """Start what answers, by `fork` or by one that will `stay`, unless it is there."""
-        if kind not in self.servers:
-            here = Path(__file__)
+        here = Path(__file__)
+        for kind in {*kinds} - {*self.servers}:
             self.servers[kind] = subprocess.Popen(
                 [sys.executable, here, self.folder / kind, kind],
                 env=os.environ | {"PYTHONPATH": str(here.parents[1])},
             )
-        while not (self.folder / kind).exists():
-            assert self.servers[kind].poll() is None
-            time.sleep(0.05)
+        for kind in kinds:
+            while not (self.folder / kind).exists():
+                assert self.servers[kind].poll() is None
+                time.sleep(0.05)
 
     def close(self) -> None:
         for server in self.servers.values():
