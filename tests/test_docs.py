@@ -33,18 +33,30 @@ REASONS = {"installs packages", "needs a cluster"}
 MARK = re.compile(r"<!-- (not run|run in): (.+) -->")
 OUTPUT = {"text", "mermaid", "json"}
 STARTS_SPARK = re.compile(r"spark-local|\bprove\b|--engines \S*spark|SparkSession|spark_session")
-EVERY_TIME = {"README.md", "docs/getting-started.md"}
-QUICK = {
-    "docs/api/pipeline.md",
-    "docs/api/plan.md",
-    "docs/api/published.md",
-    "docs/api/run.md",
-    "docs/api/show.md",
-    "docs/concepts/quarantine.md",
-    "docs/reading-text.md",
-    "docs/reference/errors.md",
+THOROUGH = {
+    "docs/api/history.md",
+    "docs/api/prove.md",
+    "docs/api/test.md",
+    "docs/concepts/contracts.md",
+    "docs/concepts/engines.md",
+    "docs/concepts/publishing.md",
+    "docs/guide/cluster.md",
+    "docs/guide/databases.md",
+    "docs/guide/earlier-runs.md",
+    "docs/guide/export.md",
+    "docs/guide/lineage.md",
+    "docs/guide/orchestration.md",
+    "docs/guide/personal-data.md",
+    "docs/guide/report.md",
+    "docs/guide/review.md",
+    "docs/guide/select.md",
+    "docs/guide/start-your-own.md",
+    "docs/guide/test-on-both-engines.md",
+    "docs/guide/write-a-model.md",
+    "docs/incremental.md",
+    "docs/questions.md",
 }
-"""Pages that run within two seconds; others are for the profile `thorough`."""
+"""Pages that take two seconds or start Spark; their commands have tests of their own."""
 EXITS = re.compile(r"^(.+?)\s+# exit code (\d)$", re.MULTILINE)
 TIMES = (
     re.compile(r"\b\d+\.\d+ ?s\b"),
@@ -96,11 +108,6 @@ def group_of(page: Path) -> str:
     return "docs on Spark" if needs_spark(page) else name_of(page)
 
 
-def is_thorough(page: Path) -> bool:
-    """Whether a page takes its time: commands that it shows have tests of their own."""
-    return name_of(page) not in EVERY_TIME | QUICK and any(map(is_run, blocks_of(page)))
-
-
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -117,7 +124,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     id=name_of(page),
                     marks=[
                         pytest.mark.xdist_group(group_of(page)),
-                        *([pytest.mark.thorough] if is_thorough(page) else []),
+                        *([pytest.mark.thorough] if name_of(page) in THOROUGH else []),
                     ],
                 )
                 for page in PAGES
