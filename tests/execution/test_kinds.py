@@ -28,13 +28,25 @@ from streampro.modeling.source import Source
 from streampro.proofs.check_incremental import check_incremental
 from streampro.report import write_report
 from streampro.testing import Workbench, assert_rows_equal
+from streampro.warehouse.ledger import Run
 from streampro.warehouse.snapshot import published, sql
+
+
+def of_lines(folder: Path) -> Target:
+    raw = write_raw(folder / "raw", first=LINES)
+    return Target(name="test", raw=raw, warehouse=folder / "warehouse")
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
-    raw = write_raw(tmp_path / "raw", first=LINES)
-    return Target(name="test", raw=raw, warehouse=tmp_path / "warehouse")
+    return of_lines(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done(engine: Workbench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Run]:
+    """A warehouse of one run, for tests that look at it only."""
+    target = of_lines(tmp_path_factory.mktemp("done"))
+    return target, engine.run(KINDS, target)
 
 
 def contents(target: Target, table: str) -> list[dict[str, Any]]:
@@ -90,10 +102,10 @@ EMPTY = NULL | {
 
 
 @pytest.mark.slow
-def test_rows_are_stored_as_they_are_and_equal_ones_once(engine: Workbench, target: Target) -> None:
+def test_rows_are_stored_as_they_are_and_equal_ones_once(done: tuple[Target, Run]) -> None:
     """The order of a map's entries, NaN for null and zeros behind the point are no difference."""
-    done = engine.run(KINDS, target)
-    [books] = done.books
+    target, run = done
+    [books] = run.books
     assert (books.lines, books.accepted, books.duplicates) == (6, 4, 2)
     assert_rows_equal(contents(target, "staging.parts"), [FULL, HOLES, NULL, EMPTY])
     labels = [("full", "b"), ("full", "a"), ("full", "a"), ("holes", "b"), ("holes", None)]
@@ -126,8 +138,8 @@ def test_further_file_is_read_incrementally_and_gives_what_a_full_run_does(
 
 
 @pytest.mark.slow
-def test_tables_are_delta_tables_of_the_oldest_protocol(engine: Workbench, target: Target) -> None:
-    engine.run(KINDS, target)
+def test_tables_are_delta_tables_of_the_oldest_protocol(done: tuple[Target, Run]) -> None:
+    target, _ = done
     table = DeltaTable(target.warehouse / "staging" / "parts")
     protocol = table.protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
@@ -145,8 +157,8 @@ def test_tables_are_delta_tables_of_the_oldest_protocol(engine: Workbench, targe
 
 @pytest.mark.thorough("spark")
 @pytest.mark.slow
-def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) -> None:
-    engine.run(KINDS, target)
+def test_statistics_leave_out_what_has_parts(done: tuple[Target, Run]) -> None:
+    target, _ = done
     log = target.warehouse / "staging" / "parts" / "_delta_log" / f"{0:020}.json"
     added = [json.loads(line) for line in log.read_text().splitlines() if '"add"' in line]
     flat = {*FULL, COPIES, UNREADABLE_LINES, REJECTION} - {
@@ -164,8 +176,10 @@ def test_statistics_leave_out_what_has_parts(engine: Workbench, target: Target) 
 
 @pytest.mark.thorough("spark")
 @pytest.mark.slow
-def test_columns_are_explained_sent_and_reported(engine: Workbench, target: Target) -> None:
-    engine.run(KINDS, target)
+def test_columns_are_explained_sent_and_reported(
+    done: tuple[Target, Run], tmp_path: Path
+) -> None:
+    target, _ = done
     found = explain(KINDS, target, "parts.counts", "id = 'holes'")
     assert [row["counts"] for row in found.rows] == [{"z": None, "é": 5}]
     assert [step.rows for step in found.steps] == [1, 2]
@@ -178,10 +192,9 @@ def test_columns_are_explained_sent_and_reported(engine: Workbench, target: Targ
     with published(target) as tables:
         parts = tables.table("staging.parts")
         assert parts.counts.type() == dt.Map(dt.string, dt.int64)
-    write_report(KINDS, target, target.warehouse / "report.html")
-    assert "[&#34;empty&#34;, &#34;full&#34;, &#34;holes&#34;]" in (
-        target.warehouse / "report.html"
-    ).read_text(encoding="utf-8")
+    write_report(KINDS, target, tmp_path / "report.html")
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "[&#34;empty&#34;, &#34;full&#34;, &#34;holes&#34;]" in report
 
 
 QUERY = "select tags, counts, place.x as x from staging.parts where id = 'holes'"
@@ -196,10 +209,11 @@ QUERY = "select tags, counts, place.x as x from staging.parts where id = 'holes'
         ("table", '["b", null, "a"]  {"z": null, "é": 5}'),
     ],
 )
-def test_lists_and_maps_are_printed_as_json(target: Target, form: str, expected: Any) -> None:
-    from streampro.execution.runner import run
-
-    run(KINDS, target)
+@pytest.mark.thorough("spark")
+def test_lists_and_maps_are_printed_as_json(
+    done: tuple[Target, Run], form: str, expected: Any
+) -> None:
+    target, _ = done
     asked = ["sql", QUERY, "--format", form, "--warehouse", str(target.warehouse)]
     told = CliRunner().invoke(cli, asked)
     assert told.exit_code == 0
