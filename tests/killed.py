@@ -2,13 +2,10 @@
 
 import signal
 import subprocess
-from pathlib import Path
 
 from warm_streampro import Commands
 
 from streampro.config import Target
-
-DRIVER = Path(__file__).with_name("kill_driver.py")
 
 
 def killed(
@@ -16,10 +13,10 @@ def killed(
 ) -> None:
     """Run, or let another command work, and die at a point: see `kill_driver.py`."""
     commands.start("fork")
-    inputs = map(str, (target.raw, target.warehouse, point, number, how, target.engine))
+    inputs = [*map(str, (target.raw, target.warehouse, point, number, how, target.engine))]
     done = subprocess.run(
-        [commands.folder / "python-script", *inputs],
-        input=DRIVER.read_text(encoding="utf-8"),
+        [commands.folder / "python-script"],
+        input=f"from kill_driver import main\nmain(*{inputs!r})\n",
         capture_output=True,
         text=True,
         check=False,

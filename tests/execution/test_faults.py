@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,8 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from copied import copied
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import settings
+from killed import killed
 from pipelines.shop import SHOP, write_raw
+from warm_streampro import Commands
 
 from streampro.config import Target
 from streampro.errors import EngineError
@@ -21,17 +24,15 @@ from streampro.warehouse import ledger, snapshot
 pytestmark = pytest.mark.slow
 
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
-DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 NEW = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n{"shop": "d"}\n'
-STEPS = [
-    ("after stage", 2),
-    ("after stage", 4),
-    ("after move", 2),
-    ("after move", 4),
-    ("after publish", 2),
-    ("before ledger", 1),
+STEPS = [("after stage", 4), ("after move", 2), ("before ledger", 1)]
+FURTHER_STEPS = [
+    ("duckdb", "after stage", 2),
+    ("duckdb", "after move", 4),
+    ("duckdb", "after publish", 2),
+    ("spark", "after move", 2),
+    ("spark", "before ledger", 1),
 ]
-STEPS_ON_SPARK = [("after move", 2), ("before ledger", 1)]
 AS_ROOT = ("unshare", "--map-root-user", "--mount")
 """In a name space of its own, so that what is mounted there is gone with the process."""
 FULL_DISK = """
@@ -43,7 +44,7 @@ from streampro.config import Target
 from streampro.errors import StreamProError
 from streampro.execution.runner import run
 
-raw, first, disk, tables = sys.argv[1:]
+raw, first, disk, tables, step = sys.argv[1:]
 mount = ("mount", "-t", "tmpfs", "none", disk, "-o")
 subprocess.run([*mount, "size=64m"], check=True)
 
@@ -67,7 +68,7 @@ def tried(target, pages):
     return {"ended": ended, "runs": count, "then": old, "next": contents(target)}
 
 found = []
-for pages in range(0, 400, 2):
+for pages in range(0, 400, int(step)):
     warehouse = Path(disk) / str(pages)
     shutil.copytree(first, warehouse)
     found.append(tried(Target(name="test", raw=Path(raw), warehouse=warehouse), pages))
@@ -84,36 +85,40 @@ def contents(target: Target) -> dict[str, list[dict[str, Any]]]:
     return dict(found)
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Target:
-    """A warehouse after one run, and a new raw file."""
-    found = Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    folder = tmp_path_factory.mktemp("first")
+    found = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")
     run(SHOP, found)
-    (tmp_path / "raw" / "sales 2.jsonl").write_text(NEW)
     return found
 
 
 @pytest.fixture
-def wanted(target: Target, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+def target(first_run: Target, tmp_path: Path) -> Target:
+    """A warehouse after one run, and a new raw file."""
+    found = copied(first_run, tmp_path)
+    (tmp_path / "raw" / "sales 2.jsonl").write_text(NEW)
+    return found
+
+
+@pytest.fixture(scope="module")
+def wanted(
+    first_run: Target, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[dict[str, Any]]]:
     """What a full run of the files at hand publishes."""
-    other = target.model_copy(update={"warehouse": tmp_path / "fresh"})
+    folder = tmp_path_factory.mktemp("fresh")
+    raw = write_raw(folder / "raw")
+    (raw / "sales 2.jsonl").write_text(NEW)
+    other = Target(name="fresh", raw=raw, warehouse=folder / "warehouse")
     run(SHOP, other)
     return contents(other)
 
 
-def killed(target: Target, point: str, number: int) -> None:
-    """Run in a process of its own, which dies at a point."""
-    inputs = map(str, (target.raw, target.warehouse, point, number, "", target.engine))
-    done = subprocess.run([sys.executable, DRIVER, *inputs], capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-@pytest.mark.thorough("spark")
 @pytest.mark.parametrize(
     ("engine", "point", "number"),
     [
         *(("duckdb", *step) for step in STEPS),
-        *(("spark", *step) for step in STEPS_ON_SPARK),
+        *(pytest.param(*step, marks=pytest.mark.thorough) for step in FURTHER_STEPS),
     ],
 )
 def test_incremental_run_that_is_killed_was_never_there(
@@ -122,11 +127,12 @@ def test_incremental_run_that_is_killed_was_never_there(
     number: int,
     target: Target,
     wanted: dict[str, Any],
+    commands: Commands,
     request: pytest.FixtureRequest,
 ) -> None:
     target = target.model_copy(update={"engine": engine})
     old = contents(target)
-    killed(target, point, number)
+    killed(commands, target, point, number)
     assert contents(target) == old
     session = request.getfixturevalue("spark") if engine == "spark" else None
     second = run(SHOP, target, session=session)
@@ -138,12 +144,14 @@ def test_incremental_run_that_is_killed_was_never_there(
 def test_full_disk_leaves_the_old_run_wherever_it_strikes(
     target: Target, wanted: dict[str, Any], tmp_path: Path
 ) -> None:
-    """On a tmpfs with room for 0, 2, 4, ... pages, until there is enough for the run."""
+    """On a tmpfs with room for more and more pages, until there is enough for the run."""
+    is_thorough = settings.default is settings.get_profile("thorough")
     old = contents(target)
     (disk := tmp_path / "disk").mkdir()
     if subprocess.run([*AS_ROOT, *f"mount -t tmpfs none {disk}".split()], check=False).returncode:
         pytest.skip("no right to mount a tmpfs")
-    inputs = (target.raw, target.warehouse, disk, " ".join(TABLES))
+    step = 2 if is_thorough else 4
+    inputs = (target.raw, target.warehouse, disk, " ".join(TABLES), str(step))
     done = subprocess.run(
         [*AS_ROOT, sys.executable, "-c", FULL_DISK, *inputs],
         capture_output=True,
@@ -165,13 +173,25 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    "table",
+    [
+        "staging.sales",
+        "mart.revenue",
+        *(
+            pytest.param(table, marks=pytest.mark.thorough)
+            for table in ("staging.sales_rejected", "staging.shops")
+        ),
+    ],
+)
 def test_missing_data_file_is_mended_by_a_full_refresh(
     table: str, target: Target, wanted: dict[str, Any]
 ) -> None:
     for path in (target.warehouse / Path(*table.split("."))).glob("*.parquet"):
         path.unlink()
-    (Path(str(target.raw)) / "shops.csv").write_text("shop,city\na,Oslo\nb,Rome\n\n")
+    shops = Path(str(target.raw)) / "shops.csv"
+    shops.unlink()
+    shops.write_text("shop,city\na,Oslo\nb,Rome\n\n")
     name = table.partition(".")[2]
     with pytest.raises(EngineError, match=rf"{name} cannot be .*1 of its data files .*--full-ref"):
         run(SHOP, target)
@@ -181,10 +201,10 @@ def test_missing_data_file_is_mended_by_a_full_refresh(
 
 
 def test_leftovers_of_a_kill_are_removed_but_not_what_a_run_pins(
-    target: Target, wanted: dict[str, Any]
+    target: Target, wanted: dict[str, Any], commands: Commands
 ) -> None:
     """Killed after its row was written, then overwritten by another tool."""
-    killed(target, "after ledger", 1)
+    killed(commands, target, "after ledger", 1)
     pinned = contents(target)
     folder = target.warehouse / "mart" / "revenue"
     write_deltalake(folder, DeltaTable(folder).to_pyarrow_table(), mode="overwrite")

@@ -2,17 +2,16 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IFDIR
 from typing import Any
 
 import pytest
+from killed import killed
 from pipelines.shop import SALES, SHOP, TABLES, write_raw
 from published import contents
+from warm_streampro import Commands
 
 from streampro.config import Target
 from streampro.errors import ConfigError
@@ -21,34 +20,18 @@ from streampro.warehouse import ledger
 
 pytestmark = pytest.mark.slow
 
-DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 MORE = SALES + '{"shop": "b", "day": "2024-05-09", "amount": "100"}\n{"shop": "z"}\n'
 
 BEFORE_THE_RUN_IS_PUBLISHED = [
     ("after stage", 3),
-    ("before publish", 1),
     ("after move", 1),
-    ("after publish", 1),
-    ("after move", 4),
     ("after publish", 4),
     ("before ledger", 1),
+    *(
+        pytest.param(*step, marks=pytest.mark.thorough)
+        for step in (("before publish", 1), ("after publish", 1), ("after move", 4))
+    ),
 ]
-
-
-def killed(target: Target, point: str, number: int, how: str = "full") -> None:
-    """Run in a process of its own, which dies at a point."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            DRIVER,
-            *map(str, (target.raw, target.warehouse, point, number, how)),
-            "duckdb",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def stray_files(warehouse: Path) -> Iterator[str]:
@@ -97,12 +80,16 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
 
 @pytest.mark.parametrize(("point", "number"), BEFORE_THE_RUN_IS_PUBLISHED)
 def test_killed_run_was_never_there(
-    point: str, number: int, target: Target, fresh: dict[str, list[dict[str, Any]]]
+    point: str,
+    number: int,
+    target: Target,
+    fresh: dict[str, list[dict[str, Any]]],
+    commands: Commands,
 ) -> None:
     old = contents(target)
     assert target.raw is not None
     write_raw(target.raw, MORE)
-    killed(target, point, number)
+    killed(commands, target, point, number, "full")
     assert contents(target) == old
     assert len(ledger.runs(target.warehouse)) == 1
     assert run(SHOP, target).run_id == 2
@@ -112,11 +99,11 @@ def test_killed_run_was_never_there(
 
 
 def test_run_that_is_killed_after_its_row_was_there(
-    target: Target, fresh: dict[str, list[dict[str, Any]]]
+    target: Target, fresh: dict[str, list[dict[str, Any]]], commands: Commands
 ) -> None:
     assert target.raw is not None
     write_raw(target.raw, MORE)
-    killed(target, "after ledger", 1)
+    killed(commands, target, "after ledger", 1, "full")
     assert contents(target) == fresh
     assert len(ledger.runs(target.warehouse)) == 2
     assert run(SHOP, target).run_id == 2
@@ -124,13 +111,20 @@ def test_run_that_is_killed_after_its_row_was_there(
     assert list(stray_files(target.warehouse)) == []
 
 
-@pytest.mark.parametrize(("point", "number"), [("after move", 1), ("after publish", 2)])
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [pytest.param("after move", 1, marks=pytest.mark.thorough), ("after publish", 2)],
+)
 def test_first_run_that_is_killed_leaves_nothing_published(
-    point: str, number: int, empty: Target, fresh: dict[str, list[dict[str, Any]]]
+    point: str,
+    number: int,
+    empty: Target,
+    fresh: dict[str, list[dict[str, Any]]],
+    commands: Commands,
 ) -> None:
     assert empty.raw is not None
     write_raw(empty.raw, MORE)
-    killed(empty, point, number)
+    killed(commands, empty, point, number, "full")
     with pytest.raises(ConfigError, match="no published run yet"):
         contents(empty)
     assert run(SHOP, empty).run_id == 1
@@ -140,10 +134,10 @@ def test_first_run_that_is_killed_leaves_nothing_published(
 
 @pytest.mark.parametrize("command", ["plan", "show", "check incremental", "prove"])
 def test_raw_lines_of_a_command_that_is_killed_are_private_and_gone_with_the_next_one(
-    command: str, target: Target
+    command: str, target: Target, commands: Commands
 ) -> None:
     old = contents(target)
-    killed(target, "after stage", 2, command)
+    killed(commands, target, "after stage", 2, command)
     left = target.warehouse / "_streampro" / "scratch"
     [folder] = left.iterdir()
     assert {oct(each.stat().st_mode) for each in (left, folder)} == {oct(S_IFDIR | 0o700)}
@@ -153,13 +147,13 @@ def test_raw_lines_of_a_command_that_is_killed_are_private_and_gone_with_the_nex
 
 
 def test_runs_that_are_killed_again_and_again_leave_nothing_behind(
-    target: Target, fresh: dict[str, list[dict[str, Any]]]
+    target: Target, fresh: dict[str, list[dict[str, Any]]], commands: Commands
 ) -> None:
     old = contents(target)
     assert target.raw is not None
     write_raw(target.raw, MORE)
     for point, number in [("after publish", 3), ("after move", 2)]:
-        killed(target, point, number)
+        killed(commands, target, point, number, "full")
         assert contents(target) == old
     run(SHOP, target)
     assert contents(target) == fresh
