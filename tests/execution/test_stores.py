@@ -1,10 +1,6 @@
 """Raw folder and warehouse in an object store: the same rows as on a disk, whatever goes wrong."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +13,11 @@ from typing import Any
 import obstore
 import pytest
 from deltalake import DeltaTable
+from killed import killed
 from pipelines.shop import SALES, SHOP, write_raw
 from published import contents
 from servers import Lake
+from warm_streampro import Commands
 
 import streampro
 from streampro.config import Target
@@ -33,7 +31,6 @@ from streampro.warehouse.retention import rollback
 from streampro.warehouse.snapshot import tables
 
 MORE = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n{"shop": "d"}\n'
-DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 COMMIT = r"^PUT .*runs/_delta_log/[0-9]+\.json"
 """The request by which a run is published."""
 
@@ -81,6 +78,7 @@ def test_a_store_has_the_rows_of_a_disk(
     assert [each.run_id for each in streampro.runs(there)] == [1, 2, 3]
 
 
+@pytest.mark.thorough
 def test_proofs_and_trials_copy_the_raw_files(there: Target) -> None:
     assert streampro.prove(SHOP, there, there.model_copy(update={"name": "other"})).equal
     assert streampro.check_incremental(SHOP, there, parts=2).runs == 2
@@ -119,27 +117,19 @@ def test_a_bucket_that_is_not_there_is_told_in_one_line(there: Target) -> None:
         assert "<" not in str(refused.value)
 
 
-def test_a_run_looks_at_each_entry_of_a_log_as_often_whatever_it_reads(
+def test_what_is_new_is_read_once_and_each_entry_of_a_log_as_often_whatever_is_read(
     lake: Lake, here: Target, there: Target
 ) -> None:
     run(SHOP, there)
     add_more(lake, here)
     lake.requests()
     run(SHOP, there)
-    entries = Counter(
-        each for each in lake.requests() if re.match(r"GET .*_delta_log/0.*json", each)
-    )
+    requests = lake.requests()
+    raw = [line for line in requests if "/raw/" in line and line.startswith("GET")]
+    assert [line.split("?")[0].rsplit("/", 1)[1] for line in raw] == ["sales-2.jsonl"]
+    entries = Counter(each for each in requests if re.match(r"GET .*_delta_log/0.*json", each))
     tables = {name.split("/_delta_log")[0].split("/", 3)[3]: n for name, n in entries.items()}
     assert max(entries.values()) <= 9, tables  # twice each: staging, merging, committing
-
-
-def test_what_is_new_is_read_once(lake: Lake, here: Target, there: Target) -> None:
-    run(SHOP, there)
-    add_more(lake, here)
-    lake.requests()
-    run(SHOP, there)
-    raw = [line for line in lake.requests() if "/raw/" in line and line.startswith("GET")]
-    assert [line.split("?")[0].rsplit("/", 1)[1] for line in raw] == ["sales-2.jsonl"]
 
 
 def test_names_of_files_are_as_in_the_store(lake: Lake, there: Target) -> None:
@@ -180,7 +170,13 @@ def test_of_two_runs_at_once_one_is_published(
         add_more(lake, here)
 
 
-@pytest.mark.parametrize("match", [COMMIT, r"^PUT .*revenue/_delta_log/[0-9]+\.json"])
+@pytest.mark.parametrize(
+    "match",
+    [
+        COMMIT,
+        pytest.param(r"^PUT .*revenue/_delta_log/[0-9]+\.json", marks=pytest.mark.thorough),
+    ],
+)
 def test_a_commit_that_nobody_heard_of_counts(
     match: str, lake: Lake, here: Target, there: Target
 ) -> None:
@@ -197,8 +193,7 @@ def test_a_commit_that_nobody_heard_of_counts(
     "kind",
     [
         "cut",
-        "unheard",
-        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("busy", "slow")),
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("unheard", "busy", "slow")),
     ],
 )
 def test_faults_of_a_store_are_tried_again(
@@ -253,16 +248,13 @@ def test_a_store_that_is_not_there_is_told(there: Target, monkeypatch: pytest.Mo
     ],
 )
 def test_a_killed_run_leaves_what_was_published(
-    point: str, number: int, lake: Lake, here: Target, there: Target
+    point: str, number: int, lake: Lake, here: Target, there: Target, commands: Commands
 ) -> None:
     run(SHOP, there)
     run(SHOP, here)
     before = contents(there)
     add_more(lake, here)
-    arguments = [str(there.raw), str(there.warehouse), point, str(number), "incremental", "duckdb"]
-    path = {"PYTHONPATH": os.pathsep.join([str(DRIVER.parent), *sys.path])}
-    done = subprocess.run([sys.executable, str(DRIVER), *arguments], env={**os.environ, **path})
-    assert done.returncode == -signal.SIGKILL
+    killed(commands, there, point, number)
     assert contents(there) == before
     run(SHOP, there)
     run(SHOP, here)

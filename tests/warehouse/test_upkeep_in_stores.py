@@ -1,9 +1,5 @@
 """Verify, repair, clean, forget and rollback of a warehouse in an object store: as on a disk."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
@@ -14,9 +10,11 @@ import obstore
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from killed import killed
 from pipelines.shop import SALES, SHOP, SHOPS, write_raw
 from published import ANNA, contents, without_anna
 from servers import Lake
+from warm_streampro import Commands
 
 import streampro
 from streampro.cli.commands import cli
@@ -30,7 +28,6 @@ from streampro.warehouse.forget import forget
 
 HERS = f'{{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}\n{{"shop": "{ANNA}", "bro\n'
 LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'
-DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 
 
 @pytest.fixture
@@ -39,14 +36,26 @@ def here(tmp_path: Path) -> Target:
     return Target(name="here", raw=raw, warehouse=tmp_path / "warehouse")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first test has put into its store, for those after it."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def there(lake: Lake, here: Target) -> Target:
-    """A warehouse of two runs."""
-    raw = lake.put(Path(str(here.raw)), "raw")
-    made = Target(name="there", raw=raw, warehouse=Remote(f"{lake.url}/w"))
+def there(lake: Lake, here: Target, kept: Path) -> Target:
+    """A warehouse of two runs. Raw files of the same content are the same files in a store."""
+    made = Target(name="there", raw=Remote(f"{lake.url}/raw"), warehouse=Remote(f"{lake.url}/w"))
+    if (kept / "w").exists():
+        lake.put(kept / "raw", "raw")
+        lake.put(kept / "w", "w")
+        return made
+    lake.put(Path(str(here.raw)), "raw")
     streampro.run(SHOP, made)
     add(lake, "sales-later.jsonl", LATER)
     streampro.run(SHOP, made)
+    lake.take("raw", kept / "raw")
+    lake.take("w", kept / "w")
     return made
 
 
@@ -187,7 +196,7 @@ def test_clean_and_two_runs_at_once(lake: Lake, there: Target) -> None:
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_clean_removes_what_killed_runs_left(
-    lake: Lake, there: Target, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, there: Target, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streampro.clean(there, keep=1, dry_run=False)
     foreign = {"w/mart/revenue/theirs.parquet", "w/mart/revenue/part-of.parquet", "w/other/x"}
@@ -195,10 +204,7 @@ def test_clean_removes_what_killed_runs_left(
         obstore.put(lake.store, name, b"theirs")
     before = names(lake)
     add(lake, "sales-3.jsonl")
-    path = {"PYTHONPATH": os.pathsep.join([str(DRIVER.parent), *sys.path])}
-    arguments = [str(there.raw), str(there.warehouse), "after move", "1", "incremental", "duckdb"]
-    done = subprocess.run([sys.executable, str(DRIVER), *arguments], env={**os.environ, **path})
-    assert done.returncode == -signal.SIGKILL
+    killed(commands, there, "after move", 1)
     [left] = {name for name in names(lake) - before if name.endswith("parquet")}
     obstore.put(lake.store, "w/_streampro/staging/0123456789ab/mart/t-1/part-0.parquet", b"staged")
     monkeypatch.setattr(leftovers, "_GRACE_NS", 0)
