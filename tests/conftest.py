@@ -61,10 +61,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def is_thorough(item: pytest.Item) -> bool:
     """Tell whether a test is marked `thorough`, or `thorough("spark")` and would run on Spark."""
-    marker = item.get_closest_marker("thorough")
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    engines = marker.args if marker else ()
-    return bool(marker and (not engines or {*engines} & {*map(str, parameters.values())}))
+    given = {*map(str, parameters.values())}
+    marks = item.iter_markers("thorough")
+    return any(not mark.args or {*mark.args} & given for mark in marks)
 
 
 @pytest.fixture(autouse=True)

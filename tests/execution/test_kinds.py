@@ -176,9 +176,7 @@ def test_statistics_leave_out_what_has_parts(done: tuple[Target, Run]) -> None:
 
 @pytest.mark.thorough("spark")
 @pytest.mark.slow
-def test_columns_are_explained_sent_and_reported(
-    done: tuple[Target, Run], tmp_path: Path
-) -> None:
+def test_columns_are_explained_sent_and_reported(done: tuple[Target, Run], tmp_path: Path) -> None:
     target, _ = done
     found = explain(KINDS, target, "parts.counts", "id = 'holes'")
     assert [row["counts"] for row in found.rows] == [{"z": None, "é": 5}]

@@ -96,7 +96,7 @@ def fresh(target: Target) -> dict[str, Any]:
 
 def test_what_is_left_does_not_grow_with_the_runs_before(target: Target) -> None:
     left = []
-    for numbers in (range(8, 11), range(11, 20)):
+    for numbers in (range(8, 10), range(10, 15)):
         grow(target, numbers)
         before, told = weight(target), clean(target, keep=2)
         assert clean(target, keep=2, dry_run=False) == told
@@ -110,11 +110,11 @@ def test_what_is_left_does_not_grow_with_the_runs_before(target: Target) -> None
             assert len([file for file in files if file.endswith("parquet")]) <= 2
         assert clean(target, keep=2) == []
     assert abs(left[1] - left[0]) <= EVERY * len(logs(target)), "an interval more or less"
-    assert [run.run_id for run in ledger.runs(target.warehouse)] == [*range(1, 21)]
+    assert [run.run_id for run in ledger.runs(target.warehouse)] == [*range(1, 16)]
 
 
 @pytest.mark.thorough("spark")
-@pytest.mark.parametrize("keep", [1, 4])
+@pytest.mark.parametrize("keep", [4, pytest.param(1, marks=pytest.mark.thorough)])
 def test_kept_runs_are_read_and_gone_on_from(keep: int, target: Target, engine: Workbench) -> None:
     kept = range(9 - keep, 9)
     wanted = {run_id: contents(target, run_id) for run_id in kept}
@@ -157,7 +157,7 @@ def test_killed_at_any_step_kept_runs_are_readable_and_the_next_clean_completes(
     wanted = {run_id: contents(target, run_id) for run_id in (7, 8)}
     whole = copy(target, tmp_path / "whole")
     clean(whole, keep=2, dry_run=False)
-    for number in numbers_of_steps(300, 17):
+    for number in numbers_of_steps(300, 25):
         mine = copy(target, tmp_path / f"{number}")
         if not dies_after(number, partial(clean, mine, keep=2, dry_run=False)):
             break
