@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pytest
+from hypothesis import settings
 from published import contents
 
 import streampro
@@ -97,7 +98,9 @@ def test_files_in_any_order_give_the_versions_of_a_full_run(
 ) -> None:
     """A late row divides the version that it falls into, or joins two."""
     found = []
-    orders = [*permutations(FILES)] if engine.name == "duckdb" else [("3", "1", "2")]
+    orders = [*permutations(FILES)]
+    if engine.name == "spark" or settings.default is not settings.get_profile("thorough"):
+        orders = [("3", "1", "2"), ("2", "3", "1")][: 1 if engine.name == "spark" else 2]
     for number, order in enumerate(orders):
         raw = tmp_path / f"raw-{number}"
         raw.mkdir()

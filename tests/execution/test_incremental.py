@@ -56,7 +56,7 @@ def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
     folder = tmp_path_factory.mktemp("first")
     made = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")

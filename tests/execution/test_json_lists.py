@@ -116,6 +116,7 @@ def test_runs_in_parts_equal_a_full_run(
     assert len(rows_of(own, "staging.items")) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_engines_prove_equal(tmp_path: Path, spark: Any) -> None:
     raw = write_raw(tmp_path / "raw")

@@ -42,7 +42,7 @@ def target(tmp_path: Path) -> Target:
     return of_lines(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
 def done(engine: Workbench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Run]:
     """A warehouse of one run, for tests that look at it only."""
     target = of_lines(tmp_path_factory.mktemp("done"))

@@ -215,6 +215,7 @@ def test_many_ways_to_tell_rows_apart_are_followed_a_few_at_a_time() -> None:
 
 Row = dict[str, Any]
 Step = Callable[[ir.Table, ir.Table], ir.Table]
+IS_THOROUGH = settings.default is settings.get_profile("thorough")
 VALUES = ["a", "b", "c"]
 SCHEMA = ibis.schema(dict.fromkeys(VALUES, "int64"))
 PLAIN = ibis.table(ibis.schema({"id": "int64"} | dict(SCHEMA)), name="plain")
@@ -388,7 +389,8 @@ def test_keys_of_a_step_are_keys(name: str, nasty: ibis.backends.duckdb.Backend)
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 def test_keys_of_joins_are_keys(how: str, nasty: ibis.backends.duckdb.Backend) -> None:
-    tests = [*ON] if how in ("inner", "left", "right") else ["a"]
+    many = [*ON] if IS_THOROUGH else [*ON][1::3]
+    tests = many if how in ("inner", "left", "right") else ["a"]
     right_sides = [SIDES[name] for name in ("key in a", "key in two", "groups", "one row")]
     for left, right, on in itertools.product(SIDES.values(), right_sides, tests):
         join = _all_of_join(left, right, how, on)
@@ -397,7 +399,7 @@ def test_keys_of_joins_are_keys(how: str, nasty: ibis.backends.duckdb.Backend) -
 
 @pytest.mark.slow
 @settings(
-    max_examples=settings().max_examples * 6,
+    max_examples=settings().max_examples * (6 if IS_THOROUGH else 2),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -16,6 +16,7 @@ from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.expressions.rows import contributions
 
+IS_THOROUGH = settings.default is settings.get_profile("thorough")
 Row = dict[str, Any]
 Step = Callable[[ir.Table, ir.Table], ir.Table]
 
@@ -109,7 +110,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
 
 @pytest.mark.slow
 @settings(
-    max_examples=settings().max_examples * 2,
+    max_examples=settings().max_examples * (2 if IS_THOROUGH else 1),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -595,7 +595,7 @@ def test_warehouses_are_temporary_unless_a_folder_is_given(
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dirty") / "raw"
-    generate(folder, events=20_000, seed=5, dirt=0.1)
+    generate(folder, events=5_000, seed=5, dirt=0.1)
     return folder
 
 

@@ -39,7 +39,7 @@ def grow(target: Target, numbers: range) -> None:
         streampro.run(SHOP, target)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def checkpoints_are_near() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         kept = delta._KEEPS_ITS_LOG | {"delta.checkpointInterval": str(EVERY)}
@@ -47,8 +47,8 @@ def checkpoints_are_near() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, checkpoints_are_near: None) -> Target:
+@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
+def built(tmp_path_factory: pytest.TempPathFactory) -> Target:
     folder = tmp_path_factory.mktemp("built") / "first"
     folder.mkdir()
     made = Target(name="test", raw=folder / "raw", warehouse=folder / "warehouse")
