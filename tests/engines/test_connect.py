@@ -191,6 +191,7 @@ def test_session_of_the_caller_keeps_its_settings(address: str, tmp_path: Path) 
     assert said["known"]
 
 
+@pytest.mark.thorough
 def test_run_that_is_terminated_leaves_no_query_and_no_file(
     address: str, spark_target: Target, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Targ
     problems_of(PIPELINE, "duckdb")  # as may have been asked before there was a toy
     entry = Entry(f"{__name__}:ToyEngine", ENGINES["duckdb"].compiler, needs=("duckdb",))
     monkeypatch.setitem(ENGINES, "toy", entry)
-    generate(tmp_path / "raw", events=1500, seed=3, days=6, dirt=0.1)
+    generate(tmp_path / "raw", events=400, seed=3, days=6, dirt=0.1)
 
     def target(engine: str) -> Target:
         raw, warehouse = tmp_path / "raw", tmp_path / engine

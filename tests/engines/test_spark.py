@@ -492,7 +492,7 @@ def test_raw_folder_that_is_not_there(reader: Engine, tmp_path: Path, place: str
         reader.read_raw(raw_sales, raw if place == "local" else Remote(f"file://{raw}"))
 
 
-@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("scheme", [pytest.param("", marks=pytest.mark.thorough), "file://"])
 def test_failed_run_leaves_nothing_staged_and_nothing_published(
     tmp_path: Path, spark: Any, scheme: str
 ) -> None:

@@ -223,7 +223,7 @@ def test_lists_and_maps_are_printed_as_json(
 
 @pytest.mark.slow
 def test_random_parts_give_what_all_lines_give(target: Target, tmp_path: Path) -> None:
-    check_incremental(KINDS, target, parts=3, seed=1)
+    check_incremental(KINDS, target, parts=2, seed=1)
 
 
 # What a contract says is asked of what is stored

@@ -248,7 +248,9 @@ def test_run_that_lost_many_known_files_publishes_nothing(
     assert engine.run(SHOP, target).run_id == done.run_id
 
 
-@pytest.mark.parametrize(("share", "left"), [(0.2, 4), (0.6, 2), (0, 5), (1, 1)])
+@pytest.mark.parametrize(
+    ("share", "left"), [(0.6, 2), (0, 5), (1, 1), pytest.param(0.2, 4, marks=pytest.mark.thorough)]
+)
 def test_run_that_lost_few_files_goes_on(target: Target, share: float, left: int) -> None:
     limits = Limits(lost_files_share=share)
     days(target, *range(1, 6))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from warm_streampro import Commands
 
 import streampro
 
@@ -105,8 +106,9 @@ def test_dagster_materializes_the_asset_and_gives_up_on_wrong_data(
     assert isinstance(caught.value.__cause__, streampro.SourceError)
 
 
-def nightly(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def nightly(commands: Commands, project: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    commands.start("fork")
+    path = f"{commands.folder}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["sh", EXAMPLES / "nightly.sh", "--target", "nightly", *options],
         cwd=project,
@@ -117,19 +119,21 @@ def nightly(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_cron_hears_nothing_of_a_run_that_succeeds(project: Path) -> None:
-    done = nightly(project)
+def test_cron_hears_nothing_of_a_run_that_succeeds(project: Path, commands: Commands) -> None:
+    done = nightly(commands, project)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(streampro.runs(project / "warehouse")) == 1
 
 
-def test_cron_hears_once_of_wrong_data_and_twice_of_a_warehouse_in_use(project: Path) -> None:
+def test_cron_hears_once_of_wrong_data_and_twice_of_a_warehouse_in_use(
+    project: Path, commands: Commands
+) -> None:
     (project / "warehouse" / "_streampro").mkdir(parents=True)
     with FileLock(project / "warehouse" / "_streampro" / "lock"):
-        done = nightly(project)
+        done = nightly(commands, project)
         assert (done.returncode, done.stderr.count("error: another run is writing")) == (3, 2)
     break_data(project)
-    done = nightly(project)
+    done = nightly(commands, project)
     assert (done.returncode, done.stderr.count("error: raw has no file")) == (1, 1)
-    done = nightly(project, "--no-such-option")
+    done = nightly(commands, project, "--no-such-option")
     assert done.returncode == 2

@@ -14,6 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 from pipelines.shop import SHOP
 
 from streampro import portable
@@ -1164,7 +1165,9 @@ def test_every_integer_is_multiplied_in_64_bits(
     columns, build = NARROW[number]
     unbound, rows = table_of(columns)
     made = unbound.select("i", n=build(unbound))
-    for origin in (made, made.distinct(), made.filter(made.i >= 0).union(made), made.view()):
+    origins = (made.filter(made.i >= 0).union(made), made, made.distinct(), made.view())
+    is_thorough = settings.default is settings.get_profile("thorough")
+    for origin in origins if is_thorough else origins[:1]:
         query = origin.select(v=origin.n * 2_000_000_000)
         wanted = [n and n * 2_000_000_000 for n in on_duckdb(origin.select(v="n"), rows)]
         found = [on(query, rows) for on in (on_duckdb, on_spark)]

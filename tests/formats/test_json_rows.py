@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from streampro.config import Target
-from streampro.engines.protocol import Engine
+from streampro.engines.protocol import Engine, Raw
 from streampro.engines.registry import connect
 from streampro.errors import PipelineError, SourceError
 from streampro.formats.format import digest
@@ -53,11 +53,16 @@ def spark_engine(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def rows_of(engine: Engine, source: Source, raw: Path) -> list[dict[str, Any]]:
+    rows, _ = read_by(engine, source, raw)
+    return rows
+
+
+def read_by(engine: Engine, source: Source, raw: Path) -> tuple[list[dict[str, Any]], Raw]:
     read = engine.read_raw(source, raw)
     rows: list[dict[str, Any]] = engine.fetch(read.table).to_pylist()
     assert read.lines == len(rows), "each element is counted once"
     assert {f: n for f, n in read.by_file.items() if n} == Counter(r["source_file"] for r in rows)
-    return sorted(rows, key=repr)
+    return sorted(rows, key=repr), read
 
 
 NO_LIST, NO_OBJECT = object(), object()
@@ -251,10 +256,14 @@ def test_engines_read_alike(duckdb: Engine, spark_engine: Engine, tmp_path: Path
         one = Source(
             source.name, pattern, source.format, source.fields, rows=source.rows, types=source.types
         )
-        left, right = rows_of(duckdb, one, tmp_path), rows_of(spark_engine, one, tmp_path)
+        left, read = read_by(duckdb, one, tmp_path)
+        right, other = read_by(spark_engine, one, tmp_path)
         assert left == right, source.name
-        read = [engine.read_raw(one, tmp_path) for engine in (duckdb, spark_engine)]
-        assert len({(each.lines, each.holding, each.invalid_utf8) for each in read}) == 1
+        assert (read.lines, read.holding, read.invalid_utf8) == (
+            other.lines,
+            other.holding,
+            other.invalid_utf8,
+        )
         assert left
     for path in [*tmp_path.iterdir()]:
         path.unlink()

@@ -58,7 +58,7 @@ def test_same_seed_deals_the_same_parts(target: Target, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(each, marks=pytest.mark.thorough) for each in range(2, 6))]
+    "seed", [0, *(pytest.param(each, marks=pytest.mark.thorough) for each in range(1, 6))]
 )
 def test_few_lines_are_enough(target: Target, seed: int) -> None:
     write_raw(Path(str(target.raw)), MANY.splitlines()[2] + "\n" + MANY.splitlines()[3] + "\n")

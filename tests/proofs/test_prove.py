@@ -622,6 +622,7 @@ def test_columns_of_every_type_are_proven_equal(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("spark")
 def test_operation_that_lint_refuses_is_caught_by_the_proof_too(left: Target, raw: Path) -> None:
     """Ibis' own `strip` takes white space on DuckDB, and the letter v, too, on Spark."""

@@ -65,7 +65,7 @@ def fresh(folder: Path) -> Target:
     return Target(name="test", raw=folder / "raw", warehouse=folder / "warehouse")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
 def built(tmp_path_factory: pytest.TempPathFactory) -> Target:
     target = fresh(tmp_path_factory.mktemp("built") / "first")
     two_runs(target, streampro.run)
@@ -207,7 +207,7 @@ def test_killed_at_any_step_every_version_is_readable_and_the_next_call_complete
     DeltaTable(target.warehouse / "staging" / "sales").create_checkpoint()
     before = {run: contents(target, run) for run in (1, 2)}
     after = {run: without_anna(tables) for run, tables in before.items()}
-    for steps in numbers_of_steps(200, 6):
+    for steps in numbers_of_steps(200, 11):
         shutil.copytree(target.warehouse, tmp_path / f"{steps}")
         mine = target.model_copy(update={"warehouse": tmp_path / f"{steps}"})
         if not dies_after(steps, partial(forget, mine, {"shop": ANNA})):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from copied import copied
 from pipelines.shop import SHOP, add_sale, mart, write_raw
 
 import streampro
@@ -31,6 +32,20 @@ Damaging = Callable[[Path], None]
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
+
+
+@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    folder = tmp_path_factory.mktemp("first")
+    made = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")
+    streampro.run(SHOP, made)
+    return made
+
+
+@pytest.fixture
+def ran(first_run: Target, tmp_path: Path) -> Target:
+    """A warehouse after one run."""
+    return copied(first_run, tmp_path)
 
 
 def published_files(target: Target, table: str = "*/*") -> list[Path]:
@@ -58,31 +73,29 @@ def test_what_engines_publish_is_as_it_was_written(engine: Workbench, target: Ta
     assert verified.files == len(files) + lists
 
 
-def test_any_flipped_bit_is_found(target: Target) -> None:
-    streampro.run(SHOP, target)
+def test_any_flipped_bit_is_found(ran: Target) -> None:
     random = Random(7)
-    for path in published_files(target) * 3:
+    for path in published_files(ran) * 3:
         whole = path.read_bytes()
         spoiled, place = bytearray(whole), random.randrange(len(whole))
         spoiled[place] ^= 1 << random.randrange(8)
         path.write_bytes(spoiled)
-        [(run_id, table, what)] = found(target)
+        [(run_id, table, what)] = found(ran)
         assert (run_id, table) == (1, ".".join(path.parent.parts[-2:]))
         assert what == f"{path.name}: it does not hold what was written: its digest differs"
         path.write_bytes(whole)
-    assert found(target) == []
+    assert found(ran) == []
 
 
-def test_whoever_fails_on_an_altered_file_names_it(target: Target, tmp_path: Path) -> None:
-    streampro.run(SHOP, target)
-    [path] = published_files(target, "mart/revenue")
+def test_whoever_fails_on_an_altered_file_names_it(ran: Target, tmp_path: Path) -> None:
+    [path] = published_files(ran, "mart/revenue")
     path.write_bytes(b"PAR1" + bytes(path.stat().st_size - 8) + b"PAR1")
     said = rf"mart/revenue: {path.name} does not hold what was written.*--full-refresh"
     for ask in (
-        lambda: streampro.sql("select * from mart.revenue", target),
-        lambda: streampro.export("mart.revenue", target, to=str(tmp_path / "revenue.csv")),
-        lambda: streampro.explain(SHOP, target, "revenue"),
-        lambda: streampro.test(SHOP, target),
+        lambda: streampro.sql("select * from mart.revenue", ran),
+        lambda: streampro.export("mart.revenue", ran, to=str(tmp_path / "revenue.csv")),
+        lambda: streampro.explain(SHOP, ran, "revenue"),
+        lambda: streampro.test(SHOP, ran),
     ):
         with pytest.raises(WarehouseError, match=said):
             ask()
@@ -110,11 +123,10 @@ def replace_rows(path: Path) -> None:
         (replace_rows, "bytes, but"),
     ],
 )
-def test_lost_and_changed_files_are_found(target: Target, damaging: Damaging, what: str) -> None:
-    streampro.run(SHOP, target)
-    [path] = published_files(target, "mart/revenue")
+def test_lost_and_changed_files_are_found(ran: Target, damaging: Damaging, what: str) -> None:
+    [path] = published_files(ran, "mart/revenue")
     damaging(path)
-    [(_, table, said)] = found(target)
+    [(_, table, said)] = found(ran)
     assert table == "mart.revenue"
     assert said.startswith(path.name)
     assert what in said
@@ -134,13 +146,12 @@ def test_lost_and_changed_files_are_found(target: Target, damaging: Damaging, wh
         ('"size":', '"size":1', "bytes, but"),
     ],
 )
-def test_changed_log_is_found(target: Target, old: str, new: str, what: str) -> None:
-    streampro.run(SHOP, target)
-    entry = Path(str(target.warehouse)) / "mart" / "revenue" / "_delta_log" / f"{0:020}.json"
+def test_changed_log_is_found(ran: Target, old: str, new: str, what: str) -> None:
+    entry = Path(str(ran.warehouse)) / "mart" / "revenue" / "_delta_log" / f"{0:020}.json"
     text = entry.read_text()
     assert old in text
     entry.write_text(text.replace(old, new, 1))
-    told = found(target)
+    told = found(ran)
     assert {table for _, table, _ in told} == {"mart.revenue"}
     assert what in " ".join(said for _, _, said in told)
 
@@ -161,14 +172,13 @@ def test_broken_key_is_found_where_every_file_is_whole(target: Target) -> None:
     assert found(target) == [(1, "mart.revenue", "key (shop) is repeated, in 2 rows")]
 
 
-def test_runs_that_were_cleaned_are_told_and_are_no_damage(target: Target) -> None:
-    streampro.run(SHOP, target)
-    add_sale(target, 1)
-    streampro.run(SHOP, target)
-    streampro.clean(target, keep=1, dry_run=False)
-    verified = streampro.verify(SHOP, target)
+def test_runs_that_were_cleaned_are_told_and_are_no_damage(ran: Target) -> None:
+    add_sale(ran, 1)
+    streampro.run(SHOP, ran)
+    streampro.clean(ran, keep=1, dry_run=False)
+    verified = streampro.verify(SHOP, ran)
     assert (verified.runs, verified.incomplete, verified.damages) == ((2,), (1,), ())
-    assert {what.rpartition(": ")[2] for _, _, what in found(target, run_id=1)} == {"it is missing"}
+    assert {what.rpartition(": ")[2] for _, _, what in found(ran, run_id=1)} == {"it is missing"}
 
 
 def test_files_from_before_there_were_digests_are_read(
@@ -208,42 +218,39 @@ REWRITES: dict[str, tuple[str, Callable[[Target], object]]] = {
 
 @pytest.mark.parametrize("rewrite", REWRITES)
 def test_rows_of_an_altered_file_are_never_written_anew(
-    rewrite: str, target: Target, monkeypatch: pytest.MonkeyPatch
+    rewrite: str, ran: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their new file would have a digest that is right, and nobody would ever know."""
     table, write = REWRITES[rewrite]
     monkeypatch.setattr(merge, "MOST_SMALL_FILES", 1)
-    streampro.run(SHOP, target)
-    add_sale(target, 2)
-    [path] = published_files(target, table)
+    add_sale(ran, 2)
+    [path] = published_files(ran, table)
     whole = path.read_bytes()
     path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
     with pytest.raises(WarehouseError, match=f"{path.name} does not hold what was written"):
-        write(target)
-    assert published_run(target).run_id == 1
-    assert published_files(target, table) == [path]
-    streampro.run(SHOP, target, full_refresh=True)
-    assert found(target, 2) == []
+        write(ran)
+    assert published_run(ran).run_id == 1
+    assert published_files(ran, table) == [path]
+    streampro.run(SHOP, ran, full_refresh=True)
+    assert found(ran, 2) == []
 
 
-def test_forgetting_names_files_anew_by_what_they_hold(target: Target) -> None:
-    streampro.run(SHOP, target)
-    streampro.forget(target, {"shop": "a"}, pipeline=SHOP)
-    assert found(target) == []
-    assert all(data_files.is_as_written(path) for path in published_files(target))
+def test_forgetting_names_files_anew_by_what_they_hold(ran: Target) -> None:
+    streampro.forget(ran, {"shop": "a"}, pipeline=SHOP)
+    assert found(ran) == []
+    assert all(data_files.is_as_written(path) for path in published_files(ran))
 
 
-def test_command_exits_with_1_and_says_what_mends(target: Target, tmp_path: Path) -> None:
+def test_command_exits_with_1_and_says_what_mends(ran: Target, tmp_path: Path) -> None:
     def asked(*options: str) -> Result:
-        place = ("--warehouse", str(target.warehouse), "--pipeline", "pipelines.shop:SHOP")
+        place = ("--warehouse", str(ran.warehouse), "--pipeline", "pipelines.shop:SHOP")
         return CliRunner().invoke(cli, ["verify", *place, *options])
 
-    streampro.run(SHOP, target)
     assert asked().stdout.endswith(": all as written.\n")
-    streampro.run(SHOP, target, full_refresh=True)
+    streampro.run(SHOP, ran, full_refresh=True)
     for version, advice in ((0, "streampro clean"), (1, "--full-refresh")):
         [file] = integrity.logged_files(
-            Disk(Path(str(target.warehouse)) / "mart" / "revenue"), version
+            Disk(Path(str(ran.warehouse)) / "mart" / "revenue"), version
         )
         truncate(file.place.path)
         told = asked()
