@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import Any, get_args
 
 import pytest
+from pipelines.shop import SHOP, write_raw
 
 import streampro
 from streampro.config import Target
@@ -14,8 +15,6 @@ from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.engines.protocol import Engine, SqlEngine
 from streampro.engines.registry import ENGINES, Entry, compiled_query
 from streampro.formats.registry import FORMATS
-from streampro.viewing import PIPELINE
-from streampro.viewing.synthetic import generate
 
 PACKAGE = Path(streampro.__file__).parent
 
@@ -41,10 +40,10 @@ def methods(protocol: type) -> set[str]:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Target]:
     """Register the toy; return a target of an engine with a warehouse of its own."""
-    problems_of(PIPELINE, "duckdb")  # as may have been asked before there was a toy
+    problems_of(SHOP, "duckdb")  # as may have been asked before there was a toy
     entry = Entry(f"{__name__}:ToyEngine", ENGINES["duckdb"].compiler, needs=("duckdb",))
     monkeypatch.setitem(ENGINES, "toy", entry)
-    generate(tmp_path / "raw", events=400, seed=3, days=6, dirt=0.1)
+    write_raw(tmp_path / "raw")
 
     def target(engine: str) -> Target:
         raw, warehouse = tmp_path / "raw", tmp_path / engine
@@ -80,20 +79,20 @@ def test_folders_of_engines_have_the_same_files() -> None:
 @pytest.mark.slow
 def test_a_third_engine_runs_the_pipeline(toy: Callable[[str], Target]) -> None:
     """It is checked, run twice, explained, and gives the rows that DuckDB gives."""
-    first, second = streampro.run(PIPELINE, toy("toy")), streampro.run(PIPELINE, toy("toy"))
-    other = streampro.run(PIPELINE, toy("duckdb"))
+    first, second = streampro.run(SHOP, toy("toy")), streampro.run(SHOP, toy("toy"))
+    other = streampro.run(SHOP, toy("duckdb"))
     assert (first.engine, first.packages["toy"], second.kind) == ("toy", "1.0", "unchanged")
     assert (first.books, first.warnings) == (other.books, other.warnings)
     for table in (item.table for item in first.tables):
         query = f"select * from {table} order by all"
         mine, yours = (streampro.sql(query, toy(name)).to_pylist() for name in ("toy", "duckdb"))
         assert mine == yours
-    certificate = streampro.prove(PIPELINE, toy("toy"), toy("duckdb"))
+    certificate = streampro.prove(SHOP, toy("toy"), toy("duckdb"))
     assert certificate.equal
-    found = streampro.explain(PIPELINE, toy("toy"), "q1_engagement.reached_rate")
-    assert {line.source for line in found.lines} == {"raw_events"}
+    found = streampro.explain(SHOP, toy("toy"), "revenue.amount")
+    assert {line.source for line in found.lines} == {"raw_sales"}
 
 
 def test_a_third_engine_compiles_models(toy: Callable[[str], Target]) -> None:
-    rows = PIPELINE.expressions["q1_engagement"]
+    rows = SHOP.expressions["revenue"]
     assert compiled_query("toy", rows) == compiled_query("duckdb", rows)

@@ -66,7 +66,11 @@ def test_rows_do_not_depend_on_what_is_told_to_be_seen(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pipeline", [PIPELINE, KINDS], ids=["sample", "every type"])
+@pytest.mark.parametrize(
+    "pipeline",
+    [pytest.param(PIPELINE, marks=pytest.mark.thorough), KINDS],
+    ids=["sample", "every type"],
+)
 def test_many_lines_give_the_rows_that_few_do(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

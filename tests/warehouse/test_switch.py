@@ -67,7 +67,7 @@ def test_engines_take_turns_on_one_warehouse(
             assert sorted(rows, key=lambda row: row["shop"]) == wanted["mart.revenue"]
 
 
-@pytest.mark.thorough("spark")
+@pytest.mark.thorough
 @pytest.mark.parametrize("publisher", ["duckdb", "spark"])
 def test_others_append_with_their_own_tools_and_the_next_run_replaces(
     publisher: str, tmp_path: Path, spark: Any, fresh: list[tuple[ledger.Run, Contents]]
