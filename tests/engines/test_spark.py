@@ -334,8 +334,9 @@ def test_empty_warehouse_has_no_tables(tmp_path: Path, spark: Any) -> None:
 
 def forget(spark: Any) -> None:
     """Let the application's catalog be that of a new one."""
-    for layer in ("staging", "mart"):
-        spark.sql(f"drop schema if exists {layer} cascade")
+    for each in spark.catalog.listDatabases():
+        if each.name != "default":
+            spark.sql(f"drop schema `{each.name}` cascade")
 
 
 # Places

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -39,7 +39,7 @@ def grow(target: Target, numbers: range) -> None:
         streampro.run(SHOP, target)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@contextmanager
 def checkpoints_are_near() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         kept = delta._KEEPS_ITS_LOG | {"delta.checkpointInterval": str(EVERY)}
@@ -53,7 +53,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Target:
     folder.mkdir()
     made = Target(name="test", raw=folder / "raw", warehouse=folder / "warehouse")
     write_raw(folder / "raw", SALES + HERS, SHOPS + f"{ANNA},Ulm\n")
-    grow(made, range(8))
+    with checkpoints_are_near():
+        grow(made, range(8))
     return made
 
 
@@ -62,7 +63,8 @@ def target(built: Target, tmp_path: Path) -> Iterator[Target]:
     """A warehouse of eight runs."""
     assert built.raw is not None
     before = {*Path(built.raw).iterdir()}
-    yield copy(built, tmp_path / "copy")
+    with checkpoints_are_near():
+        yield copy(built, tmp_path / "copy")
     for path in {*Path(built.raw).iterdir()} - before:
         path.unlink()
 
