@@ -115,6 +115,7 @@ def test_versions_that_add_files_are_incremental_and_others_a_rebuild(
     assert planned_and_run()[0] == "full"
 
 
+@pytest.mark.thorough
 def test_table_in_a_store_is_read_as_one_on_a_disk(
     pipeline: Pipeline, target: Target, lake: Lake
 ) -> None:
