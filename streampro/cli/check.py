@@ -27,6 +27,9 @@ def check(context: click.Context, /, **options: Any) -> None:
     refuse_problems(pipeline)
     tables = len(pipeline.tables())
     click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")
+    if could := pipeline.could_be_incremental():
+        keys = ", ".join(f"{pipeline.models[name].table} by {by}" for name, by in could.items())
+        click.echo(f"Proven, so these could be incremental: {keys}.")
     for allowance in (each for model in pipeline.models.values() for each in model.allowances):
         click.echo(allowance)
 

@@ -4,6 +4,7 @@ data.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import ibis
@@ -13,13 +14,13 @@ import ibis.expr.types as ir
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.expressions.decimals import exact
 from streampro.expressions.keys import Declared, Lines
-from streampro.expressions.locality import correlated, operations_across_rows
+from streampro.expressions.locality import correlated, operations_across_rows, why_not_local
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
 from streampro.expressions.types import nullable
 from streampro.modeling.audit import audit
-from streampro.modeling.model import UNREADABLE, Model
+from streampro.modeling.model import AUTO, UNREADABLE, Model
 from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.source import Source
 from streampro.names import is_ours, refused_layer, refused_table, twins
@@ -118,6 +119,27 @@ def not_local(built: Model, expression: ir.Table) -> list[str]:
     ]
 
 
+def local_keys(built: Model, expression: ir.Table) -> list[str]:
+    """Return the columns by which a model may be incremental: parts of its key that are never null
+    and whose rows follow from the input rows of the same key, or from one line.
+    """
+    keys = [name for name in built.spec.key if not built.spec.schema[name].nullable]
+    return [
+        name
+        for name in keys
+        if not not_local(replace(built, incremental_by=name), expression)
+        and not _not_by_key(replace(built, incremental_by=name), expression)
+    ]
+
+
+def _not_by_key(built: Model, expression: ir.Table) -> str:
+    """Return why rows of one key may follow from rows of others, "" if they never do."""
+    tables = expression.op().find(ops.UnboundTable)
+    keys = {each.name: built.key_of(each.name) for each in tables}
+    held = {each.name: keys[each.name] for each in tables if keys[each.name] in each.schema}
+    return "" if built.quarantine else why_not_local(expression, str(built.incremental_by), held)
+
+
 def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines) -> Iterator[str]:
     """Yield the operations of a model and its rules that engines read differently, and what may
     leave rows tied that differ, given the keys of its inputs and which are read from lines. Each
@@ -129,6 +151,11 @@ def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines)
         computed.append(fates(built, expression).rows)
     for each in computed:
         yield from (*findings(each), *ties(each, keys, lines), *correlated(each))
+    if built.incremental_by and (why := _not_by_key(built, expression)):
+        yield (
+            f"incremental_by: it is not proven that rows of one {built.incremental_by} follow from "
+            f"input rows of the same alone: {why}. Compute them so, or take incremental_by out."
+        )
 
 
 def operation_of(said: str) -> str:
@@ -293,7 +320,7 @@ def _refuse_quarantine_of_tables(built: Model) -> None:
 
 def _refuse_unfit_increment(built: Model) -> None:
     by, columns = built.incremental_by, built.spec.schema
-    if by is None:
+    if by is None or by == AUTO:
         return
     start = f"model {built.name} is incremental by {by!r}, which"
     if by not in columns:
@@ -322,6 +349,8 @@ def _refuse_unknown_key(built: Model, name: str, key: str, models: Models) -> No
         raise PipelineError(
             f"{start} {name} has no such column. {did_you_mean(key, [*columns])}".strip()
         )
+    if by == AUTO:
+        return
     there, here = (kind.copy(nullable=True) for kind in (columns[key], built.spec.schema[by]))
     if there != here:
         raise PipelineError(f"{start} {name}.{key} is {there} and {built.name}.{by} {here}.")

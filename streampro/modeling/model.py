@@ -27,6 +27,9 @@ UNREADABLE = "is_unreadable"
 """Optional boolean column of a quarantine model: some value became null because it could not be
 read. Such lines are counted as a warning."""
 
+AUTO = "auto"
+"""As `incremental_by`: by what is proven."""
+
 _WORD = re.compile(r"[^\s,+]+")
 
 
@@ -153,7 +156,8 @@ def model(
 
     Args:
         contract: columns, types, key and rules of the result.
-        incremental_by: column by whose values the rows can be recomputed independently.
+        incremental_by: column by whose values the rows can be recomputed independently, of which
+            `check` demands the proof; `"auto"` for the first part of the key that has one, if any.
         quarantine: the result also has `reject_reason`, `raw_line` and `source_file`; rows with a
             reason go to the table `<name>_rejected`, equal rows without one are stored once.
         key_in: the column of an input that holds the values of `incremental_by`, by the name of

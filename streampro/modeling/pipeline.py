@@ -21,6 +21,7 @@ from streampro.formats.registry import format_of
 from streampro.modeling.audit import audit
 from streampro.modeling.checks import (
     differences,
+    local_keys,
     misnamed,
     not_allowed,
     not_local,
@@ -28,7 +29,7 @@ from streampro.modeling.checks import (
     uncounted,
     unportable,
 )
-from streampro.modeling.model import ANSWERS, Export, Model, TableName
+from streampro.modeling.model import ANSWERS, AUTO, Export, Model, TableName
 from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.selection import Published, built_from, selected
 from streampro.modeling.source import LENIENT, Source
@@ -96,6 +97,7 @@ class Pipeline:
         refuse_wrong_links(name, models, self.sources)
         self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
+        self.models = {name: self._resolved(built) for name, built in self.models.items()}
         self.exports = tuple(exports)
         self._refuse_exports()
 
@@ -278,6 +280,19 @@ class Pipeline:
         """Return columns and types of every source and model by its name."""
         schemas = {name: source.schema for name, source in self.sources.items()}
         return schemas | {name: built.spec.schema for name, built in self.models.items()}
+
+    def could_be_incremental(self) -> dict[str, str]:
+        """Return by which column models could be incremental that are not, by their name."""
+        rest = [built for built in self.models.values() if built.incremental_by is None]
+        found = {each.name: local_keys(each, self.expressions[each.name]) for each in rest}
+        return {name: keys[0] for name, keys in found.items() if keys}
+
+    def _resolved(self, built: Model) -> Model:
+        """Return a model whose `incremental_by` is a column, or none."""
+        if built.incremental_by != AUTO:
+            return built
+        found = local_keys(built, self._unbound(built))
+        return replace(built, incremental_by=found[0] if found else None)
 
     def _unbound(self, built: Model) -> ir.Table:
         schemas = self._schemas()

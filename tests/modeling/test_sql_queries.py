@@ -108,6 +108,12 @@ EQUAL = [
     "SELECT s.id, h.city FROM sales s LEFT JOIN shops h ON s.shop = h.shop AND s.amount > h.size",
     "SELECT s.id, h.city, h.shop FROM sales s RIGHT JOIN shops h ON s.shop = h.shop",
     "SELECT s.id, h.city FROM sales s FULL OUTER JOIN shops h ON s.shop = h.shop",
+    "SELECT h.shop, s.id FROM sales s CROSS JOIN sales t RIGHT JOIN shops h ON s.shop = h.shop"
+    " WHERE s.id = t.id OR h.size > 2",
+    "SELECT h.shop, s.id FROM sales s CROSS JOIN sales t RIGHT JOIN shops h ON s.shop = h.shop"
+    " WHERE s.id = t.id",
+    "SELECT s.id, t.id AS other FROM sales s, sales t LEFT JOIN shops h ON t.shop = h.shop"
+    " WHERE s.amount = t.amount",
     "SELECT id, city, shop FROM sales JOIN shops USING (shop)",
     "SELECT * FROM sales LEFT JOIN shops USING (shop)",
     "SELECT h.* FROM sales s, shops h WHERE s.shop = h.shop AND s.amount > 0",
@@ -256,6 +262,12 @@ REFUSED = {
     ),
     "a function of a file": ("SELECT * FROM read_csv('x.csv')", 1, 15, "named by one word"),
     "a table with its layer": ("SELECT * FROM staging.sales", 1, 15, "without a layer"),
+    "a comma before a right join": (
+        "SELECT h.shop FROM sales s, sales t RIGHT JOIN shops h ON t.shop = h.shop",
+        1,
+        29,
+        "CROSS JOIN",
+    ),
     "sets of sets": ("SELECT shop FROM sales GROUP BY CUBE (shop)", 1, 39, "CUBE"),
     "recursion": ("WITH RECURSIVE a AS (SELECT * FROM a) SELECT * FROM a", 1, 16, "recursive"),
     "two columns of a name": ("SELECT id, shop AS ID FROM sales", 1, 8, "are called id"),

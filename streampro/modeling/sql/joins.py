@@ -12,10 +12,20 @@ _HOW = {"": "inner", "INNER": "inner", "LEFT": "left", "RIGHT": "right", "FULL":
 _ALONE = {"SEMI": "semi", "ANTI": "anti"}
 
 
-def is_comma(join: exp.Join) -> bool:
+def is_crossed(join: exp.Join) -> bool:
     """Tell whether tables stand beside each other without a condition."""
     says = any(join.args.get(each) for each in ("on", "using", "side", "method"))
     return not says and join.kind in ("", "CROSS")
+
+
+def is_comma(join: exp.Join) -> bool:
+    """Tell whether they do so behind a comma."""
+    return is_crossed(join) and not join.kind
+
+
+def leaves_right_rows(join: exp.Join) -> bool:
+    """Tell whether rows of the right side stay that nothing on the left is joined with."""
+    return join.side in ("RIGHT", "FULL")
 
 
 def joined(one: Rows, other: Rows, join: exp.Join) -> Rows:

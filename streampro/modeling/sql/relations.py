@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import ibis.expr.types as ir
 from sqlglot import exp
 
-from streampro.modeling.sql.joins import crossed, is_comma, joined
+from streampro.modeling.sql.joins import crossed, is_comma, is_crossed, joined, leaves_right_rows
 from streampro.modeling.sql.names import (
     Name,
     RefusedError,
@@ -187,15 +187,26 @@ class Select:
         found = self.node.args.get("from_")
         if found is None:
             raise RefusedError(self.node, "FROM is missing: a model is made of tables")
-        rows, waiting = self.query.rows_of(found.this), list[Rows]()
-        for join in self.node.args.get("joins") or ():
+        rows, waiting, joins = self.query.rows_of(found.this), list[Rows](), self._joins()
+        for join in joins:
             near = self.query.rows_of(join.this)
-            if is_comma(join):
+            if is_crossed(join):
                 waiting.append(near)
                 continue
-            rows, tests = crossed(rows, waiting, tests)
+            rows, rest = crossed(rows, waiting, tests)
+            tests = tests if any(map(leaves_right_rows, joins)) else rest
             rows, waiting = joined(rows, near, join), []
         return crossed(rows, waiting, tests)
+
+    def _joins(self) -> list[exp.Join]:
+        """Return the joins of FROM, which are taken from the left to the right. A comma would come
+        last, which makes a difference before a RIGHT JOIN only.
+        """
+        joins: list[exp.Join] = self.node.args.get("joins") or []
+        if any(map(is_comma, joins)) and any(map(leaves_right_rows, joins)):
+            comma = next(filter(is_comma, joins))
+            raise RefusedError(comma, "a comma beside a RIGHT or FULL JOIN: write CROSS JOIN")
+        return joins
 
     def _selected(self, rows: Rows) -> ir.Table:
         """Return what the SELECT makes of its rows."""
