@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -120,24 +121,39 @@ def not_local(built: Model, expression: ir.Table) -> list[str]:
 
 
 def local_keys(built: Model, expression: ir.Table) -> list[str]:
-    """Return the columns by which a model may be incremental: parts of its key that are never null
-    and whose rows follow from the input rows of the same key, or from one line.
+    """Return the columns by which a model may be incremental: parts of its key whose rows follow
+    from the input rows of the same key, or from one line, and that are never null.
     """
     keys = [name for name in built.spec.key if not built.spec.schema[name].nullable]
+    claims = [replace(built, incremental_by=name) for name in keys]
     return [
-        name
-        for name in keys
-        if not not_local(replace(built, incremental_by=name), expression)
-        and not _not_by_key(replace(built, incremental_by=name), expression)
+        str(each.incremental_by)
+        for each in claims
+        if not not_local(each, expression)
+        and not _not_by_key(each, expression)
+        and not _may_lack_its_key(each, expression)
     ]
 
 
 def _not_by_key(built: Model, expression: ir.Table) -> str:
     """Return why rows of one key may follow from rows of others, "" if they never do."""
-    tables = expression.op().find(ops.UnboundTable)
-    keys = {each.name: built.key_of(each.name) for each in tables}
-    held = {each.name: keys[each.name] for each in tables if keys[each.name] in each.schema}
-    return "" if built.quarantine else why_not_local(expression, str(built.incremental_by), held)
+    keys = {name: column for name, (column, _) in _key_columns(built, expression).items()}
+    return "" if built.quarantine else why_not_local(expression, str(built.incremental_by), keys)
+
+
+def _may_lack_its_key(built: Model, expression: ir.Table) -> bool:
+    """Tell whether the key of an input may be null: then each change computes all."""
+    columns = _key_columns(built, expression).values()
+    return not built.quarantine and any(kind.nullable for _, kind in columns)
+
+
+def _key_columns(built: Model, expression: ir.Table) -> dict[str, tuple[str, dt.DataType]]:
+    """Return the columns of inputs that hold the key, and their types."""
+    return {
+        each.name: (column, each.schema[column])
+        for each in expression.op().find(ops.UnboundTable)
+        if (column := built.key_of(each.name)) in each.schema
+    }
 
 
 def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines) -> Iterator[str]:
@@ -151,7 +167,9 @@ def unportable(built: Model, expression: ir.Table, keys: Declared, lines: Lines)
         computed.append(fates(built, expression).rows)
     for each in computed:
         yield from (*findings(each), *ties(each, keys, lines), *correlated(each))
-    if built.incremental_by and (why := _not_by_key(built, expression)):
+    if not built.incremental_by or _may_lack_its_key(built, expression):
+        return
+    if why := _not_by_key(built, expression):
         yield (
             f"incremental_by: it is not proven that rows of one {built.incremental_by} follow from "
             f"input rows of the same alone: {why}. Compute them so, or take incremental_by out."

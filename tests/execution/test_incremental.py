@@ -437,7 +437,8 @@ def test_model_that_makes_rows_of_other_keys_is_refused(target: Target) -> None:
         total = everyone.mutate(shop=ibis.literal("all"), city=ibis.null("string"))
         return rows.union(total.select(*rows.columns))
 
-    other = shop_with(revenue=replace(mart.revenue, transform=revenue))
+    claimed = {"incremental_by": "a claim that is not so"}
+    other = shop_with(revenue=replace(mart.revenue, transform=revenue, allow=claimed))
     run(other, target)
     before = contents(target)
     add(target, "sales 2.jsonl", sale("b", 3))

@@ -15,6 +15,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.check_incremental import check_incremental
 from streampro.proofs.deal import deal
 
+CLAIMED = {"incremental_by": "a claim that is not so"}
 MANY = SALES + "".join(
     f'{{"shop": "{"abcd"[i % 4]}", "day": "2024-05-{i % 28 + 1:02}", "amount": "{i}"}}\n'
     for i in range(60)
@@ -82,7 +83,7 @@ def test_model_that_looks_beyond_its_key_is_told_with_the_row(target: Target) ->
         return rows.mutate(sales=rank).select(*rows.columns)
 
     wrong = Pipeline("shop", [raw, staging, mart])
-    wrong.models["revenue"] = replace(mart.revenue, transform=revenue)
+    wrong.models["revenue"] = replace(mart.revenue, transform=revenue, allow=CLAIMED)
     one_sale_each = '{{"shop": "{:02}", "day": "2024-05-01", "amount": "1"}}\n'
     write_raw(Path(str(target.raw)), "".join(map(one_sale_each.format, range(30))))
     with pytest.raises(IncrementalError) as caught:
@@ -100,7 +101,7 @@ def test_half_of_the_keys_is_tried_where_no_run_tells(target: Target) -> None:
         return rows.mutate(sales=rows.count().as_scalar()).select(*rows.columns)
 
     wrong = Pipeline("shop", [raw, staging, mart])
-    wrong.models["revenue"] = replace(mart.revenue, transform=revenue)
+    wrong.models["revenue"] = replace(mart.revenue, transform=revenue, allow=CLAIMED)
     with pytest.raises(IncrementalError, match="of half of its values and those of the others"):
         check_incremental(wrong, target, parts=2)
 
