@@ -51,7 +51,8 @@ thorough: dev  ## run all tests with many examples each, and those that repeat o
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --dist loadgroup
 
 fuzz: dev  ## compare N random expressions on both engines (N=20000 SEED=0)
-	@FUZZ=$(or $(N),20000) FUZZ_SEED=$(or $(SEED),0) $(BIN)/pytest -q --timeout=0 tests/fuzz
+	@FUZZ=$(or $(N),20000) FUZZ_SEED=$(or $(SEED),0) $(BIN)/pytest -q --timeout=0 \
+	  -m 'thorough or not thorough' tests/fuzz/test_fuzz.py
 
 check: lint types test  ## what CI runs: format, lint, types, tests
 
