@@ -6,7 +6,7 @@ gives exactly its own rows of these keys; inputs without the key are left whole.
 holds for any rows; what cannot be proven is told with the operation that stands in the way.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,7 +123,7 @@ def why_not_local(expression: ir.Table, by: str, keys: Mapping[str, str]) -> str
     """
     if not keys:
         return "none of its inputs has the key"
-    part = _parts_in(expression, keys)[expression.op()]
+    part = _key_parts(expression, keys)[expression.op()]
     if part.lost:
         return part.lost
     if ops.Field(expression.op(), by) in part.keys:
@@ -132,15 +132,7 @@ def why_not_local(expression: ir.Table, by: str, keys: Mapping[str, str]) -> str
     return f"{by} is not the key of its inputs" + (f", which {held} is" if held else "")
 
 
-def keys_of_parts(expression: ir.Table, keys: Mapping[str, str]) -> list[str]:
-    """Return the columns that an expression is local by, in its order, given those of its inputs
-    that hold the key.
-    """
-    part = _parts_in(expression, keys)[expression.op()]
-    return [name for name in expression.columns if ops.Field(expression.op(), name) in part.keys]
-
-
-def _parts_in(expression: ir.Table, keys: Mapping[str, str]) -> _Parts:
+def _key_parts(expression: ir.Table, keys: Mapping[str, str]) -> _Parts:
     def visit(node: Node, of: dict[Node, Any], **_: Any) -> _Part | None:
         if isinstance(node, ops.UnboundTable | ops.DatabaseTable):
             column = keys.get(node.name)
@@ -168,9 +160,10 @@ def _part(node: Any, of: _Parts) -> _Part:
             return _computed(node, node.values, _joined(node, of), of)
         case ops.Set():
             return _combined(node, of)
-    below = of[node.parent] if getattr(node, "parent", None) in of else _Part(lost="x")
-    name = type(node).__name__
-    return _WHOLE if below.is_whole else _Part(lost=below.lost or f"{name} takes rows of all keys")
+    below = of.get(getattr(node, "parent", None))
+    if below and (below.is_whole or below.lost):
+        return below
+    return _Part(lost=f"{type(node).__name__} takes rows of all keys")
 
 
 def _computed(
@@ -195,7 +188,8 @@ def _filtered(node: ops.Filter, of: _Parts) -> _Part:
     below = of[node.parent]
     if lost := below.lost or next(_across(node.predicates, below, of), ""):
         return _Part(lost=lost)
-    return replace(below, keys=_with_equal(below.keys, node.predicates)).named_by(node)
+    keys = _with_equal(below.keys, node.predicates, {node.parent})
+    return replace(below, keys=keys).named_by(node)
 
 
 def _aggregated(node: ops.Aggregate, of: _Parts) -> _Part:
@@ -211,13 +205,16 @@ def _aggregated(node: ops.Aggregate, of: _Parts) -> _Part:
 
 
 def _joined(chain: ops.JoinChain, of: _Parts) -> _Part:
-    found = of[chain.first]
+    found, tables = of[chain.first], {chain.first}
     for link in chain.rest:
-        found = _linked(found, of[link.table], link, of)
+        tables.add(link.table)
+        found = _linked(found, of[link.table], link, of, tables)
     return found
 
 
-def _linked(left: _Part, right: _Part, link: ops.JoinLink, of: _Parts) -> _Part:
+def _linked(
+    left: _Part, right: _Part, link: ops.JoinLink, of: _Parts, tables: Container[Node]
+) -> _Part:
     """Return the key of joined rows: where both sides have one, rows of equal keys must be joined;
     where one has none, its rows must not stand alone.
     """
@@ -235,7 +232,7 @@ def _linked(left: _Part, right: _Part, link: ops.JoinLink, of: _Parts) -> _Part:
         return _Part(lost=f"a join ({how}) may leave rows of either side alone")
     alone = {"left": left, "right": right, "semi": left, "anti": left}.get(how)
     if alone is None:
-        return replace(both, keys=_with_equal(both.keys, link.predicates))
+        return replace(both, keys=_with_equal(both.keys, link.predicates, tables))
     return _Part(lost=f"a join ({how}) keeps rows that have no key") if alone.is_whole else alone
 
 
@@ -268,7 +265,7 @@ def _across(
         inside = {each.func for each in framed}
         kinds = (ops.Analytic,) if are_groups else (ops.Analytic, ops.Reduction)
         for bare in value.find(kinds, filter=ops.Value):
-            if below.keys and not any(
+            if not below.is_whole and not any(
                 bare in each.find(kinds, filter=ops.Value) for each in inside
             ):
                 yield f"{type(bare).__name__} over all rows"
@@ -280,6 +277,8 @@ def _across(
 def _looks_at_its_key(subquery: Any, below: _Part, of: _Parts) -> bool:
     """Tell whether a subquery looks at rows of the key of the row outside of it."""
     rows = of[subquery.rel]
+    if rows.lost:
+        return False
     if isinstance(subquery, ops.InSubquery):
         return below.is_key(subquery.needle) and bool(rows.keys)
     if isinstance(subquery, ops.ExistsSubquery) and isinstance(subquery.rel, ops.Filter):
@@ -301,15 +300,20 @@ def _equal_pairs(
     ]
 
 
-def _with_equal(keys: Columns, tests: Iterable[ops.Value]) -> Columns:
-    """Return columns with those that conditions ensure to be equal to one of them."""
+def _with_equal(keys: Columns, tests: Iterable[ops.Value], relations: Container[Node]) -> Columns:
+    """Return columns with those of some relations that conditions ensure to be equal to one of
+    them; others stand outside of a subquery.
+    """
     pairs = [*_equalities(tests)]
     found = {*keys}
     while more := {
         other
         for pair in pairs
         for own, other in (pair, pair[::-1])
-        if own in found and other not in found and isinstance(other, ops.Field)
+        if own in found
+        and other not in found
+        and isinstance(other, ops.Field)
+        and other.rel in relations
     }:
         found |= more
     return frozenset(found)

@@ -132,6 +132,7 @@ def local_keys(built: Model, expression: ir.Table) -> list[str]:
         if not not_local(each, expression)
         and not _not_by_key(each, expression)
         and not _may_lack_its_key(each, expression)
+        and _are_of_its_type(each, expression)
     ]
 
 
@@ -145,6 +146,14 @@ def _may_lack_its_key(built: Model, expression: ir.Table) -> bool:
     """Tell whether the key of an input may be null: then each change computes all."""
     columns = _key_columns(built, expression).values()
     return not built.quarantine and any(kind.nullable for _, kind in columns)
+
+
+def _are_of_its_type(built: Model, expression: ir.Table) -> bool:
+    """Tell whether the columns of inputs that hold the key are of its type."""
+    own = built.spec.schema[str(built.incremental_by)].copy(nullable=True)
+    return built.quarantine or all(
+        kind.copy(nullable=True) == own for _, kind in _key_columns(built, expression).values()
+    )
 
 
 def _key_columns(built: Model, expression: ir.Table) -> dict[str, tuple[str, dt.DataType]]:

@@ -101,6 +101,22 @@ NOT_LOCAL: dict[str, tuple[ir.Table, str]] = {
         V.filter((U.city == V.n).any()),
         "ExistsSubquery looks at rows of other keys",
     ),
+    "an equality within a subquery": (
+        V.filter(V.who.isin(U.filter(U.who == V.day).city)),
+        "InSubquery looks at rows of other keys",
+    ),
+    "a column that only the rows outside have": (
+        V.filter((U.who == V.n).any()),
+        "ExistsSubquery looks at rows of other keys",
+    ),
+    "an aggregate beside the equality": (
+        V.filter(((U.who == V.who) & (U.city == U.city.max().as_scalar())).any()),
+        "ExistsSubquery looks at rows of other keys",
+    ),
+    "a rank over an outer join": (
+        EITHER.select(who=ibis.coalesce(EITHER.who, EITHER.who_right), r=EITHER.n.lag()),
+        "Lag over",
+    ),
     "a join by another column": (
         V.join(U, [V.n == U.city]).select("who", "city"),
         "a join (inner) of rows of different keys",
