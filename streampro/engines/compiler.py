@@ -164,6 +164,12 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     visit_Lag = visit_Lead = visit_LagLead
 
+    def visit_ScalarSubquery(self, op: Any, *, rel: Any) -> Any:
+        """Put it in brackets of its own, which take the name where it stands as a column: a
+        subquery would have that name wherever it stands.
+        """
+        return sge.Paren(this=rel.this)
+
     def visit_InSubquery(self, op: Any, *, rel: Any, needle: Any) -> Any:
         """Say false where it is not known, as Spark does of what is no filter."""
         return self.f.coalesce(super().visit_InSubquery(op, rel=rel, needle=needle), FALSE)

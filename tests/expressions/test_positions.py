@@ -188,6 +188,13 @@ def test_an_aggregate_is_joined_instead(on_duckdb: Run, on_spark: Run) -> None:
     assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [5, 5, 7]
 
 
+def test_a_subquery_for_a_value_may_stand_twice(on_duckdb: Run, on_spark: Run) -> None:
+    largest = T.x.max().as_scalar()
+    query = T.filter(T.x < largest).select("i", v=largest, w=largest)
+    assert findings(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS)
+
+
 def test_a_subquery_may_have_another_within_that_looks_at_it() -> None:
     known = U.filter(T.view().pipe(lambda t: (t.g == U.g).any()))
     assert correlated(T.mutate(v=known.x.sum().as_scalar())) == []

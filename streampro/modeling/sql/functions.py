@@ -44,12 +44,14 @@ def _joined(*texts: ir.StringValue) -> ir.Value:
     return first
 
 
-def _substring(text: Any, start: ir.Value, length: ir.Value | None = None) -> ir.Value:
-    return text.substr(start - 1) if length is None else text.substr(start - 1, length)
-
-
 def _rounded(number: Any, digits: ir.Value | None = None) -> ir.Value:
-    return number.round() if digits is None else number.round(digits)
+    """Return a number rounded, a half away from zero."""
+    if digits is not None or not number.type().is_floating():
+        return number.round() if digits is None else number.round(digits)
+    size = number.abs()
+    whole = size.floor()
+    rounded = ibis.ifelse(size - whole >= 0.5, whole + 1, whole).cast("float64")
+    return ibis.ifelse(number < 0, -rounded, rounded)
 
 
 FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
@@ -69,9 +71,6 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.Upper: (("this",), portable.upper),
     exp.Lower: (("this",), portable.lower),
     exp.Length: (("this",), lambda text: text.length()),
-    exp.Substring: (("this", "start", "length"), _substring),
-    exp.Left: (("this", "expression"), lambda text, number: text.left(number)),
-    exp.Right: (("this", "expression"), lambda text, number: text.right(number)),
     exp.Replace: (("this", "expression", "replacement"), lambda text, a, b: text.replace(a, b)),
     exp.StartsWith: (("this", "expression"), lambda text, part: text.startswith(part)),
     exp.EndsWith: (("this", "expression"), lambda text, part: text.endswith(part)),

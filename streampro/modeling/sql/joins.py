@@ -89,7 +89,7 @@ def apart(one: Rows, other: Rows) -> Rows:
 def _test(one: Rows, other: Rows, test: exp.Expr) -> ir.Value:
     """Return a condition on two sides."""
     sides = _unlike(one, other), in_rows(one), in_rows(other, outside=True)
-    return Values(one.table, other.table)(known(test, *sides))
+    return Values(one.table, other.table).test(known(test, *sides))
 
 
 def _unlike(one: Rows, other: Rows) -> Callable[[exp.Column], None]:

@@ -2,9 +2,11 @@
 
 import calendar
 import operator
+import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -19,9 +21,16 @@ _EXACT: Mapping[type[exp.Expr], Callable[[Decimal, Decimal], Decimal]] = {
     exp.Sub: operator.sub,
     exp.Mul: operator.mul,
 }
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:\d\d)?)?)?", re.ASCII
+)
+_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
+_DAYS = {"DAY": 1, "WEEK": 7}
+_BITS = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}
 _TYPES = {
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INT", "BIGINT"), dt.int64),
-    **dict.fromkeys(("FLOAT", "DOUBLE"), dt.float64),
+    **dict.fromkeys(_BITS, dt.int64),
+    "DOUBLE": dt.float64,
     **dict.fromkeys(("CHAR", "VARCHAR", "TEXT"), dt.string),
     **dict.fromkeys(("TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ"), dt.Timestamp("UTC", 6)),
     "BOOLEAN": dt.boolean,
@@ -40,7 +49,8 @@ def number_of(node: exp.Expr) -> Decimal | None:
         return Decimal(node.this)
     if combine := _EXACT.get(type(node)):
         one, other = number_of(node.this), number_of(node.expression)
-        return None if one is None or other is None else combine(one, other)
+        with localcontext(prec=100):
+            return None if one is None or other is None else combine(one, other)
     return None
 
 
@@ -48,6 +58,8 @@ def number(found: Decimal) -> ir.NumericValue:
     """Return a number: an integer, with a point a float, which beside decimals is a decimal."""
     if found.as_tuple().exponent == 0:
         return ibis.literal(int(found))
+    if abs(found) > sys.float_info.max:
+        raise OverflowError(f"{found} is beyond all floats")
     if Decimal(repr(float(found))) == found:
         return ibis.literal(float(found), dt.float64)
     return ibis.literal(found)
@@ -63,10 +75,12 @@ def when_of(node: exp.Expr, kind: dt.DataType) -> ir.Value | None:
     text = text_of(node)
     if text is None or not (kind.is_date() or kind.is_timestamp()):
         return None
+    if not (_DAY if kind.is_date() else _INSTANT).fullmatch(text):
+        raise RefusedError(node, f"{text!r} is no {'day' if kind.is_date() else 'instant'}")
     try:
         if kind.is_date():
-            return ibis.literal(date.fromisoformat(text.strip()), dt.date)
-        found = datetime.fromisoformat(text.strip())
+            return ibis.literal(date.fromisoformat(text), dt.date)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise RefusedError(
             node, f"{text!r} is no {'day' if kind.is_date() else 'instant'}"
@@ -81,7 +95,7 @@ def day_of(node: exp.Expr) -> date | None:
         return day_of(node.this)
     if isinstance(node, exp.Cast) and node.to.is_type("date") and (text := text_of(node.this)):
         found = when_of(node.this, dt.date)
-        return None if found is None else date.fromisoformat(text.strip())
+        return None if found is None else date.fromisoformat(text)
     if isinstance(node, exp.Add | exp.Sub) and isinstance(node.expression, exp.Interval):
         day, (length, unit) = day_of(node.this), span_of(node.expression)
         length = -length if isinstance(node, exp.Sub) else length
@@ -90,10 +104,6 @@ def day_of(node: exp.Expr) -> date | None:
         if day is not None and unit in _DAYS:
             return date.fromordinal(day.toordinal() + length * _DAYS[unit])
     return None
-
-
-_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
-_DAYS = {"DAY": 1, "WEEK": 7}
 
 
 def _months_later(day: date, months: int) -> date:
@@ -132,3 +142,9 @@ def type_of(node: exp.DataType) -> dt.DataType:
 def is_spelt(node: exp.Expr) -> bool:
     """Tell whether an expression is a number or a text that a query spells."""
     return number_of(node) is not None or text_of(node) is not None
+
+
+def bounds_of(node: exp.DataType) -> tuple[int, int] | None:
+    """Return the least and the greatest number of an integer type that a CAST names."""
+    bits = _BITS.get(str(node.this.value), 0)
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if bits else None

@@ -59,6 +59,11 @@ class Rows:
             )
         return next(iter(found), None)
 
+    def name_of(self, column: exp.Column) -> str:
+        """Return what a column is called in its table."""
+        actual = self.find(column)
+        return next((each.column for each in self.names if each.actual == actual), column.name)
+
     def of(self, table: str | None) -> list[Name]:
         """Return the columns of a table, or of all."""
         if table is None:
@@ -154,10 +159,12 @@ def aggregates_in(node: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(node, exp.Query):
         return
     if isinstance(node, exp.Window):
-        order = node.args.get("order")
-        parts = [*node.this.iter_expressions(), *(node.args.get("partition_by") or ())]
-        for each in [*parts, *([order] if order else [])]:
-            yield from aggregates_in(each)
+        function = node.this
+        filtered = isinstance(function, exp.Filter)
+        parts = [*(function.this if filtered else function).iter_expressions()]
+        parts += [function.expression] if filtered else []
+        parts += [part for part in node.iter_expressions() if part is not function]
+        yield from chain.from_iterable(map(aggregates_in, parts))
     elif isinstance(node, exp.Filter | exp.AggFunc):
         yield node
     else:
@@ -174,6 +181,14 @@ def unused(wanted: Sequence[str], taken: Iterable[str]) -> list[str]:
         known.add(new.lower())
         found.append(new)
     return found
+
+
+def refuse_more(node: exp.Expr, known: Iterable[str]) -> None:
+    """Raise `RefusedError` for a part of an expression that is not among those that are known."""
+    for name, value in node.args.items():
+        parts = value if isinstance(value, list) else [value]
+        if name not in known and any(isinstance(each, exp.Expr) for each in parts):
+            raise RefusedError(node, f"{node.sql('duckdb')}: {name} is not known here")
 
 
 def one_line(error: Exception) -> str:

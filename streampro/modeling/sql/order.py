@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from sqlglot import exp
 
 from streampro.modeling.sql.literals import number_of
-from streampro.modeling.sql.names import RefusedError
+from streampro.modeling.sql.names import RefusedError, refuse_more
 
 _UNBOUNDED = "UNBOUNDED"
 Items = Sequence[tuple[str, exp.Expr]]
@@ -53,6 +53,7 @@ def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table
         raise RefusedError(offset, "OFFSET is not known here: QUALIFY row_number() OVER (...) > 10")
     if limit is None:
         return table
+    refuse_more(limit, ["expression"])
     number = number_of(limit.expression) if isinstance(limit, exp.Limit) else None
     if number is None or number != int(number):
         raise RefusedError(limit, "LIMIT is a whole number")

@@ -1,6 +1,7 @@
 """Queries of SQL as tables of Ibis."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import ibis.expr.types as ir
 from sqlglot import exp
@@ -15,11 +16,20 @@ from streampro.modeling.sql.names import (
     conjuncts,
     in_rows,
     known,
+    refuse_more,
     unused,
 )
 from streampro.modeling.sql.order import by_place, first, order_keys, sort_key
-from streampro.modeling.sql.subqueries import Given, attached, kept, refers_outside
+from streampro.modeling.sql.subqueries import (
+    Given,
+    attached,
+    kept,
+    moved,
+    refers_outside,
+    windows_in,
+)
 from streampro.modeling.sql.values import Values
+from streampro.modeling.sql.words import refuse_many_rows
 from streampro.names import repeated
 
 _PARTS = {
@@ -71,6 +81,9 @@ class Query:
         other = other.select(**{name: other[at] for at, name in enumerate(one.columns)})
         one, other = _alike(one, other), _alike(other, one)
         is_distinct = bool(node.args.get("distinct"))
+        if isinstance(node, exp.Intersect) and isinstance(node.this, exp.Union | exp.Except):
+            why = "INTERSECT binds before UNION and EXCEPT: write brackets"
+            raise RefusedError(node.expression, why)
         if isinstance(node, exp.Union):
             return one.union(other, distinct=is_distinct)
         if not is_distinct:
@@ -103,7 +116,8 @@ class Query:
         """Return the rows of a part of a FROM."""
         if isinstance(node, exp.Table):
             return self._named(node)
-        if isinstance(node, exp.Subquery) and not node.args.get("pivots"):
+        if isinstance(node, exp.Subquery):
+            refuse_more(node, ("this", "alias", "with_", "joins"))
             table = _renamed(self.table(node.this), node)
             return Rows(table, tuple(Name(node.alias, name, name) for name in table.columns))
         raise RefusedError(
@@ -138,10 +152,11 @@ class Select:
             raise RefusedError(node, f"SELECT AS {node.args['kind']} is not known here")
 
     @property
-    def is_grouped(self) -> bool:
-        """Whether rows are made of many."""
-        parts = [*self.node.expressions, *self._part("having")]
-        return bool(self.node.args.get("group") or any(map(list, map(aggregates_in, parts))))
+    def is_more_than_rows(self) -> bool:
+        """Whether it is more than rows of FROM that conditions leave."""
+        parts = ("group", "having", "qualify", "limit", "offset")
+        is_grouped = any(map(list, map(aggregates_in, self.node.expressions)))
+        return is_grouped or any(self.node.args.get(each) for each in parts)
 
     def table(self) -> ir.Table:
         """Return its rows. Raises `RefusedError` where it looks at rows around it."""
@@ -164,18 +179,8 @@ class Select:
 
     def only_aggregate(self, rows: Rows) -> exp.Expr:
         """Return the one value of a subquery that is an aggregate of all its rows."""
-        node = self.node
-        parts = ("group", "having", "distinct", "limit", "offset", "qualify")
-        if len(node.expressions) != 1 or any(node.args.get(each) for each in parts):
-            raise RefusedError(node, "a subquery for a value is one aggregate")
-        item = known(node.expressions[0].unalias(), in_rows(rows))
-        if not [*aggregates_in(item)]:
-            raise RefusedError(node, "a subquery for a value is one aggregate")
-        return item
-
-    def aggregates_in(self, item: exp.Expr) -> list[exp.Expr]:
-        """Return its aggregates, each once."""
-        return [*dict.fromkeys(aggregates_in(item))]
+        refuse_many_rows(self.node)
+        return known(self.node.expressions[0].unalias(), in_rows(rows))
 
     def _part(self, name: str) -> list[exp.Expr]:
         """Return the conditions of WHERE, HAVING or QUALIFY."""
@@ -196,7 +201,8 @@ class Select:
             rows, rest = crossed(rows, waiting, tests)
             tests = tests if any(map(leaves_right_rows, joins)) else rest
             rows, waiting = joined(rows, near, join), []
-        return crossed(rows, waiting, tests)
+        rows, tests = crossed(rows, waiting, tests)
+        return moved(rows.table, rows, {})[0], tests
 
     def _joins(self) -> list[exp.Join]:
         """Return the joins of FROM, which are taken from the left to the right. A comma would come
@@ -227,7 +233,7 @@ class Select:
         keys = [*order_keys(order, items, read)] if order else []
         by = self._group_keys(items, read)
         parts = [*(item for _, item in items), *having, *qualify, *keys]
-        aggregates = [*dict.fromkeys(each for part in parts for each in aggregates_in(part))]
+        aggregates = [*dict.fromkeys(chain.from_iterable(map(aggregates_in, parts)))]
         given: Given = {}
         if by or aggregates or node.args.get("group"):
             rows, given = self._aggregated(rows, by, aggregates, items)
@@ -235,8 +241,20 @@ class Select:
             raise RefusedError(having[0], "HAVING stands behind GROUP BY: use WHERE")
         rows, given = kept(self.query, rows, having, given)
         rows, given = attached(self.query, rows, [*(item for _, item in items), *keys], given)
-        rows, given = kept(self.query, rows, qualify, given)
+        if qualify:
+            shown = [*(item for _, item in items), *keys, *qualify]
+            rows, given = self._windowed(rows, shown, given)
+            rows, given = kept(self.query, rows, qualify, given)
         return self._projected(rows, items, keys, given)
+
+    def _windowed(self, rows: Rows, parts: list[exp.Expr], given: Given) -> tuple[Rows, Given]:
+        """Return rows with the windows of expressions, which look at all rows, as columns."""
+        windows = [*dict.fromkeys(each for part in parts for each in windows_in(part))]
+        names = unused(["window"] * len(windows), rows.table.columns)
+        values = self.query.values(rows, given)
+        table = rows.table.mutate(**dict(zip(names, map(values, windows), strict=True)))
+        rows, given = moved(table, rows, given)
+        return rows, {**given, **{w: table[name] for w, name in zip(windows, names, strict=True)}}
 
     def _items(self, rows: Rows) -> Iterator[tuple[str, exp.Expr]]:
         """Yield names and expressions of the columns, by what they stand for."""
@@ -246,7 +264,8 @@ class Select:
             ):
                 yield from _all(rows, each)
                 continue
-            name = each.alias_or_name if isinstance(each, exp.Alias | exp.Column) else ""
+            name = each.alias if isinstance(each, exp.Alias) else ""
+            name = rows.name_of(each) if isinstance(each, exp.Column) else name
             unnamed = self.unnamed[at] if at < len(self.unnamed) else f"column_{at + 1}"
             yield name or unnamed, known(each.unalias(), in_rows(rows))
 
@@ -262,7 +281,8 @@ class Select:
         if extra:
             raise RefusedError(group, f"GROUP BY {extra.pop().upper()} is not known here")
         if group.args.get("all"):
-            return [item for _, item in items if not [*aggregates_in(item)]]
+            rest = [item for _, item in items if not [*aggregates_in(item)]]
+            return [item for item in rest if item.find(exp.Column)]
         return [by_place(each, items) or read(each) for each in group.expressions]
 
     def _aggregated(
@@ -322,8 +342,15 @@ def _all(rows: Rows, node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
     star, found = node.this if table else node, rows.of(table)
     if not found:
         raise RefusedError(node, f"no table {table}")
-    left_out = {each.name.lower() for each in star.args.get("except_") or ()}
-    replaced = {each.alias.lower(): each.this for each in star.args.get("replace") or ()}
+    refuse_more(star, ("except_", "replace"))
+    excluded, replacements = (star.args.get(each) or [] for each in ("except_", "replace"))
+    left_out = {each.name.lower() for each in excluded}
+    replaced = {each.alias.lower(): each.this for each in replacements}
+    names = {each.column.lower() for each in found}
+    for each in (*excluded, *replacements):
+        is_qualified = isinstance(each, exp.Column) and each.table
+        if is_qualified or not {each.alias_or_name.lower()} <= names:
+            raise RefusedError(each, f"no column {each.sql('duckdb')} among those of *")
     for each in found:
         name = each.column.lower()
         if name not in left_out:

@@ -11,6 +11,7 @@ from sqlglot import exp
 from streampro.modeling.sql.names import (
     RefusedError,
     Rows,
+    aggregates_in,
     columns_in,
     in_rows,
     is_known,
@@ -33,7 +34,7 @@ def kept(
     plain = [each for each in tests if not [*_queries_in(each)]]
     if plain:
         values = query.values(rows, given)
-        rows, given = _moved(rows.table.filter(*(values(each) for each in plain)), rows, given)
+        rows, given = moved(rows.table.filter(*(values.test(each) for each in plain)), rows, given)
     for each in tests:
         if each in plain:
             continue
@@ -42,17 +43,17 @@ def kept(
         inner = found.this.unnest() if is_not else found
         if isinstance(inner, exp.Exists):
             beside = _beside(query, rows, inner.this, [], "anti" if is_not else "semi")
-            rows, given = _moved(beside, rows, given)
+            rows, given = moved(beside, rows, given)
         elif isinstance(inner, exp.In) and not is_not and _is_correlated(query, rows, inner):
-            rows, given = _moved(
+            rows, given = moved(
                 _beside(query, rows, inner.args["query"], [inner], "semi"), rows, given
             )
         else:
             rows, given = attached(query, rows, [each], given)
             values = query.values(rows, given)
             is_in = isinstance(inner, exp.In) and not is_not and inner.args.get("query")
-            test = values.is_in(inner) if is_in else values(each)
-            rows, given = _moved(rows.table.filter(test), rows, given)
+            test = values.is_in(inner) if is_in else values.test(each)
+            rows, given = moved(rows.table.filter(test), rows, given)
     return rows, given
 
 
@@ -73,7 +74,7 @@ def attached(
             continue
         item = select.only_aggregate(inner)
         keys = [_equal_sides(each, inner, rows) for each in compared]
-        own, parts = Values(inner.table), select.aggregates_in(item)
+        own, parts = Values(inner.table), [*dict.fromkeys(aggregates_in(item))]
         wanted = ["key"] * len(keys) + ["part"] * len(parts)
         free = unused(wanted, rows.table.columns)
         by = [own(key).name(name) for (key, _), name in zip(keys, free, strict=False)]
@@ -83,7 +84,7 @@ def attached(
         )
         outer = Values(rows.table, rows.table)
         on = [outer(key) == sums[each.get_name()] for (_, key), each in zip(keys, by, strict=True)]
-        rows, given = _moved(rows.table.left_join(sums, on), rows, given)
+        rows, given = moved(rows.table.left_join(sums, on), rows, given)
         made[node] = item, names
     if not made:
         return rows, given
@@ -92,7 +93,7 @@ def attached(
         sums_of = {each: _of_none(each, rows.table[name]) for each, name in names.items()}
         values.append(Values(rows.table, given=sums_of)(item))
     table = rows.table.mutate(**dict(zip(called, values, strict=True)))
-    rows, given = _moved(table, rows, given)
+    rows, given = moved(table, rows, given)
     return rows, {**given, **{node: table[name] for node, name in zip(made, called, strict=True)}}
 
 
@@ -105,8 +106,10 @@ def _of_none(aggregate: exp.Expr, value: ir.Value) -> ir.Value:
 def _beside(query: "Query", rows: Rows, node: exp.Expr, equal: list[exp.In], how: str) -> ir.Table:
     """Return the rows that a subquery has rows for, or those that it has none for."""
     select = query.inside(rows).select(node)
-    if select is None or select.is_grouped:
+    if select is None or select.is_more_than_rows:
         raise RefusedError(node, "EXISTS and IN look at rows, not at groups, of a SELECT here")
+    if equal and len(select.node.expressions) != 1:
+        raise RefusedError(node, "IN takes a query of one column")
     inner, compared = select.beside()
     inner = replace(inner, table=inner.table.view())
     sides = in_rows(inner), in_rows(rows, outside=True)
@@ -137,14 +140,22 @@ def _equal_sides(test: exp.Expr, inner: Rows, rows: Rows) -> tuple[exp.Expr, exp
 
 def _is_correlated(query: "Query", rows: Rows, node: exp.In) -> bool:
     select = query.inside(rows).select(node.args["query"]) if node.args.get("query") else None
-    return bool(select and not select.is_grouped and select.beside()[1])
+    return bool(select and not select.is_more_than_rows and select.beside()[1])
 
 
-def _moved(table: ir.Table, rows: Rows, given: Given) -> tuple[Rows, Given]:
+def moved(table: ir.Table, rows: Rows, given: Given) -> tuple[Rows, Given]:
     """Return rows, and what is given on them, as another table has them."""
+    table = ir.Table(table.op())  # a join is one table from here on
     return replace(rows, table=table), {
         node: table[value.get_name()] for node, value in given.items()
     }
+
+
+def windows_in(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the functions over windows in an expression, but for those in subqueries."""
+    for each in node.walk(prune=lambda part: isinstance(part, exp.Query)):
+        if isinstance(each, exp.Window):
+            yield each
 
 
 def _queries_in(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -1,17 +1,30 @@
 """A text of SQL: its tables, and the expression that it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from keyword import iskeyword
 
 import ibis.expr.types as ir
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.parsers.duckdb import DuckDBParser
+from sqlglot.tokenizer_core import TokenType
 
 from streampro.errors import PipelineError, StreamProError
-from streampro.modeling.sql.names import RefusedError, one_line, place_in
+from streampro.modeling.sql.names import OUTSIDE, RefusedError, one_line, place_in
 from streampro.modeling.sql.relations import Query
 
-_DIALECT = "duckdb"
+
+class _Parser(DuckDBParser):
+    """DuckDB's, for which `%` binds like `*`, as in DuckDB itself."""
+
+    TERM = {sign: kind for sign, kind in DuckDBParser.TERM.items() if sign != TokenType.MOD}
+    FACTOR = {**DuckDBParser.FACTOR, TokenType.MOD: exp.Mod}
+
+
+class _Dialect(DuckDB):
+    Parser = _Parser
 
 
 def expression_of(
@@ -47,16 +60,33 @@ def expression_of(
 
 def tables_of(text: str, place: str = "", is_file: bool = False) -> tuple[str, ...]:
     """Return the tables that a query reads, in the order in which it names them."""
-    found = _parsed(text, place, is_file)
-    own = {each.alias.lower() for each in found.find_all(exp.CTE)}
-    tables = sorted(found.find_all(exp.Table), key=lambda each: place_in(text, each) or (0, 0))
-    names = (each.name for each in tables)
-    return tuple(dict.fromkeys(name for name in names if name and name.lower() not in own))
+    found = [*_tables(_parsed(text, place, is_file), frozenset())]
+    found.sort(key=lambda each: place_in(text, each) or (0, 0))
+    names: dict[str, str] = {}
+    for each in found:
+        if not each.name.isidentifier() or iskeyword(each.name):
+            why = f"{each.name!r}: tables are called by one word, as models are"
+            raise _error(why, place_in(text, each), place, is_file)
+        names.setdefault(each.name.lower(), each.name)
+    return tuple(names.values())
+
+
+def _tables(node: exp.Expr, own: frozenset[str]) -> Iterator[exp.Table]:
+    """Yield the tables in a query that no WITH around them makes."""
+    found = node.args.get("with_")
+    for each in found.expressions if found else ():
+        yield from _tables(each.this, own)
+        own |= {each.alias.lower()}
+    if isinstance(node, exp.Table) and node.name and node.name.lower() not in own:
+        yield node
+    for child in node.iter_expressions():
+        if child is not found:
+            yield from _tables(child, own)
 
 
 def _parsed(text: str, place: str, is_file: bool) -> exp.Expr:
     try:
-        found = [each for each in sqlglot.parse(text, read=_DIALECT) if each is not None]
+        found = [each for each in sqlglot.parse(text, read=_Dialect) if each is not None]
     except ParseError as error:
         [first, *_] = error.errors
         at = (first["line"], max(1, first["col"] - len(first["highlight"]) + 1))
@@ -70,7 +100,7 @@ def _parsed(text: str, place: str, is_file: bool) -> exp.Expr:
 
 
 def _error(why: str, at: tuple[int, int] | None, place: str, is_file: bool) -> PipelineError:
-    said = why.rstrip(".") + "."
+    said = why.replace(f'"{OUTSIDE}".', "").removesuffix(".") + "."
     if at is None:
         return PipelineError(f"its SQL: {said}", place)
     line, column = at

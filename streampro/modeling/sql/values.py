@@ -19,7 +19,7 @@ from streampro.modeling.sql.literals import (
     text_of,
     when_of,
 )
-from streampro.modeling.sql.names import OUTSIDE, RefusedError, is_known, one_line
+from streampro.modeling.sql.names import OUTSIDE, RefusedError, is_known, one_line, refuse_more
 from streampro.modeling.sql.order import frame_of, sort_key
 from streampro.modeling.sql.words import TRANSLATED
 
@@ -53,14 +53,14 @@ class Values:
         if self.given and node in self.given:
             return self.given[node]
         if (found := number_of(node)) is not None:
-            return number(found)
+            return self._made(node, lambda: number(found))
         if (day := day_of(node)) is not None:
             return ibis.literal(day)
         translate = next((each for kind, each in TRANSLATED if isinstance(node, kind)), None)
         if translate is not None:
             return self._made(node, lambda: translate(self, node))
-        if known := functions.FUNCTIONS.get(type(node)):
-            return self._made(node, lambda: self._called(node, *known))
+        if entry := functions.FUNCTIONS.get(type(node)):
+            return self._made(node, lambda: self._called(node, *entry))
         if type(node) in functions.AGGREGATES or isinstance(node, exp.Count | exp.Filter):
             raise RefusedError(node, "an aggregate cannot stand here")
         clock = isinstance(node, _CLOCKS) or node.name.lower() in ("now", "today")
@@ -85,6 +85,13 @@ class Values:
             return self.rows[node.name]
         assert self.outside is not None
         return self.outside[node.name]
+
+    def test(self, node: exp.Expr) -> ir.Value:
+        """Return a condition."""
+        found = self(node)
+        if not found.type().is_boolean():
+            raise RefusedError(node, f"{node.sql('duckdb')} is no condition")
+        return found
 
     def sides_of_in(self, node: Any) -> tuple[ir.Value, ir.Value]:
         """Return the value and the column of an IN with a query."""
@@ -130,14 +137,14 @@ class Values:
         if isinstance(node, exp.Filter):
             node, test = node.this, self(node.expression.this)
         if isinstance(node, exp.Count):
-            return self._count(node, test)
-        known = functions.AGGREGATES.get(type(node))
-        if known is None or isinstance(node.this, exp.Distinct | exp.Order):
+            return self._made(node, lambda: self._count(node, test))
+        entry = functions.AGGREGATES.get(type(node))
+        if entry is None or isinstance(node.this, exp.Distinct | exp.Order):
             raise RefusedError(node, f"{node.sql('duckdb')}: this aggregate is not known here")
-        names, function = known
-        values = [self(part) for part in _parts(node, names)]
+        names, function = entry
+        values = [self(part) for part in _arguments(node, names)]
         kept = values if test is None else [ibis.cases((test, each)) for each in values]
-        return function(*kept)
+        return self._made(node, lambda: function(*kept))
 
     def _count(self, node: exp.Count, test: ir.Value | None) -> ir.Value:
         counted = node.this
@@ -154,7 +161,7 @@ class Values:
     def _called(
         self, node: exp.Expr, names: Sequence[str], function: Callable[..., ir.Value]
     ) -> ir.Value:
-        parts = _parts(node, names)
+        parts = _arguments(node, names)
         values: list[Any] = [self(part) for part in parts[:1]]
         for part in parts[1:]:
             text, found = text_of(part), number_of(part)
@@ -171,7 +178,10 @@ class Values:
         function, order = node.this, node.args.get("order")
         if node.args.get("alias") or isinstance(function, exp.IgnoreNulls | exp.RespectNulls):
             raise RefusedError(node, "windows have no names here, and all nulls count")
-        is_framed = isinstance(function, functions.FRAMED) and order is not None
+        if node.args.get("spec") is not None and order is None:
+            raise RefusedError(node, "a frame stands behind ORDER BY")
+        framed = function.this if isinstance(function, exp.Filter) else function
+        is_framed = isinstance(framed, functions.FRAMED) and order is not None
         frame = {"rows": frame_of(node)} if is_framed else {}
         window = ibis.window(
             group_by=[self(each) for each in node.args.get("partition_by") or ()],
@@ -191,8 +201,11 @@ class Values:
         return self.aggregate(function).over(window)
 
 
-def _parts(node: exp.Expr, names: Sequence[str]) -> list[exp.Expr]:
-    """Return the arguments of a function, in order, those that are given."""
+def _arguments(node: exp.Expr, names: Sequence[str]) -> list[exp.Expr]:
+    """Return the arguments of a function, in order, those that are given. Raises `RefusedError`
+    where there are more.
+    """
+    refuse_more(node, names)
     parts: list[exp.Expr] = []
     for name in names:
         given = node.args.get(name)

@@ -10,6 +10,7 @@ from sqlglot import exp
 from streampro import portable
 from streampro.modeling.sql import functions
 from streampro.modeling.sql.literals import (
+    bounds_of,
     is_spelt,
     number_of,
     span_of,
@@ -23,6 +24,13 @@ from streampro.modeling.sql.names import RefusedError, aggregates_in
 if TYPE_CHECKING:
     from streampro.modeling.sql.values import Values
 
+
+def _divided(one: Any, other: Any) -> ir.Value:
+    """Return a quotient of integers without its fraction, null of zero."""
+    whole = one.abs() // other.abs().nullif(0)
+    return ibis.ifelse((one < 0) == (other < 0), whole, -whole)
+
+
 _COMPARED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
     exp.EQ: lambda one, other: one == other,
     exp.NEQ: lambda one, other: one != other,
@@ -31,17 +39,24 @@ _COMPARED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
     exp.GT: lambda one, other: one > other,
     exp.GTE: lambda one, other: one >= other,
 }
+_BINDS_LESS = (exp.Is, exp.Not, exp.NullSafeEQ, exp.NullSafeNEQ)
+"""What DuckDB reads after a comparison, and SQLGlot before."""
 _COMPUTED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
     exp.Add: lambda one, other: one + other,
     exp.Sub: lambda one, other: one - other,
     exp.Mul: lambda one, other: one * other,
     exp.Div: portable.ratio,
-    exp.IntDiv: lambda one, other: one // other,
+    exp.IntDiv: _divided,
     exp.Mod: lambda one, other: one % other,
 }
 
 
 def _compared(values: "Values", node: Any) -> ir.Value:
+    sides = node.this, node.expression
+    if any(isinstance(each, _BINDS_LESS) for each in sides):
+        raise RefusedError(node, "a comparison and IS, or NOT, beside each other: write brackets")
+    if any(isinstance(each.unnest(), exp.Null) for each in sides):
+        return ibis.null("boolean")
     return _COMPARED[type(node)](*values.pair(node.this, node.expression))
 
 
@@ -64,7 +79,10 @@ def _in(values: "Values", node: exp.In) -> ir.Value:
     """Return whether a value is in a list or a query: null where SQL does not know."""
     if node.args.get("query") is None:
         value = values(node.this)
-        return value.isin([values.beside(value, each) for each in node.expressions])
+        given = [each for each in node.expressions if not isinstance(each.unnest(), exp.Null)]
+        found = value.isin([values.beside(value, each) for each in given])
+        has_null = len(given) < len(node.expressions)
+        return ibis.cases((found, True), else_=ibis.null("boolean")) if has_null else found
     value, column = values.sides_of_in(node)
     if not (value.type().nullable or column.type().nullable):
         return value.isin(column)
@@ -98,10 +116,9 @@ def _is(values: "Values", node: exp.Is) -> ir.Value:
 
 
 def _case(values: "Values", node: exp.Case) -> ir.Value:
-    compared = node.this and values(node.this)
     branches = []
     for each in node.args["ifs"]:
-        test = values.beside(compared, each.this) == compared if node.this else values(each.this)
+        test = values(exp.EQ(this=node.this, expression=each.this) if node.this else each.this)
         branches.append((test, each.args["true"]))
     results = [result for _, result in branches]
     default = node.args.get("default")
@@ -122,7 +139,9 @@ def _cast(values: "Values", node: exp.Cast) -> ir.Value:
         return spelt
     value: Any = values(node.this)
     if not value.type().is_string() or kind.is_string():
-        return value.cast(kind)
+        bounds = bounds_of(node.to) if isinstance(node, exp.TryCast) else None
+        cast = value.cast(kind)
+        return cast if bounds is None else ibis.cases((cast.between(*bounds), cast))
     read = {
         "int64": portable.to_integer,
         "float64": portable.to_float,
@@ -175,22 +194,51 @@ def _trimmed(values: "Values", node: exp.Trim) -> ir.Value:
 
 def _split(values: "Values", node: exp.SplitPart) -> ir.Value:
     delimiter, index = text_of(node.args["delimiter"]), number_of(node.args["part_index"])
-    if delimiter is None or index is None:
-        raise RefusedError(node, "split_part takes a text and a number")
-    return portable.split_part(values(node.this), delimiter, int(index))
+    if not delimiter or index is None or index < 1 or index != int(index):
+        raise RefusedError(node, "split_part takes a text and the number of a part, from 1")
+    text: Any = values(node.this)
+    part = portable.split_part(text, delimiter, int(index) - 1)
+    return ibis.cases((text.notnull(), ibis.coalesce(part, "")))
+
+
+def _substring(values: "Values", node: exp.Substring) -> ir.Value:
+    text: Any = values(node.this)
+    start, length = node.args["start"], node.args.get("length")
+    first = _whole(node, start, 1) - 1
+    return text.substr(first) if length is None else text.substr(first, _whole(node, length, 0))
+
+
+def _end(values: "Values", node: exp.Left | exp.Right) -> ir.Value:
+    text: Any = values(node.this)
+    number = _whole(node, node.expression, 0)
+    return text.left(number) if isinstance(node, exp.Left) else text.right(number)
+
+
+def _whole(node: exp.Expr, given: exp.Expr, least: int) -> int:
+    number = number_of(given)
+    if number is None or number != int(number) or number < least:
+        raise RefusedError(
+            node, f"{node.sql('duckdb')}: places and lengths are numbers from {least}"
+        )
+    return int(number)
 
 
 def _scalar(values: "Values", node: exp.Subquery) -> ir.Value:
     if values.table_of is None:
         raise RefusedError(node, "a subquery cannot stand here")
     select = node.unnest()
-    is_one = isinstance(select, exp.Select) and not select.args.get("group")
-    if not (is_one and any(map(list, map(aggregates_in, select.expressions)))):
+    refuse_many_rows(select)
+    return values.table_of(node).as_scalar()
+
+
+def refuse_many_rows(node: exp.Expr) -> None:
+    """Raise `RefusedError` for a subquery that is no aggregate of all its rows."""
+    parts = ("group", "having", "distinct", "limit", "offset", "qualify")
+    is_one = isinstance(node, exp.Select) and len(node.expressions) == 1
+    if not is_one or any(node.args.get(each) for each in parts):
         raise RefusedError(node, "a subquery for a value is one aggregate")
-    table = values.table_of(node)
-    if len(table.columns) != 1:
-        raise RefusedError(node, "a subquery for a value has one column")
-    return table.as_scalar()
+    if not [*aggregates_in(node.expressions[0])]:
+        raise RefusedError(node, "a subquery for a value is one aggregate")
 
 
 def _null(_values: "Values", _node: exp.Null) -> ir.Value:
@@ -221,5 +269,7 @@ TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
     (exp.DateDiff, _delta),
     (exp.Trim, _trimmed),
     (exp.SplitPart, _split),
+    (exp.Substring, _substring),
+    ((exp.Left, exp.Right), _end),
     (exp.Subquery, _scalar),
 ]
