@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streampro.errors import ConfigError, EngineError, WarehouseError, printable
+from streampro.modeling.question import plain_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +52,11 @@ def print_rows(table: Any, form: str) -> None:
         except ArrowNotImplementedError as error:
             raise ConfigError(f"cast what parquet has no type for: {error}.") from error
     elif form == "json":
-        print_json(table.to_pylist(maps_as_pydicts="strict"))
+        print_json(plain_rows(table))
     else:
         from streampro.console.tables import show_table
 
-        show_table("", table.slice(0, _TABLE_ROWS).to_pylist(maps_as_pydicts="strict"))
+        show_table("", plain_rows(table.slice(0, _TABLE_ROWS)))
         if len(table) > _TABLE_ROWS:
             click.echo(
                 f"{_TABLE_ROWS} of {len(table):,} rows are shown; --format csv has them all.",

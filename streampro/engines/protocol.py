@@ -14,6 +14,7 @@ from streampro.formats.files import InputFile
 from streampro.location import Location
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, TableName
+from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.storage.delta import Stored
 from streampro.storage.place import Place
@@ -185,7 +186,7 @@ class SqlEngine(Engine, Protocol):
 
 def fetched_rows(engine: Engine, query: ir.Table) -> list[dict[str, Any]]:
     """Return the few rows of an expression, values of the types that the expression says."""
-    return list(fetched(engine, query).to_pylist(maps_as_pydicts="strict"))
+    return list(plain_rows(fetched(engine, query)))
 
 
 def fetched(engine: Engine, query: ir.Table) -> pa.Table:

@@ -8,6 +8,7 @@ from streampro.engines.protocol import Engine
 from streampro.errors import ComputationError, ContractError, EngineError, number_of
 from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.modeling.model import Model
+from streampro.modeling.question import plain_rows
 from streampro.warehouse.ledger import Warned
 
 _SAMPLE_ROWS = 5
@@ -36,7 +37,7 @@ def audited(
     fatal = {r: n for r, n in broken.items() if severity_of(model.contract, r) != "warn"}
     if fatal:
         samples = breaking_rows(model.contract, rows, [*fatal], inputs).limit(_SAMPLE_ROWS)
-        breaking = engine.fetch(samples).to_pylist(maps_as_pydicts="strict")
+        breaking = plain_rows(engine.fetch(samples))
         raise ContractError(_verdict(model, fatal, published), breaking)
     return [Warned(model.table, rule, found) for rule, found in broken.items()]
 

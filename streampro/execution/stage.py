@@ -19,6 +19,7 @@ from streampro.execution.state import Built, ChangedRows, State
 from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, judged
+from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.warehouse import changes
 from streampro.warehouse.changes import Change, Mode, Move
@@ -320,9 +321,7 @@ class Stage:
 
     def _moves(self, model: Model, staged: Staged) -> list[Move]:
         states = self.state.published_rows(model), staged.data
-        before, after = (
-            self.engine.fetch(rows).to_pylist(maps_as_pydicts="strict") for rows in states
-        )
+        before, after = (plain_rows(self.engine.fetch(rows)) for rows in states)
         return changes.moves(model.table, model.spec.key, before, after)
 
     def _is_compared(self, model: Model) -> bool:

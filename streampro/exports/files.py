@@ -17,7 +17,7 @@ from pyarrow import csv, parquet
 from streampro.errors import ConfigError, EngineError
 from streampro.exports.texts import with_iso_instants, with_texts
 from streampro.modeling.model import TableName
-from streampro.modeling.question import json_text, value_text
+from streampro.modeling.question import json_text, plain_rows, value_text
 
 Writer = Callable[[TableName, pa.RecordBatchReader, BinaryIO], int]
 """Writes rows to a file that is open, and returns how many they were."""
@@ -170,7 +170,7 @@ def _is_number_of_a_sheet(value: float) -> bool:
 
 
 def _objects(some: pa.Table) -> Iterator[str]:
-    rows = with_iso_instants(some).to_pylist(maps_as_pydicts="strict")
+    rows = plain_rows(with_iso_instants(some))
     return map(json_text, rows)
 
 

@@ -23,6 +23,7 @@ from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import fates, masked
+from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
@@ -114,7 +115,7 @@ class RowTrace:
         key = [name for name in spec_of(contract).key if name not in names] if column else []
         order = spec_of(contract).key or spec_of(contract).schema.names
         shown = selected.order_by(*order).limit(self.limit).select(*key, *names)
-        first = tuple(self.engine.fetch(shown).to_pylist(maps_as_pydicts="strict"))
+        first = tuple(plain_rows(self.engine.fetch(shown)))
         count = row_count(self.engine, selected)
         self.steps.append(Step(table, count, self._total(table)))
         if count:

@@ -5,7 +5,7 @@ Pure data: figures are made where a page shows them, so printing an answer loads
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from streampro.notebook import html_table
 
 if TYPE_CHECKING:
     import altair as alt
+    import pyarrow as pa
 
 Rows = Sequence[Mapping[str, Any]]
 Answers = Mapping[str, Rows]
@@ -127,6 +128,28 @@ class Question:
 
 Questions = Callable[[Answers], list[Question]]
 """What `Pipeline(questions=...)` names."""
+
+
+def plain_rows(table: "pa.Table") -> list[dict[str, Any]]:
+    """Return rows as Python has them: a map is a dict, or a list of pairs where lists or structs
+    are keys of one.
+    """
+    from pyarrow.types import is_map, is_nested
+
+    def parts(kind: "pa.DataType") -> Iterator["pa.DataType"]:
+        yield kind
+        for at in range(kind.num_fields) if is_nested(kind) else ():
+            yield from parts(kind.field(at).type)
+
+    def column(place: int, kind: "pa.DataType") -> list[Any]:
+        has_odd_keys = any(is_map(each) and is_nested(each.key_type) for each in parts(kind))
+        how = None if has_odd_keys else "strict"
+        found: list[Any] = table.column(place).to_pylist(maps_as_pydicts=how)
+        return found
+
+    columns = [column(place, kind) for place, kind in enumerate(table.schema.types)]
+    rows = zip(*columns, strict=True) if columns else ((),) * len(table)
+    return [dict(zip(table.column_names, row, strict=True)) for row in rows]
 
 
 def value_text(value: Any) -> str:

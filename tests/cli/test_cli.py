@@ -795,6 +795,16 @@ class TestJson:
         assert row == {"n": None, "l": [None, 1.5], "s": {"x": None}}
         assert '"[null, 1.5]"' in self.ask(streampro, query, "csv")
 
+    def test_a_map_whose_keys_are_lists_is_a_list_of_pairs(self, streampro):
+        query = (
+            "select map([[1]], [2]) as m, map(['a'], [3]) as n, {'a': map([{'x': 1}], [2])} as o"
+        )
+        [row] = json.loads(self.ask(streampro, query, "json"))
+        assert row == {"m": [[[1], 2]], "n": {"a": 3}, "o": {"a": [[{"x": 1}, 2]]}}
+        texts = '"[[[1], 2]]","{""a"": 3}","{""a"": [[{""x"": 1}, 2]]}"'
+        assert self.ask(streampro, query, "csv").splitlines()[1] == texts
+        assert "[[[1], 2]]" in self.ask(streampro, query, "table")
+
     def test_bytes_are_hexadecimal_digits(self, streampro):
         query = r"select '\xAA\x0Ab'::blob as b, ['a'::blob] as l, {'x': ''::blob} as s, "
         query += "null::blob as n"
