@@ -962,6 +962,10 @@ NARROW: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
+    (
+        {"x": ("date", [date(2024, 2, 27)] * 2), "y": ("int8", [9, -127])},
+        lambda t: t.x + t.y.as_interval("D"),
+    ),
     (WORDS, lambda t: t.x.right(2**40) + t.x.left(2**40) + t.x.substr(2**40) + t.x[: 2**40]),
     (WORDS, lambda t: t.x.split(" ")),
     (WORDS, lambda t: t.x.split(" ")[0]),

@@ -108,6 +108,7 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
         """Count days as hours, of which DuckDB takes 64 bits, and months in 32."""
+        arg = arg if op.arg.dtype.is_int64() else self.cast(arg, dt.int64)
         if unit.name in ("DAY", "WEEK"):
             return self.f.to_hours(sge.paren(arg) * (24 if unit.name == "DAY" else 168))
         if unit.name == "QUARTER":
