@@ -186,7 +186,7 @@ class SqlEngine(Engine, Protocol):
 
 def fetched_rows(engine: Engine, query: ir.Table) -> list[dict[str, Any]]:
     """Return the few rows of an expression, values of the types that the expression says."""
-    return list(plain_rows(fetched(engine, query)))
+    return plain_rows(fetched(engine, query))
 
 
 def fetched(engine: Engine, query: ir.Table) -> pa.Table:

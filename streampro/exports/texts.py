@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from streampro.modeling.question import plain_rows, value_text
+from streampro.modeling.question import plain_values, value_text
 
 _DIGITS = 6
 """Behind the point: a decimal with more may be written with an exponent."""
@@ -19,7 +19,7 @@ def with_texts(table: pa.Table) -> pa.Table:
     for place, field in enumerate(table.schema):
         is_small = are.is_decimal(field.type) and field.type.scale > _DIGITS
         if is_small or any(is_of(field.type) for is_of in in_no_csv):
-            values = [row[field.name] for row in plain_rows(table.select([place]))]
+            values = plain_values(table.column(place))
             texts = [None if value is None else value_text(value) for value in values]
             table = table.set_column(place, field.name, pa.array(texts, pa.string()))
     return table

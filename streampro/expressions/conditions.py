@@ -94,6 +94,19 @@ def conjuncts(tests: Iterable[Any]) -> Iterator[Any]:
             yield test
 
 
+def equalities(tests: Iterable[ops.Value]) -> Iterator[Any]:
+    """Yield the conditions of these that say that two values, compared as they are, are equal."""
+    for test in conjuncts(tests):
+        if isinstance(test, ops.Equals | ops.IdenticalTo) and are_alike(test.left, test.right):
+            yield test
+
+
+def are_alike(left: ops.Value, right: ops.Value) -> bool:
+    """Return whether values are compared as they are: a cast of one side may make two equal."""
+    kinds = left.dtype.copy(nullable=True), right.dtype.copy(nullable=True)
+    return kinds[0] == kinds[1] or all(kind.is_integer() for kind in kinds)
+
+
 def is_rowwise(value: ops.Value) -> bool:
     """Tell whether a value follows from its own row, and the row stays one."""
     return not value.find(_ACROSS_ROWS, filter=ops.Value)

@@ -17,7 +17,9 @@ import ibis.expr.types as ir
 from ibis.common.graph import Node
 
 from streampro.expressions.conditions import (
+    are_alike,
     conjuncts,
+    equalities,
     fields_of,
     is_rowwise,
     spelled_out,
@@ -232,7 +234,7 @@ def _ensured(tests: Iterable[ops.Value]) -> Iterator[tuple[Columns, Columns]]:
                 yield frozenset(), frozenset({test})
             case ops.Not(arg=ops.Field() as column) | ops.IsNull(arg=ops.Field() as column):
                 yield frozenset(), frozenset({column})
-            case ops.Equals() | ops.IdenticalTo() if _are_alike(test.left, test.right):
+            case ops.Equals() | ops.IdenticalTo() if are_alike(test.left, test.right):
                 yield from _equal(test.left, test.right)
 
 
@@ -314,7 +316,7 @@ def _linked(left: _Side, right: _Side, link: ops.JoinLink) -> Keys:
         return left.keys
     if link.how not in ("inner", "cross", "left", "right"):
         return Keys()
-    tests = [*_equalities(link.predicates)]
+    tests = [*equalities(link.predicates)]
     pairs = [*product(left.keys.unique, right.keys.unique)]
     unique = []
     if link.how != "right":
@@ -336,18 +338,6 @@ def _kept(
     """Yield what is determined on a side; if nulls may stand for its row, by what then only is."""
     given = side.bound([test for test in tests if isinstance(test, ops.Equals)], other)
     yield from ((x, ys) for x, ys in side.depends if not may_miss or x & given)
-
-
-def _equalities(tests: Iterable[ops.Value]) -> Iterator[Any]:
-    for test in conjuncts(tests):
-        if isinstance(test, ops.Equals | ops.IdenticalTo) and _are_alike(test.left, test.right):
-            yield test
-
-
-def _are_alike(left: ops.Value, right: ops.Value) -> bool:
-    """Return whether values are compared as they are: a cast of one side may make two equal."""
-    kinds = left.dtype.copy(nullable=True), right.dtype.copy(nullable=True)
-    return kinds[0] == kinds[1] or all(kind.is_integer() for kind in kinds)
 
 
 def _columns(relation: ops.Relation, names: Iterable[str]) -> Columns:

@@ -14,7 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.graph import Node
 
-from streampro.expressions.conditions import conjuncts, spelled_out
+from streampro.expressions.conditions import equalities, spelled_out
 
 Columns = frozenset[ops.Field]
 _ACROSS_ROWS = (
@@ -56,7 +56,7 @@ def _fields_from_outside(
     if (relation, around) in seen:
         return
     seen.add((relation, around))
-    parts = [*_parts(relation)]
+    parts = [*_children_of(relation)]
     inputs = [each for each in parts if isinstance(each, ops.Relation)]
     near = around.union(inputs)
     for value in (each for each in parts if isinstance(each, ops.Value)):
@@ -69,7 +69,7 @@ def _fields_from_outside(
         yield from _fields_from_outside(each, around, seen)
 
 
-def _parts(relation: Any) -> Iterator[Any]:
+def _children_of(relation: Any) -> Iterator[Any]:
     """Yield the tables that a relation takes, and the values in it."""
     for child in relation.__children__:
         yield from child.__children__ if isinstance(child, ops.JoinLink) else (child,)
@@ -295,7 +295,7 @@ def _equal_pairs(
     """
     return [
         (left, right)
-        for left, right in _equalities(tests)
+        for left, right in _equal_sides(tests)
         if (left in one and right in other) or (left in other and right in one)
     ]
 
@@ -304,7 +304,7 @@ def _with_equal(keys: Columns, tests: Iterable[ops.Value], relations: Container[
     """Return columns with those of some relations that conditions ensure to be equal to one of
     them; others stand outside of a subquery.
     """
-    pairs = [*_equalities(tests)]
+    pairs = [*_equal_sides(tests)]
     found = {*keys}
     while more := {
         other
@@ -319,13 +319,8 @@ def _with_equal(keys: Columns, tests: Iterable[ops.Value], relations: Container[
     return frozenset(found)
 
 
-def _equalities(tests: Iterable[ops.Value]) -> Iterator[tuple[ops.Value, ops.Value]]:
-    for test in conjuncts(tests):
-        if isinstance(test, ops.Equals | ops.IdenticalTo):
-            left, right = _same(test.left), _same(test.right)
-            kinds = [each.dtype.copy(nullable=True) for each in (left, right)]
-            if kinds[0] == kinds[1] or all(kind.is_integer() for kind in kinds):
-                yield left, right
+def _equal_sides(tests: Iterable[ops.Value]) -> Iterator[tuple[ops.Value, ops.Value]]:
+    return ((_same(test.left), _same(test.right)) for test in equalities(tests))
 
 
 def _same(value: ops.Value) -> ops.Value:

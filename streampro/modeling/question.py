@@ -131,7 +131,14 @@ Questions = Callable[[Answers], list[Question]]
 
 
 def plain_rows(table: "pa.Table") -> list[dict[str, Any]]:
-    """Return rows as Python has them: a map is a dict, or a list of pairs where lists or structs
+    """Return rows as Python has them, values as `plain_values` does."""
+    columns = map(plain_values, table.columns)
+    rows = zip(*columns, strict=True) if table.columns else ((),) * len(table)
+    return [dict(zip(table.column_names, row, strict=True)) for row in rows]
+
+
+def plain_values(column: "pa.ChunkedArray") -> list[Any]:
+    """Return values as Python has them: a map is a dict, or a list of pairs where lists or structs
     are keys of one.
     """
     from pyarrow.types import is_map, is_nested
@@ -141,15 +148,9 @@ def plain_rows(table: "pa.Table") -> list[dict[str, Any]]:
         for at in range(kind.num_fields) if is_nested(kind) else ():
             yield from parts(kind.field(at).type)
 
-    def column(place: int, kind: "pa.DataType") -> list[Any]:
-        has_odd_keys = any(is_map(each) and is_nested(each.key_type) for each in parts(kind))
-        how = None if has_odd_keys else "strict"
-        found: list[Any] = table.column(place).to_pylist(maps_as_pydicts=how)
-        return found
-
-    columns = [column(place, kind) for place, kind in enumerate(table.schema.types)]
-    rows = zip(*columns, strict=True) if columns else ((),) * len(table)
-    return [dict(zip(table.column_names, row, strict=True)) for row in rows]
+    has_odd_keys = any(is_map(each) and is_nested(each.key_type) for each in parts(column.type))
+    found: list[Any] = column.to_pylist(maps_as_pydicts=None if has_odd_keys else "strict")
+    return found
 
 
 def value_text(value: Any) -> str:

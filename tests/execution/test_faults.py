@@ -85,14 +85,6 @@ def contents(target: Target) -> dict[str, list[dict[str, Any]]]:
     return dict(found)
 
 
-@pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
-    folder = tmp_path_factory.mktemp("first")
-    found = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")
-    run(SHOP, found)
-    return found
-
-
 @pytest.fixture
 def target(first_run: Target, tmp_path: Path) -> Target:
     """A warehouse after one run, and a new raw file."""

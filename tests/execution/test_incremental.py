@@ -56,14 +56,6 @@ def target(tmp_path: Path) -> Target:
     return Target(name="test", raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "warehouse")
 
 
-@pytest.fixture(scope="session")  # tests of other modules may run between those of this one
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
-    folder = tmp_path_factory.mktemp("first")
-    made = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")
-    run(SHOP, made)
-    return made
-
-
 @pytest.fixture
 def ran(first_run: Target, tmp_path: Path) -> Target:
     """A warehouse after one run."""

@@ -17,7 +17,7 @@ from streampro.engines.spark.compiler import compiler_of as spark_compiler
 from streampro.errors import PipelineError
 from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
-from streampro.modeling.sql.text import expression_of, tables_of
+from streampro.modeling.sql.text import Text
 
 D = Decimal
 SALES: dict[str, tuple[str, list[Any]]] = {
@@ -221,7 +221,8 @@ KEYS = {"sales": [("id",)], "shops": [("size",)]}
 
 
 def expression(text: str) -> ir.Table:
-    return expression_of(text, {name: UNBOUND[name.lower()] for name in tables_of(text)})
+    query = Text(text)
+    return query.rows({name: UNBOUND[name.lower()] for name in query.tables})
 
 
 @pytest.fixture(scope="module")
@@ -352,15 +353,15 @@ REFUSED = {
 def test_what_is_not_known_is_refused_with_line_and_column(name: str) -> None:
     text, line, column, said = REFUSED[name]
     with pytest.raises(PipelineError) as told:
-        expression_of(text, {name: UNBOUND[name] for name in TABLES if tables_of(text)})
+        Text(text).rows({name: UNBOUND[name] for name in TABLES if Text(text).tables})
     assert f"line {line}, column {column} of its SQL: " in str(told.value)
     assert said in str(told.value)
 
 
 def test_tables_are_those_that_no_with_around_them_makes() -> None:
     text = "WITH sales AS (SELECT * FROM sales), b AS (SELECT * FROM sales) SELECT * FROM b, SHOPS"
-    assert tables_of(text) == ("sales", "SHOPS")
-    assert tables_of("SELECT * FROM sales a JOIN SALES b USING (id)") == ("sales",)
+    assert Text(text).tables == ("sales", "SHOPS")
+    assert Text("SELECT * FROM sales a JOIN SALES b USING (id)").tables == ("sales",)
 
 
 def test_a_text_that_is_not_one_query_is_refused() -> None:
@@ -371,7 +372,7 @@ def test_a_text_that_is_not_one_query_is_refused() -> None:
         ("SELECT 'a FROM sales", "Error tokenizing"),
     ):
         with pytest.raises(PipelineError, match=said):
-            expression_of(text, UNBOUND)
+            Text(text).rows(UNBOUND)
 
 
 def test_a_division_by_zero_is_null_and_ties_are_broken_by_the_columns() -> None:

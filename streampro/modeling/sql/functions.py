@@ -10,7 +10,7 @@ from sqlglot import exp
 from streampro import portable
 
 Function = Callable[..., ir.Value]
-_PARTS: dict[str, Function] = {
+_PARTS_OF_TIME: dict[str, Function] = {
     "YEAR": lambda when: when.year(),
     "QUARTER": lambda when: when.quarter(),
     "MONTH": lambda when: when.month(),
@@ -86,7 +86,7 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.NullSafeEQ: (("this", "expression"), lambda one, other: one.identical_to(other)),
     exp.NullSafeNEQ: (("this", "expression"), lambda one, other: ~one.identical_to(other)),
     **{
-        kind: (("this",), lambda when, name=name: _PARTS[name](when).cast("int64"))
+        kind: (("this",), lambda when, name=name: _PARTS_OF_TIME[name](when).cast("int64"))
         for kind, name in (
             (exp.Year, "YEAR"),
             (exp.Quarter, "QUARTER"),
@@ -107,7 +107,7 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
 
 def part_of(name: str) -> Function | None:
     """Return what takes a part, such as YEAR, out of a day or an instant, as int64."""
-    part = _PARTS.get(name.upper())
+    part = _PARTS_OF_TIME.get(name.upper())
     return part and (lambda when: part(when).cast("int64"))
 
 

@@ -5,8 +5,10 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
+from typing import TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -16,6 +18,7 @@ from sqlglot import exp
 from streampro.modeling.sql.functions import UNITS
 from streampro.modeling.sql.names import RefusedError
 
+_When = TypeVar("_When")
 _EXACT: Mapping[type[exp.Expr], Callable[[Decimal, Decimal], Decimal]] = {
     exp.Add: operator.add,
     exp.Sub: operator.sub,
@@ -75,18 +78,24 @@ def when_of(node: exp.Expr, kind: dt.DataType) -> ir.Value | None:
     text = text_of(node)
     if text is None or not (kind.is_date() or kind.is_timestamp()):
         return None
-    if not (_DAY if kind.is_date() else _INSTANT).fullmatch(text):
-        raise RefusedError(node, f"{text!r} is no {'day' if kind.is_date() else 'instant'}")
-    try:
-        if kind.is_date():
-            return ibis.literal(date.fromisoformat(text), dt.date)
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise RefusedError(
-            node, f"{text!r} is no {'day' if kind.is_date() else 'instant'}"
-        ) from None
+    if kind.is_date():
+        return ibis.literal(_day(node, text), dt.date)
+    found = _read(node, text, "instant", _INSTANT, datetime.fromisoformat)
     instant = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return ibis.literal(instant, dt.Timestamp("UTC", 6))
+
+
+def _day(node: exp.Expr, text: str) -> date:
+    return _read(node, text, "day", _DAY, date.fromisoformat)
+
+
+def _read(
+    node: exp.Expr, text: str, what: str, pattern: re.Pattern[str], read: Callable[[str], _When]
+) -> _When:
+    with suppress(ValueError):  # of a month 13
+        if pattern.fullmatch(text):
+            return read(text)
+    raise RefusedError(node, f"{text!r} is no {what}")
 
 
 def day_of(node: exp.Expr) -> date | None:
@@ -94,8 +103,7 @@ def day_of(node: exp.Expr) -> date | None:
     if isinstance(node, exp.Paren):
         return day_of(node.this)
     if isinstance(node, exp.Cast) and node.to.is_type("date") and (text := text_of(node.this)):
-        found = when_of(node.this, dt.date)
-        return None if found is None else date.fromisoformat(text)
+        return _day(node.this, text)
     if isinstance(node, exp.Add | exp.Sub) and isinstance(node.expression, exp.Interval):
         day, (length, unit) = day_of(node.this), span_of(node.expression)
         length = -length if isinstance(node, exp.Sub) else length
@@ -137,6 +145,12 @@ def type_of(node: exp.DataType) -> dt.DataType:
     if found is None:
         raise RefusedError(node, f"{node.sql('duckdb')} is no type of tables here")
     return found
+
+
+def plain_of(node: exp.Expr) -> str | int | None:
+    """Return the text or whole number that an expression spells, None for another expression."""
+    found = number_of(node)
+    return int(found) if found is not None and found == int(found) else text_of(node)
 
 
 def is_spelt(node: exp.Expr) -> bool:

@@ -14,7 +14,7 @@ from streampro.errors import PipelineError, place_of, shown_place
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, model
 from streampro.modeling.spec import spec_of
-from streampro.modeling.sql.text import expression_of, tables_of
+from streampro.modeling.sql.text import Text
 
 _Texts = Callable[[], str]
 
@@ -100,9 +100,8 @@ def sql_model(
         caller = _caller()
         path = Path(str(caller.f_globals.get("__file__", ""))).with_name(file)
         module = str(caller.f_globals.get("__name__", ""))
-        return declare(
-            _transform(_read(path), path.stem, module, contract, shown_place(str(path)), True)
-        )
+        text = Text(_read(path), shown_place(str(path)), is_file=True)
+        return declare(_transform(text, path.stem, module, contract))
 
     def of_function(function: _Texts) -> Model:
         if not inspect.isfunction(function) or inspect.signature(function).parameters:
@@ -111,11 +110,11 @@ def sql_model(
                 'query; a file is named: sql_model("revenue.sql", contract=...).',
                 place_of(function),
             )
-        text, place = function(), place_of(function)
-        if not isinstance(text, str):
-            kind = type(text).__name__
+        sql, place = function(), place_of(function)
+        if not isinstance(sql, str):
+            kind = type(sql).__name__
             raise PipelineError(f"@sql_model: the function returns a {kind}, no text.", place)
-        made = _transform(text, function.__name__, function.__module__, contract, place, False)
+        made = _transform(Text(sql, place), function.__name__, function.__module__, contract)
         made.__doc__ = function.__doc__
         return declare(made)
 
@@ -123,19 +122,19 @@ def sql_model(
 
 
 def _transform(
-    text: str, name: str, module: str, contract: type[Contract], place: str, is_file: bool
+    text: Text, name: str, module: str, contract: type[Contract]
 ) -> Callable[..., ir.Table]:
     """Return the function that a query is."""
-    inputs = tables_of(text, place, is_file)
+    inputs = text.tables
 
     def transform(*args: ir.Table, **given: ir.Table) -> ir.Table:
         tables = dict(zip(inputs, args, strict=False)) | given
-        return expression_of(text, tables, [*spec_of(contract).schema], place, is_file)
+        return text.rows(tables, [*spec_of(contract).schema])
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(each, kind) for each in inputs]
     made: Any = transform
-    made.__signature__, made.__place__ = inspect.Signature(parameters), place
+    made.__signature__, made.__place__ = inspect.Signature(parameters), text.place
     made.__name__, made.__module__ = name, module
     return transform
 

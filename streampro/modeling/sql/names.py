@@ -7,8 +7,6 @@ from itertools import chain, count
 import ibis.expr.types as ir
 from sqlglot import exp
 
-from streampro.errors import did_you_mean
-
 OUTSIDE = "\0outside"
 """The table, so to speak, of a column that stands outside of a subquery."""
 _KNOWN = "known"
@@ -69,10 +67,6 @@ class Rows:
         if table is None:
             return [each for each in self.names if not each.is_repeated]
         return [each for each in self.names if each.table.lower() == table.lower()]
-
-    def meant(self, column: exp.Column) -> str:
-        """Return which column an unknown one may stand for."""
-        return did_you_mean(column.name, [each.column for each in self.names])
 
 
 def columns_in(node: exp.Expr) -> Iterator[exp.Column]:
@@ -174,11 +168,11 @@ def aggregates_in(node: exp.Expr) -> Iterator[exp.Expr]:
 
 def unused(wanted: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return names like the wanted ones that are neither taken nor equal, whatever their case."""
-    known, found = {name.lower() for name in taken}, []
+    seen, found = {name.lower() for name in taken}, []
     for name in wanted:
         numbered = (f"{name}_{number}" for number in count(2))
-        new = next(each for each in chain([name], numbered) if each.lower() not in known)
-        known.add(new.lower())
+        new = next(each for each in chain([name], numbered) if each.lower() not in seen)
+        seen.add(new.lower())
         found.append(new)
     return found
 

@@ -32,7 +32,7 @@ from streampro.modeling.sql.values import Values
 from streampro.modeling.sql.words import refuse_many_rows
 from streampro.names import repeated
 
-_PARTS = {
+_CLAUSES = {
     *("with_", "expressions", "from_", "joins", "where", "group", "having", "qualify", "distinct"),
     *("order", "limit", "offset", "operation_modifiers", "kind"),
 }
@@ -144,7 +144,7 @@ class Select:
     def __init__(self, query: Query, node: exp.Select, unnamed: Sequence[str] = ()) -> None:
         self.query, self.node, self.unnamed = query, node, unnamed
         for name, value in node.args.items():
-            if value and name not in _PARTS:
+            if value and name not in _CLAUSES:
                 part = value[0] if isinstance(value, list) else value
                 where = part if isinstance(part, exp.Expr) else node
                 raise RefusedError(where, f"{name.upper()} is not known here")

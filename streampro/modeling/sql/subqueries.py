@@ -63,10 +63,7 @@ def attached(
     """Return rows beside which stand the aggregates of subqueries that look at each of them, what
     these subqueries are there, and what is given.
     """
-    given, made = (
-        given or {},
-        dict[exp.Expr, tuple[exp.Expr, dict[exp.Expr, str]]](),
-    )
+    given, made = given or {}, dict[exp.Expr, tuple[exp.Expr, dict[exp.Expr, str]]]()
     for node in dict.fromkeys(each for part in parts for each in _values_in(part)):
         select = query.inside(rows).select(node)
         inner, compared = select.beside() if select else (None, [])
@@ -74,11 +71,11 @@ def attached(
             continue
         item = select.only_aggregate(inner)
         keys = [_equal_sides(each, inner, rows) for each in compared]
-        own, parts = Values(inner.table), [*dict.fromkeys(aggregates_in(item))]
-        wanted = ["key"] * len(keys) + ["part"] * len(parts)
+        own, aggregates = Values(inner.table), [*dict.fromkeys(aggregates_in(item))]
+        wanted = ["key"] * len(keys) + ["part"] * len(aggregates)
         free = unused(wanted, rows.table.columns)
         by = [own(key).name(name) for (key, _), name in zip(keys, free, strict=False)]
-        names = dict(zip(parts, free[len(keys) :], strict=True))
+        names = dict(zip(aggregates, free[len(keys) :], strict=True))
         sums = inner.table.aggregate(
             by=by, **{name: own.aggregate(each) for each, name in names.items()}
         )

@@ -1,6 +1,8 @@
 """A text of SQL: its tables, and the expression that it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from keyword import iskeyword
 
 import ibis.expr.types as ir
@@ -27,48 +29,78 @@ class _Dialect(DuckDB):
     Parser = _Parser
 
 
-def expression_of(
-    text: str,
-    tables: Mapping[str, ir.Table],
-    unnamed: Sequence[str] = (),
-    place: str = "",
-    is_file: bool = False,
-) -> ir.Table:
-    """Return the rows of a query over tables by name.
+@dataclass(frozen=True)
+class Text:
+    """A text of SQL in DuckDB's dialect.
 
     Args:
-        text: the query, in DuckDB's dialect.
-        tables: what its tables are; small and capital letters are the same.
-        unnamed: what columns are called, by their place, that the query gives no name.
-        place: the file that has the text, or where the text stands in one.
+        sql: the text.
+        place: the file that has it, or where it stands in one, for messages.
         is_file: whether it is the file.
 
-    Raises `PipelineError` with line and column for what is no query or not known here.
+    What it gives raises `PipelineError` with line and column for what is no query or not known
+    here.
     """
-    query = Query({name.lower(): table for name, table in tables.items()})
-    node = _parsed(text, place, is_file)
-    try:
-        return query.table(node, unnamed)
-    except RefusedError as refusal:
-        at = place_in(text, refusal.node)
-        raise _error(refusal.why, at, place, is_file) from refusal
-    except StreamProError:
-        raise
-    except Exception as error:  # of Ibis, about a whole query
-        raise _error(one_line(error), None, place, is_file) from error
 
+    sql: str
+    place: str = ""
+    is_file: bool = False
 
-def tables_of(text: str, place: str = "", is_file: bool = False) -> tuple[str, ...]:
-    """Return the tables that a query reads, in the order in which it names them."""
-    found = [*_tables(_parsed(text, place, is_file), frozenset())]
-    found.sort(key=lambda each: place_in(text, each) or (0, 0))
-    names: dict[str, str] = {}
-    for each in found:
-        if not each.name.isidentifier() or iskeyword(each.name):
-            why = f"{each.name!r}: tables are called by one word, as models are"
-            raise _error(why, place_in(text, each), place, is_file)
-        names.setdefault(each.name.lower(), each.name)
-    return tuple(names.values())
+    def rows(self, tables: Mapping[str, ir.Table], unnamed: Sequence[str] = ()) -> ir.Table:
+        """Return the rows of the query over tables by name.
+
+        Args:
+            tables: what its tables are; small and capital letters are the same.
+            unnamed: what columns are called, by their place, that the query gives no name.
+        """
+        query = Query({name.lower(): table for name, table in tables.items()})
+        try:
+            return query.table(self._query, unnamed)
+        except RefusedError as refusal:
+            raise self._error(refusal.why, refusal.node) from refusal
+        except StreamProError:
+            raise
+        except Exception as error:  # of Ibis, about a whole query
+            raise self._error(one_line(error)) from error
+
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that the query reads, in the order in which it names them."""
+        found = [*_tables(self._query, frozenset())]
+        found.sort(key=lambda each: place_in(self.sql, each) or (0, 0))
+        names: dict[str, str] = {}
+        for each in found:
+            if not each.name.isidentifier() or iskeyword(each.name):
+                why = f"{each.name!r}: tables are called by one word, as models are"
+                raise self._error(why, each)
+            names.setdefault(each.name.lower(), each.name)
+        return tuple(names.values())
+
+    @cached_property
+    def _query(self) -> exp.Expr:
+        try:
+            found = [each for each in sqlglot.parse(self.sql, read=_Dialect) if each is not None]
+        except ParseError as error:
+            [first, *_] = error.errors
+            at = (first["line"], max(1, first["col"] - len(first["highlight"]) + 1))
+            why = f"{first['description']} at {first['highlight']!r}"
+            raise self._error(why, at) from error
+        except SqlglotError as error:
+            raise self._error(one_line(error)) from error
+        if len(found) != 1:
+            raise self._error(f"a model is one query, not {len(found)}")
+        return found[0]
+
+    def _error(self, why: str, at: exp.Expr | tuple[int, int] | None = None) -> PipelineError:
+        """Return an error about a part of the text, or a line and column of it."""
+        said = why.replace(f'"{OUTSIDE}".', "").removesuffix(".") + "."
+        found = place_in(self.sql, at) if isinstance(at, exp.Expr) else at
+        if found is None:
+            return PipelineError(f"its SQL: {said}", self.place)
+        line, column = found
+        if self.is_file:
+            return PipelineError(said, f"{self.place}:{line}:{column}")
+        return PipelineError(f"line {line}, column {column} of its SQL: {said}", self.place)
 
 
 def _tables(node: exp.Expr, own: frozenset[str]) -> Iterator[exp.Table]:
@@ -82,28 +114,3 @@ def _tables(node: exp.Expr, own: frozenset[str]) -> Iterator[exp.Table]:
     for child in node.iter_expressions():
         if child is not found:
             yield from _tables(child, own)
-
-
-def _parsed(text: str, place: str, is_file: bool) -> exp.Expr:
-    try:
-        found = [each for each in sqlglot.parse(text, read=_Dialect) if each is not None]
-    except ParseError as error:
-        [first, *_] = error.errors
-        at = (first["line"], max(1, first["col"] - len(first["highlight"]) + 1))
-        why = f"{first['description']} at {first['highlight']!r}"
-        raise _error(why, at, place, is_file) from error
-    except SqlglotError as error:
-        raise _error(one_line(error), None, place, is_file) from error
-    if len(found) != 1:
-        raise _error(f"a model is one query, not {len(found)}", None, place, is_file)
-    return found[0]
-
-
-def _error(why: str, at: tuple[int, int] | None, place: str, is_file: bool) -> PipelineError:
-    said = why.replace(f'"{OUTSIDE}".', "").removesuffix(".") + "."
-    if at is None:
-        return PipelineError(f"its SQL: {said}", place)
-    line, column = at
-    if is_file:
-        return PipelineError(said, f"{place}:{line}:{column}")
-    return PipelineError(f"line {line}, column {column} of its SQL: {said}", place)

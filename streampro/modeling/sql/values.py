@@ -16,7 +16,7 @@ from streampro.modeling.sql.literals import (
     is_spelt,
     number,
     number_of,
-    text_of,
+    plain_of,
     when_of,
 )
 from streampro.modeling.sql.names import OUTSIDE, RefusedError, is_known, one_line, refuse_more
@@ -164,13 +164,8 @@ class Values:
         parts = _arguments(node, names)
         values: list[Any] = [self(part) for part in parts[:1]]
         for part in parts[1:]:
-            text, found = text_of(part), number_of(part)
-            is_whole = found is not None and found == found.to_integral_value()
-            plain = (
-                text if text is not None else int(found) if is_whole and found is not None else None
-            )
-            is_plain = plain is not None and not isinstance(node, exp.Coalesce | exp.Concat)
-            values.append(plain if is_plain else self.beside(values[0], part))
+            plain = None if isinstance(node, exp.Coalesce | exp.Concat) else plain_of(part)
+            values.append(self.beside(values[0], part) if plain is None else plain)
         return function(*values)
 
     def window(self, node: exp.Window) -> ir.Value:
@@ -194,10 +189,8 @@ class Values:
             return rank().over(window) + 1
         if isinstance(function, exp.Ntile):
             return ibis.ntile(int(function.name)).over(window) + 1
-        if known := functions.ANALYTICS.get(type(function)):
-            return (
-                self._called(function, *known).over(window) if known[0] else known[1]().over(window)
-            )
+        if entry := functions.ANALYTICS.get(type(function)):
+            return self._called(function, *entry).over(window)
         return self.aggregate(function).over(window)
 
 
