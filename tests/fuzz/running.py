@@ -196,7 +196,7 @@ class Engines:
         made_of = {
             node
             for node in value.op().find(ops.Value)
-            if node.relations
+            if len(node.relations) == 1
             and node != value.op()
             and not isinstance(node, ops.Field | ops.SortKey)
             and not node.find((ops.Reduction, ops.Analytic))
