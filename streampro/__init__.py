@@ -72,13 +72,14 @@ if TYPE_CHECKING:
     from streampro.report.page import write_report as write_report
     from streampro.warehouse.contracts import Broken as Broken, test as test
     from streampro.warehouse.forget import Forgotten as Forgotten, forget as forget
-    from streampro.warehouse.ledger import Plan as Plan, Run as Run, runs as runs
+    from streampro.warehouse.ledger import runs as runs
     from streampro.warehouse.repair import Repaired as Repaired, repair as repair
     from streampro.warehouse.retention import (
         Cleaned as Cleaned,
         clean as clean,
         rollback as rollback,
     )
+    from streampro.warehouse.run import Plan as Plan, Run as Run
     from streampro.warehouse.snapshot import (
         Published as Published,
         published as published,

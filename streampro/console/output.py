@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from streampro.config import Target
     from streampro.modeling.pipeline import Pipeline
-    from streampro.warehouse.ledger import Run
+    from streampro.warehouse.run import Run
 
 _TABLE_ROWS = 200
 """Rows that are shown as a table; the other formats have no limit."""

@@ -13,9 +13,9 @@ from streampro.proofs.certificate import Certificate
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.contracts import Broken
 from streampro.warehouse.forget import Forgotten
-from streampro.warehouse.ledger import Plan, Run, Warned
 from streampro.warehouse.repair import Repaired
 from streampro.warehouse.retention import Cleaned
+from streampro.warehouse.run import Plan, Run, Warned
 from streampro.warehouse.verify import Verified
 
 _FILES = 20

@@ -9,7 +9,7 @@ from streampro.errors import ComputationError, ContractError, EngineError, numbe
 from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_of
 from streampro.modeling.model import Model
 from streampro.modeling.question import plain_rows
-from streampro.warehouse.ledger import Warned
+from streampro.warehouse.run import Warned
 
 _SAMPLE_ROWS = 5
 

@@ -20,7 +20,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.storage.place.matching import fits, is_hidden
 from streampro.warehouse.changes import Mode
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 
 MOST_UNREAD = 10_000
 _NAMED = 3

@@ -19,7 +19,7 @@ from streampro.modeling.source import FEWEST, Reaction, Source
 from streampro.names import ours
 from streampro.portable import count_if
 from streampro.warehouse.changes import unknown
-from streampro.warehouse.ledger import Warned
+from streampro.warehouse.run import Warned
 
 _LINE_BY_LINE = (
     ops.Distinct,

@@ -26,7 +26,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import Place, place_of
-from streampro.warehouse.ledger import PublishedTable, Run
+from streampro.warehouse.run import PublishedTable, Run
 
 try:
     from openlineage.client import OpenLineageClient, event_v2

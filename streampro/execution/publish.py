@@ -18,7 +18,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.selection import impaired
 from streampro.warehouse import known_files, ledger
-from streampro.warehouse.ledger import Plan, PublishedTable, Run
+from streampro.warehouse.run import Plan, PublishedTable, Run
 
 _PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
 

@@ -43,7 +43,7 @@ from streampro.storage.place import place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import extracted, scratch, writing
-from streampro.warehouse.ledger import Plan, Run
+from streampro.warehouse.run import Plan, Run
 from streampro.warehouse.snapshot import code_of
 
 

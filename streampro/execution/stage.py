@@ -23,7 +23,7 @@ from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.warehouse import changes
 from streampro.warehouse.changes import Change, Mode, Move
-from streampro.warehouse.ledger import Warned
+from streampro.warehouse.run import Warned
 
 _Computed = TypeVar("_Computed")
 

@@ -12,7 +12,7 @@ from streampro.location import Location
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse import changes
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import REBUILD, Snapshot
 
 

@@ -11,7 +11,7 @@ from streampro.location import Location
 from streampro.modeling.model import TableName
 from streampro.storage import delta
 from streampro.storage.place import place_of
-from streampro.warehouse.ledger import EXPORTS
+from streampro.warehouse.run import EXPORTS
 
 _ATTEMPTS = 5
 _SCHEMA = pa.schema(

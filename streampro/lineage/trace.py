@@ -27,7 +27,7 @@ from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot
 
 _KEY = "key"

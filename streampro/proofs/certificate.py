@@ -11,7 +11,7 @@ from typing import Any, Self
 from streampro.errors import ParityError
 from streampro.modeling.quarantine import Books
 from streampro.proofs.compare import Cells, Digest, StoredColumn
-from streampro.warehouse.ledger import Run, Warned
+from streampro.warehouse.run import Run, Warned
 
 _COUNTS = ("lines", "accepted", "duplicates", "rejected")
 _LONGEST_CELL = 120

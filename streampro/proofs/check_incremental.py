@@ -23,7 +23,7 @@ from streampro.proofs.places import at_hand, by_folder, refuse_out_of_reach
 from streampro.proofs.prove import compared_tables
 from streampro.warehouse import changes
 from streampro.warehouse.folders import extracted, scratch
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot
 
 

@@ -18,7 +18,7 @@ from streampro.storage.delta import Stored
 from streampro.storage.place import place_of
 from streampro.warehouse import changes
 from streampro.warehouse.folders import scratch
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot, code_of, published_run, readable_run
 
 _HIDDEN = "(personal)"

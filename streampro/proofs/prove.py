@@ -44,7 +44,7 @@ from streampro.proofs.compare import DIGEST, Comparison, StoredColumn, Version
 from streampro.proofs.places import at_hand, refuse_other_folders, refuse_out_of_reach
 from streampro.storage.place import place_of
 from streampro.warehouse.folders import extracted, scratch
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import code_of
 
 _COMPARED_WITH = ("streampro", "duckdb", "deltalake")

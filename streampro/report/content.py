@@ -19,7 +19,7 @@ from streampro.report import quality
 from streampro.report.cells import written
 from streampro.report.run_tables import RunTables
 from streampro.warehouse import ledger
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import opened
 
 _BYTES_PER_MB = 1e6

@@ -18,7 +18,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.pages import environment
 from streampro.report.cells import sortable, written
 from streampro.report.content import Content, content_of
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import published_run, readable_run
 
 

@@ -12,7 +12,7 @@ from streampro.modeling.model import REJECT_COLUMNS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
 from streampro.report.run_tables import RunTables
-from streampro.warehouse.ledger import Run, Warned
+from streampro.warehouse.run import Run, Warned
 
 SAMPLES = 3
 """Lines that are shown of a reject reason."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streampro.modeling.model import Model
     from streampro.modeling.pipeline import Pipeline
     from streampro.testing.rows import Row
-    from streampro.warehouse.ledger import Plan, Run
+    from streampro.warehouse.run import Plan, Run
 
 
 class Workbench:

@@ -11,7 +11,7 @@ from streampro.modeling.audit import ROW_COUNT, audit, breaking_rows, severity_o
 from streampro.modeling.contract import Severity
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot, code_of, opened, published_run
 
 _SAMPLE_ROWS = 5

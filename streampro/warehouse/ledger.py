@@ -3,10 +3,8 @@ in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every tab
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -18,187 +16,17 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from streampro.config import Target
-from streampro.errors import ConfigError, OvertakenError, WarehouseError, advised, number_of
+from streampro.errors import ConfigError, OvertakenError, WarehouseError, advised
 from streampro.formats.files import InputFile
 from streampro.location import Location
 from streampro.modeling.model import TableName
-from streampro.modeling.quarantine import Books
-from streampro.names import WAREHOUSE
-from streampro.notebook import html_table
 from streampro.storage import delta, marks
 from streampro.storage.place import Place, place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import known_files
-from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.folders import usable
 from streampro.warehouse.known_files import KnownFiles
-
-RUNS, KNOWN_FILES, EXPORTS = marks.RUNS, *(TableName(WAREHOUSE, n) for n in ("files", "exports"))
-"""Our own tables in a warehouse."""
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A table as a run left it; `seconds` is null where the run did not build it."""
-
-    table: TableName
-    version: int
-    rows: int
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Rows that break a rule of severity `warn`."""
-
-    table: TableName
-    rule: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do. Attributes as in `Run`.
-
-    Attributes:
-        new_files: raw files that no run has read.
-        lost_files: what became of files that the last run read: they changed or vanished.
-        allowances: what models may compute though engines differ in it, and why.
-        unread_files: files below the raw folder that no source reads.
-        limits: per source that was read what of it may be odd, in words.
-    """
-
-    new_files: tuple[InputFile, ...]
-    lost_files: tuple[str, ...]
-    books: tuple[Books, ...]
-    warnings: tuple[Warned, ...]
-    changes: tuple[Change, ...]
-    moves: tuple[Move, ...]
-    allowances: tuple[str, ...] = ()
-    unread_files: tuple[str, ...] = ()
-    limits: Mapping[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values."""
-        return asdict(self)
-
-    def __repr__(self) -> str:
-        modes = Counter(change.mode for change in self.changes)
-        parts = [number_of(len(self.new_files), "new file")]
-        parts += [f"{tables} {mode}" for mode, tables in modes.items()]
-        if self.moves:
-            parts.append(f"{number_of(len(self.moves), 'value')} of answers would move")
-        return f"<Plan: {', '.join(parts)}>"
-
-    def _repr_html_(self) -> str:
-        shown = ("table", "mode", "reason", "added", "removed", "changed")
-        rows = [{name: getattr(change, name) for name in shown} for change in self.changes]
-        return html_table(repr(self)[1:-1], rows)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One published run. Instants are UTC.
-
-    Attributes:
-        run_id: 1, 2, ... in the order of publication.
-        packages: versions of what computed and stored.
-        code: per model the digest of the expression that its table was built from.
-        inputs: the raw files that the tables were built from, as they were found; what looks at
-            them raises `WarehouseError` where the run was cleaned.
-        books: the account of every source that was read.
-        tables: every table of the warehouse, also those that this run did not build.
-        warnings: rows that break a rule of severity `warn`, references without a match among them.
-        lineage: per table the versions of the tables that it was built from.
-        changes: what the run did to each table that it was asked to build.
-        moves: the values of answers that it changed.
-        rolled_back_to: the run whose tables it published again, null for a run that built.
-        files_version: the version of the table of raw files that holds `inputs`.
-        files_count: how many files that version has.
-        tokens: per table the mark of the commit that made its version, by which that is told from
-            another of the same number; none where an older release published it.
-        checked: a digest of all that `check` looks at, with which it found nothing.
-    """
-
-    run_id: int
-    started_at: datetime
-    finished_at: datetime
-    pipeline: str
-    target: str
-    engine: str
-    packages: Mapping[str, str]
-    code: Mapping[str, str]
-    inputs: Sequence[InputFile]
-    books: tuple[Books, ...]
-    tables: tuple[PublishedTable, ...]
-    warnings: tuple[Warned, ...] = ()
-    lineage: Mapping[TableName, Mapping[TableName, int]] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
-    moves: tuple[Move, ...] = ()
-    rolled_back_to: int | None = None
-    files_version: int | None = None
-    checked: str | None = None
-    tokens: Mapping[TableName, str] = field(default_factory=dict)
-    files_count: int | None = None
-
-    @property
-    def kind(self) -> str:
-        """What it did: `full` if it computed all rows of all tables that it was asked for,
-        `unchanged` if none, else `incremental`; or `rollback to N`.
-        """
-        if self.rolled_back_to is not None:
-            return f"rollback to {self.rolled_back_to}"
-        modes = {change.mode for change in self.changes} or {"full"}
-        return modes.pop() if len(modes) == 1 else "incremental"
-
-    @property
-    def needs(self) -> set[tuple[TableName, int]]:
-        """The table versions without which it cannot be read, or no run can go on from it."""
-        pinned = {(item.table, item.version) for item in self.tables}
-        if self.files_version is not None:
-            pinned.add((KNOWN_FILES, self.files_version))
-        return pinned | {pair for inputs in self.lineage.values() for pair in inputs.items()}
-
-    def table(self, table: TableName) -> PublishedTable | None:
-        """Return a table as readers of this run see it, None if it was never published."""
-        return next((item for item in self.tables if item.table == table), None)
-
-    def version_of(self, table: TableName) -> int | None:
-        """Return the version that readers of this run see, None if it was never published."""
-        found = self.table(table)
-        return found.version if found else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the run as JSON values; `inputs` are null where the run was cleaned."""
-        inputs: list[dict[str, Any]] | None = None
-        with suppress(WarehouseError):
-            inputs = [asdict(file) for file in self.inputs]
-        return asdict(replace(self, inputs=())) | {
-            "inputs": inputs,
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-        }
-
-    def __repr__(self) -> str:
-        return (
-            f"<Run {self.run_id} of {self.pipeline}: {self.kind}, "
-            f"{number_of(len(self.tables), 'table')}, target {self.target} ({self.engine}), "
-            f"{self.finished_at:%Y-%m-%d %H:%M:%S} UTC>"
-        )
-
-    def _repr_html_(self) -> str:
-        changes = {change.table: change for change in self.changes}
-        rows = [
-            {
-                "table": item.table,
-                "version": item.version,
-                "rows": item.rows,
-                "mode": changes[item.table].mode if item.table in changes else None,
-                "reason": changes[item.table].reason if item.table in changes else None,
-            }
-            for item in self.tables
-        ]
-        return html_table(repr(self)[1:-1], rows)
+from streampro.warehouse.run import KNOWN_FILES, RUNS, Run
 
 
 def _arrow_type(kind: Any) -> pa.DataType:

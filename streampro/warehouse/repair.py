@@ -25,7 +25,7 @@ from streampro.storage.log import Action
 from streampro.storage.place import Place
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import reached, writing
-from streampro.warehouse.ledger import PublishedTable, Run
+from streampro.warehouse.run import KNOWN_FILES, RUNS, PublishedTable, Run
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
         runs, rebuilt = _runs(warehouse, pipeline, target)
         runs, lost_files = _with_files_that_are_there(runs)
         if rebuilt or lost_files or not _is_readable(target, runs):
-            aside.put(ledger.RUNS)
+            aside.put(RUNS)
             if runs:
                 ledger.rewrite(target.warehouse, runs)
         if lost_files:
-            aside.put(ledger.KNOWN_FILES)
+            aside.put(KNOWN_FILES)
         for table in runs[-1].tables if runs else ():
             if not _has_log(warehouse, table.table):
                 aside.put(table.table)
@@ -120,7 +120,7 @@ class _Aside:
 def _runs(warehouse: Place, pipeline: Pipeline, target: Target) -> tuple[list[Run], set[int]]:
     """Return all runs that anything tells of, and the numbers of those that only commits do."""
     kept = {run.run_id: run for run in _kept(warehouse, target)}
-    newest = max([*kept, *_told(warehouse.table(ledger.RUNS))], default=0)
+    newest = max([*kept, *_told(warehouse.table(RUNS))], default=0)
     told = {*range(1, newest + 1)}
     commits = [*_commits(warehouse)] if told - kept.keys() else []
     runs: list[Run] = []
@@ -136,7 +136,7 @@ def _kept(warehouse: Place, target: Target) -> Iterator[Run]:
     try:
         yield from ledger.runs(target)
     except WarehouseError:
-        folder = warehouse.table(ledger.RUNS)
+        folder = warehouse.table(RUNS)
         for file in folder.files(["*.parquet"]):
             with suppress(OSError, ValueError, WarehouseError, pa.ArrowException):
                 [content] = folder.read_each([file.path])

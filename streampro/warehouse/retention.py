@@ -16,7 +16,7 @@ from streampro.storage.place import Place, place_of
 from streampro.warehouse import changes, ledger, snapshot
 from streampro.warehouse.changes import Move
 from streampro.warehouse.folders import reached, writing
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS, Run
 
 _STAGING = TableName(WAREHOUSE, "staging")
 """Where engines stage in a store."""
@@ -144,10 +144,10 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     runs = ledger.runs(target.warehouse)
     newest = Published(runs[-1].run_id, row.modified_ns if row else 0)
     needed = {need for run in runs if run.run_id >= oldest for need in run.needs}
-    needed |= {(ledger.RUNS, log.version_of(row))} if row else set()
+    needed |= {(RUNS, log.version_of(row))} if row else set()
     published = {item.table for run in runs for item in run.tables}
     found = {}
-    for table in sorted(published | {ledger.EXPORTS, ledger.KNOWN_FILES, ledger.RUNS}):
+    for table in sorted(published | {EXPORTS, KNOWN_FILES, RUNS}):
         versions = {version for needed_table, version in needed if needed_table == table}
         found[table] = leftovers.surplus(place.table(table), versions, newest)
     found[_STAGING] = Surplus(leftovers.left_staged(place.table(_STAGING), newest))

@@ -29,7 +29,7 @@ from streampro.storage.delta import Stored
 from streampro.storage.place import Place, place_of
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import scratch
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import Run
 
 REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
 

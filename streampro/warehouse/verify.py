@@ -17,7 +17,7 @@ from streampro.storage.place import Place
 from streampro.storage.versions import remembered
 from streampro.warehouse import contracts, ledger
 from streampro.warehouse.folders import reached, scratch
-from streampro.warehouse.ledger import Run
+from streampro.warehouse.run import KNOWN_FILES, Run
 from streampro.warehouse.snapshot import REBUILD, opened, published_run
 
 
@@ -129,7 +129,7 @@ class _Files:
         they must be there.
         """
         pinned = [(item.table, item.version, item.rows) for item in run.tables]
-        known = [] if run.files_version is None else [(ledger.KNOWN_FILES, run.files_version, None)]
+        known = [] if run.files_version is None else [(KNOWN_FILES, run.files_version, None)]
         found = [self._is_there(run, *each, must_be) for each in (*pinned, *known)]
         return all(found)
 

@@ -30,6 +30,7 @@ from streampro.formats.files import find
 from streampro.location import Remote
 from streampro.modeling.source import Source
 from streampro.warehouse import ledger
+from streampro.warehouse.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 
 @pytest.fixture(scope="module")
-def done(target: Target, caller: Any) -> ledger.Run:
+def done(target: Target, caller: Any) -> Run:
     return run(SHOP, target, session=caller)
 
 
@@ -98,7 +99,7 @@ def reader(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eng
 
 
 def test_callers_session_does_the_work_and_stays_as_it_was(
-    done: ledger.Run, target: Target, caller: Any
+    done: Run, target: Target, caller: Any
 ) -> None:
     assert done.engine == "spark"
     assert {name: caller.conf.get(name) for name in CALLERS_OWN} == CALLERS_OWN
@@ -130,7 +131,7 @@ def test_sessions_of_one_application_share_their_python_workers(spark: Any) -> N
 
 @pytest.mark.thorough
 def test_running_application_is_used_without_being_given(
-    done: ledger.Run, target: Target, caller: Any
+    done: Run, target: Target, caller: Any
 ) -> None:
     from pyspark.sql import SparkSession
 
@@ -273,9 +274,7 @@ def test_java_that_is_interrupted_while_it_starts_is_gone(
 # The catalog
 
 
-def test_new_session_on_a_warehouse_knows_its_tables(
-    done: ledger.Run, target: Target, spark: Any
-) -> None:
+def test_new_session_on_a_warehouse_knows_its_tables(done: Run, target: Target, spark: Any) -> None:
     forget(spark)
     found = streampro.spark_session(target)
     assert revenue(found) == REVENUE
@@ -290,7 +289,7 @@ def test_new_session_on_a_warehouse_knows_its_tables(
 
 
 def test_catalog_follows_the_warehouse(
-    done: ledger.Run, target: Target, tmp_path: Path, spark: Any
+    done: Run, target: Target, tmp_path: Path, spark: Any
 ) -> None:
     other = Target(
         name="other", raw=write_raw(tmp_path / "raw", SALES * 2), warehouse=tmp_path / "w"
@@ -304,7 +303,7 @@ def test_catalog_follows_the_warehouse(
 
 @pytest.mark.thorough
 def test_catalog_forgets_a_warehouse_that_is_gone(
-    done: ledger.Run, target: Target, spark: Any, tmp_path: Path
+    done: Run, target: Target, spark: Any, tmp_path: Path
 ) -> None:
     forget(spark)
     other = target.model_copy(update={"warehouse": tmp_path / "other"})
@@ -314,7 +313,7 @@ def test_catalog_forgets_a_warehouse_that_is_gone(
 
 
 def test_managed_table_of_the_same_name_is_left_alone(
-    done: ledger.Run, target: Target, spark: Any
+    done: Run, target: Target, spark: Any
 ) -> None:
     forget(spark)
     spark.sql("create schema if not exists mart")
@@ -342,7 +341,7 @@ def forget(spark: Any) -> None:
 # Places
 
 
-def test_names_of_files_are_told_as_they_are(done: ledger.Run, target: Target, caller: Any) -> None:
+def test_names_of_files_are_told_as_they_are(done: Run, target: Target, caller: Any) -> None:
     assert target.raw
     assert {file.path for file in done.inputs} == {path.name for path in target.raw.iterdir()}
     place = f"{target.warehouse}/staging/sales_rejected"

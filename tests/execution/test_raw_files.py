@@ -20,7 +20,7 @@ from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
-from streampro.warehouse.ledger import Plan
+from streampro.warehouse.run import Plan
 from streampro.warehouse.snapshot import sql
 
 pytestmark = pytest.mark.slow

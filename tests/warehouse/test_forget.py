@@ -35,7 +35,7 @@ from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import writing
 from streampro.warehouse.forget import Key, forget
-from streampro.warehouse.key import key_of
+from streampro.warehouse.forget.key import key_of
 
 HERS = f"""\
 {{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}

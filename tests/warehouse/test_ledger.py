@@ -31,8 +31,8 @@ from streampro.storage import delta
 from streampro.storage.place import Disk, place_of
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.changes import Change, Move
-from streampro.warehouse.ledger import Run
 from streampro.warehouse.retention import Cleaned, clean, rollback
+from streampro.warehouse.run import RUNS, Run
 
 Rows = list[dict[str, Any]]
 FURTHER: list[tuple[str, *tuple[tuple[str, int], ...]]] = [
@@ -463,7 +463,7 @@ def test_file_is_known_by_its_etag_where_there_is_one(
 )
 def test_rows_that_are_no_runs_are_damage(one: Target, name: str, spoilt: pa.Array) -> None:
     place = place_of(one.warehouse)
-    rows = delta.read(place.table(ledger.RUNS))
+    rows = delta.read(place.table(RUNS))
     assert rows is not None
     wrong = rows.slice(0, 1).set_column(rows.column_names.index(name), name, spoilt)
     with pytest.raises(WarehouseError, match="the ledger does not hold what was written"):
@@ -473,7 +473,7 @@ def test_rows_that_are_no_runs_are_damage(one: Target, name: str, spoilt: pa.Arr
 @pytest.mark.slow
 def test_a_row_that_is_not_as_it_was_written_is_damage(one: Target) -> None:
     place = place_of(one.warehouse)
-    rows = delta.read(place.table(ledger.RUNS))
+    rows = delta.read(place.table(RUNS))
     assert rows is not None
     [written] = ledger.runs_of(place, rows)
     for name, other in (

@@ -12,7 +12,7 @@ from published import Contents, contents
 from streampro.config import Target
 from streampro.engines.registry import connect
 from streampro.execution.runner import run
-from streampro.warehouse import ledger
+from streampro.warehouse.run import Run
 
 RAW = [
     {},
@@ -30,7 +30,7 @@ def protocols(warehouse: Path) -> set[tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ledger.Run, Contents]]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Run, Contents]]:
     """What DuckDB makes of each raw folder in a warehouse of its own."""
     found = []
     for files in RAW:
@@ -45,7 +45,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[ledger.Run, Co
 @pytest.mark.thorough("spark")
 @pytest.mark.parametrize("first", ["duckdb", "spark"])
 def test_engines_take_turns_on_one_warehouse(
-    first: str, tmp_path: Path, spark: Any, fresh: list[tuple[ledger.Run, Contents]]
+    first: str, tmp_path: Path, spark: Any, fresh: list[tuple[Run, Contents]]
 ) -> None:
     second = {"duckdb": "spark", "spark": "duckdb"}[first]
     for number, name in enumerate((first, second, first)):
@@ -70,7 +70,7 @@ def test_engines_take_turns_on_one_warehouse(
 @pytest.mark.thorough
 @pytest.mark.parametrize("publisher", ["duckdb", "spark"])
 def test_others_append_with_their_own_tools_and_the_next_run_replaces(
-    publisher: str, tmp_path: Path, spark: Any, fresh: list[tuple[ledger.Run, Contents]]
+    publisher: str, tmp_path: Path, spark: Any, fresh: list[tuple[Run, Contents]]
 ) -> None:
     target = Target(
         name=publisher, engine=publisher, raw=write_raw(tmp_path / "raw"), warehouse=tmp_path / "w"

@@ -24,7 +24,8 @@ from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.folders import extracted, is_at_hand, reached, scratch, writing
-from streampro.warehouse.key import Key, key_of
+from streampro.warehouse.forget.key import Key, key_of
+from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def forget(
         else:
             own = place.path / WAREHOUSE / "staging"
         staging = own / uuid4().hex[:12]
-        last = delta.newest_version(place.table(ledger.RUNS))
+        last = delta.newest_version(place.table(RUNS))
         histories = _histories(target, place)
         columns = [column for history in histories.values() for column in history.columns()]
         wanted = wanted.read_as(columns)
@@ -230,9 +231,9 @@ def _rewrite_ledger(warehouse: Place, wanted: Key, tables: list[TableName], stag
         return ledger.signed(told).select(runs.column_names)
 
     for table, changed in (
-        (ledger.RUNS, rows),
-        (ledger.KNOWN_FILES, lambda files: _masked(files, "path", wanted)),
-        (ledger.EXPORTS, lambda exports: _masked(exports, "to", wanted)),
+        (RUNS, rows),
+        (KNOWN_FILES, lambda files: _masked(files, "path", wanted)),
+        (EXPORTS, lambda exports: _masked(exports, "to", wanted)),
     ):
         history, staged = rewrite.history(warehouse.table(table)), staging / table.name
         change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
