@@ -71,14 +71,7 @@ if TYPE_CHECKING:
     from streampro.proofs.prove import prove as prove
     from streampro.report.page import write_report as write_report
     from streampro.warehouse.contracts import Broken as Broken, test as test
-    from streampro.warehouse.forget import Forgotten as Forgotten, forget as forget
     from streampro.warehouse.ledger import runs as runs
-    from streampro.warehouse.repair import Repaired as Repaired, repair as repair
-    from streampro.warehouse.retention import (
-        Cleaned as Cleaned,
-        clean as clean,
-        rollback as rollback,
-    )
     from streampro.warehouse.run import Plan as Plan, Run as Run
     from streampro.warehouse.snapshot import (
         Published as Published,
@@ -86,7 +79,14 @@ if TYPE_CHECKING:
         spark_session as spark_session,
         sql as sql,
     )
-    from streampro.warehouse.verify import (
+    from streampro.warehouse.upkeep.forget import Forgotten as Forgotten, forget as forget
+    from streampro.warehouse.upkeep.repair import Repaired as Repaired, repair as repair
+    from streampro.warehouse.upkeep.retention import (
+        Cleaned as Cleaned,
+        clean as clean,
+        rollback as rollback,
+    )
+    from streampro.warehouse.upkeep.verify import (
         Damage as Damage,
         Verified as Verified,
         verify as verify,

@@ -118,7 +118,7 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
     The next run goes on from there: it reads the files that came after RUN anew.
     """
     from streampro.console.runs import show_moves
-    from streampro.warehouse import retention
+    from streampro.warehouse.upkeep import retention
 
     target, pipeline = load(**options)
     done = retention.rollback(target, run_id, pipeline)
@@ -140,7 +140,7 @@ def verify(run_id: int | None, as_json: bool, **options: Any) -> None:
     Exits with 1 if something differs.
     """
     from streampro.console.runs import show_verified
-    from streampro.warehouse import verify as library
+    from streampro.warehouse.upkeep import verify as library
 
     target, pipeline = load(**options)
     found = library.verify(pipeline, target, run_id=run_id)
@@ -161,7 +161,7 @@ def verify(run_id: int | None, as_json: bool, **options: Any) -> None:
 def repair(as_json: bool, **options: Any) -> None:
     """Bring a damaged warehouse to where runs can go on from it. Nothing is removed."""
     from streampro.console.runs import show_repaired
-    from streampro.warehouse import repair as library
+    from streampro.warehouse.upkeep import repair as library
 
     target, pipeline = load(**options)
     done = library.repair(pipeline, target)
@@ -182,7 +182,7 @@ def clean(keep: int, yes: bool, **options: Any) -> None:
     These runs stay in the history, but can no longer be asked or rolled back to.
     """
     from streampro.console.runs import show_cleaned
-    from streampro.warehouse import retention
+    from streampro.warehouse.upkeep import retention
 
     found = retention.clean(open_target(**options), keep, dry_run=not yes)
     if not found:
@@ -213,7 +213,7 @@ def forget(key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     names that hold the same text: then the exit code is 1.
     """
     from streampro.console.runs import show_forgotten
-    from streampro.warehouse import forget as library
+    from streampro.warehouse.upkeep import forget as library
 
     column, separator, value = key.partition("=")
     if not separator:

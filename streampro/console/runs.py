@@ -12,11 +12,11 @@ from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.contracts import Broken
-from streampro.warehouse.forget import Forgotten
-from streampro.warehouse.repair import Repaired
-from streampro.warehouse.retention import Cleaned
 from streampro.warehouse.run import Plan, Run, Warned
-from streampro.warehouse.verify import Verified
+from streampro.warehouse.upkeep.forget import Forgotten
+from streampro.warehouse.upkeep.repair import Repaired
+from streampro.warehouse.upkeep.retention import Cleaned
+from streampro.warehouse.upkeep.verify import Verified
 
 _FILES = 20
 _MOVES = 20

@@ -18,7 +18,7 @@ from streampro.storage import merge
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.known_files import KnownFiles
-from streampro.warehouse.retention import clean, rollback
+from streampro.warehouse.upkeep.retention import clean, rollback
 
 pytestmark = pytest.mark.slow
 

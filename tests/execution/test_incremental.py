@@ -26,8 +26,8 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.changes import Change
-from streampro.warehouse.retention import rollback
 from streampro.warehouse.run import Run
+from streampro.warehouse.upkeep.retention import rollback
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from streampro.execution.runner import run
 from streampro.modeling.quarantine import Books
 from streampro.proofs.prove import prove
 from streampro.testing import Workbench
-from streampro.warehouse.forget.key import Key
 from streampro.warehouse.run import Run
+from streampro.warehouse.upkeep.key import Key
 
 
 @pytest.fixture(scope="module")

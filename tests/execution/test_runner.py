@@ -24,8 +24,8 @@ from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.folders import writing
-from streampro.warehouse.retention import clean
 from streampro.warehouse.run import PublishedTable, Run, Warned
+from streampro.warehouse.upkeep.retention import clean
 
 TABLES = ("staging.sales", "staging.sales_rejected", "staging.shops", "mart.revenue")
 REVENUE = [

@@ -27,8 +27,8 @@ from streampro.execution.runner import plan, run
 from streampro.location import Remote
 from streampro.storage import merge
 from streampro.warehouse import ledger
-from streampro.warehouse.retention import rollback
 from streampro.warehouse.snapshot import tables
+from streampro.warehouse.upkeep.retention import rollback
 
 MORE = '{"shop": "b", "day": "2024-05-07", "amount": "3"}\n{"shop": "d"}\n'
 COMMIT = r"^PUT .*runs/_delta_log/[0-9]+\.json"

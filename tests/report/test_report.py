@@ -22,8 +22,8 @@ from streampro.report.content import content_of
 from streampro.report.quality import ancestry, late_rows, rejected_samples, whole_books
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
-from streampro.warehouse.retention import clean, rollback
 from streampro.warehouse.run import Run, Warned
+from streampro.warehouse.upkeep.retention import clean, rollback
 
 ANSWERING = Pipeline("shop", [raw, staging, mart, answers])
 

@@ -34,8 +34,8 @@ from streampro.portable import to_integer
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import writing
-from streampro.warehouse.forget import Key, forget
-from streampro.warehouse.forget.key import key_of
+from streampro.warehouse.upkeep.forget import Key, forget
+from streampro.warehouse.upkeep.key import key_of
 
 HERS = f"""\
 {{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}

@@ -31,8 +31,8 @@ from streampro.storage import delta
 from streampro.storage.place import Disk, place_of
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.changes import Change, Move
-from streampro.warehouse.retention import Cleaned, clean, rollback
 from streampro.warehouse.run import RUNS, Run
+from streampro.warehouse.upkeep.retention import Cleaned, clean, rollback
 
 Rows = list[dict[str, Any]]
 FURTHER: list[tuple[str, *tuple[tuple[str, int], ...]]] = [

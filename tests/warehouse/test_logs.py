@@ -22,8 +22,8 @@ from streampro.storage import delta, leftovers
 from streampro.storage.place import Disk
 from streampro.testing import Workbench
 from streampro.warehouse import ledger, snapshot
-from streampro.warehouse.forget import forget
-from streampro.warehouse.retention import clean, rollback
+from streampro.warehouse.upkeep.forget import forget
+from streampro.warehouse.upkeep.retention import clean, rollback
 
 pytestmark = pytest.mark.slow
 

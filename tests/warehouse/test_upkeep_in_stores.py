@@ -23,8 +23,9 @@ from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.errors import EngineError, OvertakenError, WarehouseError
 from streampro.location import Remote
 from streampro.storage import leftovers, marks, rewrite
-from streampro.warehouse import ledger, retention
-from streampro.warehouse.forget import forget
+from streampro.warehouse import ledger
+from streampro.warehouse.upkeep import retention
+from streampro.warehouse.upkeep.forget import forget
 
 HERS = f'{{"shop": "{ANNA}", "day": "2024-05-01", "amount": "10"}}\n{{"shop": "{ANNA}", "bro\n'
 LATER = f'{{"shop": "a", "day": "2024-06-01", "amount": "1"}}\n{{"shop": "{ANNA}", "day": "x"}}\n'

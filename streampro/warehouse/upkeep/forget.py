@@ -24,8 +24,8 @@ from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.folders import extracted, is_at_hand, reached, scratch, writing
-from streampro.warehouse.forget.key import Key, key_of
 from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS
+from streampro.warehouse.upkeep.key import Key, key_of
 
 
 @dataclass(frozen=True)

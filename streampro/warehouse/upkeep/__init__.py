@@ -1,0 +1,1 @@
+"""Keeping a warehouse in order: what is removed, checked, mended and forgotten."""
