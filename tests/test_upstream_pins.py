@@ -273,6 +273,14 @@ def test_spark_rounds_a_long_decimal_whose_sign_changes(spark: Any) -> None:
     assert str(row.x) != number
 
 
+def test_engines_round_a_power_each_its_own_way(spark: Any) -> None:
+    """`powers_as_products` of `engines/rewrites.py` multiplies instead."""
+    query = "SELECT power(238609294, 2) AS x"
+    [row] = spark.sql(query).collect()
+    assert duckdb.sql(query).fetchone() == (5.693439518317844e16,)
+    assert row.x == 238609294.0 * 238609294.0 == 5.693439518317843e16
+
+
 def test_sqlglot_reads_signs_of_duckdb_in_another_order() -> None:
     """`modeling/sql/text.py` has a parser of its own for `%`; the others are refused there."""
     [remainder] = sqlglot.parse_one("SELECT 10 - 4 % 3", read="duckdb").expressions

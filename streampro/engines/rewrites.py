@@ -1,5 +1,6 @@
 """What is computed otherwise than it is written, on every engine, before a compiler sees it."""
 
+from functools import reduce
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -8,6 +9,7 @@ from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
 from streampro.expressions.conditions import with_windows_first
+from streampro.expressions.portability.patterns import value_of
 
 _OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6}
 _OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366}
@@ -42,6 +44,17 @@ def intervals_of_a_calendar(_: Any) -> Any:
     return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
 
 
+@replace(p.Power)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def powers_as_products(_: Any) -> Any:
+    """Multiply floats one by one: engines round a power beyond 2**53 each its own way."""
+    number = value_of(_.right)
+    if not _.left.dtype.is_integer() or number not in range(64):
+        return _
+    base = ops.Cast(_.left, dt.float64)
+    one = ops.IfElse(ops.IsNull(base), ops.Literal(None, dt.float64), ops.Literal(1.0, dt.float64))
+    return reduce(ops.Multiply, [base] * number) if number else one
+
+
 def _most(interval: Any, years: int) -> int:
     return years * _OF_A_YEAR.get(interval.dtype.unit.value, 0)
 
@@ -70,5 +83,6 @@ REWRITES = (
     subtractions_as_additions,
     quarters_as_months,
     intervals_of_a_calendar,
+    powers_as_products,
     windows_before_filters,
 )

@@ -38,7 +38,7 @@ Divide | number number
 Modulus | integer integer; float float; integer float; float integer
     | integers are widened to 64 bits first
 FloorDivide | integer integer | rounded down exactly, not by way of a float
-Power | integer =integer
+Power | integer =integer | floats are multiplied one by one
 Negate Abs | number | integers are widened to 64 bits first
 Sign | integer; float
 Ceil Floor | number | beyond int64 it stops on Spark too
