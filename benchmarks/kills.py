@@ -23,7 +23,7 @@ from streampro.execution.runner import run
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
 from streampro.warehouse import ledger
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 _LONGEST_S = {"duckdb": 6.0, "spark": 40.0}
 """A run on these files takes three to five seconds, with the start of Python; on Spark 25 to 40."""

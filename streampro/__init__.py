@@ -70,15 +70,22 @@ if TYPE_CHECKING:
     from streampro.proofs.diff import RunDifference as RunDifference, diff as diff
     from streampro.proofs.prove import prove as prove
     from streampro.report.page import write_report as write_report
+    from streampro.warehouse.branches import (
+        Branch as Branch,
+        branches as branches,
+        drop_branch as drop_branch,
+        merge_branch as merge_branch,
+        on_branch as on_branch,
+    )
     from streampro.warehouse.contracts import Broken as Broken, test as test
     from streampro.warehouse.ledger import runs as runs
-    from streampro.warehouse.run import Plan as Plan, Run as Run
-    from streampro.warehouse.snapshot import (
+    from streampro.warehouse.published import (
         Published as Published,
         published as published,
-        spark_session as spark_session,
         sql as sql,
     )
+    from streampro.warehouse.run import Plan as Plan, Run as Run
+    from streampro.warehouse.snapshot import spark_session as spark_session
     from streampro.warehouse.upkeep.forget import Forgotten as Forgotten, forget as forget
     from streampro.warehouse.upkeep.repair import Repaired as Repaired, repair as repair
     from streampro.warehouse.upkeep.retention import (

@@ -239,7 +239,7 @@ def with_engine(target: Target, engine: str) -> Target:
     return BaseModel.model_copy(target, update={"engine": engine})
 
 
-def unheard(target: Target, warehouse: Path) -> Target:
+def unheard(target: Target, warehouse: Location) -> Target:
     """Return a target for trials in a warehouse of their own, of whose runs neither a lineage
     service nor a catalog hears.
     """

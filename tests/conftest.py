@@ -20,9 +20,13 @@ from uuid import uuid4
 import pytest
 import servers
 from hypothesis import settings
+from pipelines.shop import SHOP, write_raw
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from servers import Lake, MariaDB, Postgres
 from warm_streampro import Commands
+
+from streampro.config import Target
+from streampro.execution.runner import run
 
 Scheme = Literal["light", "dark"]
 HEAVY = {"browser", "running", "desk", "lake", "postgres", "mariadb"}
@@ -65,6 +69,15 @@ def is_thorough(item: pytest.Item) -> bool:
     given = {*map(str, parameters.values())}
     marks = item.iter_markers("thorough")
     return any(not mark.args or {*mark.args} & given for mark in marks)
+
+
+@pytest.fixture(scope="session")  # tests of other modules may run between those of one
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """A warehouse after one run, which tests copy."""
+    folder = tmp_path_factory.mktemp("first")
+    made = Target(name="test", raw=write_raw(folder / "raw"), warehouse=folder / "warehouse")
+    run(SHOP, made)
+    return made
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from streampro.proofs.check_incremental import check_incremental
 from streampro.proofs.prove import prove
 from streampro.storage.data_files import DataFile
 from streampro.warehouse import ledger
+from streampro.warehouse.branches import merge_branch
 
 ENGINES: dict[str, Any] = {"duckdb": DuckDBEngine, "spark": SparkEngine}
 
@@ -59,6 +60,7 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "plan": lambda: plan(SHOP, target, full_refresh=True),
         "show": lambda: show(SHOP, target, "revenue"),
         "check incremental": lambda: check_incremental(SHOP, target),
+        "merge": lambda: merge_branch(target, "trial"),
         "prove": lambda: prove(SHOP, target, target.model_copy(update={"name": "other"})),
     }
     if how in commands:

@@ -40,6 +40,7 @@ THOROUGH = {
     "docs/concepts/contracts.md",
     "docs/concepts/engines.md",
     "docs/concepts/publishing.md",
+    "docs/guide/branches.md",
     "docs/guide/cluster.md",
     "docs/guide/databases.md",
     "docs/guide/earlier-runs.md",

@@ -1,12 +1,19 @@
-"""`streampro check`, `streampro check incremental`, `streampro test`: is all in order."""
+"""`streampro check`, `streampro check incremental`, `streampro test`, `streampro prove`: is all in
+order, and the same on two engines.
+"""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streampro.cli.options import OPTIONS, load, options, say_what_is_assumed
-from streampro.console.output import print_json
+from streampro.cli import completion
+from streampro.cli.options import OPTIONS, load, open_target, options, say_what_is_assumed
+from streampro.console.output import after, print_json
 from streampro.errors import DataError, number_of
+
+if TYPE_CHECKING:
+    from streampro.proofs.certificate import Certificate
 
 
 @click.group(invoke_without_command=True)
@@ -57,7 +64,7 @@ def check_incremental(parts: int, seed: int, **options: Any) -> None:
 @OPTIONS["select"]
 @OPTIONS["exclude"]
 @click.option("--json", "as_json", is_flag=True, help="Print the broken rules as JSON.")
-@options("warehouse", "pipeline")
+@options("warehouse", "branch", "pipeline")
 def test(select: str | None, exclude: str | None, as_json: bool, **options: Any) -> None:
     """Judge what is published by the contracts as they are now, without building anything.
 
@@ -79,3 +86,85 @@ def test(select: str | None, exclude: str | None, as_json: bool, **options: Any)
         judged = pipeline.select(select, exclude, code_of(target))
         order = "no rule but warnings broken" if broken else "all in order"
         click.echo(f"{number_of(len(judged), 'table')}, {order}.")
+
+
+@click.command()
+@click.option(
+    "--left",
+    metavar="NAME",
+    shell_complete=completion.targets,
+    default="local",
+    show_default=True,
+    help="One target.",
+)
+@click.option(
+    "--right",
+    metavar="NAME",
+    shell_complete=completion.targets,
+    default="spark-local",
+    show_default=True,
+    help="The other target.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="parity.json",
+    show_default=True,
+    help="Where the certificate is written.",
+)
+@click.option(
+    "--warehouse",
+    type=click.Path(path_type=Path),
+    help="Keep both warehouses here, as left and right; default: temporary ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate.")
+@OPTIONS["select"]
+@OPTIONS["exclude"]
+@OPTIONS["raw"]
+@OPTIONS["pipeline"]
+@OPTIONS["debug"]
+def prove(
+    left: str,
+    right: str,
+    out: Path,
+    warehouse: Path | None,
+    as_json: bool,
+    select: str | None,
+    exclude: str | None,
+    **options: Any,
+) -> None:
+    """Run two targets on the same bytes and compare every row of every table.
+
+    With --select both sides build the selected models and what these are built from, and the
+    tables of the selected ones are compared.
+    """
+    from streampro.console.progress import ProgressBars
+    from streampro.console.runs import show_certificate
+    from streampro.errors import ParityError
+    from streampro.proofs import prove
+
+    def show(certificate: "Certificate") -> None:
+        if as_json:
+            print_json(certificate.to_json())
+        else:
+            show_certificate(certificate, out)
+
+    one, pipeline = load(left, **options)
+    other = open_target(right, **options)
+    bars = ProgressBars()
+    try:
+        found = prove.prove(
+            pipeline,
+            one,
+            other,
+            select=select,
+            exclude=exclude,
+            out=out,
+            warehouse=warehouse,
+            watcher=bars,
+        )
+    except ParityError as error:
+        show(error.certificate)
+        raise
+    with after(f"{out} is written"):
+        show(found)

@@ -2,10 +2,10 @@
 
 import click
 
-from streampro.cli.check import check, test
+from streampro.cli.branch import branch
+from streampro.cli.check import check, prove, test
 from streampro.cli.history import clean, diff, forget, history, repair, rollback, verify
 from streampro.cli.lineage import explain, graph
-from streampro.cli.prove import prove
 from streampro.cli.report import report
 from streampro.cli.run import plan, run_command, show
 from streampro.cli.sql import export, sql, tables
@@ -21,7 +21,7 @@ def cli() -> None:
 for _command in (
     *(run_command, plan, show, check, test, prove),
     *(sql, tables, export, explain, graph, report),
-    *(history, diff, verify, repair, rollback, clean, forget),
+    *(history, diff, branch, verify, repair, rollback, clean, forget),
     *(init, generate, demo),
 ):
     cli.add_command(_command)

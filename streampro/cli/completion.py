@@ -21,6 +21,22 @@ def targets(context: click.Context, parameter: click.Parameter, typed: str) -> l
     return [name for name in known_targets() if name.startswith(typed)]
 
 
+def branches(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the branches of the target's warehouse that begin with what is typed."""
+    from streampro.cli.options import open_target
+    from streampro.errors import StreamProError
+    from streampro.warehouse.folders import branches
+
+    try:
+        target = open_target(
+            context.params.get("target_name") or "local",
+            warehouse=context.params.get("warehouse"),
+        )
+        return _starting(typed, branches(target.warehouse))
+    except (StreamProError, OSError):  # then there is nothing to complete
+        return []
+
+
 def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """Return the models whose name, or name with its layer, begins with what is typed."""
     pipeline = _pipeline(context)

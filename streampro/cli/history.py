@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,14 @@ from streampro.cli.options import load, once, open_target, options
 from streampro.console.output import after, print_json, print_past_run, with_exports
 from streampro.errors import ConfigError, DataError, number_of
 
+if TYPE_CHECKING:
+    from streampro.config import Target
+
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", type=int, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print all runs, or the one, as JSON.")
-@options("warehouse", "pipeline")
+@options("warehouse", "branch", "pipeline")
 def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     """List the published runs, the newest first, or tell all of one: RUN, by its number."""
     from streampro.warehouse import ledger as library
@@ -62,8 +65,9 @@ def diff(
     exclude: str | None,
     **options: Any,
 ) -> None:
-    """Tell how two published runs differ: RUNS as `3..5`, `3` for 3 and the newest, by default the
-    newest and the one before; or the newest run here and in another warehouse.
+    """Tell how two published runs differ: RUNS as `3..5`, `3` for 3 and the newest, `main..NAME`
+    for the newest of main and of a branch, by default the newest and the one before; or the newest
+    run here and in another warehouse.
 
     Columns, and rows that are added, removed or changed, by the keys of contracts. Exits with 1 if
     anything differs.
@@ -72,18 +76,19 @@ def diff(
     from streampro.proofs import diff as library
 
     target, pipeline = load(**options)
-    left_run, right_run = _runs_of(runs)
-    other = None
+    (left, left_run), (right, right_run) = _sides(runs, target)
     if with_target or with_warehouse:
-        other = open_target(
+        if (left, right) != (target, target):
+            raise click.UsageError(f"{runs!r} names a branch; the other warehouse is one, too.")
+        right = open_target(
             with_target or options["target_name"],
             warehouse=with_warehouse,
             pipeline=options["pipeline"],
         )
     found = library.diff(
         pipeline,
-        target,
-        other,
+        left,
+        None if right == target == left else right,
         left_run=left_run,
         right_run=right_run,
         select=select,
@@ -101,11 +106,22 @@ def diff(
         raise click.exceptions.Exit(1)
 
 
-def _runs_of(runs: str | None) -> tuple[int | None, int | None]:
+def _sides(
+    runs: str | None, target: "Target"
+) -> tuple[tuple["Target", int | None], tuple["Target", int | None]]:
+    """Return which runs are meant: those of main by number, or the newest of main or a branch."""
     left, dots, right = (runs or "").partition("..")
-    if any(part and not part.isdecimal() for part in (left, right)) or (dots and not left):
-        raise click.UsageError(f"{runs!r} names no two runs: write 3..5, or 3.")
-    return int(left) if left else None, int(right) if right else None
+    if dots and not left:
+        raise click.UsageError(f"{runs!r} names no two runs: write 3..5, 3, or main..NAME.")
+    return _side(left, target), _side(right, target)
+
+
+def _side(named: str, target: "Target") -> tuple["Target", int | None]:
+    from streampro.warehouse.branches import MAIN, on_branch
+
+    if named in ("", MAIN):
+        return target, None
+    return (target, int(named)) if named.isdecimal() else (on_branch(target, named), None)
 
 
 @click.command()
@@ -133,7 +149,7 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
 @click.command()
 @click.option("--run", "run_id", metavar="N", type=int, help="Look at this run only.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@options("warehouse", "pipeline")
+@options("warehouse", "branch", "pipeline")
 def verify(run_id: int | None, as_json: bool, **options: Any) -> None:
     """Compare the files of the published runs with what was written: digests, rows, keys.
 

@@ -24,7 +24,7 @@ from streampro.errors import DataError, writes
     help="Rows, and raw lines of each source, to show.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
-@options("raw", "warehouse", "pipeline")
+@options("raw", "warehouse", "branch", "pipeline")
 def explain(
     model: str, where: str | None, run_id: int | None, limit: int, as_json: bool, **options: Any
 ) -> None:

@@ -72,6 +72,17 @@ OPTIONS = {
     ),
     "raw": click.option("--raw", type=click.Path(), help="Folder of the raw files."),
     "warehouse": click.option("--warehouse", type=click.Path(), help="Where tables live."),
+    "branch": click.option(
+        "--branch",
+        metavar="NAME",
+        shell_complete=completion.branches,
+        help="Work on a branch, which begins at main's newest run.",
+    ),
+    "sample": click.option(
+        "--sample",
+        metavar="SHARE",
+        help="On a branch: build models of some keys only, as '5%' or '5% of id'.",
+    ),
     "pipeline": click.option("--pipeline", metavar="MODULE:NAME", help="Pipeline to use."),
     "debug": click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 }
@@ -99,15 +110,20 @@ def open_target(
     raw: Path | None = None,
     warehouse: Path | None = None,
     pipeline: str | None = None,
+    branch: str | None = None,
     debug: bool = False,
 ) -> "Target":
-    """Return the target of a configuration; `raw`, `warehouse` and `pipeline` override it. What
-    commands that were killed left of temporary folders is removed.
+    """Return the target of a configuration, or a branch of it; `raw`, `warehouse` and `pipeline`
+    override it. What commands that were killed left of temporary folders is removed.
     """
     from streampro.config import load_target
     from streampro.warehouse.folders import sweep
 
     target = load_target(target_name, raw=raw, warehouse=warehouse, pipeline=pipeline)
+    if branch is not None:
+        from streampro.warehouse.branches import on_branch
+
+        target = on_branch(target, branch)
     sweep(target.warehouse)
     return target
 

@@ -17,7 +17,7 @@ from streampro.cli.options import load, options
     help="File to write.",
 )
 @click.option("--run", "run_id", type=int, help="Run to tell of, by its number; default: newest.")
-@options("warehouse", "pipeline")
+@options("warehouse", "branch", "pipeline")
 def report(out: Path, run_id: int | None, **options: Any) -> None:
     """Write a page with the answers, the data's quality and their origin; it needs no network."""
     from streampro.report import write_report

@@ -12,8 +12,8 @@ from streampro.errors import ExportError, IncompleteRunError
 
 @click.command("run")
 @options(
-    *("select", "exclude", "full_refresh", "accept_lost_files"),
-    *("raw", "warehouse", "pipeline"),
+    *("select", "exclude", "full_refresh", "accept_lost_files", "sample"),
+    *("raw", "warehouse", "branch", "pipeline"),
 )
 @click.option(
     "--keep-going",
@@ -27,6 +27,7 @@ def run_command(
     exclude: str | None,
     full_refresh: bool,
     accept_lost_files: bool,
+    sample: str | None,
     keep_going: bool,
     as_json: bool,
     quiet: bool,
@@ -50,6 +51,7 @@ def run_command(
             exclude=exclude,
             full_refresh=full_refresh,
             accept_lost_files=accept_lost_files,
+            sample=sample,
             keep_going=keep_going,
             watcher=bars,
         )
@@ -63,8 +65,8 @@ def run_command(
 
 @click.command()
 @options(
-    *("select", "exclude", "full_refresh", "accept_lost_files"),
-    *("raw", "warehouse", "pipeline"),
+    *("select", "exclude", "full_refresh", "accept_lost_files", "sample"),
+    *("raw", "warehouse", "branch", "pipeline"),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(
@@ -72,6 +74,7 @@ def plan(
     exclude: str | None,
     full_refresh: bool,
     accept_lost_files: bool,
+    sample: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -89,6 +92,7 @@ def plan(
         exclude=exclude,
         full_refresh=full_refresh,
         accept_lost_files=accept_lost_files,
+        sample=sample,
         watcher=bars,
     )
     if as_json:

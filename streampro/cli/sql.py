@@ -29,7 +29,7 @@ from streampro.errors import number_of
     type=click.Choice([*ENGINES]),
     help="With --compiled: whose SQL; default: that of the target.",
 )
-@options("warehouse", "pipeline")
+@options("warehouse", "branch", "pipeline")
 def sql(
     query: str | None,
     run_id: int | None,
@@ -44,7 +44,7 @@ def sql(
     With --compiled print the SQL that an engine gets for a model instead; it is not started.
     """
     from streampro.engines.compiled import compiled
-    from streampro.warehouse import snapshot
+    from streampro.warehouse import published
 
     _refuse_misfits(model, query)
     if model is not None:
@@ -52,12 +52,12 @@ def sql(
         click.echo(compiled(pipeline, model, engine or target.engine))
     else:
         target = open_target(**options)
-        print_rows(snapshot.sql(query or "", target, run_id, allow_files=allow_files), form)
+        print_rows(published.sql(query or "", target, run_id, allow_files=allow_files), form)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
-@options("warehouse")
+@options("warehouse", "branch")
 def tables(as_json: bool, **options: Any) -> None:
     """List the published tables: layer, name, rows, version, and the run that published it."""
     from streampro.console.tables import show_table

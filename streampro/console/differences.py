@@ -9,9 +9,12 @@ from streampro.errors import number_of, printable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import value_text
 from streampro.proofs.diff import RowDifference, RunDifference, TableDifference
+from streampro.warehouse.changes import Move
 
 _COLUMNS = 8
 """Columns that are named of each table."""
+_MOVES = 20
+"""Values of answers that are shown."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ def _sections(found: RunDifference) -> Iterator[Section]:
     differing = [each for each in found.tables if not each.is_equal]
     if differing:
         yield Section("Tables that differ", [_summary(each) for each in differing])
+    if found.moves:
+        beyond = len(found.moves) - _MOVES
+        more = (f"{number_of(beyond, 'more value')} of answers move.",) if beyond > 0 else ()
+        yield Section("Answers that move", [_moved(each) for each in found.moves[:_MOVES]], more)
     for each in differing:
         examples = [line for row in each.first for line in _lines(row)]
         if examples or each.schema:
@@ -82,7 +89,23 @@ def _summary(table: TableDifference) -> dict[str, str]:
         "removed": f"{table.removed:,}",
         "changed": f"{table.changed:,}",
         "in columns": few([f"{name} {n:,}" for name, n in table.columns.items()], _COLUMNS),
+        "bytes": f"{_count(table.left_bytes)} → {_count(table.right_bytes)}",
+        "seconds": f"{_seconds(table.left_seconds)} → {_seconds(table.right_seconds)}",
     }
+
+
+def _moved(move: Move) -> dict[str, str]:
+    return {
+        "answer": str(move.table),
+        "row": move.row,
+        "column": move.column,
+        "left": move.before or "",
+        "right": move.after or "",
+    }
+
+
+def _seconds(seconds: float | None) -> str:
+    return "not built" if seconds is None else f"{seconds:.2f}"
 
 
 def _count(rows: int | None) -> str:

@@ -10,6 +10,7 @@ from streampro.console.tables import Cells, few, say, show_table
 from streampro.errors import number_of
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
+from streampro.warehouse.branches import Branch
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.contracts import Broken
 from streampro.warehouse.run import Plan, Run, Warned
@@ -221,6 +222,24 @@ def show_past_run(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> None:
     if exports:
         shown = ("table", "to", "rows", "exported_at")
         show_table("Exported", [{name: each[name] for name in shown} for each in exports])
+
+
+def show_branches(branches: Sequence[Branch]) -> None:
+    """Print a line per branch."""
+    show_table(
+        "",
+        [
+            {
+                "branch": each.name,
+                "run": each.run_id,
+                "published": each.finished_at,
+                "begins at": f"run {each.begins_at}" + (", behind" if each.is_behind else ""),
+                "tables of its own": few([*map(str, each.tables)], _COLUMNS),
+                "bytes": f"{each.size_bytes:,}",
+            }
+            for each in branches
+        ],
+    )
 
 
 def show_broken(broken: Sequence[Broken]) -> None:

@@ -105,8 +105,10 @@ class Engine(Protocol):
         Raises `SourceError` for a missing or unreadable file, column or an overlong line.
         """
 
-    def read(self, table: TableName, version: int) -> ir.Table:
-        """Return a published version of a table, with canonical types."""
+    def read(self, table: TableName, version: int, warehouse: Location | None = None) -> ir.Table:
+        """Return a published version of a table, with canonical types; of another warehouse than
+        the target's if one is given.
+        """
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """Compute rows once and store them with the physical types of the contract."""

@@ -139,6 +139,10 @@ class Staging(ABC, Generic[P]):
             self.token,
         )
 
+    def _published(self, table: TableName, warehouse: Location | None) -> P:
+        """Return where a table lies, in the target's warehouse or another."""
+        return (self.warehouse if warehouse is None else self.place(warehouse)).table(table)
+
     def _folder(self, table: TableName) -> P:
         self.counter += 1
         return self.staging.table(TableName(table.layer, f"{table.name}-{self.counter}"))

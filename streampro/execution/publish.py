@@ -77,6 +77,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
     """
     last = run.state.last
     number = last.run_id + 1 if last else 1
+    added = {*last.added} if last else set()
     existing = {*run.pipeline.tables()}
     tables = {
         item.table: replace(item, seconds=None)
@@ -86,14 +87,21 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
     made = {table: each for table, each in run.state.built.items() if not each.is_as_before}
     inputs = run.inputs.ledger()
     done = _ledger_row(run, number, tables, inputs)
-    if last and not made and _is_as(last, done):
+    if number > 1 and last and not made and _is_as(last, done):
         return replace(done, run_id=last.run_id)
     with watcher.step("publish", lambda: None):
         personal = personal_columns(run.pipeline) if made else {}
         for table, built in made.items():
             hidden = personal.get(table, frozenset())
-            version = run.engine.publish(built.parts, number, built.onto, hidden)
+            first = last.first_own(table) if last else 0
+            is_main_added_to = built.onto is not None and built.onto < first
+            onto = None if built.onto is None or is_main_added_to else built.onto - first
+            version = first + run.engine.publish(built.parts, number, onto, hidden)
             tables[table] = PublishedTable(table, version, built.rows, run.seconds.get(table, 0.0))
+            if built.onto is None:
+                added.discard(table)
+            elif is_main_added_to:
+                added.add(table)
         files = ledger.files(run.target.warehouse, last, inputs)
         tokens = {**(last.tokens if last else {}), **dict.fromkeys(made, run.engine.token)}
         done = replace(
@@ -101,6 +109,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             files_version=files.version,
             files_count=len(inputs),
             tokens={table: token for table, token in tokens.items() if table in tables},
+            added=tuple(sorted(added & {*tables})),
         )
         return ledger.append(run.target.warehouse, done, run.holder)
 
@@ -148,6 +157,7 @@ def _ledger_row(
 ) -> Run:
     last, models, plan = run.state.last, run.pipeline.models, plan_of(run)
     code = {name: code for name, code in (last.code if last else {}).items() if name in models}
+    built = [each.change.table for each in run.staged if each.change.mode != "unchanged"]
     lineage = {table: of for table, of in (last.lineage if last else {}).items() if table in tables}
     for model in run.models:
         parents = (models[name].table for name in model.inputs if name in models)
@@ -160,7 +170,7 @@ def _ledger_row(
         target=run.target.name,
         engine=run.engine.name,
         packages={name: version(name) for name in _PACKAGES} | dict(run.engine.packages),
-        code=code | {model.name: run.state.hashes[model.name] for model in run.models},
+        code=code | {m.name: run.state.code(m) for m in run.models if m.table in built},
         inputs=inputs,
         books=plan.books,
         tables=tuple(tables.values()),
@@ -169,4 +179,6 @@ def _ledger_row(
         changes=plan.changes,
         moves=plan.moves,
         checked=run.checked,
+        fork=last.fork if last else None,
+        added=last.added if last else (),
     )

@@ -37,12 +37,13 @@ from streampro.formats.database.extracts import Extracts
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import judged
+from streampro.modeling.sample import Sample
 from streampro.modeling.selection import impaired
 from streampro.storage import marks
 from streampro.storage.place import place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import ledger
-from streampro.warehouse.folders import extracted, scratch, writing
+from streampro.warehouse.folders import extracted, main_of, scratch, writing
 from streampro.warehouse.run import Plan, Run
 from streampro.warehouse.snapshot import code_of
 
@@ -57,6 +58,7 @@ def run(
     full_refresh: bool = False,
     accept_lost_files: bool = False,
     keep_going: bool = False,
+    sample: str | None = None,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Run:
@@ -90,6 +92,9 @@ def run(
             `Limits.lost_files_share` allows.
         keep_going: where a model fails, leave it out with what is built from it and what else reads
             its sources, and publish the rest, before `IncompleteRunError` is raised.
+        sample: on a branch, the keys of which models are built, as `5%` or `5% of id`: models
+            that are built from models see the rows of these keys only. What of a branch was built
+            so is built of all rows by a run without it, and not merged before.
         watcher: told of each step while the run works, such as the progress bars of the command
             line, `streampro.console.ProgressBars()`.
         session: a Spark session to work in; without one a Spark target starts its own.
@@ -101,7 +106,8 @@ def run(
     `EngineError` for the rest.
     """
     models = _checked(pipeline, target, select, exclude)
-    asked = _Asked(models, full_refresh, accept_lost_files, keep_going)
+    chosen = _sample(pipeline, target, sample)
+    asked = _Asked(models, full_refresh, accept_lost_files, keep_going, chosen)
     errors: dict[TableName, StreamProError] = {}
     progress = Careful(watcher or Unwatched())
 
@@ -123,7 +129,8 @@ def run(
         from streampro.execution.openlineage import reported
 
         done = reported(work, target.openlineage, pipeline, target, models)
-    carry_out(pipeline, target, progress.step)
+    if done.fork is None:
+        carry_out(pipeline, target, progress.step)
     if errors:
         raise incomplete(pipeline, done, errors, models)
     return done
@@ -138,6 +145,7 @@ def plan(
     exclude: str | None = None,
     full_refresh: bool = False,
     accept_lost_files: bool = False,
+    sample: str | None = None,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Plan:
@@ -159,19 +167,21 @@ def plan(
         exclude: as of `run`.
         full_refresh: as of `run`.
         accept_lost_files: as of `run`.
+        sample: as of `run`.
         watcher: as of `run`.
         session: as of `run`.
 
     Raises what `run` raises.
     """
     models = _checked(pipeline, target, select, exclude)
+    chosen = _sample(pipeline, target, sample)
     with (
         remembered(),
         scratch(target.warehouse) as folder,
         extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,
     ):
-        asked = _Asked(models, full_refresh, accept_lost_files)
+        asked = _Asked(models, full_refresh, accept_lost_files, sample=chosen)
         progress = Careful(watcher or Unwatched())
         return plan_of(_staged(pipeline, target, engine, extracts, asked, progress))
 
@@ -249,7 +259,7 @@ def _checked(
             f"and in object stores; {target.warehouse} is neither. Nothing was published."
         )
     refuse_misplaced([destination_of(each.to) for each in pipeline.exports], target)
-    last = ledger.newest(target.warehouse)
+    last = ledger.last_of(target.warehouse)
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)
     models = pipeline.select(select, exclude, code_of(target))
@@ -284,6 +294,15 @@ class _Asked:
     full_refresh: bool
     accept_lost_files: bool
     keep_going: bool = False
+    sample: Sample | None = None
+
+
+def _sample(pipeline: Pipeline, target: Target, text: str | None) -> Sample | None:
+    if text is None:
+        return None
+    if main_of(target.warehouse) is None:
+        raise ConfigError("a sample is for branches, never for main: give --branch, too.")
+    return Sample.of(text, pipeline)
 
 
 def _staged(
@@ -298,9 +317,9 @@ def _staged(
     started_at, models = datetime.now(UTC), asked.models
     holder = marks.holder(place_of(target.warehouse))
     forced = {model.name for model in models} if asked.full_refresh else set()
-    last = ledger.newest(target.warehouse)
+    last = ledger.last_of(target.warehouse)
     _refuse_another_pipeline(pipeline, target, last)
-    state = State(pipeline, engine, target.warehouse, last)
+    state = State(pipeline, engine, target.warehouse, last, asked.sample)
     inputs = Inputs(pipeline, engine, target, extracts, models, last, watcher)
     for name, files in inputs.files.items() if not asked.accept_lost_files else ():
         refuse_lost_files(pipeline.sources[name], files)

@@ -162,7 +162,7 @@ class Stage:
         ]
         keys = self.engine.cache(changes.keys_of(rows, by))
         near = {
-            name: each.now
+            name: self.state.sampled(model, name, each.now)
             for name, each in changed.items()
             if len(changed) == 1 and each.by == model.key_of(name) and each.now is not None
         }

@@ -11,6 +11,7 @@ from streampro.expressions.nulls import may_be_null
 from streampro.location import Location
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.sample import SAMPLED, Sample
 from streampro.warehouse import changes
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import REBUILD, Snapshot
@@ -52,7 +53,12 @@ class State:
     """The tables of the last run, and above them those that this run has built so far."""
 
     def __init__(
-        self, pipeline: Pipeline, engine: Engine, warehouse: Location, last: Run | None
+        self,
+        pipeline: Pipeline,
+        engine: Engine,
+        warehouse: Location,
+        last: Run | None,
+        sample: Sample | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.engine = engine
@@ -60,6 +66,7 @@ class State:
         self.snapshot = last and Snapshot(
             warehouse, last, engine, f"Nothing was published. {REBUILD}"
         )
+        self.sample = sample
         self.hashes = pipeline.code_hashes()
         self.built: dict[TableName, Built] = {}
 
@@ -87,11 +94,23 @@ class State:
         self._snapshot.stored(table, version)
 
     def is_same_code(self, model: Model) -> bool:
-        """Tell whether the last run built the model from the same expression and contract."""
-        return bool(self.last and self.last.code.get(model.name) == self.hashes[model.name])
+        """Tell whether the last run has the model from the same expression and contract, of the
+        same sample or of all rows.
+        """
+        is_of_any = (self.hashes[model.name], self.code(model))
+        return bool(self.last and self.last.code.get(model.name) in is_of_any)
+
+    def code(self, model: Model) -> str:
+        """Return what tells from which code, and of which sample, this run builds a model."""
+        is_sampled = self.sample and any(name in self.pipeline.models for name in model.inputs)
+        return (
+            f"{self.hashes[model.name]}{SAMPLED}{self.sample}"
+            if is_sampled
+            else self.hashes[model.name]
+        )
 
     def input(self, name: str, reader: Model) -> ir.Table:
-        """Return the content of a model that another reads.
+        """Return the content of a model that another reads, of a sampled run what that chooses.
 
         Raises `ConfigError` if it was never published.
         """
@@ -107,7 +126,11 @@ class State:
                 f"{reader.table} is built from {parent.table}, which was published before its "
                 f"contract had {', '.join(missing)}. Select it too: --select +{reader.name}."
             )
-        return rows
+        return self.sampled(reader, name, rows)
+
+    def sampled(self, reader: Model, name: str, rows: ir.Table) -> ir.Table:
+        """Return the rows of an input of a model that the sample of the run chooses."""
+        return self.sample.rows(reader, name, rows) if self.sample else rows
 
     def nullable_keys(self, model: Model) -> list[str]:
         """Return the inputs' columns that tell the keys of a model, but may be null: rows without

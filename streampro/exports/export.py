@@ -20,8 +20,8 @@ from streampro.location import holds
 from streampro.modeling.model import Export, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.folders import writing
+from streampro.warehouse.published import Published, published
 from streampro.warehouse.run import Run
-from streampro.warehouse.snapshot import Published, published
 
 Step = Callable[[str, Callable[[], float | None]], AbstractContextManager[Any]]
 

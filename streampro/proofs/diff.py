@@ -15,11 +15,17 @@ from streampro.modeling.columns.secrets import personal_columns
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage.delta import Stored
-from streampro.storage.place import place_of
 from streampro.warehouse import changes
-from streampro.warehouse.folders import scratch
+from streampro.warehouse.changes import Move
+from streampro.warehouse.folders import main_of, scratch
 from streampro.warehouse.run import Run
-from streampro.warehouse.snapshot import Snapshot, code_of, published_run, readable_run
+from streampro.warehouse.snapshot import (
+    Snapshot,
+    code_of,
+    moves_between,
+    published_run,
+    readable_run,
+)
 
 _HIDDEN = "(personal)"
 _SIDES = ("left", "right")
@@ -49,6 +55,8 @@ class TableDifference:
             one of a table that has no other.
         columns: changed rows by the column in which they differ.
         first: some of the rows that differ, changed ones first.
+        left_bytes, right_bytes: of its data files; of a table of the same version null.
+        left_seconds, right_seconds: how long the runs took for it, null where one did not build it.
     """
 
     table: TableName
@@ -60,6 +68,10 @@ class TableDifference:
     changed: int = 0
     columns: Mapping[str, int] = field(default_factory=dict)
     first: tuple[RowDifference, ...] = ()
+    left_bytes: int | None = None
+    right_bytes: int | None = None
+    left_seconds: float | None = None
+    right_seconds: float | None = None
 
     @property
     def is_equal(self) -> bool:
@@ -75,11 +87,13 @@ class RunDifference:
     Attributes:
         left, right: which runs these are.
         tables: all tables of both that were compared.
+        moves: the values of answers that differ, where both runs have them.
     """
 
     left: str
     right: str
     tables: tuple[TableDifference, ...]
+    moves: tuple[Move, ...] = ()
 
     @property
     def is_equal(self) -> bool:
@@ -141,11 +155,15 @@ def diff(
     with scratch(left.warehouse) as folder, connect_sql(left, folder) as engine:
         sides = _Sides(pipeline, engine, (left, other), (one, two), limit)
         tables = tuple(sides.differences(chosen))
-    return RunDifference(_named(left, one), _named(other, two), tables)
+    is_of_pipeline = pipeline.name == one.pipeline == two.pipeline
+    moves = moves_between(pipeline, (left, one), (other, two)) if is_of_pipeline else []
+    shown = tuple(move for move in moves if chosen is None or move.table in chosen)
+    return RunDifference(_named(left, one), _named(other, two), tables, shown)
 
 
 def _named(target: Target, run: Run) -> str:
-    return f"run {run.run_id} of {target.warehouse}"
+    main = main_of(target.warehouse)
+    return f"run {run.run_id} of " + (f"branch {main[1]}" if main else str(target.warehouse))
 
 
 class _Sides:
@@ -162,7 +180,6 @@ class _Sides:
         self.engine = engine
         self.runs = runs
         self.limit = limit
-        self.is_one_warehouse = place_of(targets[0].warehouse) == place_of(targets[1].warehouse)
         self.order = pipeline.tables()
         self.keys = {model.table: model.spec.key for model in pipeline.models.values()}
         self.personal = personal_columns(pipeline)
@@ -187,16 +204,21 @@ class _Sides:
                     yield _shown_as(side, table), snapshot.stored(table)
 
     def _is_one_version(self, table: TableName) -> bool:
-        versions = {snapshot.versions.get(table) for snapshot in self.snapshots}
-        tokens = {run.tokens.get(table) for run in self.runs}
-        return self.is_one_warehouse and len(versions) == len(tokens) == 1
+        """Tell whether both runs have the same version of a table, written by the same commit."""
+        left, right = (
+            each.parts(table) if table in each.versions else [] for each in self.snapshots
+        )
+        return left == right
 
     def _difference(self, table: TableName) -> TableDifference:
         left, right = (
             each.row_count(table) if table in each.versions else None for each in self.snapshots
         )
-        if self._is_one_version(table) or left is None or right is None:
+        if self._is_one_version(table):
             return TableDifference(table, left, right)
+        costs = dict(self._costs(table))
+        if left is None or right is None:
+            return TableDifference(table, left, right, **costs)
         before, after = (self.engine.shown(_shown_as(side, table)) for side in _SIDES)
         schema = tuple(_schema_differences(before, after))
         both = [n for n in before.columns if after.schema().get(n) == before.schema()[n]]
@@ -205,7 +227,13 @@ class _Sides:
         rows = before.select(both), after.select(both)
         found = self._rows(*rows, key if is_keyed else (), one_row=left == right == 1)
         first = tuple(self._shown(table, row) for row in found.pop("first"))
-        return TableDifference(table, left, right, schema, first=first, **found)
+        return TableDifference(table, left, right, schema, first=first, **found, **costs)
+
+    def _costs(self, table: TableName) -> Iterator[tuple[str, Any]]:
+        for side, snapshot, run in zip(_SIDES, self.snapshots, self.runs, strict=True):
+            if built := run.table(table):
+                yield f"{side}_bytes", sum(e.size_bytes for e in snapshot.stored(table).parts)
+                yield f"{side}_seconds", built.seconds
 
     def _rows(
         self, before: ir.Table, after: ir.Table, key: Sequence[str], one_row: bool

@@ -30,7 +30,10 @@ _DIGEST = re.compile(r"\.([0-9a-f]{32})\.parquet$")
 
 @dataclass(frozen=True)
 class DataFile:
-    """A parquet file and the statistics that let readers skip it (JSON values per column)."""
+    """A parquet file and the statistics that let readers skip it (JSON values per column).
+
+    One that `stays` is another table's, too.
+    """
 
     path: Place
     name: str
@@ -39,6 +42,7 @@ class DataFile:
     minimum: Mapping[str, Any]
     maximum: Mapping[str, Any]
     nulls: Mapping[str, int]
+    stays: bool = False
 
     @classmethod
     def of(cls, path: Place, name: str, size: int, footer: pq.FileMetaData) -> Self:
@@ -66,7 +70,7 @@ class DataFile:
         digest becomes part of its name; stores keep check sums of their own.
         """
         name = with_digest(self.name, self.path.path) if self.path.is_local else self.name
-        self.path.move(folder / name)
+        (self.path.link if self.stays else self.path.move)(folder / name)
         stats = {
             "numRecords": self.rows,
             "minValues": dict(self.minimum),
@@ -127,6 +131,11 @@ def with_digest(name: str, file: Path) -> str:
     tell whether it is as it was written: the first 128 bits of its SHA-256.
     """
     return f"{name.removesuffix('.parquet')}.{_digest(file)}.parquet"
+
+
+def without_digest(name: str) -> str:
+    """Return the name that a data file had before it got a digest."""
+    return _DIGEST.sub(".parquet", name)
 
 
 def is_as_written(file: Path) -> bool | None:

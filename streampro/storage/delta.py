@@ -21,8 +21,8 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.spec import TableSpec
-from streampro.storage import log
-from streampro.storage.data_files import DataFile, found_bytes, opened, sizes
+from streampro.storage import integrity, log
+from streampro.storage.data_files import DataFile, found_bytes, opened, refuse_altered, sizes
 from streampro.storage.merge import MOST_SMALL_FILES, Merged
 from streampro.storage.native import native, of_store, reason
 from streampro.storage.place import Place
@@ -163,16 +163,43 @@ def columns(folder: Place, version: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a version of a table consists of by its log: columns, and the names of data files."""
+    """What a version of a table consists of by its log: columns, and the names of data files with
+    the bytes of all; and what of the rows is in other tables of the same columns.
+    """
 
     folder: Place
     schema: pa.Schema
     files: tuple[str, ...]
+    size_bytes: int
+    beside: "tuple[Stored, ...]" = ()
+
+    @property
+    def parts(self) -> "tuple[Stored, ...]":
+        """It and what is beside it."""
+        return (self, *self.beside)
 
     @property
     def places(self) -> list[Place]:
         """Where the data files lie."""
-        return [self.folder / unquote(name) for name in self.files]
+        return [each.folder / unquote(name) for each in self.parts for name in each.files]
+
+
+@native
+def adopt(
+    folder: Place, source: Place, version: int, run: int, onto: int | None, token: str
+) -> int:
+    """Make the rows of a version of another table the content of the table in `folder`, or add them
+    to what that had at version `onto`; return its new version. The data files also stay where they
+    are, on a disk without another byte.
+
+    Raises `WarehouseError` where the other table is damaged, or this one cannot be published.
+    """
+    was = stored(source, version)
+    refuse_altered(source, was.files)
+    files = [each.as_data_file() for each in integrity.logged_files(source, version)]
+    with readable(source, version):
+        description = version_of(source, version).metadata().description or ""
+    return commit(folder, files, was.schema, description, run, onto, token=token)
 
 
 def refuse_another(folder: Place, version: int, token: str | None) -> None:
@@ -207,7 +234,8 @@ def _stored(folder: Place, version: int) -> Stored:
         table = version_of(folder, version)
         files = sizes(table)
         _refuse_damaged(folder, version, {name: size for name, (size, _) in files.items()})
-        return Stored(folder, pa.schema(table.schema().to_arrow()), tuple(sorted(files)))
+        schema, size_bytes = pa.schema(table.schema().to_arrow()), sum(n for n, _ in files.values())
+        return Stored(folder, schema, tuple(sorted(files)), size_bytes)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
-from streampro.storage.data_files import found_bytes, is_as_written
+from streampro.storage.data_files import DataFile, found_bytes, is_as_written, without_digest
 from streampro.storage.native import native, of_store, reason
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, statistic
@@ -28,6 +28,7 @@ class LoggedFile:
         found: the bytes that it has, None if it is missing.
         rows: how many the log says, None where what it says is damaged.
         minimum: bounds of columns, as JSON values; `maximum` likewise.
+        nulls: of columns.
     """
 
     place: Place
@@ -37,6 +38,20 @@ class LoggedFile:
     rows: int | None
     minimum: Mapping[str, object] = field(hash=False)
     maximum: Mapping[str, object] = field(hash=False)
+    nulls: Mapping[str, int] = field(hash=False)
+
+    def as_data_file(self) -> DataFile:
+        """Return it as a file for another table, which also stays where it is."""
+        return DataFile(
+            path=self.place,
+            name=without_digest(self.name),
+            size=self.size,
+            rows=self.rows or 0,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            nulls=self.nulls,
+            stays=True,
+        )
 
 
 @native
@@ -64,6 +79,11 @@ def logged_files(folder: Place, version: int) -> list[LoggedFile]:
             rows=row["num_records"],
             minimum=_bounds(row, "min."),
             maximum=_bounds(row, "max."),
+            nulls={
+                name.removeprefix("null_count."): int(number)
+                for name, number in row.items()
+                if name.startswith("null_count.") and number is not None
+            },
         )
         for row in rows
     ]

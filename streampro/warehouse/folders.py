@@ -17,11 +17,11 @@ from tempfile import gettempdir
 from uuid import uuid4
 
 from streampro.config import Target
-from streampro.errors import ConfigError, EngineError, WarehouseError
+from streampro.errors import ConfigError, EngineError, WarehouseError, did_you_mean
 from streampro.formats.database.extracts import Extracts
 from streampro.location import Location
 from streampro.modeling.source import Source
-from streampro.names import WAREHOUSE
+from streampro.names import LEDGER, WAREHOUSE
 from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
 
@@ -30,6 +30,7 @@ _IMPOSSIBLE = (errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 """What is wrong with a path itself, so that trying again never helps."""
 _PRIVATE = 0o700
 _LOCK = "lock"
+_BRANCHES = "branches"
 _TRIES = 3
 """How often a folder is made anew that was swept before its lock was held."""
 
@@ -74,6 +75,51 @@ def _remove_leftovers(warehouse: Place) -> None:
     staging = warehouse / WAREHOUSE / "staging"
     for leftover in staging.path.glob("*") if warehouse.is_local else ():
         leftovers.remove_leftovers(warehouse, staging / leftover.name)
+
+
+def branch_folder(warehouse: Location, name: str) -> Location:
+    """Return the warehouse of a branch, which is in that of main, where no other reader looks."""
+    return warehouse / WAREHOUSE / _BRANCHES / name
+
+
+def branches(warehouse: Location) -> list[str]:
+    """Return the names of the branches of a warehouse that have a run."""
+    place = place_of(warehouse)
+    if not place.is_reached:
+        return []
+    folder = place / WAREHOUSE / _BRANCHES
+    ledgers = folder.files([f"*/{WAREHOUSE}/{LEDGER}/_delta_log/*"]) if folder.exists() else []
+    return sorted({file.path.partition("/")[0] for file in ledgers})
+
+
+def no_branch(warehouse: Location, name: str) -> str:
+    """Return that a warehouse has no branch of a name, and which it has."""
+    known = branches(warehouse)
+    there_are = f"Branches: {', '.join(known)}. " if known else ""
+    return (
+        f"{warehouse} has no branch {name!r}. {did_you_mean(name, known)}{there_are}"
+        f"To make it: streampro run --branch {name}."
+    )
+
+
+def refuse_branch(warehouse: Location, command: str) -> None:
+    """Raise `ConfigError` for the warehouse of a branch."""
+    if main := main_of(warehouse):
+        raise ConfigError(
+            f"streampro {command} works on main, not on branch {main[1]!r}. Drop it, and run again."
+        )
+
+
+def main_of(warehouse: Location) -> tuple[Location, str] | None:
+    """Return the warehouse of main and the name of the branch whose warehouse this is, None for one
+    of main.
+    """
+    path = str(warehouse)
+    *_, own, kind, name = ["", "", *path.split("/")]
+    if (own, kind) != (WAREHOUSE, _BRANCHES):
+        return None
+    main = path.removesuffix(f"{WAREHOUSE}/{_BRANCHES}/{name}")
+    return type(warehouse)(main if main == "/" else main.rstrip("/") or "."), name
 
 
 def usable(warehouse: Location) -> Place:

@@ -78,7 +78,7 @@ def kept(folder: Place, last: Sequence[InputFile], found: Sequence[InputFile]) -
     """Return the files that are found, kept where the last run's are: nothing is written for the
     same ones, and for more of them only these. Raises `WarehouseError` when it cannot be written.
     """
-    if not isinstance(last, KnownFiles):
+    if not isinstance(last, KnownFiles) or last.folder != folder:
         return KnownFiles(folder, delta.write(folder, _rows(found)), len(found))
     known, at_hand = _facts(last), _facts(found)
     if known == at_hand:

@@ -24,9 +24,9 @@ from streampro.storage import delta, marks
 from streampro.storage.place import Place, place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import known_files
-from streampro.warehouse.folders import usable
+from streampro.warehouse.folders import main_of, usable
 from streampro.warehouse.known_files import KnownFiles
-from streampro.warehouse.run import KNOWN_FILES, RUNS, Run
+from streampro.warehouse.run import KNOWN_FILES, RUNS, Fork, Run
 
 
 def _arrow_type(kind: Any) -> pa.DataType:
@@ -164,6 +164,33 @@ def newest(warehouse: Location) -> Run | None:
     with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
         return runs_of(place, last[1])[0] if last else None
+
+
+def last_of(warehouse: Location) -> Run | None:
+    """Return the run that the next one goes on from: the newest, and before the first of a branch
+    the newest of main, as run 0. Raises `ConfigError` where that has none.
+    """
+    found, main = newest(warehouse), main_of(warehouse)
+    if found or not main:
+        return found
+    begin = newest(main[0])
+    if begin is None:
+        raise ConfigError(
+            f"{main[0]} has no published run yet, at which branch {main[1]!r} could begin. Run "
+            "without --branch first."
+        )
+    fork = Fork(begin.run_id, {item.table: item.version for item in begin.tables}, {**begin.tokens})
+    return replace(
+        begin,
+        run_id=0,
+        fork=fork,
+        books=(),
+        warnings=(),
+        changes=(),
+        moves=(),
+        rolled_back_to=None,
+        merged=None,
+    )
 
 
 def _rows(runs: Sequence[Run]) -> pa.Table:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from streampro.errors import WarehouseError, number_of
 from streampro.formats.files import InputFile
@@ -28,6 +28,31 @@ class PublishedTable:
     version: int
     rows: int
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Fork:
+    """The run of main at which a branch begins.
+
+    Attributes:
+        run_id: its number.
+        versions: its tables. What the branch makes of a table has the numbers that come after.
+        tokens: see `Run`.
+    """
+
+    run_id: int
+    versions: Mapping[TableName, int]
+    tokens: Mapping[TableName, str] = field(default_factory=dict)
+
+
+class Kept(NamedTuple):
+    """A version of a Delta table, in the warehouse of the run or in that of main; its commit has
+    the token, if one is known.
+    """
+
+    is_of_main: bool
+    version: int
+    token: str | None
 
 
 @dataclass(frozen=True)
@@ -101,6 +126,9 @@ class Run:
         tokens: per table the mark of the commit that made its version, by which that is told from
             another of the same number; none where an older release published it.
         checked: a digest of all that `check` looks at, with which it found nothing.
+        fork: of a branch where it begins, null on main.
+        added: tables of a branch that have the rows of main's version besides those of its own.
+        merged: the branch whose tables it published, null for a run that built.
     """
 
     run_id: int
@@ -123,12 +151,17 @@ class Run:
     checked: str | None = None
     tokens: Mapping[TableName, str] = field(default_factory=dict)
     files_count: int | None = None
+    fork: Fork | None = None
+    added: tuple[TableName, ...] = ()
+    merged: str | None = None
 
     @property
     def kind(self) -> str:
         """What it did: `full` if it computed all rows of all tables that it was asked for,
-        `unchanged` if none, else `incremental`; or `rollback to N`.
+        `unchanged` if none, else `incremental`; or `rollback to N`, `merge of NAME`.
         """
+        if self.merged is not None:
+            return f"merge of {self.merged}"
         if self.rolled_back_to is not None:
             return f"rollback to {self.rolled_back_to}"
         modes = {change.mode for change in self.changes} or {"full"}
@@ -150,6 +183,37 @@ class Run:
         """Return the version that readers of this run see, None if it was never published."""
         found = self.table(table)
         return found.version if found else None
+
+    def first_own(self, table: TableName) -> int:
+        """Return the number that the first version has which its warehouse has of a table: 0, or
+        on a branch the one after main's.
+        """
+        return self.fork.versions.get(table, -1) + 1 if self.fork else 0
+
+    def parts(self, table: TableName, version: int) -> list[Kept]:
+        """Return what a version of a table consists of: one version of a Delta table, or on a
+        branch two, where it only added rows to those of main.
+        """
+        is_pinned = self.version_of(table) == version
+        token = self.tokens.get(table) if is_pinned else None
+        own = version - self.first_own(table)
+        if self.fork is None or (own >= 0 and not (is_pinned and table in self.added)):
+            return [Kept(False, own, token)]
+        if own < 0:
+            return [Kept(True, version, token)]
+        base = self.fork.versions[table], self.fork.tokens.get(table)
+        return [Kept(True, *base), Kept(False, own, token)]
+
+    def needs_of(self, main: bool) -> set[tuple[TableName, int]]:
+        """Return which versions of Delta tables it needs of the warehouse of main, or of its own;
+        of a run of main all are its own.
+        """
+        return {
+            (table, part.version)
+            for table, version in self.needs
+            for part in self.parts(table, version)
+            if part.is_of_main is main
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON values; `inputs` are null where the run was cleaned."""

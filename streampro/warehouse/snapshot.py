@@ -1,17 +1,17 @@
-"""The tables of one run at the versions that it pins, and ways to ask them."""
+"""The tables of one run at the versions that it pins."""
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from itertools import chain
+from typing import Any, NamedTuple
 
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.engines.protocol import Engine, SqlEngine, fetched_rows
-from streampro.engines.registry import connect_reader, connect_sql
+from streampro.engines.protocol import Engine, fetched_rows
+from streampro.engines.registry import connect_reader
 from streampro.errors import (
     ComputationError,
     ConfigError,
@@ -19,19 +19,28 @@ from streampro.errors import (
     SourceError,
     WarehouseError,
     advised,
-    did_you_mean,
 )
 from streampro.location import Location
 from streampro.modeling.model import ANSWERS, TableName
+from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta
 from streampro.storage.data_files import refuse_altered
 from streampro.storage.delta import Stored
-from streampro.storage.place import Place, place_of
-from streampro.warehouse import ledger
-from streampro.warehouse.folders import scratch
+from streampro.storage.place import place_of
+from streampro.warehouse import changes, ledger
+from streampro.warehouse.changes import Move
+from streampro.warehouse.folders import main_of, no_branch, scratch
 from streampro.warehouse.run import Run
 
 REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
+
+
+class Part(NamedTuple):
+    """A version of a Delta table, in a warehouse; its commit has the token, if one is known."""
+
+    warehouse: Location
+    version: int
+    token: str | None
 
 
 class Snapshot:
@@ -50,20 +59,22 @@ class Snapshot:
     ) -> None:
         self.run = run
         self.versions = {item.table: item.version for item in run.tables}
-        self._warehouse = place_of(warehouse)
+        main = main_of(warehouse)
+        self._warehouses = (warehouse, main[0] if main else warehouse)
         self._engine = engine
         self._advice = advice
         self._tables = {item.table: item for item in run.tables}
-        self._verified = set[str]()
+        self._verified: list[Stored] = []
         self._handed: list[Stored] = []
 
     def row_count(self, table: TableName) -> int:
         """Return the rows that a table of the run has."""
         return self._tables[table].rows
 
-    def folder(self, table: TableName) -> Place:
-        """Return where a table lies."""
-        return self._warehouse.table(table)
+    def parts(self, table: TableName, version: int | None = None) -> list[Part]:
+        """Return of which versions of Delta tables a version of a table consists."""
+        found = self.run.parts(table, self.versions[table] if version is None else version)
+        return [Part(self._warehouses[each.is_of_main], each.version, each.token) for each in found]
 
     def table(self, table: TableName, version: int | None = None) -> ir.Table:
         """Return a table, or an older version of it that the run is compared with, as an engine
@@ -76,26 +87,31 @@ class Snapshot:
         """Raise `WarehouseError` where an engine fails on a table whose files do not hold what was
         written.
         """
-        return _altered_told(self._handed, self._advice)
+        return altered_told(self._handed, self._advice)
 
     def verified(self, table: TableName, version: int | None = None) -> ir.Table:
         """Return a table as `table` does, from which rows are written anew: what its data files
         hold is compared with the digests in their names.
         """
-        files = {*self.stored(table, version).files} - self._verified
-        with advised(self._advice):
-            refuse_altered(self.folder(table), sorted(files))
-        self._verified |= files
+        for part in self.stored(table, version).parts:
+            if part not in self._verified:
+                with advised(self._advice):
+                    refuse_altered(part.folder, part.files)
+                self._verified.append(part)
         return self._read(table, version)
 
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name,
         `WarehouseError` for a damaged one.
         """
-        self.stored(table)
+        stored = self.stored(table)
         with advised(self._advice):
-            rows = delta.read(self.folder(table), self.versions[table])
-        return [] if rows is None else rows.to_pylist(maps_as_pydicts="strict")
+            found = [
+                delta.read(part.folder, version)
+                for part, (_, version, _) in zip(stored.parts, self.parts(table), strict=True)
+            ]
+        rows = (each.to_pylist(maps_as_pydicts="strict") for each in found if each is not None)
+        return [*chain.from_iterable(rows)]
 
     def rows(self, query: ir.Table) -> list[dict[str, Any]]:
         """Return the few rows of an expression, values of the types that the expression says."""
@@ -108,11 +124,12 @@ class Snapshot:
 
         Raises `WarehouseError` unless it is there with all its data files.
         """
-        version = self.versions[table] if version is None else version
-        is_pinned = self.versions.get(table) == version
-        token = self.run.tokens.get(table) if is_pinned else None
         with advised(self._advice):
-            return delta.stored(self.folder(table), version, token)
+            first, *others = [
+                delta.stored(place_of(warehouse).table(table), number, token)
+                for warehouse, number, token in self.parts(table, version)
+            ]
+        return replace(first, beside=(*others,)) if others else first
 
     def intact(self) -> tuple[dict[TableName, Stored], dict[TableName, WarehouseError]]:
         """Return the tables of the run that can be read, and why the others cannot."""
@@ -139,7 +156,11 @@ class Snapshot:
     def _read(self, table: TableName, version: int | None) -> ir.Table:
         if self._engine is None:
             raise ValueError("a snapshot without an engine reads small tables only.")
-        return self._engine.read(table, self.versions[table] if version is None else version)
+        first, *others = [
+            self._engine.read(table, number, warehouse)
+            for warehouse, number, _ in self.parts(table, version)
+        ]
+        return first.union(*(each.select(*first.columns) for each in others)) if others else first
 
 
 @contextmanager
@@ -157,160 +178,18 @@ def opened(target: Target, run: Run, session: Any = None) -> Iterator[Snapshot]:
 
 
 @contextmanager
-def _altered_told(tables: Collection[Stored], advice: str = REBUILD) -> Iterator[None]:
+def altered_told(tables: Collection[Stored], advice: str = REBUILD) -> Iterator[None]:
+    """Raise `WarehouseError` where what reads tables fails and their files do not hold what was
+    written.
+    """
     try:
         yield
     except (EngineError, SourceError, ComputationError):
         with advised(advice):
             for stored in tables:
-                refuse_altered(stored.folder, stored.files)
+                for part in stored.parts:
+                    refuse_altered(part.folder, part.files)
         raise
-
-
-class Published:
-    """The tables of one published run, as Ibis expressions and to ask with SQL, on one DuckDB
-    connection that this owns.
-
-    Use it as a context manager or `close` it; its expressions cannot be executed after that. It
-    writes nothing, and a run that is published meanwhile changes nothing here. One thread at a
-    time.
-
-    Attributes:
-        run: the run whose versions of the tables these are.
-    """
-
-    def __init__(self, target: Target, run: Run, allow_files: bool = False) -> None:
-        self.run = run
-        self._is_open = True
-        with ExitStack() as stack:
-            folder = stack.enter_context(scratch(target.warehouse))
-            self._engine: SqlEngine = stack.enter_context(connect_sql(target, folder))
-            self._stored, self._damaged = Snapshot(target.warehouse, run).intact()
-            with _altered_told(self._stored.values()):
-                self._engine.show(self._stored, allow_files)
-            self._resources = stack.pop_all()
-
-    def table(self, name: str) -> ir.Table:
-        """Return a table by its name, `layer.table`.
-
-        Raises `ConfigError` if the run has none, `WarehouseError` for a damaged one.
-        """
-        return self._engine.shown(self._known(name))
-
-    def batches(self, name: str) -> pa.RecordBatchReader:
-        """Return all rows of a table, in the order of their values, batch by batch. Raises what
-        `table` raises.
-        """
-        table = self._known(name)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            with _altered_told([self._stored[table]]):
-                yield from reader
-
-        with _altered_told([self._stored[table]]):
-            reader = self._engine.batches(table)
-        return pa.RecordBatchReader.from_batches(reader.schema, batches())
-
-    def sql(self, query: str) -> pa.Table:
-        """Return the result of a DuckDB query, in which tables are named `layer.table`.
-
-        Raises `ConfigError` for a query that is wrong, for several, for what does not only read,
-        and for one that reads files without `allow_files`; `WarehouseError` for a damaged table.
-        """
-        self._refuse_when_closed()
-        self._refuse_damaged({*re.findall(r"\w+", query.lower())})
-        with _altered_told(self._stored.values()):
-            return self._engine.ask(query)
-
-    def close(self) -> None:
-        """Close the connection and remove its temporary folder; again is fine."""
-        self._is_open = False
-        self._resources.close()
-
-    def _known(self, name: str) -> TableName:
-        self._refuse_when_closed()
-        known = [item.table for item in self.run.tables]
-        if name not in known:
-            raise ConfigError(
-                f"run {self.run.run_id} has no table {name!r}. {did_you_mean(name, known)}"
-                f"Its tables: {', '.join(known)}."
-            )
-        table = TableName.of(name)
-        self._refuse_damaged({table.name.lower()})
-        return table
-
-    def _refuse_damaged(self, named: Set[str]) -> None:
-        """Raise the `WarehouseError` of a damaged table that is named."""
-        for table, error in self._damaged.items():
-            if table.name.lower() in named:
-                raise error
-
-    def _refuse_when_closed(self) -> None:
-        if not self._is_open:
-            raise ConfigError("these tables are closed; open them again: streampro.published(...)")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-@asks
-def published(target: Target, run_id: int | None = None, *, allow_files: bool = False) -> Published:
-    """Return the tables of a run, the newest by default, open to ask; the caller closes them.
-
-    ```python
-    with streampro.published(target) as tables:
-        revenue = tables.table("mart.revenue")
-        best = revenue.order_by(revenue.amount.desc()).limit(3).to_pandas()
-    ```
-
-    Every table is read at the version that the run pins, so what is asked never sees half of a
-    run. Asks warehouses on disks and in object stores, whichever engine wrote them. Nothing but
-    the tables is read, and nothing is written, by SQL or an expression; with `allow_files` other
-    files are read too.
-
-    Raises `ConfigError` where nothing was published, for an unknown run and for a remote
-    warehouse, `WarehouseError` for a run that was cleaned.
-    """
-    if not place_of(target.warehouse).is_reached:
-        raise ConfigError(
-            "DuckDB asks warehouses on disks and in object stores; ask "
-            f"{target.warehouse} with streampro.spark_session."
-        )
-    found = published_run(target) if run_id is None else readable_run(target, run_id)
-    return Published(target, found, allow_files)
-
-
-@asks
-def sql(
-    query: str, target: Target, run_id: int | None = None, *, allow_files: bool = False
-) -> pa.Table:
-    """Return the result of a DuckDB query over the tables of a run, the newest by default.
-
-    ```python
-    rows = streampro.sql("select city, amount from mart.revenue", target).to_pylist()
-    ```
-
-    Tables are named `layer.table`. Every table is read at the version that the run pins, so a
-    query never sees half of a run. The connection is closed when this returns; to ask more than
-    once, or with Ibis, keep one open with `published`.
-
-    A query only reads: `SELECT`, `WITH`, `FROM`, `VALUES`, `TABLE`, `PIVOT`, `UNPIVOT`, `SHOW`,
-    `DESCRIBE`, `SUMMARIZE`, and `EXPLAIN` of one of these. It reads the tables, no other file.
-
-    Args:
-        query: one statement.
-        target: where the warehouse is.
-        run_id: the run to ask, by default the newest.
-        allow_files: let the query read other files too, such as `FROM 'cities.csv'`.
-
-    Raises `ConfigError` where nothing was published, for a query that is wrong and for one that is
-    not allowed; `WarehouseError` for a run that was cleaned and for a damaged table.
-    """
-    with published(target, run_id, allow_files=allow_files) as tables:
-        return tables.sql(query)
 
 
 @asks
@@ -335,6 +214,8 @@ def published_run(target: Target, run_id: int | None = None) -> Run:
     """Return a run, the newest by default. Raises `ConfigError` if there is no such run."""
     newest = ledger.newest(target.warehouse)
     if newest is None:
+        if main := main_of(target.warehouse):
+            raise ConfigError(no_branch(*main))
         raise ConfigError(
             f"{target.warehouse} has no published run yet. Start with `streampro run`."
         )
@@ -349,8 +230,10 @@ def code_of(target: Target) -> Callable[[int | None], Mapping[str, str]]:
     """Return what tells the digests of the code of a run's models, of the newest for None."""
 
     def published(run_id: int | None) -> Mapping[str, str]:
-        is_first = run_id is None and ledger.newest(target.warehouse) is None
-        return {} if is_first else published_run(target, run_id).code
+        if run_id is not None:
+            return published_run(target, run_id).code
+        last = ledger.last_of(target.warehouse)
+        return last.code if last else {}
 
     return published
 
@@ -385,6 +268,29 @@ def answers(target: Target, run: Run) -> Mapping[TableName, list[dict[str, Any]]
         return None
     tables = (table for table in snapshot.versions if table.layer == ANSWERS)
     return {table: snapshot.small_table(table) for table in tables}
+
+
+def moves_between(
+    pipeline: Pipeline, left: tuple[Target, Run], right: tuple[Target, Run]
+) -> list[Move]:
+    """Return what readers see move in the answers when they are taken from one run to another.
+
+    Raises `ConfigError` for a run of another pipeline.
+    """
+    for target, run in (left, right):
+        if pipeline.name != run.pipeline:
+            raise ConfigError(
+                f"{target.warehouse} is the warehouse of pipeline {run.pipeline!r}, not of "
+                f"{pipeline.name!r}. Name it with --pipeline."
+            )
+    old, new = answers(*left) or {}, answers(*right) or {}
+    found = []
+    for model in pipeline.answers():
+        before, after, key = old.get(model.table, []), new.get(model.table, []), model.spec.key
+        is_in_both = model.table in old and model.table in new
+        if is_in_both and all({*key} <= row.keys() for row in (*before, *after)):
+            found += changes.moves(model.table, key, before, after)
+    return found
 
 
 @asks

@@ -22,7 +22,7 @@ from streampro.execution.runner import run
 from streampro.viewing import PIPELINE
 from streampro.viewing.synthetic import generate
 from streampro.warehouse import ledger
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from warm_streampro import Commands
 from streampro.config import Target
 from streampro.errors import EngineError
 from streampro.execution.runner import run
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger, published
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ FULL_DISK = """
 import json, shutil, subprocess, sys
 from pathlib import Path
 from pipelines.shop import SHOP
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger, published, snapshot
 from streampro.config import Target
 from streampro.errors import StreamProError
 from streampro.execution.runner import run
@@ -50,7 +50,7 @@ subprocess.run([*mount, "size=64m"], check=True)
 
 def contents(target):
     lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {t} t) AS "{t}"' for t in tables.split())
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target).to_pylist()
+    [found] = published.sql(f"SELECT {', '.join(lists)}", target).to_pylist()
     return found
 
 def tried(target, pages):
@@ -81,7 +81,7 @@ print(json.dumps(found, default=str))
 
 def contents(target: Target) -> dict[str, list[dict[str, Any]]]:
     lists = (f'(SELECT list(t ORDER BY t::VARCHAR) FROM {name} t) AS "{name}"' for name in TABLES)
-    [found] = snapshot.sql(f"SELECT {', '.join(lists)}", target).to_pylist()
+    [found] = published.sql(f"SELECT {', '.join(lists)}", target).to_pylist()
     return dict(found)
 
 

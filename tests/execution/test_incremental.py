@@ -24,7 +24,7 @@ from streampro.modeling.contract import column, rule as rule_of_rows
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger, published
 from streampro.warehouse.changes import Change
 from streampro.warehouse.run import Run
 from streampro.warehouse.upkeep.retention import rollback
@@ -275,7 +275,7 @@ def test_keyed_model_that_reads_a_source_is_computed_anew(target: Target) -> Non
     add(target, "sales 2.jsonl", sale("b", 3))
     second = run(other, target, select="sales,revenue")
     assert change_of(second, "mart.revenue").mode == "full"
-    [shop] = snapshot.sql("select * from mart.revenue where shop = 'b'", target).to_pylist()
+    [shop] = published.sql("select * from mart.revenue where shop = 'b'", target).to_pylist()
     assert shop == {"shop": "b", "city": "Rome", "sales": 2, "amount": 10}
 
 

@@ -15,7 +15,7 @@ from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.check_incremental import check_incremental
 from streampro.testing import Workbench
-from streampro.warehouse import snapshot
+from streampro.warehouse import published
 
 DEALT = ("orders", "lineitem")
 staging = ModuleType(all_of_staging.__name__)
@@ -46,7 +46,7 @@ def deal(whole: Path, folder: Path, part: int, parts: int) -> None:
 
 
 def revenues(target: Target) -> list[dict[str, Any]]:
-    return snapshot.sql("FROM mart.order_revenue ORDER BY ALL", target).to_pylist()
+    return published.sql("FROM mart.order_revenue ORDER BY ALL", target).to_pylist()
 
 
 @pytest.mark.thorough("spark")

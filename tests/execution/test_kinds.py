@@ -28,8 +28,8 @@ from streampro.modeling.source import Source
 from streampro.proofs.check_incremental import check_incremental
 from streampro.report import write_report
 from streampro.testing import Workbench, assert_rows_equal
+from streampro.warehouse.published import published, sql
 from streampro.warehouse.run import Run
-from streampro.warehouse.snapshot import published, sql
 
 
 def of_lines(folder: Path) -> Target:

@@ -20,7 +20,7 @@ from streampro.execution.runner import plan, run
 from streampro.lineage.explain import explain
 from streampro.portable import to_integer
 from streampro.testing import Workbench
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 NAMES = [
     *("_id", "class", "count", "schema", "columns", "validate", "example", "Config", "__x__"),

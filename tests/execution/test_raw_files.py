@@ -20,8 +20,8 @@ from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
+from streampro.warehouse.published import sql
 from streampro.warehouse.run import Plan
-from streampro.warehouse.snapshot import sql
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,8 @@ from streampro.portable import strip
 from streampro.report.quality import warnings
 from streampro.report.run_tables import RunTables
 from streampro.testing import Workbench
-from streampro.warehouse.snapshot import opened, sql
+from streampro.warehouse.published import sql
+from streampro.warehouse.snapshot import opened
 
 pytestmark = pytest.mark.slow
 

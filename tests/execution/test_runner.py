@@ -22,7 +22,7 @@ from streampro.errors import (
 from streampro.execution.runner import run
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger, published
 from streampro.warehouse.folders import writing
 from streampro.warehouse.run import PublishedTable, Run, Warned
 from streampro.warehouse.upkeep.retention import clean
@@ -40,11 +40,11 @@ def target(tmp_path: Path) -> Target:
 
 
 def revenue(target: Target, run_id: int | None = None) -> list[dict[str, Any]]:
-    return snapshot.sql("FROM mart.revenue ORDER BY shop", target, run_id).to_pylist()
+    return published.sql("FROM mart.revenue ORDER BY shop", target, run_id).to_pylist()
 
 
 def rows_of(target: Target, table: str) -> list[dict[str, Any]]:
-    return snapshot.sql(f"FROM {table} ORDER BY ALL", target).to_pylist()
+    return published.sql(f"FROM {table} ORDER BY ALL", target).to_pylist()
 
 
 def versions(found: Run) -> dict[str, int]:
@@ -364,5 +364,5 @@ def test_source_file_is_relative_to_any_raw_folder(
     raw = write_raw(Path(folder))
     target = Target(name="test", raw=raw, warehouse=Path("warehouse"))
     run(SHOP, target, select="sales")
-    files = snapshot.sql("SELECT DISTINCT source_file FROM staging.sales_rejected", target)
+    files = published.sql("SELECT DISTINCT source_file FROM staging.sales_rejected", target)
     assert files.to_pylist() == [{"source_file": "sales.jsonl"}]

@@ -26,7 +26,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.proofs.prove import prove
 from streampro.testing import Workbench, assert_rows_equal
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 SALES = Source(
     "raw_sales",

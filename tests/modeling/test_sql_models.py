@@ -15,7 +15,7 @@ from streampro.lineage.explain import explain
 from streampro.modeling.pipeline import Pipeline
 from streampro.proofs.check_incremental import check_incremental
 from streampro.testing import Workbench
-from streampro.warehouse import snapshot
+from streampro.warehouse import published
 
 HEAD = """\
 import ibis.expr.datatypes as dt
@@ -77,7 +77,7 @@ def test_a_file_beside_the_module_is_a_model_of_its_layer(
     of_ibis = target.model_copy(update={"warehouse": tmp_path / "ibis"})
     engine.run(SHOP, of_ibis)
     query = "FROM mart.revenue ORDER BY shop"
-    assert snapshot.sql(query, target).to_pylist() == snapshot.sql(query, of_ibis).to_pylist()
+    assert published.sql(query, target).to_pylist() == published.sql(query, of_ibis).to_pylist()
 
 
 def test_it_is_incremental_and_explained(tmp_path: Path) -> None:

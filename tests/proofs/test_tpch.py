@@ -12,7 +12,7 @@ from streampro.config import Target
 from streampro.lineage.explain import explain
 from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench
-from streampro.warehouse import snapshot
+from streampro.warehouse import published
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def test_every_query_gives_what_the_sql_of_tpch_gives(
     target: Target, tables: duckdb.DuckDBPyConnection
 ) -> None:
     for table in QUERIES:
-        found = snapshot.sql(f"FROM {table}", target).to_pylist()
+        found = published.sql(f"FROM {table}", target).to_pylist()
         expected = answer(tables, int(table.name.removeprefix("q")))
         assert comparable(row.values() for row in found) == comparable(expected), table
 
@@ -113,7 +113,7 @@ def test_the_texts_of_tpch_are_models(
     target = Target(name="tpch", raw=raw, warehouse=tmp_path / "warehouse")
     engine.run(pipeline, target)
     for number in range(1, 23):
-        found = snapshot.sql(f"FROM queries.q{number:02}", target).to_pylist()
+        found = published.sql(f"FROM queries.q{number:02}", target).to_pylist()
         assert comparable(row.values() for row in found) == comparable(answer(tables, number))
 
 

@@ -16,8 +16,8 @@ from streampro.modeling.model import DUPLICATE, Model
 from streampro.modeling.quarantine import COPIES, REJECTION, Books, judged, outcomes
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
+from streampro.warehouse.published import sql
 from streampro.warehouse.run import Run
-from streampro.warehouse.snapshot import sql
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 LENIENT = PIPELINE.without_limits()

@@ -11,7 +11,7 @@ import streampro
 from streampro.config import Target
 from streampro.modeling.pipeline import Pipeline
 from streampro.viewing import raw
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 LAYERS = ("raw", "staging", "intermediate", "mart")
 EDITS = {

@@ -13,7 +13,7 @@ from streampro.storage import delta
 from streampro.storage.place import Disk
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
-from streampro.warehouse.snapshot import sql
+from streampro.warehouse.published import sql
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta
 from streampro.storage.place import Disk, place_of
-from streampro.warehouse import ledger, snapshot
+from streampro.warehouse import ledger, published, snapshot
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.run import RUNS, Run
 from streampro.warehouse.upkeep.retention import Cleaned, clean, rollback
@@ -283,7 +283,7 @@ class TestClean:
             r"the oldest that can be read is 2\.$"
         )
         with pytest.raises(WarehouseError, match=told):
-            snapshot.sql("SELECT 1", three, 1)
+            published.sql("SELECT 1", three, 1)
         with pytest.raises(WarehouseError, match=told):
             rollback(three, 1)
         assert snapshot.answers(three, ledger.runs(three.warehouse)[0]) is None
@@ -315,7 +315,7 @@ class TestClean:
         assert len(found.files) == 2, "those of run 2; run 3 has the newest versions"
         assert contents(three) == contents(three, 1) == old
         with pytest.raises(WarehouseError, match="run 2 was cleaned"):
-            snapshot.sql("SELECT 1", three, 2)
+            published.sql("SELECT 1", three, 2)
         run(SHOP, three)
         assert contents(three) == fresh(three)
 

@@ -13,7 +13,8 @@ import streampro
 from streampro import ConfigError, Target
 from streampro.engines.registry import connect_sql
 from streampro.modeling.model import TableName
-from streampro.warehouse.snapshot import Published, Snapshot, published_run
+from streampro.warehouse.published import Published
+from streampro.warehouse.snapshot import Snapshot, published_run
 
 READS = [
     "select * from mart.revenue",

@@ -114,9 +114,9 @@ class DuckDBEngine(Staging[Place]):
         self.lines += found.lines
         return found
 
-    def read(self, table: TableName, version: int) -> ir.Table:
+    def read(self, table: TableName, version: int, warehouse: Location | None = None) -> ir.Table:
         """See `Engine.read`."""
-        return self._view(self.scan(self.warehouse.table(table), version))
+        return self._view(self.scan(self._published(table, warehouse), version))
 
     def scan(self, folder: Place, version: int) -> str:
         """See `SqlEngine.scan`."""
@@ -207,7 +207,8 @@ class DuckDBEngine(Staging[Place]):
             raise ConfigError("--where is empty.")
         statements.refuse_unreadable(condition)
         try:
-            query = f"SELECT * FROM {rows.op().name} WHERE (\n{condition}\n)"
+            stored = self._view(self._physical(rows)).op().name
+            query = f"SELECT * FROM {stored} WHERE (\n{condition}\n)"
             with _errors("the query failed"):
                 duckdb.SQLExpression(condition)  # none closes the bracket
                 self.connection.extract_statements(query)

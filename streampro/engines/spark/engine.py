@@ -92,10 +92,10 @@ class SparkEngine(Staging[SparkPlace]):
             table = self._table(reading.rows, source.schema)
             return Raw(table, reading.by_file, reading.invalid_utf8, reading.holding)
 
-    def read(self, table: TableName, version: int) -> ir.Table:
+    def read(self, table: TableName, version: int, warehouse: Location | None = None) -> ir.Table:
         """See `Engine.read`."""
         with failing(f"{table} cannot be read"):
-            folder = self.warehouse.table(table).uri
+            folder = self._published(table, warehouse).uri
             rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
             return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
 

@@ -122,6 +122,12 @@ class Place(ABC):
     def move(self, destination: Self) -> None:
         """Move the file to another place of the same disk or store, or from a disk to a store."""
 
+    def link(self, destination: Self) -> None:
+        """Let the file also be at another place of the same disk or store: on a disk without a byte
+        more where that can be, in a store as a copy that the store makes.
+        """
+        raise EngineError(f"{self} is reached by the engine of the run only.")
+
     def take(self, file: Path) -> None:
         """Move a file of a disk to this place. Raises `EngineError` where only an engine can."""
         raise EngineError(f"{self} is reached by the engine of the run only.")
@@ -217,6 +223,13 @@ class Disk(Place):
 
     def move(self, destination: Place) -> None:
         destination.take(self.path)
+
+    def link(self, destination: Self) -> None:
+        destination.path.unlink(missing_ok=True)
+        try:
+            destination.path.hardlink_to(self.path)
+        except OSError:  # not all file systems have links
+            shutil.copy2(self.path, destination.path)
 
     def take(self, file: Path) -> None:
         file.replace(self.path)

@@ -77,6 +77,12 @@ class ObjectPlace(Place):
         with self._errors("moved"):
             obstore.rename(self._store, self._key, destination._key)
 
+    def link(self, destination: Self) -> None:
+        import obstore
+
+        with self._errors("copied"):
+            obstore.copy(self._store, self._key, destination._key)
+
     def take(self, file: Path) -> None:
         """See `Place.take`: readers see all of the file or nothing."""
         import obstore

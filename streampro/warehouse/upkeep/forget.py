@@ -23,7 +23,15 @@ from streampro.storage import delta, leftovers, marks, rewrite
 from streampro.storage.place import Place, place_of
 from streampro.storage.rewrite import Change, History, Rewriting
 from streampro.warehouse import ledger, snapshot
-from streampro.warehouse.folders import extracted, is_at_hand, reached, scratch, writing
+from streampro.warehouse.folders import (
+    branches,
+    extracted,
+    is_at_hand,
+    reached,
+    refuse_branch,
+    scratch,
+    writing,
+)
 from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS
 from streampro.warehouse.upkeep.key import Key, key_of
 
@@ -124,13 +132,19 @@ def forget(
         pipeline: tells the sources.
         dry_run: change nothing, return what would be.
 
-    Raises `ConfigError` for a warehouse that only an engine reaches, one without a run or of
-    another pipeline, for no or several columns, for a column that no table has or whose values are
-    lists or structs, and for a value that is nowhere and that no such column can have,
+    Raises `ConfigError` for a warehouse that only an engine reaches, one with branches, one without
+    a run or of another pipeline, for no or several columns, for a column that no table has or whose
+    values are lists or structs, and for a value that is nowhere and that no such column can have,
     `WarehouseError` while another run is writing, or when a table cannot be read or written.
     """
     wanted = key_of(key, pipeline)
     place = reached(target.warehouse, "forget")
+    refuse_branch(target.warehouse, "forget")
+    if there := branches(target.warehouse):
+        raise ConfigError(
+            f"branches have rows of their own: {', '.join(there)}. Merge or drop them first: "
+            "streampro branch."
+        )
     _refuse_another_pipeline(target, pipeline)
     with ExitStack() as stack:
         if not dry_run:

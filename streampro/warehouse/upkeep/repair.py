@@ -24,7 +24,7 @@ from streampro.storage import delta, integrity, log
 from streampro.storage.log import Action
 from streampro.storage.place import Place
 from streampro.warehouse import ledger
-from streampro.warehouse.folders import reached, writing
+from streampro.warehouse.folders import reached, refuse_branch, writing
 from streampro.warehouse.run import KNOWN_FILES, RUNS, PublishedTable, Run
 
 
@@ -77,6 +77,7 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     `WarehouseError` while another run is writing and where the folder cannot be written.
     """
     warehouse = reached(target.warehouse, "repair")
+    refuse_branch(target.warehouse, "repair")
     if not (warehouse / WAREHOUSE).exists():
         raise ConfigError(f"{warehouse} is no warehouse. The first `streampro run` makes one.")
     with writing(target.warehouse):

@@ -13,9 +13,8 @@ from streampro.names import WAREHOUSE
 from streampro.storage import leftovers, log, marks
 from streampro.storage.leftovers import Published, Surplus
 from streampro.storage.place import Place, place_of
-from streampro.warehouse import changes, ledger, snapshot
-from streampro.warehouse.changes import Move
-from streampro.warehouse.folders import reached, writing
+from streampro.warehouse import ledger, snapshot
+from streampro.warehouse.folders import branch_folder, branches, reached, writing
 from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS, Run
 
 _STAGING = TableName(WAREHOUSE, "staging")
@@ -52,7 +51,9 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
         newest = snapshot.published_run(target)
         _refuse_needless(target, newest, run_id)
         wanted = snapshot.readable_run(target, run_id)
-        moves = _moves(target, pipeline, newest, wanted) if pipeline else []
+        moves = (
+            snapshot.moves_between(pipeline, (target, newest), (target, wanted)) if pipeline else []
+        )
         done = replace(
             wanted,
             run_id=newest.run_id + 1,
@@ -115,25 +116,6 @@ def _refuse_needless(target: Target, newest: Run, run_id: int) -> None:
         )
 
 
-def _moves(target: Target, pipeline: Pipeline, newest: Run, wanted: Run) -> list[Move]:
-    """Return what readers see move in the answers when they are taken from one run to another."""
-    if pipeline.name != wanted.pipeline:
-        raise ConfigError(
-            f"{target.warehouse} is the warehouse of pipeline {wanted.pipeline!r}, not of "
-            f"{pipeline.name!r}. Name it with --pipeline."
-        )
-    old, new = snapshot.answers(target, newest) or {}, snapshot.answers(target, wanted) or {}
-    found = []
-    for model in (
-        model for model in pipeline.answers() if model.table in old and model.table in new
-    ):
-        before, after = old[model.table], new[model.table]
-        key = model.spec.key
-        if all({*key} <= row.keys() for row in (*before, *after)):
-            found += changes.moves(model.table, key, before, after)
-    return found
-
-
 def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     """Return what the runs from `oldest` on do not need. Raises `OvertakenError` where versions
     were written anew meanwhile.
@@ -143,7 +125,10 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     row = marks.newest_row(place)  # before the runs are read: a newer one only keeps more
     runs = ledger.runs(target.warehouse)
     newest = Published(runs[-1].run_id, row.modified_ns if row else 0)
-    needed = {need for run in runs if run.run_id >= oldest for need in run.needs}
+    needed = {need for run in runs if run.run_id >= oldest for need in run.needs_of(main=False)}
+    for name in branches(target.warehouse):
+        for run in ledger.runs(branch_folder(target.warehouse, name)):
+            needed |= run.needs_of(main=True)
     needed |= {(RUNS, log.version_of(row))} if row else set()
     published = {item.table for run in runs for item in run.tables}
     found = {}

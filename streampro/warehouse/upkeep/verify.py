@@ -8,17 +8,18 @@ from typing import Any
 from streampro.arguments import asks
 from streampro.config import Target
 from streampro.errors import WarehouseError, number_of
+from streampro.location import Location
 from streampro.modeling.audit import key_rule, reference_rule
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.storage import delta, integrity
 from streampro.storage.integrity import LoggedFile
-from streampro.storage.place import Place
+from streampro.storage.place import place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import contracts, ledger
 from streampro.warehouse.folders import reached, scratch
 from streampro.warehouse.run import KNOWN_FILES, Run
-from streampro.warehouse.snapshot import REBUILD, opened, published_run
+from streampro.warehouse.snapshot import REBUILD, Part, Snapshot, opened, published_run
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,11 @@ def verify(
     only an engine reaches; `WarehouseError` for a ledger that cannot be read, `EngineError` for a
     store that does not answer.
     """
-    warehouse = reached(target.warehouse, "verify")
+    reached(target.warehouse, "verify")
     asked = published_run(target, run_id)
     runs = [asked] if run_id is not None else ledger.runs(target.warehouse)[::-1]
     with remembered(), scratch(target.warehouse) as folder:
-        files = _Files(warehouse, folder)
+        files = _Files(target.warehouse, folder)
         complete = [run.run_id for run in runs if files.are_there(run, run.run_id == asked.run_id)]
     found = tuple(files.damages)
     return Verified(
@@ -117,12 +118,12 @@ def verify(
 class _Files:
     """The data files of a warehouse, each looked at once."""
 
-    def __init__(self, warehouse: Place, scratch: Path) -> None:
+    def __init__(self, warehouse: Location, scratch: Path) -> None:
         self.warehouse = warehouse
         self.scratch = scratch
         self.damages: list[Damage] = []
         self.looked_at: dict[LoggedFile, str | None] = {}
-        self.versions: dict[tuple[TableName, int, str | None], bool] = {}
+        self.versions: dict[tuple[TableName, tuple[Part, ...]], bool] = {}
 
     def are_there(self, run: Run, must_be: bool) -> bool:
         """Look at the files of a run and tell whether none of them is missing. It is damage where
@@ -136,20 +137,22 @@ class _Files:
     def _is_there(
         self, run: Run, table: TableName, version: int, rows: int | None, must_be: bool
     ) -> bool:
-        token = run.tokens.get(table)
-        if (table, version, token) not in self.versions:
-            folder = self.warehouse.table(table)
+        parts = tuple(Snapshot(self.warehouse, run).parts(table, version))
+        if (table, parts) not in self.versions:
+            files = []
             try:
-                delta.refuse_another(folder, version, token)
-                files = integrity.logged_files(folder, version)
+                for warehouse, number, token in parts:
+                    folder = place_of(warehouse).table(table)
+                    delta.refuse_another(folder, number, token)
+                    files += integrity.logged_files(folder, number)
                 found = list(self._found(files, rows))
                 is_there = all(map(integrity.is_there, files))
             except WarehouseError as error:
                 found, is_there = [str(error)], False
-            self.versions[table, version, token] = is_there
+            self.versions[table, parts] = is_there
             if is_there or must_be:
                 self.damages += [Damage(run.run_id, table, version, what) for what in found]
-        return self.versions[table, version, token]
+        return self.versions[table, parts]
 
     def _found(self, files: Sequence[LoggedFile], rows: int | None) -> Iterator[str]:
         for file in files:
