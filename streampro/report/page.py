@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from markupsafe import Markup
 
 from streampro.arguments import asks
 from streampro.config import Target
-from streampro.errors import ConfigError, writes
+from streampro.errors import writes
 from streampro.modeling.pipeline import Pipeline
-from streampro.pages import environment
+from streampro.pages import asset, environment
 from streampro.report.cells import sortable, written
 from streampro.report.content import Content, content_of
+from streampro.report.run_tables import run_of
 from streampro.warehouse.run import Run
-from streampro.warehouse.snapshot import published_run, readable_run
 
 
 @asks
@@ -42,12 +41,7 @@ def write_report(
     pipeline and a file that cannot be written, `WarehouseError` for a run that was cleaned or
     whose files are lost.
     """
-    run = readable_run(target, published_run(target, run_id).run_id)
-    if run.pipeline != pipeline.name:
-        raise ConfigError(
-            f"{target.warehouse} is the warehouse of pipeline {run.pipeline!r}, not of "
-            f"{pipeline.name!r}. Name it with --pipeline."
-        )
+    run = run_of(pipeline, target, run_id)
     page = _page(content_of(pipeline, target, run, session))
     with writes(f"the report {out}"):
         Path(out).write_text(page, encoding="utf-8", newline="\n")
@@ -57,10 +51,10 @@ def write_report(
 def _page(content: Content) -> str:
     jinja = environment("streampro.report")
     jinja.filters |= {"written": written, "sortable": sortable}
-    script = _asset("page.js")
+    script = asset("streampro.report", "page.js") + asset("streampro.report", "tables.js")
     return jinja.get_template("page.html").render(
         report=content,
-        style=_asset("page.css"),
+        style=asset("streampro.report", "page.css"),
         library=drawing_library(),
         script=script,
         hashes=[_csp_hash(drawing_library()), _csp_hash(script)],
@@ -73,11 +67,6 @@ def drawing_library() -> Markup:
     major, minor, *_ = alt.SCHEMA_VERSION.removeprefix("v").split(".")
     exported = "window.vegaEmbed = vegaEmbed;"
     return Markup(vl_convert.javascript_bundle(exported, vl_version=f"{major}.{minor}"))
-
-
-def _asset(name: str) -> Markup:
-    """Return a file of ours that goes into the page as it is."""
-    return Markup((files("streampro.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
 def _csp_hash(script: str) -> str:

@@ -6,9 +6,27 @@ from typing import Any
 
 import ibis.expr.types as ir
 
+from streampro.config import Target
+from streampro.errors import ConfigError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.warehouse.snapshot import Snapshot
+from streampro.warehouse.run import Run
+from streampro.warehouse.snapshot import Snapshot, published_run, readable_run
+
+
+def run_of(pipeline: Pipeline, target: Target, run_id: int | None = None) -> Run:
+    """Return a run of a pipeline that can be read, the newest by default.
+
+    Raises `ConfigError` where nothing was published, for an unknown run and the warehouse of
+    another pipeline, `WarehouseError` for a run that was cleaned or whose files are lost.
+    """
+    run = readable_run(target, published_run(target, run_id).run_id)
+    if run.pipeline != pipeline.name:
+        raise ConfigError(
+            f"{target.warehouse} is the warehouse of pipeline {run.pipeline!r}, not of "
+            f"{pipeline.name!r}. Name it with --pipeline."
+        )
+    return run
 
 
 class RunTables:
