@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streampro.catalog.site import write_catalog as write_catalog
     from streampro.config import Target as Target, load_target as load_target
     from streampro.errors import (
         BooksError as BooksError,

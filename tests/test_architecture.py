@@ -58,6 +58,7 @@ FOLDERS = (
     ("execution",),
     ("proofs", "lineage"),
     ("report",),
+    ("catalog",),
     ("console", "project", "testing"),
     ("cli",),
     ("__init__", "__main__"),

@@ -41,6 +41,7 @@ THOROUGH = {
     "docs/concepts/engines.md",
     "docs/concepts/publishing.md",
     "docs/guide/branches.md",
+    "docs/guide/catalog.md",
     "docs/guide/cluster.md",
     "docs/guide/databases.md",
     "docs/guide/earlier-runs.md",

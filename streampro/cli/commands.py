@@ -6,7 +6,7 @@ from streampro.cli.branch import branch
 from streampro.cli.check import check, prove, test
 from streampro.cli.history import clean, diff, forget, history, repair, rollback, verify
 from streampro.cli.lineage import explain, graph
-from streampro.cli.report import report
+from streampro.cli.report import catalog, report
 from streampro.cli.run import plan, run_command, show
 from streampro.cli.sql import export, sql, tables
 from streampro.cli.start import demo, generate, init
@@ -20,7 +20,7 @@ def cli() -> None:
 
 for _command in (
     *(run_command, plan, show, check, test, prove),
-    *(sql, tables, export, explain, graph, report),
+    *(sql, tables, export, explain, graph, report, catalog),
     *(history, diff, branch, verify, repair, rollback, clean, forget),
     *(init, generate, demo),
 ):

@@ -29,6 +29,15 @@ def compiled(pipeline: Pipeline, model: str, engine: str) -> str:
     return compiled_query(engine, _rows(pipeline, built))
 
 
+def compiled_everywhere(pipeline: Pipeline, model: str) -> dict[str, str]:
+    """Return by engine the SQL that `compiled` returns, or why an engine makes none, as a comment.
+    Raises `ConfigError` for an unknown model.
+    """
+    rows = _rows(pipeline, model_of(pipeline, model))
+    found = {engine: _sql_or_refusal(engine, rows) for engine in ENGINES}
+    return {engine: sql or f"-- {why}" for engine, (sql, why) in found.items()}
+
+
 def uncompiled(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
     """Return by engine and model what an engine has no SQL for, in the model or in its audit, a
     sentence each that begins with the operation. It needs neither engines nor data.
@@ -36,7 +45,9 @@ def uncompiled(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
     queries = {name: _queries(pipeline, built) for name, built in pipeline.models.items()}
     return {
         engine: {
-            name: [*dict.fromkeys(said for rows in both if (said := _refusal(engine, rows)))]
+            name: [
+                *dict.fromkeys(said for rows in both if (said := _sql_or_refusal(engine, rows)[1]))
+            ]
             for name, both in queries.items()
         }
         for engine in ENGINES
@@ -57,18 +68,18 @@ def _rows(pipeline: Pipeline, built: Model) -> ir.Table:
     return outcomes(judged(built, rows, pipeline.source_of(built).secret))
 
 
-def _refusal(engine: str, rows: ir.Table) -> str | None:
-    """Return why an engine's compiler makes no SQL of an expression, None if it does."""
+def _sql_or_refusal(engine: str, rows: ir.Table) -> tuple[str | None, str | None]:
+    """Return the SQL that an engine's compiler makes of an expression, or why it makes none."""
     try:
-        compiled_query(engine, rows)
+        return compiled_query(engine, rows), None
     except Exception as error:  # whatever a compiler raises
         frames = (frame.f_locals.get("op") for frame, _ in walk_tb(error.__traceback__))
         operations = [type(each).__name__ for each in frames if isinstance(each, ops.Node)]
         if isinstance(error, OperationNotDefinedError):
-            return f"{operations[-1]}: {engine} has no such operation. Use others."
+            return None, f"{operations[-1]}: {engine} has no such operation. Use others."
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return f"{operations[-1] if operations else 'Table'}: {engine} makes no SQL of it: {why}"
-    return None
+        what = operations[-1] if operations else "Table"
+        return None, f"{what}: {engine} makes no SQL of it: {why}"
 
 
 def model_of(pipeline: Pipeline, name: str) -> Model:

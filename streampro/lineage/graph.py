@@ -6,7 +6,7 @@ from, table by table down to the fields of sources.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -89,7 +89,7 @@ class Graph:
 def text(pipeline: Pipeline, column: str | None = None) -> str:
     """Return the tables in building order with their inputs, or a column as a tree."""
     if column is None:
-        return "\n".join(_tables_as_text(_of_tables(pipeline)))
+        return "\n".join(_tables_as_text(of_tables(pipeline)))
     lineage = Lineage(pipeline)
     asked = lineage.column(column)
     lines = [lineage.shown(asked), *_branches(lineage, asked, {asked})]
@@ -123,6 +123,31 @@ def svg(pipeline: Pipeline, column: str | None = None) -> str:
     return _rendered("graph.svg", graph=_graph(pipeline, column))
 
 
+def linked(graph: Graph, link: Callable[[str], str], here: str = "") -> str:
+    """Return a drawing, in its own size, of tables whose boxes are links: `link` of a name is where
+    one leads. The box of `here` stands out.
+    """
+    return _rendered("graph.svg", graph=graph, link=link, here=here)
+
+
+def nearest(graph: Graph, name: str, most: int) -> Graph:
+    """Return the part of a graph of the boxes that are the fewest steps away from one, either way,
+    in the order of the graph; at most as many.
+    """
+    used_by: dict[str, list[str]] = {key: [] for key in graph.boxes}
+    for key, inputs in graph.inputs.items():
+        for each in inputs:
+            used_by[each].append(key)
+    found = [name]
+    for each in found:
+        if len(found) < most:
+            found += [n for n in (*graph.inputs[each], *used_by[each]) if n not in found]
+    kept = {*found[:most]}
+    boxes = {key: box for key, box in graph.boxes.items() if key in kept}
+    made_from = {key: [each for each in graph.inputs[key] if each in boxes] for key in boxes}
+    return Graph(graph.boxes[name].full_name, boxes, made_from)
+
+
 def html(pipeline: Pipeline, column: str | None = None) -> str:
     """Return a page of its own: the drawing, and what columns are made from in words."""
     lineage = Lineage(pipeline)
@@ -131,7 +156,7 @@ def html(pipeline: Pipeline, column: str | None = None) -> str:
         "graph.html",
         graph=_graph(pipeline, column),
         deciding=decides(lineage, asked) if asked else {},
-        tables={} if asked else _columns_of_tables(lineage),
+        tables={} if asked else _columnsof_tables(lineage),
     )
 
 
@@ -152,10 +177,11 @@ def shortened(name: str) -> str:
 
 
 def _graph(pipeline: Pipeline, column: str | None) -> Graph:
-    return _of_tables(pipeline) if column is None else _of_column(Lineage(pipeline), column)
+    return of_tables(pipeline) if column is None else _of_column(Lineage(pipeline), column)
 
 
-def _of_tables(pipeline: Pipeline) -> Graph:
+def of_tables(pipeline: Pipeline) -> Graph:
+    """Return the tables of a pipeline, and the sources that are read, by their names."""
     read = {name for model in pipeline.models.values() for name in model.inputs}
     sources = {name: _source(each) for name, each in pipeline.sources.items() if name in read}
     models = {name: _model(each) for name, each in pipeline.models.items()}
@@ -224,7 +250,7 @@ def _branches(lineage: Lineage, column: ColumnRef, seen: set[ColumnRef]) -> Iter
             yield f"{'   ' if is_last else '│  '}{line}"
 
 
-def _columns_of_tables(lineage: Lineage) -> dict[str, list[dict[str, Any]]]:
+def _columnsof_tables(lineage: Lineage) -> dict[str, list[dict[str, Any]]]:
     """Return per table a row per column: its name, and what it comes from by how."""
     return {
         lineage.shown_table(table): [
@@ -267,5 +293,5 @@ def _rendered(template: str, **values: Any) -> str:
 
     jinja = environment("streampro.lineage")
     jinja.filters["shortened"] = shortened
-    jinja.globals["box_height"] = BOX_HEIGHT
+    jinja.globals |= {"box_height": BOX_HEIGHT, "link": None, "here": ""}
     return jinja.get_template(template).render(values)

@@ -1,6 +1,7 @@
 """Whether the data files of a version are as they were written."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,9 @@ def logged_files(folder: Place, version: int) -> list[LoggedFile]:
     Raises `WarehouseError` where the log does not tell of such a version, `EngineError` for a store
     that does not answer.
     """
-    try:
-        table = version_of(folder, version)
-        rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    with _read(folder, version):
+        rows = _entries(folder, version)
         found = found_bytes(folder, [row["path"] for row in rows])
-    except (DeltaError, OSError) as error:
-        what = f"version {version} of {folder} cannot be read"
-        if not folder.is_local and not isinstance(error, DeltaError | FileNotFoundError):
-            raise of_store(what, error) from error
-        raise WarehouseError(f"{what}: {reason(error)}") from error
     return [
         LoggedFile(
             place=folder / unquote(row["path"]),
@@ -87,6 +82,19 @@ def logged_files(folder: Place, version: int) -> list[LoggedFile]:
         )
         for row in rows
     ]
+
+
+@native
+def greatest(folder: Place, version: int, column: str) -> Any:
+    """Return the greatest value of a column in a version, read off its log alone; None where that
+    tells none: of personal columns, and where no row has a value. Raises `WarehouseError` where the
+    log does not tell of such a version, `EngineError` for a store that does not answer.
+    """
+    with _read(folder, version):
+        files = _entries(folder, version)
+    filled = [each for each in files if each.get(f"null_count.{column}") != each["num_records"]]
+    found: list[Any] = [each.get(f"max.{column}") for each in filled]
+    return None if None in found else max(found, default=None)
 
 
 def damage(file: LoggedFile, scratch: Path) -> str | None:
@@ -109,6 +117,22 @@ def damage(file: LoggedFile, scratch: Path) -> str | None:
 def is_there(file: LoggedFile) -> bool:
     """Tell whether a data file is there, whatever it holds."""
     return file.found is not None
+
+
+@contextmanager
+def _read(folder: Place, version: int) -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        what = f"version {version} of {folder} cannot be read"
+        if not folder.is_local and not isinstance(error, DeltaError | FileNotFoundError):
+            raise of_store(what, error) from error
+        raise WarehouseError(f"{what}: {reason(error)}") from error
+
+
+def _entries(folder: Place, version: int) -> list[dict[str, Any]]:
+    """Return what the log says of each data file of a version."""
+    return list(pa.table(version_of(folder, version).get_add_actions(flatten=True)).to_pylist())
 
 
 def _damages(file: LoggedFile, path: Path) -> Iterator[str]:

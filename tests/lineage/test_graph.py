@@ -13,7 +13,7 @@ from pipelines.shop import SHOP, mart, raw, staging
 from playwright.sync_api import Page, sync_playwright
 
 from streampro.lineage.drawing import Drawing, Size, draw
-from streampro.lineage.graph import _ids, html, mermaid, svg, text
+from streampro.lineage.graph import _ids, html, linked, mermaid, nearest, of_tables, svg, text
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.viewing import PIPELINE
@@ -153,6 +153,24 @@ def test_drawing_is_xml_with_every_table_once() -> None:
             *("answers.q1_engagement", "answers.q2_retention", "answers.q3_dropoff"),
         ]
     )
+
+
+def test_nearest_tables_are_the_fewest_steps_away_either_way() -> None:
+    graph = of_tables(PIPELINE)
+    found = nearest(graph, "user_sessions", 5)
+    assert [*found.boxes] == ["events", "users", "videos", "user_sessions", "fact_user_session"]
+    assert found.inputs["user_sessions"] == ["events", "users", "videos"]
+    assert found.inputs["events"] == []
+    assert [*nearest(graph, "user_sessions", 1).boxes] == ["user_sessions"]
+    assert nearest(graph, "users", 99).inputs == graph.inputs
+
+
+def test_boxes_of_a_linked_drawing_lead_to_their_tables_and_to_what_these_reject() -> None:
+    root = ElementTree.fromstring(linked(of_tables(SHOP), lambda name: f"{name}.html", "sales"))
+    links = [*root.iter("{http://www.w3.org/2000/svg}a")]
+    names = ("raw_sales", "raw_shops", "sales", "sales_rejected", "shops", "revenue")
+    assert sorted(link.attrib["href"] for link in links) == sorted(f"{n}.html" for n in names)
+    assert [a.attrib["href"] for a in links if "aria-current" in a.attrib] == ["sales.html"]
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from streampro.config import Target
 from streampro.errors import ContractError, PipelineError, SourceError
 from streampro.execution.runner import run
-from streampro.modeling.columns.secrets import leaks
+from streampro.expressions.columns import ColumnRef
+from streampro.modeling.columns.secrets import leaks, withheld_columns
 from streampro.modeling.contract import Contract, column
-from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
+from streampro.modeling.model import REJECT_COLUMNS, Model, TableName, model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.proofs.prove import prove
@@ -380,3 +381,59 @@ def test_secret_column_that_the_file_does_not_have_is_refused(target: Target) ->
     people.write_text(people.read_text().replace("phone", "phones"))
     with pytest.raises(SourceError, match=r"no column 'phone'\. Did you mean 'phones'"):
         run(shops(), target)
+
+
+class Known(Contract):
+    """One row per person."""
+
+    mail: str = column("Address.", personal=True)
+    shop: str = column("Shop.", nullable=True)
+
+
+class Derived(Contract):
+    """One row per shop."""
+
+    shop: str = column("Shop.", nullable=True)
+    size: dt.Int64 = column("Letters of the longest address.", nullable=True)
+    people: dt.Int64 = column("People.")
+
+
+class Lines(Contract):
+    """One row per line."""
+
+    contact: str = column("Nobody said that this is an address.", nullable=True)
+    line: str = column("Line.", nullable=True)
+    shop: str = column("Shop of people with an address.", nullable=True)
+
+
+def test_values_made_from_what_is_personal_or_secret_are_withheld_wherever_they_go() -> None:
+    source = Source(
+        "raw_people",
+        ("*.jsonl",),
+        "json_lines",
+        {"shop": ("shop",), "mail": ("mail",), "card": ("card",)},
+        secret=("card",),
+    )
+
+    def known(raw_people: ir.Table) -> ir.Table:
+        return raw_people.filter(raw_people.mail.notnull()).select("mail", "shop")
+
+    def derived(known: ir.Table) -> ir.Table:
+        size = known.mail.length().max()
+        return known.group_by("shop").aggregate(size=size, people=known.count())
+
+    def lines(raw_people: ir.Table) -> ir.Table:
+        rows = raw_people.filter(raw_people.mail.notnull())
+        return rows.select(contact=rows.mail, line=rows.raw_line, shop=rows.shop)
+
+    module: Any = types.ModuleType("staging")
+    module.source = source
+    for transform, contract in ((known, Known), (derived, Derived), (lines, Lines)):
+        transform.__module__ = "staging"
+        setattr(module, transform.__name__, model(contract=contract)(transform))
+    assert withheld_columns(Pipeline("people", [module])) == {
+        *(ColumnRef("raw_people", name) for name in ("mail", "card", "raw_line")),
+        *(ColumnRef("lines", name) for name in ("contact", "line")),
+        ColumnRef("known", "mail"),
+        ColumnRef("derived", "size"),
+    }

@@ -25,7 +25,7 @@ from streampro.errors import OvertakenError, WarehouseError
 from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.spec import spec_of
-from streampro.storage import delta, leftovers
+from streampro.storage import delta, integrity, leftovers
 from streampro.storage.delta import DataFile
 from streampro.storage.merge import MOST_SMALL_FILES
 from streampro.storage.place import Disk
@@ -220,6 +220,23 @@ def test_column_of_nulls_has_no_bounds(duckdb_engine: DuckDBEngine) -> None:
     [found] = statistics(published(duckdb_engine, [{"number": 1}, {"number": 2}]))
     assert set(found["minValues"]) == set(found["maxValues"]) == {"number"}
     assert found["nullCount"]["name"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "greatest"),
+    [
+        ([{"number": 1}, {"number": 3}, {"number": 2}], "number", 3),
+        ([{"number": 1, "day": date(2024, 2, 29)}, {"number": 2}], "day", date(2024, 2, 29)),
+        ([{"number": 1}], "day", None),
+        ([{"number": 1, "share": 0.5}], "share", None),
+        ([], "number", None),
+    ],
+)
+def test_the_log_tells_the_greatest_value_where_it_has_bounds(
+    duckdb_engine: DuckDBEngine, rows: list[Row], column: str, greatest: Any
+) -> None:
+    folder = published(duckdb_engine, rows)
+    assert integrity.greatest(Disk(folder), 0, column) == greatest
 
 
 @pytest.fixture

@@ -1,14 +1,21 @@
 """The SQL that an engine gets for a model."""
 
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 import pytest
 
 import streampro
 from streampro.config import Target
-from streampro.engines.compiled import compiled
+from streampro.engines.compiled import compiled, compiled_everywhere
 from streampro.errors import ConfigError
 from streampro.execution.runner import run
+from streampro.modeling.contract import Contract, column
+from streampro.modeling.model import model
+from streampro.modeling.pipeline import Pipeline
 from streampro.testing import Workbench, assert_rows_equal
 from streampro.viewing import PIPELINE
 
@@ -71,3 +78,24 @@ def test_unknown_model_or_engine_is_refused(model: str, engine: str, error: str)
     with pytest.raises(ConfigError) as caught:
         compiled(PIPELINE, model, engine)
     assert error in str(caught.value)
+
+
+def test_an_engine_that_makes_no_sql_of_a_model_says_why() -> None:
+    class Middle(Contract):
+        """One row."""
+
+        middle: dt.Float64 = column("Kurtosis of the hours.", nullable=True)
+
+    def middle(raw_events: ir.Table) -> ir.Table:
+        hours = raw_events.raw_line.length()
+        return raw_events.aggregate(middle=hours.kurtosis())
+
+    middle.__module__ = "mart"
+    module: Any = ModuleType("mart")
+    module.middle, module.source = model(contract=Middle)(middle), PIPELINE.sources["raw_events"]
+    found = compiled_everywhere(Pipeline("kurtosis", [module]), "middle")
+    assert found["spark"] == "-- Kurtosis: spark has no such operation. Use others."
+    assert "KURTOSIS" in found["duckdb"].upper()
+    assert compiled_everywhere(PIPELINE, "q1_engagement") == {
+        engine: compiled(PIPELINE, "q1_engagement", engine) for engine in ("duckdb", "spark")
+    }

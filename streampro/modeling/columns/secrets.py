@@ -4,8 +4,10 @@ lineage, before any data is read.
 
 from streampro.expressions.columns import ColumnRef, How
 from streampro.modeling.columns.lineage import Lineage
+from streampro.modeling.contract import Rejected
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.spec import spec_of
 
 _RAW_LINE = "raw_line"
 
@@ -55,6 +57,33 @@ def personal_columns(pipeline: Pipeline) -> dict[TableName, frozenset[str]]:
         )
         found |= {model.table: personal} if personal else {}
     return found
+
+
+def withheld_columns(pipeline: Pipeline) -> frozenset[ColumnRef]:
+    """Return the columns of tables and sources of which nothing that is made for readers shows a
+    value: secret ones, those marked `personal`, fields that these copy, lines in which one of them
+    stands, and all whose values are copied or computed from these.
+    """
+    lineage = Lineage(pipeline)
+    tables = {table.name: spec_of(Rejected) for table in pipeline.tables()}
+    tables |= {model.name: model.spec for model in pipeline.models.values()}
+    found = {
+        ColumnRef(table, name)
+        for table, spec in tables.items()
+        for name in spec.columns.keys() - spec.bounded
+    }
+    fields = [each for column in found for each in lineage.fields(column) if each.how != "decides"]
+    found |= {each.column for each in fields if each.how == "copied"}
+    found |= {ColumnRef(each.column.table, _RAW_LINE) for each in fields}
+    for source in pipeline.sources.values():
+        found |= {ColumnRef(source.name, field) for field in source.secret_fields}
+        found |= {ColumnRef(source.name, _RAW_LINE)} if source.secret else set()
+    for table, rows in lineage.tables.items():
+        for column in (ColumnRef(table, name) for name in rows.columns):
+            origins = (each.column for each in lineage.origins(column) if each.how != "decides")
+            if not found.isdisjoint(origins):
+                found.add(column)
+    return frozenset(found)
 
 
 _Path = tuple[tuple[ColumnRef, How], ...]

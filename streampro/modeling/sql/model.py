@@ -136,6 +136,7 @@ def _transform(
     made: Any = transform
     made.__signature__, made.__place__ = inspect.Signature(parameters), text.place
     made.__name__, made.__module__ = name, module
+    made.__sql__ = text.sql  # what a reader is shown as its code
     return transform
 
 
