@@ -280,7 +280,8 @@ def _place_in(error: BaseException, code: Any) -> str:
 def _is_library(file: str) -> bool:
     libraries = (_PACKAGE, sysconfig.get_paths()["stdlib"])
     is_installed = {"site-packages", "dist-packages"} & {*Path(file).parts}
-    return bool(is_installed) or file.startswith((*libraries, "<frozen", "<string"))
+    is_compiled = Path(file).suffix in (".pxi", ".pyx")
+    return bool(is_installed) or is_compiled or file.startswith((*libraries, "<frozen", "<string"))
 
 
 def shown_place(file: str, line: int | None = None) -> str:

@@ -49,6 +49,7 @@ THOROUGH = {
     "docs/guide/lineage.md",
     "docs/guide/orchestration.md",
     "docs/guide/personal-data.md",
+    "docs/guide/python-models.md",
     "docs/guide/report.md",
     "docs/guide/review.md",
     "docs/guide/select.md",

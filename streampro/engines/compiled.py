@@ -10,6 +10,7 @@ from ibis.common.exceptions import OperationNotDefinedError
 from streampro.engines.registry import ENGINES, compiled_query
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.nulls import may_be_null
+from streampro.expressions.python import sql_part
 from streampro.modeling.audit import audit
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
@@ -62,7 +63,7 @@ def _queries(pipeline: Pipeline, built: Model) -> tuple[ir.Table, ir.Table]:
 
 def _rows(pipeline: Pipeline, built: Model) -> ir.Table:
     """Return what an engine computes of a model, over inputs as it gives them."""
-    rows = built(**{name: _input(pipeline, name) for name in built.inputs})
+    rows = sql_part(built(**{name: _input(pipeline, name) for name in built.inputs}))
     if not built.quarantine:
         return rows
     return outcomes(judged(built, rows, pipeline.source_of(built).secret))

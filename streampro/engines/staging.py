@@ -13,6 +13,7 @@ import pyarrow as pa
 from streampro.config import Target
 from streampro.engines.protocol import Quarantined, Staged
 from streampro.expressions.decimals import exact
+from streampro.expressions.python import RowsOfKeys, computed
 from streampro.formats.files import InputFile, changed, find, freeze
 from streampro.location import Location
 from streampro.modeling.contract import Contract, Rejected
@@ -79,16 +80,25 @@ class Staging(ABC, Generic[P]):
         """Write rows with the physical types that their Ibis types say, and return the files."""
 
     @abstractmethod
+    def _of_python(self, node: RowsOfKeys) -> list[DataFile]:
+        """Write what a Python function makes of the rows of each key, and return the files."""
+
+    def _sql_of(self, rows: ir.Table) -> ir.Table:
+        """Return rows that SQL computes, once Python functions have computed theirs."""
+        return computed(rows, lambda node: self._scan(self._of_python(node), node.schema))
+
+    @abstractmethod
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         """Return staged files as a table; it has its columns even where it has no file."""
 
     def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
         """See `Engine.stage`."""
-        return self._staged(table, self._write(rows, table), contract)
+        return self._staged(table, self._write(self._sql_of(rows), table), contract)
 
     def cache(self, rows: ir.Table) -> ir.Table:
         """See `Engine.cache`."""
-        return self._scan(self._write(rows, TableName("cached", "rows")), exact(rows).schema())
+        written = self._write(self._sql_of(rows), TableName("cached", "rows"))
+        return self._scan(written, exact(rows).schema())
 
     def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
         """See `Engine.quarantine`: one query parses, de-duplicates, counts and splits.

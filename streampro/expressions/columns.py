@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from ibis.common.graph import Node
 
 from streampro.errors import PipelineError
+from streampro.expressions.python import RowsOfKeys
 
 How = Literal["copied", "computed", "decides"]
 _WEAKEST_FIRST: tuple[How, ...] = ("decides", "copied", "computed")
@@ -101,6 +102,8 @@ def _rows(node: ops.Relation, of: Mapping[Node, Any]) -> Rows:
             return _unnested(node, of)
         case ops.Project() | ops.Aggregate():
             return _made(node, of)
+        case RowsOfKeys():
+            return _of_python(node, of[node.parent])
     if isinstance(node, _OF_ONE_OTHER):
         return _handed_on(node, of)
     raise NotImplementedError(type(node).__name__)
@@ -122,6 +125,14 @@ def _made(node: ops.Project | ops.Aggregate, of: Mapping[Node, Any]) -> Rows:
         return Rows(columns, which, {})
     groups = (_deciding(of[key]) for key in node.groups.values())
     return Rows(columns, merged([parent.which, which, *groups]), {})
+
+
+def _of_python(node: RowsOfKeys, parent: Rows) -> Rows:
+    """Return the lineage of what Python computes: each column of all, but for the key."""
+    every = merged([*parent.columns.values(), parent.which])
+    columns = {name: through("computed", every) for name in node.schema}
+    columns[node.by] = parent.columns[node.by]
+    return Rows(columns, _deciding(every), {})
 
 
 def _handed_on(node: Any, of: Mapping[Node, Any]) -> Rows:

@@ -1,12 +1,14 @@
 """The digest of an expression, equal exactly where the same rows come out."""
 
 import hashlib
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Set
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from textwrap import dedent
 from typing import Any
 from uuid import UUID
 
@@ -109,7 +111,19 @@ def _in_parts(value: Any, told: Any) -> object:
         return type(value).__name__, value.isoformat()
     if isinstance(value, _PLAIN):
         return type(value).__name__, repr(value)
+    if inspect.isfunction(value):
+        return "function", _source_of(value)
     raise PipelineError(f"{value!r} of type {type(value).__name__} may not stand in an expression.")
+
+
+def _source_of(function: Any) -> str:
+    """Return the code of a function, which tells whether it is the same."""
+    try:
+        return dedent(inspect.getsource(function))
+    except OSError as error:
+        raise PipelineError(
+            f"the code of {function.__name__} cannot be read: define it in a file."
+        ) from error
 
 
 def _bottom_up(root: Node) -> Iterator[Node]:

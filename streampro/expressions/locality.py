@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 from ibis.common.graph import Node
 
 from streampro.expressions.conditions import equalities, spelled_out
+from streampro.expressions.python import RowsOfKeys
 
 Columns = frozenset[ops.Field]
 _ACROSS_ROWS = (
@@ -160,10 +161,20 @@ def _part(node: Any, of: _Parts) -> _Part:
             return _computed(node, node.values, _joined(node, of), of)
         case ops.Set():
             return _combined(node, of)
+        case RowsOfKeys():
+            return _of_python(node, of[node.parent])
     below = of.get(getattr(node, "parent", None))
     if below and (below.is_whole or below.lost):
         return below
     return _Part(lost=f"{type(node).__name__} takes rows of all keys")
+
+
+def _of_python(node: RowsOfKeys, below: _Part) -> _Part:
+    if below.lost or below.is_whole:
+        return below
+    if ops.Field(node.parent, node.by) in below.keys:
+        return _Part(frozenset({ops.Field(node, node.by)}))
+    return _Part(lost=f"Python is given rows by {node.by}, which is not the key")
 
 
 def _computed(

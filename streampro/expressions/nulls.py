@@ -4,6 +4,7 @@ import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from streampro.expressions.python import RowsOfKeys
 from streampro.expressions.types import nullable
 
 _KEEPS_NULL = (ops.Alias, ops.Cast)
@@ -31,6 +32,8 @@ def _origin_in_relation(relation: ops.Relation, column: str) -> str | None:
     if isinstance(relation, ops.PhysicalTable):
         if relation.schema[column].nullable:
             return f"{relation.name}.{column} may be null"
+        return None
+    if isinstance(relation, RowsOfKeys):
         return None
     if isinstance(relation, ops.Filter) and any(
         field.name == column for test in relation.predicates for field in test.find(ops.Field)

@@ -221,7 +221,23 @@ def refuse_wrong_links(pipeline: str, models: Models, sources: Sources) -> None:
                 _refuse_unknown_key(built, name, key, models)
             _refuse_unknown_references(built, models)
             _refuse_quarantine_of_tables(built)
+            _refuse_unfit_python(built, models)
     _refuse_freshness_of_nothing(models, sources)
+
+
+def _refuse_unfit_python(built: Model, models: Models) -> None:
+    """Raise `PipelineError` for a Python model that is not given the rows of one key."""
+    if built.by is None:
+        return
+    if len(built.inputs) != 1 or built.inputs[0] not in models:
+        raise PipelineError(
+            f"{built.table} is computed by Python, so it takes one model, not "
+            f"{', '.join(built.inputs) or 'none'}: join and type rows in a model before it."
+        )
+    for holder in (built, models[built.inputs[0]]):
+        if built.by not in holder.spec.schema:
+            why = f"{built.table} is computed by {built.by!r}, which is no column of {holder.name}."
+            raise PipelineError(f"{why} {did_you_mean(built.by, list(holder.spec.schema))}".strip())
 
 
 def _refuse_freshness_of_nothing(models: Models, sources: Sources) -> None:

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import ibis
 import ibis.expr.types as ir
@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 from streampro.arguments import declares
 from streampro.destination import destination_of
 from streampro.errors import PipelineError, blamed, place_of
+from streampro.expressions.python import rows_of_keys
 from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_orphans
 from streampro.modeling.contract import Contract, Rejected
@@ -103,11 +104,16 @@ class Model:
     allow: Mapping[str, str] = field(default_factory=dict, hash=False)
     tags: tuple[str, ...] = ()
     owner: str | None = None
+    by: str | None = None
 
     def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
-            rows = _table(self.transform(*args, **inputs))
             given = dict(zip(self.inputs, args, strict=False)) | inputs
+            if self.by is None:
+                rows = _table(self.transform(*args, **inputs))
+            else:
+                [only] = given.values()
+                rows = rows_of_keys(only, self.by, self.transform, self.spec.schema)
             return with_orphans(self.contract, rows, given)
 
     @property
@@ -150,7 +156,9 @@ def model(
     allow: Mapping[str, str] | None = None,
     tags: Sequence[str] = (),
     owner: str | None = None,
-) -> Callable[[Callable[..., ir.Table]], Model]:
+    python: bool = False,
+    by: str | None = None,
+) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function: its name is the table, its parameters are the lineage,
     its module is the layer.
 
@@ -167,6 +175,10 @@ def model(
             `{"Median": "runs on DuckDB only, reviewed in May"}`. `check` and `plan` show them.
         tags: words by which `--select tag:WORD` finds the model.
         owner: who answers for the model, a team or an address; `--select owner:WORD` finds it.
+        python: the function is given the rows of one key after the other, and returns rows of that
+            key: a table of Arrow, or of pandas or polars if its parameter is annotated so. It takes
+            one model; the rows come sorted by all columns, the same on every engine.
+        by: with `python` the column of the key, by which the model is incremental, too.
     """
     _refuse_no_contract(contract)
     for operation, why in (allow or {}).items():
@@ -179,7 +191,9 @@ def model(
                 "blanks, commas and `+` separate words."
             )
 
-    def declare(transform: Callable[..., ir.Table]) -> Model:
+    _refuse_half_of_python(python, by, quarantine)
+
+    def declare(transform: Callable[..., Any]) -> Model:
         if not inspect.isfunction(transform):
             raise PipelineError(
                 f"@model stands above {transform!r}, which is no function, but "
@@ -191,15 +205,27 @@ def model(
             transform=transform,
             contract=contract,
             inputs=tuple(inspect.signature(transform).parameters),
-            incremental_by=incremental_by,
+            incremental_by=incremental_by or by,
             quarantine=quarantine,
             key_in=key_in or {},
             allow=allow or {},
             tags=tuple(tags),
             owner=owner,
+            by=by,
         )
 
     return declare
+
+
+def _refuse_half_of_python(python: bool, by: str | None, quarantine: bool) -> None:
+    if python and by is None:
+        raise PipelineError('model(): python=True needs the key of the rows: by="...".')
+    if by is not None and not python:
+        raise PipelineError(
+            f"model(): by={by!r} goes with python=True; of others it is a group_by."
+        )
+    if python and quarantine:
+        raise PipelineError("model(): python=True does not go with quarantine=True.")
 
 
 def _refuse_no_contract(contract: object) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from streampro.config import Target
 from streampro.engines.casts import physical_query
-from streampro.engines.duckdb import statements
+from streampro.engines.duckdb import python, statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.duckdb.repeats import seen_function
@@ -24,6 +24,7 @@ from streampro.engines.protocol import Quarantined, Raw
 from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
+from streampro.expressions.python import RowsOfKeys
 from streampro.formats.files import InputFile
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.registry import format_of, reader_of
@@ -125,7 +126,7 @@ class DuckDBEngine(Staging[Place]):
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
         with _errors("the query failed"):
-            return self.ibis.to_pyarrow(exact(rows))
+            return self.ibis.to_pyarrow(exact(self._sql_of(rows)))
 
     def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
         """See `Engine.load`."""
@@ -297,6 +298,14 @@ class DuckDBEngine(Staging[Place]):
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
         return self._copy(self._physical(rows), rows, table, by)
+
+    def _of_python(self, node: RowsOfKeys) -> list[DataFile]:
+        folder = self._folder(TableName("python", "rows"))
+        with _errors("rows for Python cannot be computed"):
+            folder.make()
+            query = self._physical(node.parent.to_expr())
+            path = folder / f"part-{self.token}-{self.counter}.parquet"
+            return [python.written(self.connection, query, node, path)]
 
     def _copy(self, query: str, rows: ir.Table, table: TableName, by: str | None) -> list[DataFile]:
         folder = self._folder(table)

@@ -18,10 +18,12 @@ from streampro.engines.spark.catalog import Catalog
 from streampro.engines.spark.compiler import compiler_of
 from streampro.engines.spark.failures import failing
 from streampro.engines.spark.files import SparkPlace, escaped
+from streampro.engines.spark.functions import of_python
 from streampro.engines.spark.session import opened
 from streampro.engines.staging import Staging
 from streampro.errors import SourceError
 from streampro.expressions.nulls import may_be_null
+from streampro.expressions.python import RowsOfKeys
 from streampro.expressions.types import changed
 from streampro.formats.files import InputFile
 from streampro.formats.registry import format_of, reader_of
@@ -128,7 +130,7 @@ class SparkEngine(Staging[SparkPlace]):
     def fetch(self, rows: ir.Table) -> pa.Table:
         """See `Engine.fetch`."""
         with failing("the query failed"):
-            return self.spark.sql(self._sql(rows)).toArrow()
+            return self.spark.sql(self._sql(self._sql_of(rows))).toArrow()
 
     def load(self, rows: pa.Table, schema: ibis.Schema, name: str | None = None) -> ir.Table:
         """See `Engine.load`."""
@@ -155,12 +157,26 @@ class SparkEngine(Staging[SparkPlace]):
         self.close()
 
     def _write(self, rows: ir.Table, table: TableName, by: str | None = None) -> list[DataFile]:
-        folder = self._folder(table)
         with failing(f"{table.name} cannot be computed"):
             found = self.spark.sql(physical_query(self.ibis.compiler, rows))
-            writer = found.write.option("compression", COMPRESSION)
-            (writer.partitionBy(by) if by else writer).parquet(folder.uri)
-            return [self._data_file(*written) for written in folder.written()]
+            return self._written(found, table, by)
+
+    def _written(self, rows: Any, table: TableName, by: str | None = None) -> list[DataFile]:
+        folder = self._folder(table)
+        writer = rows.write.option("compression", COMPRESSION)
+        (writer.partitionBy(by) if by else writer).parquet(folder.uri)
+        return [self._data_file(*written) for written in folder.written()]
+
+    def _of_python(self, node: RowsOfKeys) -> list[DataFile]:
+        kinds = self.ibis.compiler.type_mapper
+        made = ", ".join(
+            f"{readers.identifier(name)} {kinds.to_string(kind)}"
+            for name, kind in node.schema.items()
+        )
+        with failing("rows for Python cannot be computed"):
+            rows = self.spark.sql(physical_query(self.ibis.compiler, node.parent.to_expr()))
+            with of_python(rows, node, made) as found:
+                return self._written(found, TableName("python", "rows"))
 
     def _data_file(self, path: SparkPlace, size: int, footer: pq.FileMetaData) -> DataFile:
         self.counter += 1

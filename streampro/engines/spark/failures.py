@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streampro.errors import ComputationError, EngineError, SourceError, StreamProError
+from streampro.errors import (
+    ComputationError,
+    EngineError,
+    PipelineError,
+    SourceError,
+    StreamProError,
+)
 
-_REPORTED = re.compile(r"streampro\.errors\.SourceError: (.*)")
+_REPORTED = re.compile(r"streampro\.errors\.(SourceError|PipelineError): (.*)")
 """How a worker's error comes back."""
+_KINDS = {"SourceError": SourceError, "PipelineError": PipelineError}
 _UNREADABLE = re.compile(r"FAILED_READ_FILE|PATH_NOT_FOUND|\bZipException|\bEOFException")
 _OF_A_VALUE = re.compile(
     r"SQLSTATE: 22\w{3}|COLLECTION_SIZE_LIMIT_EXCEEDED|\bArithmeticException|\bDateTimeException"
@@ -39,7 +46,7 @@ def failing(what: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JError, OSError) as error:
         if reported := _REPORTED.search(str(error)):
-            raise SourceError(reported[1]) from error
+            raise _KINDS[reported[1]](reported[2]) from error
         raise _kind(error)(f"{what}: {cause_of(error)}") from error
 
 

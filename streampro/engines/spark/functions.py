@@ -1,8 +1,16 @@
-"""Functions that Spark's SQL calls for what it cannot do as DuckDB does."""
+"""Functions of Python that Spark calls: for what its SQL cannot do as DuckDB does, and those of
+users.
+"""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from streampro.engines.grouped import grouped
 from streampro.engines.spark import workers
+from streampro.expressions.python import RowsOfKeys, order_of
 
 JSON_ELEMENTS = "streampro_json_elements"
 
@@ -18,3 +26,36 @@ def register(spark: Any) -> None:
 
     made = pandas_udf(json_elements, ArrayType(ArrayType(StringType())))  # type: ignore[call-overload]  # no pandas stubs
     spark.udf.register(JSON_ELEMENTS, made)
+
+
+@contextmanager
+def of_python(rows: Any, node: RowsOfKeys, columns: str) -> Iterator[Any]:
+    """Yield the data frame of what a user's function makes of the rows of each key, which it is
+    given in a worker. The modules of its package travel with it: workers need not have them.
+    """
+    from pyspark import cloudpickle
+
+    pickling: Any = cloudpickle
+    order = order_of(node)
+    work = partial(
+        grouped,
+        by=node.by,
+        function=node.function,
+        given=node.parent.schema.to_pyarrow(),
+        made=node.schema.to_pyarrow(),
+        is_sorted=order is not None,
+    )
+    sort = [rows[f"`{name}`"].asc_nulls_first() for name in order or [node.by]]
+    package = node.function.__module__.partition(".")[0]
+    taken = [m for name, m in sys.modules.items() if name.partition(".")[0] == package]
+    for module in taken:
+        pickling.register_pickle_by_value(module)
+    try:
+        yield (
+            rows.repartition(rows[f"`{node.by}`"])
+            .sortWithinPartitions(*sort)
+            .mapInArrow(work, columns)
+        )
+    finally:
+        for module in taken:
+            pickling.unregister_pickle_by_value(module)

@@ -16,6 +16,7 @@ import ibis.expr.operations as ops
 
 from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
 from streampro.expressions.portability.families import PLAIN, family_of, shape_of
+from streampro.expressions.python import RowsOfKeys
 from streampro.expressions.types import holds
 from streampro.portable import json
 
@@ -166,6 +167,7 @@ RELATIONS = (
     ops.Set,
     ops.Sort,
     ops.TableUnnest,
+    RowsOfKeys,
 )
 """Operations on tables that mean the same; `order.py` judges orders and limits."""
 _KEEPS_APART = (

@@ -35,7 +35,8 @@ from streampro.expressions.conditions import (
     values_of,
     where_any,
 )
-from streampro.expressions.joins import Join, above_plain_join, names_of, with_semi_joins
+from streampro.expressions.python import RowsOfKeys
+from streampro.expressions.rows.joins import Join, above_plain_join, names_of, with_semi_joins
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,13 @@ class _Walk:
             replace(asked, counts=False),
         )
 
+    def python(self, relation: RowsOfKeys, asked: _Asked) -> None:
+        """All rows of the keys are given to the function."""
+        keys = ir.Table(narrowed(relation, asked.conditions)).select(relation.by)
+        rows = match(keys, [ops.Field(relation.parent, relation.by)], self.cache)
+        columns = frozenset(relation.parent.schema)
+        self.follow(relation.parent, _Asked((rows,), columns, enters=asked.enters))
+
     def union(self, relation: ops.Union, asked: _Asked) -> None:
         if relation.distinct:
             asked = replace(asked, columns=frozenset(relation.schema), counts=False)
@@ -297,5 +305,6 @@ _STEPS: Sequence[tuple[Any, Callable[[_Walk, Any, _Asked], None]]] = (
     (ops.Difference, _Walk.difference),
     (ops.Distinct, _Walk.distinct),
     (ops.Limit, _Walk.limit),
+    (RowsOfKeys, _Walk.python),
     ((ops.Sort, ops.Reference, ops.AliasedRelation), _Walk.same),
 )
