@@ -89,6 +89,29 @@ def test(select: str | None, exclude: str | None, as_json: bool, **options: Any)
 
 
 @click.command()
+@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print what came as JSON.")
+@options("raw", "warehouse", "pipeline")
+def replay(run_id: int | None, as_json: bool, **options: Any) -> None:
+    """Compute RUN, by default the newest, again from the raw files that it knew, and compare.
+
+    Nothing is published. Exits with 1 if a row differs, and says why it may.
+    """
+    from streampro.console.differences import show_replay
+    from streampro.console.progress import ProgressBars
+    from streampro.proofs import replay as library
+
+    target, pipeline = load(**options)
+    done = library.replay(pipeline, target, run_id, watcher=ProgressBars())
+    if as_json:
+        print_json(done.to_json())
+    else:
+        show_replay(done)
+    if not done.is_equal:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
 @click.option(
     "--left",
     metavar="NAME",

@@ -9,6 +9,7 @@ from streampro.errors import number_of, printable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import value_text
 from streampro.proofs.diff import RowDifference, RunDifference, TableDifference
+from streampro.proofs.replay import Replay
 from streampro.warehouse.changes import Move
 
 _COLUMNS = 8
@@ -36,6 +37,17 @@ def show_difference(found: RunDifference) -> None:
             say(f"{section.title}: {note}")
         if section.rows:
             show_table(section.title, section.rows)
+
+
+def show_replay(done: Replay) -> None:
+    """Print what came of a run that was computed again, and in what it was not the same."""
+    if done.is_equal:
+        tables = number_of(len(done.difference.tables), "table")
+        say(f"Run {done.run_id} computed again: {tables}, all equal.")
+    else:
+        show_difference(done.difference)
+    for reason in done.reasons:
+        say(f"- {reason}")
 
 
 def markdown(found: RunDifference) -> str:

@@ -18,6 +18,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.selection import impaired
 from streampro.warehouse import known_files, ledger
+from streampro.warehouse.origin import origin_of
 from streampro.warehouse.run import Plan, PublishedTable, Run
 
 _PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
@@ -110,6 +111,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             files_count=len(inputs),
             tokens={table: token for table, token in tokens.items() if table in tables},
             added=tuple(sorted(added & {*tables})),
+            origin=origin_of(run.pipeline),
         )
         return ledger.append(run.target.warehouse, done, run.holder)
 

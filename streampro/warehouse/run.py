@@ -45,6 +45,22 @@ class Fork:
     tokens: Mapping[TableName, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the code of a run is from.
+
+    Attributes:
+        commit: of its repository, null where it is in none.
+        changes: what was not committed of it, as git shows it, or of much the digest; null where
+            all was.
+        lock: a digest of the names and versions of all packages that are installed.
+    """
+
+    commit: str | None
+    changes: str | None
+    lock: str
+
+
 class Kept(NamedTuple):
     """A version of a Delta table, in the warehouse of the run or in that of main; its commit has
     the token, if one is known.
@@ -128,6 +144,7 @@ class Run:
         checked: a digest of all that `check` looks at, with which it found nothing.
         fork: of a branch where it begins, null on main.
         added: tables of a branch that have the rows of main's version besides those of its own.
+        origin: where the code is from that built it, null where an older release did.
         merged: the branch whose tables it published, null for a run that built.
     """
 
@@ -154,6 +171,7 @@ class Run:
     fork: Fork | None = None
     added: tuple[TableName, ...] = ()
     merged: str | None = None
+    origin: Origin | None = None
 
     @property
     def kind(self) -> str:

@@ -1,0 +1,186 @@
+"""A published run computed again from the same raw files: equal, or what differs and why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from streampro.arguments import asks
+from streampro.config import Target, unheard
+from streampro.errors import ConfigError, number_of
+from streampro.execution.progress import Unwatched, Watcher
+from streampro.execution.runner import run
+from streampro.formats.files import InputFile, find
+from streampro.formats.registry import format_of
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
+from streampro.proofs.diff import RunDifference, diff
+from streampro.proofs.places import by_folder, refuse_out_of_reach
+from streampro.storage.place import place_of
+from streampro.warehouse.folders import main_of, scratch
+from streampro.warehouse.origin import origin_of
+from streampro.warehouse.run import Run
+from streampro.warehouse.snapshot import published_run, readable_run
+
+_NAMED = 3
+"""Files and models that a reason names."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A run and what came of it when it was computed again.
+
+    Attributes:
+        run_id: of the published run.
+        difference: between what it published, left, and what came now.
+        reasons: in what the two were not the same: raw files, code, commit, packages, engine, a
+            sentence each; none where all of it is as it was.
+    """
+
+    run_id: int
+    difference: RunDifference
+    reasons: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every table has the same rows."""
+        return self.difference.is_equal
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"is_equal": self.is_equal, **asdict(self)}
+
+
+@asks
+def replay(
+    pipeline: Pipeline,
+    target: Target,
+    run_id: int | None = None,
+    *,
+    limit: int = 3,
+    watcher: Watcher | None = None,
+    session: Any = None,
+) -> Replay:
+    """Compute a run again, the newest by default, from the raw files that it knew, and compare.
+
+    All of them are read by the code of now, as one full run in a temporary warehouse, which every
+    run of the same files and code must equal. Nothing is published.
+
+    ```python
+    done = streampro.replay(PIPELINE, target, 12)
+    print(done.is_equal, done.reasons)
+    ```
+
+    Args:
+        pipeline: whose run it was.
+        target: where the warehouse and the raw folder are, and which engine computes.
+        run_id: the number of the run.
+        limit: how many rows of each table are among the examples.
+        watcher: as of `run`.
+        session: as of `run`.
+
+    Raises `ConfigError` for a run that there is not, one of a branch, one of another pipeline, and
+    one that read databases or Delta tables, of which no earlier state is kept; `WarehouseError` for
+    one that was cleaned; and what `run` raises.
+    """
+    newest = published_run(target)
+    then = newest if run_id is None else readable_run(target, run_id)
+    sources = pipeline.read(pipeline.models.values())
+    _refuse_what_is_not_kept(pipeline, target, then, sources)
+    refuse_out_of_reach(sources, target)
+    with scratch(target.warehouse) as folder:
+        lost: list[str] = []
+        for number, some in enumerate(by_folder(sources, target)):
+            lost += _brought_back(some, target, then, folder / str(number))
+        again = unheard(target, folder / "again").model_copy(
+            update=_folders(target, sources, folder)
+        )
+        done = run(
+            pipeline.without_exports().without_limits(),
+            again,
+            watcher=watcher or Unwatched(),
+            session=session,
+        )
+        difference = diff(pipeline, target, again, left_run=then.run_id, limit=limit)
+    return Replay(then.run_id, difference, tuple(_reasons(pipeline, then, done, lost)))
+
+
+def _refuse_what_is_not_kept(
+    pipeline: Pipeline, target: Target, then: Run, sources: Sequence[Source]
+) -> None:
+    if main_of(target.warehouse):
+        raise ConfigError("a run of a branch is not replayed: replay main, or merge it first.")
+    if then.pipeline != pipeline.name:
+        raise ConfigError(
+            f"{target.warehouse} is the warehouse of pipeline {then.pipeline!r}. Name it with "
+            "--pipeline."
+        )
+    for source in sources:
+        if source.is_in_database or format_of(source).is_table:
+            raise ConfigError(
+                f"source {source.name!r} is a table that changes, and what it held at run "
+                f"{then.run_id} is not kept: a run that read it cannot be replayed."
+            )
+
+
+def _brought_back(
+    sources: Sequence[Source], target: Target, then: Run, folder: Path
+) -> Iterator[str]:
+    """Bring the files that a run knew into a folder, and yield what became of the others."""
+    place = place_of(target.raw_of(sources[0].name) or Path())
+    folder.mkdir()
+    for source in sources:
+        now = {file.path: file for file in find(source, place)}
+        known = [file for file in then.inputs if file.source == source.name]
+        there = [file for file in known if file.path in now]
+        yield from (f"{file.path} vanished" for file in known if file.path not in now)
+        yield from (f"{file.path} changed" for file in there if not file.is_still(now[file.path]))
+        place.copy(there, folder) if not place.is_local else _linked(there, place.path, folder)
+
+
+def _linked(files: Sequence[InputFile], raw: Path, folder: Path) -> None:
+    for file in files:
+        link = folder / file.path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(raw / file.path)
+
+
+def _folders(target: Target, sources: Sequence[Source], folder: Path) -> dict[str, Any]:
+    """Return where the files are that were brought back, as settings of a target."""
+    own: dict[str, Path] = {}
+    raw = target.raw
+    for number, some in enumerate(by_folder(sources, target)):
+        if some[0].name in target.sources:
+            own[some[0].name] = folder / str(number)
+        else:
+            raw = folder / str(number)
+    return {"raw": raw, "sources": own}
+
+
+def _reasons(pipeline: Pipeline, then: Run, now: Run, lost: Sequence[str]) -> Iterator[str]:
+    if lost:
+        more = f" and {number_of(len(lost) - _NAMED, 'other file')}" if lost[_NAMED:] else ""
+        yield f"raw files are not as they were: {', '.join(lost[:_NAMED])}{more}."
+    other = [name for name, code in pipeline.code_hashes().items() if then.code.get(name) != code]
+    gone = [name for name in then.code if name not in pipeline.models]
+    if named := [*other, *gone]:
+        more = f" and {len(named) - _NAMED} more" if named[_NAMED:] else ""
+        yield f"models have other code: {', '.join(named[:_NAMED])}{more}."
+    origin = origin_of(pipeline)
+    if then.origin is None:
+        yield f"run {then.run_id} did not keep its commit."
+    else:
+        if then.origin.commit != origin.commit:
+            yield f"the run was of commit {then.origin.commit}, this is {origin.commit}."
+        elif then.origin.changes != origin.changes:
+            yield f"changes were not committed, then or now, on top of {origin.commit}."
+        if then.origin.lock != origin.lock:
+            yield "other packages are installed than then."
+    packages = {*then.packages, *now.packages}
+    yield from (
+        f"{name} was {then.packages.get(name)}, and is {now.packages.get(name)}."
+        for name in sorted(packages)
+        if then.packages.get(name) != now.packages.get(name)
+    )
+    if then.engine != now.engine:
+        yield f"the run was computed by {then.engine}, this by {now.engine}."
