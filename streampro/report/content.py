@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from streampro.config import Target
 from streampro.lineage import graph
-from streampro.modeling.model import ANSWERS, Model
+from streampro.modeling.model import ANSWERS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
 from streampro.modeling.question import Column, Figure, Kind, Question, Rows, Table
 from streampro.report import quality
 from streampro.report.cells import written
+from streampro.report.defaults import default_questions
 from streampro.report.run_tables import RunTables
 from streampro.warehouse import ledger
 from streampro.warehouse.run import Run
@@ -57,7 +58,9 @@ class Content:
         missing: models that the run lacks.
         other_code: models whose present code is not that of the run.
         samples: a group of lines per reject reason.
-        terms: per answer's model the columns of its contract.
+        terms: per model that a section is of the columns of its contract.
+        names: the table of each of these models.
+        is_asked: whether sections answer questions, and do not show tables.
     """
 
     run: Run
@@ -67,6 +70,8 @@ class Content:
     missing: Sequence[str]
     other_code: Sequence[str]
     terms: Mapping[str, Sequence[Term]]
+    names: Mapping[str, TableName]
+    is_asked: bool
     facts: Mapping[str, str]
     books: Table
     samples: Sequence[Mapping[str, Any]]
@@ -101,6 +106,8 @@ def content_of(pipeline: Pipeline, target: Target, run: Run, session: Any = None
         missing=tables.missing,
         other_code=tables.other_code,
         terms={name: _terms(pipeline.models[name]) for name in asked},
+        names={name: pipeline.models[name].table for name in asked},
+        is_asked=bool(pipeline.questions) and tables.is_of_the_present,
         facts=_facts(run, books, spans),
         books=_books_table(books),
         samples=_grouped(samples),
@@ -127,7 +134,8 @@ def _questions(tables: RunTables) -> list[Question]:
     rows = {table.name: tables.snapshot.small_table(table) for table in published}
     if pipeline.questions and tables.is_of_the_present:
         return list(resolve_name(pipeline.questions)(rows))
-    return [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]
+    plain = [_plain(name, each, pipeline.models.get(name)) for name, each in rows.items()]
+    return [*plain, *(default_questions(tables) if not pipeline.questions else ())]
 
 
 def _plain(name: str, rows: Rows, model: Model | None) -> Question:

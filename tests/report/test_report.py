@@ -58,7 +58,7 @@ class TestWithoutQuestionsOfItsOwn:
     @pytest.mark.slow
     def test_answers_are_tables_as_their_contract_says(self, target: Target) -> None:
         found = content_of(ANSWERING, target, run(ANSWERING, target))
-        [section] = found.answered
+        section = next(each for each in found.answered if each.question.model == "cities")
         [figure] = section.figures
         assert section.question.definition == "One row per city, null where it is unknown."
         assert [(c.name, c.kind, c.meaning) for c in figure.table.columns] == [
@@ -77,7 +77,7 @@ class TestWithoutQuestionsOfItsOwn:
         run(SHOP, target)
         page(SHOP, target)
         found = opened(target.warehouse.parent / "report.html", 390)  # type: ignore[union-attr]
-        assert "No answer is published yet." in found.ask("document.body.innerText")
+        assert "mart.revenue" in found.ask("document.querySelector('main h2').innerText")
         assert found.messages == []
         assert found.ask("document.documentElement.scrollWidth") <= 390
 
