@@ -13,6 +13,7 @@ from typing import Any
 
 import pyspark
 import pytest
+from pipelines.python_shop import PYTHON_SHOP
 from pipelines.shop import SHOP, write_raw
 from published import contents
 from servers import PATIENCE_S, wait_until
@@ -172,6 +173,15 @@ def test_full_and_incremental_runs_equal_those_of_duckdb(spark_target: Target) -
     assert {str(each.table): each.mode for each in done.changes}["staging.events"] == "incremental"
     assert all(contents(local).values()), "a table without rows proves nothing"
     assert [*Path(spark_target.warehouse).glob("_streampro/staging/*")] == []
+
+
+@pytest.mark.thorough
+def test_models_of_python_run_in_workers_of_the_server(address: str, tmp_path: Path) -> None:
+    target = shop(tmp_path, address)
+    here = Target(name="here", raw=target.raw, warehouse=tmp_path / "here")
+    for each in (target, here):
+        run(PYTHON_SHOP, each)
+    assert contents(target) == contents(here)
 
 
 @pytest.mark.thorough
