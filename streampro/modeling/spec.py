@@ -179,7 +179,8 @@ def _rules(contract: type[Contract]) -> list[Rule]:
             raise PipelineError(
                 f"contract {schema.name}: rule {check.name!r} is not declared by @rule."
             )
-        rules.append(Rule(check.name, given["severity"], _breaks_row(contract, given["holds"])))
+        breaks = _breaks_row(contract, check.name, given["holds"])
+        rules.append(Rule(check.name, given["severity"], breaks))
     return rules
 
 
@@ -219,10 +220,10 @@ def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
 
 
 def _breaks_row(
-    contract: type[Contract], holds: Callable[[Any, ir.Table], ir.BooleanValue]
+    contract: type[Contract], name: str, holds: Callable[[Any, ir.Table], ir.BooleanValue]
 ) -> Callable[[ir.Table], ir.BooleanValue]:
     def breaks(rows: ir.Table) -> ir.BooleanValue:
-        with blamed(f"rule {holds.__name__} of contract {contract.__name__}", holds):
+        with blamed(f"rule {name} of contract {contract.__name__}", holds):
             kept = holds(contract, rows)
             if not isinstance(kept, ir.BooleanColumn):
                 kind = type(kept).__name__

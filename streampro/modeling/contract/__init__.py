@@ -10,11 +10,10 @@ compiles it into one aggregate query, whatever the number of rules, and knows se
 As in SQL, a rule that is null for a row is not broken by it.
 """
 
+import functools
 import inspect
-import operator
 import re
 from collections.abc import Callable, Collection, Mapping
-from itertools import product
 from typing import Annotated, Any, Literal, get_type_hints
 
 import ibis.expr.datatypes as dt
@@ -22,17 +21,26 @@ import ibis.expr.types as ir
 
 from streampro.arguments import declares
 from streampro.environment import kept_environment
-from streampro.errors import PipelineError, did_you_mean, place_of
+from streampro.errors import PipelineError, did_you_mean
 from streampro.expressions.types import refusal, type_of
+from streampro.modeling.contract.body import (
+    CONFIG,
+    WRAPPED,
+    Declared,
+    RuleMethod,
+    is_column,
+    refuse_body,
+    rules_of,
+)
+from streampro.modeling.contract.bounds import refuse_checks
 from streampro.names import repeated
 
 with kept_environment():  # pandera has Spark listen on 127.0.0.1 and PyArrow pass over time zones
     import pandera.ibis as pa
     from pandera.api.checks import Check as Check
-    from pandera.api.dataframe.model_components import FieldInfo
+    from pandera.api.dataframe.model_components import CheckInfo
     from pandera.dtypes import immutable
     from pandera.engines import ibis_engine
-    from pandera.errors import SchemaInitError
     from pandera.typing import AnnotationInfo
 
 Severity = Literal["fail", "quarantine", "warn"]
@@ -41,15 +49,9 @@ Instant = Annotated[dt.Timestamp, "UTC", 6, True]
 _OPTIONS = ("unique", "description")
 _FIXED = {"strict": True, "ordered": True}
 """Options of `class Config`, and those that no contract has otherwise."""
-_PASSES: Mapping[str, Callable[[Any, Any], Any]] = {
-    **{name: getattr(operator, name) for name in ("eq", "ne", "gt", "ge", "lt", "le")},
-    "isin": lambda value, given: value in given,
-    "notin": lambda value, given: value not in given,
-}
-"""Whether a value passes a check of a column."""
 
 
-class Contract(pa.DataFrameModel):
+class Contract(pa.DataFrameModel, metaclass=Declared):
     """Base of all contracts: columns, types, units, key and rules of one table, in one place.
 
     ```python
@@ -87,16 +89,18 @@ class Contract(pa.DataFrameModel):
         ordered = True
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Refuse options that no contract has, which pandera passes over or takes for checks."""
-        config = vars(cls.__dict__.get("Config", object))
-        cls._refuse_options({n: v for n, v in config.items() if not n.startswith("_")})
-        for name, method in cls.__dict__.items():
-            if inspect.isfunction(method) and not name.startswith("_"):
-                raise PipelineError(
-                    f"contract {cls.__name__}: method {name!r} is no rule. Write @rule() above it, "
-                    f"or call it _{name} if it is none.",
-                    place_of(method),
-                )
+        """Refuse what nothing would apply, and options that no contract has, which pandera passes
+        over or takes for checks.
+        """
+        refuse_body(cls, Contract)
+        known = {each for base in cls.__mro__[1:] for each in getattr(base, CONFIG, object).__mro__}
+        own = cls.__dict__.get(CONFIG, object)
+        bases = [each for each in reversed(own.__mro__) if each not in known]
+        given = {name: value for each in bases for name, value in vars(each).items()}
+        config = {name: value for name, value in given.items() if not name.startswith("_")}
+        cls._refuse_options(config)
+        for name, value in config.items():  # pandera reads no base of it
+            setattr(own, name, value)
         super().__init_subclass__(**options)  # type: ignore[no-untyped-call]  # pandera's has no types
 
     @classmethod
@@ -123,19 +127,9 @@ class Contract(pa.DataFrameModel):
         with an underscore, which it passes over.
         """
         hints = get_type_hints(cls, include_extras=True)
-        try:
-            super()._collect_fields()  # refuses attributes that are no columns
-        except SchemaInitError as error:
-            untyped = [name for name in cls._get_model_attrs() if name not in hints]
-            if not untyped:
-                raise
-            meant = did_you_mean(untyped[0], ["Config"]).strip()
-            raise PipelineError(
-                f"contract {cls.__name__}: {untyped[0]!r} has no type. "
-                + (meant or f"Write `{untyped[0]}: str = column(...)`.")
-            ) from error
-        attributes = {hint: cls._get_model_attrs().get(hint) for hint in hints}
-        columns = {n: each for n, each in attributes.items() if isinstance(each, FieldInfo)}
+        super()._collect_fields()
+        attributes: dict[str, Any] = {hint: cls._get_model_attrs().get(hint) for hint in hints}
+        columns = {n: each for n, each in attributes.items() if is_column(each)}
         if twice := repeated(each.name for each in columns.values()):
             same = ", ".join(n for n, each in columns.items() if each.name == twice)
             raise PipelineError(
@@ -144,6 +138,16 @@ class Contract(pa.DataFrameModel):
             )
         infos = {each.name: (AnnotationInfo(hints[n]), each) for n, each in columns.items()}
         return {name: (_typed(cls, name, info), field) for name, (info, field) in infos.items()}
+
+    @classmethod
+    def _collect_check_infos(cls, key: str) -> list[CheckInfo]:
+        """Let pandera know of rules by the names of their attributes: those of their functions are
+        the same for all that one function makes, and for lambdas.
+        """
+        return [
+            CheckInfo(info.check_fn, **(info.check_kwargs | {"name": name}))
+            for name, info in rules_of(cls, key).items()
+        ]
 
 
 class Rejected(Contract):
@@ -208,7 +212,7 @@ def column(
     bounds = {"eq": eq, "ne": ne, "gt": gt, "ge": ge, "lt": lt, "le": le}
     checks = bounds | {"isin": isin, "notin": notin}
     given = {name: each for name, each in checks.items() if each is not None}
-    _refuse_checks(given)
+    refuse_checks(given)
     if severity and not given:
         meant = f" Write orphans={severity!r}." if references else ""
         raise PipelineError(
@@ -239,52 +243,6 @@ def column(
     )
 
 
-def _refuse_checks(checks: Mapping[str, Any]) -> None:
-    """Raise `PipelineError` for checks of a column that no value passes, or that say nothing."""
-    values = [each for name, given in checks.items() for each in _values_of(name, given)]
-    try:
-        sorted(values)
-    except TypeError as error:
-        shown = ", ".join(map(repr, dict.fromkeys(values)))
-        raise PipelineError(f"column(): the values {shown} are of different types.") from error
-    if not _is_possible(checks):
-        shown = ", ".join(f"{name}={given!r}" for name, given in checks.items())
-        raise PipelineError(f"column(): no value passes {shown}.")
-
-
-def _values_of(name: str, given: Any) -> list[Any]:
-    """Return the values that a check compares with. Raises `PipelineError` for what is none."""
-    start, is_list = f"column(): {name}", name in ("isin", "notin")
-    if is_list and isinstance(given, str | bytes | Mapping):
-        values = [*given] if isinstance(given, Mapping) else [given]
-        raise PipelineError(f"{start} is {given!r}, but must be a list: {values!r}.")
-    if is_list and not given:
-        raise PipelineError(f"{start} is empty, which no value is or every value.")
-    for each in given if is_list else (given,):
-        if each is None:
-            raise PipelineError(f"{start} has None: whether null is legal is said by nullable=.")
-        if isinstance(each, Collection) and not isinstance(each, str | bytes):
-            raise PipelineError(f"{start} has {each!r}, but compares with values without parts.")
-        if not isinstance(each, str | bytes) and each != each:
-            raise PipelineError(f"{start} has {each!r}, to which nothing compares.")
-    return [*given] if is_list else [given]
-
-
-def _is_possible(checks: Mapping[str, Any]) -> bool:
-    """Tell whether some value passes all checks; between bounds that differ there is one."""
-    named = checks.get("isin", [checks["eq"]] if "eq" in checks else None)
-    if named is not None:
-        return any(all(_PASSES[n](each, given) for n, given in checks.items()) for each in named)
-    lows, highs = (
-        [(checks[name], name in ("gt", "lt")) for name in names if name in checks]
-        for names in (("ge", "gt"), ("le", "lt"))
-    )
-    return all(
-        low < high or (low == high and not (is_above or is_below))
-        for (low, is_above), (high, is_below) in product(lows, highs)
-    )
-
-
 def _typed(contract: type, name: str, info: AnnotationInfo) -> AnnotationInfo:
     """Return an annotation of which pandera asks no more: a class of its own for the type."""
     try:
@@ -306,8 +264,8 @@ def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any
     """Return a decorator that makes a rule of a contract's method.
 
     The method takes the class and the table and returns a boolean column that is true for the rows
-    that keep the rule; its name is the rule's, in messages and as `reject_reason`. Where it is
-    null, the rule is not broken.
+    that keep the rule; the name under which it stands in the contract is the rule's, in messages
+    and as `reject_reason`. Where it is null, the rule is not broken.
 
     Args:
         severity: `fail`, `quarantine` or `warn`.
@@ -315,15 +273,20 @@ def rule(severity: Severity = "fail") -> Callable[[Callable[[Any, ir.Table], Any
 
     def declare(holds: Callable[[Any, ir.Table], Any]) -> Any:
         if not inspect.isfunction(holds):
-            raise PipelineError(f"@rule stands above {holds!r}, which is no function.")
+            kind = type(holds).__name__
+            given = f"a {kind}" if isinstance(holds, WRAPPED) else repr(holds)
+            raise PipelineError(
+                f"@rule stands above {given}, which is no function. Write it above "
+                "`def name(cls, rows):` and nothing else."
+            )
 
+        @functools.wraps(holds)
         def check(cls: type, data: Any) -> Any:
             return holds(cls, data.table).fill_null(True)
 
-        check.__name__, check.__doc__ = holds.__name__, holds.__doc__
         return pa.dataframe_check(
             raise_warning=severity == "warn",
             statistics={"severity": severity, "holds": holds},
-        )(check)
+        )(RuleMethod(check))
 
     return declare
