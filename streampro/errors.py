@@ -42,6 +42,8 @@ CONTROLS = re.compile(
 )
 """Signs that move or recolour what a terminal or a page shows, or turn its direction; and bytes of
 a name that is not UTF-8."""
+_BREAKS = str.maketrans({sign: ascii(sign)[1:-1] for sign in "\t\n\u2028\u2029"})
+"""Signs that move or break a line, and are no `CONTROLS`."""
 _PACKAGE = str(Path(__file__).parent)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""
@@ -192,6 +194,11 @@ def hidden(text: str) -> str:
 def printable(text: str) -> str:
     """Return a text in which `CONTROLS` (tab and LF are none) are written as escapes."""
     return CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Return a text in which all is written as escapes that would move what stands around it."""
+    return printable(text).translate(_BREAKS)
 
 
 def is_full(error: Exception) -> bool:

@@ -4,8 +4,9 @@ what stands in JSON is named.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 WAREHOUSE = "_streampro"
 """A folder that has this one is a warehouse; what is in it is ours."""
@@ -42,6 +43,13 @@ def json_pointer(keys: Iterable[str]) -> str:
 def ours(name: object) -> str:
     """Return a name for what is added to a user's columns or tables for a while."""
     return f"{_OURS}{name}"
+
+
+def named(values: Mapping[str, Any]) -> list[Any]:
+    """Return Ibis values under names of the user, to be given by place: by keyword a name could be
+    an argument of the method that is called, such as `by` or `self`.
+    """
+    return [value.name(name) for name, value in values.items()]
 
 
 def refused_column(name: str) -> str | None:

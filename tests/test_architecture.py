@@ -33,6 +33,8 @@ ENGINES = {"duckdb", "duckdb_extension_delta", "pyspark", "delta", "deltalake"}
 PIPELINE_WORDS = re.compile(
     r"\b(user[_ ]?(id|session)s?|session_?ids?|videos?|genres?)\b", re.IGNORECASE
 )
+VALUES_BY_NAME = {"agg", "aggregate", "group_by", "mutate", "relocate", "rename", "select"}
+"""Methods of an Ibis table to which values are given by the names of columns."""
 LINES = 400
 
 FOLDERS = (
@@ -136,6 +138,26 @@ def test_folders_import_each_other_in_no_circle() -> None:
 @pytest.mark.parametrize("path", IGNORANT, ids=name_of)
 def test_framework_does_not_know_its_first_user(path: Path) -> None:
     assert "viewing" not in own_folders(path)
+
+
+@pytest.mark.parametrize("path", FRAMEWORK, ids=name_of)
+def test_names_of_columns_are_no_arguments(path: Path) -> None:
+    """A user's name may be that of an argument of Ibis: `names.named` gives values by place."""
+    assert list(_by_names(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+def test_walk_sees_names_as_arguments() -> None:
+    code = "rows.select(**columns)\nrows.group_by('k').agg(n=1, **{name: 2})\nf(**given)"
+    assert list(_by_names(ast.parse(code))) == ["rows.select", "rows.group_by('k').agg"]
+
+
+def _by_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the methods of tables that are given values by names that stand nowhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            takes_values = node.func.attr in VALUES_BY_NAME
+            if takes_values and any(each.arg is None for each in node.keywords):
+                yield ast.unparse(node.func)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=name_of)

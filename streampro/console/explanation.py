@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from streampro.console.tables import few, say, show_table
-from streampro.errors import number_of
+from streampro.errors import number_of, one_line
 from streampro.expressions.columns import ROWS
 from streampro.lineage.explain import Explanation, Meaning
 from streampro.lineage.trace import Step
@@ -166,4 +166,4 @@ def _show_lines(explanation: Explanation) -> None:
         for line in (each for each in explanation.lines if each.source == source):
             element = "" if line.element is None else f", element {line.element}"
             place = f":{line.number}{element}" if line.row is None else f" {line.row}"
-            say(f"\n  {line.file}{place}\n    {line.text}")
+            say(f"\n  {one_line(line.file)}{place}\n    {line.text}")

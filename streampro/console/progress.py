@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streampro.console.tables import say
+from streampro.errors import one_line
 from streampro.modeling.model import TableName
 
 _SILENT_FOR_S = 1.0
@@ -42,7 +43,7 @@ class ProgressBars:
 
     def notice(self, text: str) -> None:
         """See `Watcher.notice`: a line, on a terminal or not."""
-        say(f"note: {text}", err=True)
+        say(one_line(f"note: {text}"), err=True)
 
     def count(self, what: str, total: int) -> "Counter":
         """Return a bar that counts things up to `total`; use it as a context manager."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streampro.console.tables import Cells, few, say, show_table
-from streampro.errors import number_of
+from streampro.errors import number_of, one_line
 from streampro.modeling.quarantine import Books
 from streampro.proofs.certificate import Certificate
 from streampro.warehouse.branches import Branch
@@ -103,7 +103,7 @@ def show_plan(plan: Plan) -> None:
     """Print what a run would read, build and move."""
     files = [*(f"new: {file.path}" for file in plan.new_files), *plan.lost_files]
     for line in files[:_FILES]:
-        say(line)
+        say(one_line(line))
     if len(files) > _FILES:
         say(f"... and {len(files) - _FILES} more files")
     show_changes(plan.changes, plan.moves)
@@ -298,7 +298,7 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
     paths = Counter(file.path for file in done.raw or ())
     for file in done.raw or ():
         of = f" of {file.source}" if paths[file.path] > 1 else ""
-        say(f"still in {file.path}{of}: {number_of(file.lines, 'line')}")
+        say(f"still in {one_line(file.path)}{of}: {number_of(file.lines, 'line')}")
     if done.raw:
         say(
             "Raw files are not changed. Remove these lines and run again: until then whatever "

@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from streampro.errors import printable
+from streampro.errors import one_line, printable
 from streampro.modeling.question import value_text
 
 _PIPED_WIDTH = 160
@@ -24,9 +24,6 @@ _ANY_WIDTH = 1_000_000
 _GAP = 2
 """Spaces between columns."""
 _WORD = re.compile(r"^\s+\S+|\S+", re.MULTILINE)
-
-_ESCAPES = str.maketrans({sign: ascii(sign)[1:-1] for sign in "\t\u2028\u2029"})
-"""Signs that would move or break what stands in a cell."""
 
 Cells = Sequence[Mapping[str, Any]]
 
@@ -159,7 +156,7 @@ def _least_width(console: Console, shown: RenderableType) -> int:
 
 
 def _cell(value: Any) -> Text:
-    return Text(printable(_text(value)).translate(_ESCAPES), overflow="crop")
+    return Text("\n".join(map(one_line, _text(value).split("\n"))), overflow="crop")
 
 
 def _text(value: Any) -> str:

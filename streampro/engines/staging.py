@@ -110,7 +110,7 @@ class Staging(ABC, Generic[P]):
     def _split(self, outcomes: ir.Table, table: TableName) -> dict[str, list[DataFile]]:
         """Write outcomes, and return the files of the accepted and those of the rejected ones."""
         fate = ibis.ifelse(outcomes[REJECTION].isnull(), ACCEPTED, REJECTED)
-        return by_fate(self._write(outcomes.mutate(**{FATE: fate}), table, by=FATE))
+        return by_fate(self._write(outcomes.mutate(fate.name(FATE)), table, by=FATE))
 
     def _quarantined(
         self, model: Model, written: Mapping[str, list[DataFile]], schema: ibis.Schema

@@ -16,7 +16,7 @@ from streampro.formats.registry import format_of
 from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.quarantine import NOT_TEXT, NUL, Books, masked
 from streampro.modeling.source import FEWEST, Reaction, Source
-from streampro.names import ours
+from streampro.names import named, ours
 from streampro.portable import count_if
 from streampro.warehouse.changes import unknown
 from streampro.warehouse.run import Warned
@@ -136,7 +136,7 @@ def unreadable(engine: Engine, source: Source, raw: Raw) -> OddLines:
     counts = {"lines": count_if(is_odd)}
     if is_typed:
         counts["values"] = count_if(raw.table[UNREADABLE])
-    [found] = engine.fetch(raw.table.aggregate(**counts)).to_pylist()
+    [found] = engine.fetch(raw.table.aggregate(named(counts))).to_pylist()
     odd, values = found["lines"], found.get("values", 0)
     return OddLines("unreadable", raw.lines, {reason: odd}, rows, values)
 
@@ -194,7 +194,7 @@ def never_given(
         return
     rows = staged.data if known is None else unknown(staged.data, known)
     counts = {name: rows[name].count() for name in rows.columns}
-    [found] = engine.fetch(rows.aggregate(rows.count().name(_ROWS), **counts)).to_pylist()
+    [found] = engine.fetch(rows.aggregate([rows.count().name(_ROWS), *named(counts)])).to_pylist()
     number = found.pop(_ROWS)
     for name, given in found.items():
         if not given and number >= FEWEST:

@@ -156,7 +156,7 @@ class Stage:
         by, inputs = _key_of(model), self._inputs(model, run_mode.mode)
         changed = run_mode.changed_inputs
         rows = [
-            each.rows.select(**{by: model.key_of(name)})
+            each.rows.select(each.rows[model.key_of(name)].name(by))
             for name, each in changed.items()
             if each.rows is not None
         ]

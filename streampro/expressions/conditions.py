@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.names import ours
+from streampro.names import named, ours
 
 Cache = Callable[[ir.Table], ir.Table]
 """Computes rows once and returns them, as `Engine.cache` does."""
@@ -45,7 +45,7 @@ def match(rows: ir.Table, values: Sequence[ops.Value], cache: Cache) -> Match:
     """
     if not values:
         values = [ops.Literal(1, dtype="int64")]
-        rows = rows.select(**{ours(0): ibis.literal(1, "int64")})
+        rows = rows.select(ibis.literal(1, "int64").name(ours(0)))
     return Match(tuple(values), cache(rows.distinct()).op())
 
 
@@ -123,7 +123,7 @@ def where(relation: ops.Relation, conditions: Sequence[Condition]) -> ir.Table:
         for number, condition in enumerate(conditions)
         for place, value in enumerate(values_of(condition))
     }
-    found = rows.mutate(**values) if values else rows
+    found = rows.mutate(named(values)) if values else rows
     for number, condition in enumerate(conditions):
         if isinstance(condition, Match):
             keys = ir.Table(condition.keys)
@@ -292,13 +292,13 @@ def _named(values: Mapping[str, ops.Value], fields: Mapped) -> dict[str, ops.Val
 def _marked(rows: ir.Table, condition: Condition, mark: str) -> ir.Table:
     """Add a column that tells which rows meet a condition."""
     if not isinstance(condition, Match):
-        return rows.mutate(**{mark: condition.to_expr().fill_null(False)})
+        return rows.mutate(condition.to_expr().fill_null(False).name(mark))
     values = {f"{mark}_{place}": value.to_expr() for place, value in enumerate(condition.values)}
-    valued = rows.mutate(**values)
-    keys = ir.Table(condition.keys).mutate(**{mark: True})
+    valued = rows.mutate(named(values))
+    keys = ir.Table(condition.keys).mutate(ibis.literal(True).name(mark))
     joined = valued.left_join(keys, _equal(valued, keys, mark))
     return joined.select(
-        *(valued[name] for name in rows.columns), **{mark: keys[mark].fill_null(False)}
+        *(valued[name] for name in rows.columns), keys[mark].fill_null(False).name(mark)
     )
 
 

@@ -9,7 +9,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.expressions.decimals import MOST_DIGITS
-from streampro.names import twins
+from streampro.names import named, twins
 
 _NAN = float("nan")
 _INSTANT = dt.Timestamp("UTC", 6)
@@ -113,7 +113,8 @@ def as_stored(rows: ir.Table) -> ir.Table:
     map has its entries in the order of its keys. Rows are then equal on every engine or on none.
     """
     changing = [name for name, kind in rows.schema().items() if _is_changed(kind)]
-    return rows.mutate(**{name: _stored(rows[name]) for name in changing}) if changing else rows
+    stored = {name: _stored(rows[name]) for name in changing}
+    return rows.mutate(named(stored)) if stored else rows
 
 
 def comparable(value: ir.Value) -> ir.Value:

@@ -182,7 +182,7 @@ class RowTrace:
         if part.rows is None:
             return
         key = _known_by(part.rows, format_of(source).known_by(source))
-        lines = self.engine.cache(part.rows.select("source_file", **{_KEY: key}))
+        lines = self.engine.cache(part.rows.select("source_file", key.name(_KEY)))
         count, duplicates = row_count(self.engine, lines), None
         if self.models[table].quarantine and self._is_accepted(table):
             duplicates = count - row_count(self.engine, selected)

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from streampro.expressions.conditions import is_rowwise
 from streampro.modeling.contract import Contract, Severity
 from streampro.modeling.spec import spec_of
-from streampro.names import ours
+from streampro.names import named, ours
 
 ROW_COUNT = "row count"
 
@@ -63,7 +63,7 @@ def audit(
         for number, breaks in enumerate(broken.values())
         if not is_rowwise(breaks.op())
     }
-    rows = rows.mutate(**marks) if marks else rows  # no aggregate is taken of a window
+    rows = rows.mutate(named(marks)) if marks else rows  # no aggregate is taken of a window
     counts = {
         name: (rows[ours(number)] if ours(number) in marks else breaks).sum()
         for number, (name, breaks) in enumerate(broken.items())
@@ -74,14 +74,14 @@ def audit(
         counts[key_rule(key)] = rows.count() - distinct
     for name, (model, referenced) in spec.references.items():
         if model in inputs:
-            parents = inputs[model].select(**{name: inputs[model][referenced]})
+            parents = inputs[model].select(inputs[model][referenced].name(name))
             children = rows.filter(rows[name].notnull())
             counts[reference_rule(name, model, referenced)] = (
                 children.anti_join(parents, name).count().as_scalar()
             )
     zero = ibis.literal(0, "int64")
     known = {name: ibis.coalesce(count, zero) for name, count in counts.items()}
-    return rows.aggregate(**{ROW_COUNT: rows.count()}, **known)
+    return rows.aggregate(named({ROW_COUNT: rows.count()} | known))
 
 
 def severity_of(contract: type[Contract], rule_name: str) -> Severity:

@@ -106,7 +106,7 @@ class Model:
     owner: str | None = None
     by: str | None = None
 
-    def __call__(self, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
+    def __call__(self, /, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
             given = dict(zip(self.inputs, args, strict=False)) | inputs
             if self.by is None:

@@ -12,7 +12,7 @@ from streampro.expressions.types import as_declared, as_stored, comparable
 from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_reasons
 from streampro.modeling.model import DUPLICATE, REJECT_COLUMNS, UNREADABLE, Model
-from streampro.names import ours
+from streampro.names import named, ours
 from streampro.portable import mask_json_value
 
 _SEPARATOR = "\x1f"
@@ -173,7 +173,7 @@ def judged(model: Model, rows: ir.Table, secret: Iterable[str]) -> ir.Table:
     unreadable = ibis.ifelse(rows[UNREADABLE], one, zero) if UNREADABLE in rows.columns else zero
     rejection = ibis.cases((rows.reject_reason.notnull(), packed))
     counted = {REJECTION: rejection, COPIES: one, UNREADABLE_LINES: unreadable}
-    return rows.mutate(**counted).select(*model.spec.schema, *counted)
+    return rows.mutate(named(counted)).select(*model.spec.schema, *counted)
 
 
 def outcomes(judged: ir.Table) -> ir.Table:
@@ -189,11 +189,12 @@ def settled(repeats: ir.Table, accepted: ir.Table) -> ir.Table:
     """Return the outcomes of judged lines that may repeat accepted rows or each other: what is
     accepted already is a duplicate. `accepted` need only hold the rows that are in both.
     """
-    both = repeats.mutate(**{_IS_NEW: True}).union(accepted.mutate(**{_IS_NEW: False}))
+    new, old = (ibis.literal(is_new).name(_IS_NEW) for is_new in (True, False))
+    both = repeats.mutate(new).union(accepted.mutate(old))
     is_new = both[_IS_NEW]
-    found = _distinct(both, [], is_new, **{_IS_NEW: is_new.all()})
+    found = _distinct(both, [], is_new, is_new.all().name(_IS_NEW))
     repeated = ibis.literal(f"{DUPLICATE}{_SEPARATOR}{_SEPARATOR}")
-    marked = found.mutate(**{REJECTION: ibis.cases((~found[_IS_NEW], repeated))})
+    marked = found.mutate(ibis.cases((~found[_IS_NEW], repeated)).name(REJECTION))
     return marked.filter(marked[COPIES] > 0).select(*repeats.columns)
 
 
@@ -201,7 +202,8 @@ def rejected_lines(outcomes: ir.Table) -> ir.Table:
     """Return `reject_reason, raw_line, source_file`, a row per rejected line, no duplicates."""
     unpacked = _unpacked(outcomes.filter(outcomes[REJECTION].notnull()))
     kept = unpacked.filter(unpacked.reject_reason != DUPLICATE)
-    return kept.mutate(**{COPIES: ibis.range(0, kept[COPIES]).unnest()}).select(*REJECT_COLUMNS)
+    copies = ibis.range(0, kept[COPIES]).unnest().name(COPIES)
+    return kept.mutate(copies).select(*REJECT_COLUMNS)
 
 
 def tally(outcomes: ir.Table) -> ir.Table:
@@ -215,7 +217,7 @@ def tally(outcomes: ir.Table) -> ir.Table:
 
 
 def _distinct(
-    rows: ir.Table, by: Iterable[str], where: ir.BooleanValue | None = None, **found: ir.Value
+    rows: ir.Table, by: Iterable[str], where: ir.BooleanValue | None = None, *found: ir.Value
 ) -> ir.Table:
     """Return rows that are equal in the columns of the contract, and in `by`, as one; counted are
     the lines of those `where` it is true.
@@ -225,7 +227,7 @@ def _distinct(
     grouped = rows.group_by(*(comparable(rows[name]) for name, _ in columns), *by)
     unreadable = rows[UNREADABLE_LINES].sum(where=where)
     counted = {COPIES: rows.count(where=where), UNREADABLE_LINES: unreadable}
-    result = grouped.aggregate(**counted, **found)
+    result = grouped.aggregate(*named(counted), *found)
     maps = [as_declared(result[name], kind) for name, kind in columns if kind.is_map()]
     return result.mutate(*maps) if maps else result
 

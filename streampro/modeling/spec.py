@@ -15,7 +15,7 @@ from streampro import portable
 from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, did_you_mean
 from streampro.modeling.contract import Check, Contract, Severity
-from streampro.names import refused_column
+from streampro.names import named, refused_column
 
 _BUILT_IN: Mapping[str, Callable[[ir.Column, dict[str, Any]], ir.BooleanValue]] = {
     "equal_to": lambda column, given: column == given["value"],
@@ -248,7 +248,8 @@ def typed(table: ir.Table, contract: type[Contract]) -> ir.Table:
             f"typed(): contract is {contract!r}, but must be a class derived from Contract."
         )
     columns = spec_of(contract).columns
-    return table.select(**{name: _parsed(table, name, each.type) for name, each in columns.items()})
+    parsed = {name: _parsed(table, name, each.type) for name, each in columns.items()}
+    return table.select(named(parsed))
 
 
 def _parsed(table: ir.Table, name: str, kind: dt.DataType) -> ir.Value:

@@ -66,9 +66,11 @@ def mode(rows: ir.Table, column: str, by: Sequence[str] = ()) -> ir.Table:
     """
     if rows[column].type().is_floating():
         raise PipelineError(f"portable.mode: {column} is a float. Round it to an integer first.")
-    alike = rows.group_by([*by, column]).aggregate(rows_alike=rows.count())
-    most = earliest(alike[column], -alike.rows_alike)
-    return alike.aggregate(by=[*by], **{column: most})
+    keys = [*by, column]
+    count = "rows_alike" + "_" * max(map(len, keys))  # none of them
+    alike = rows.group_by(keys).aggregate(rows.count().name(count))
+    most = earliest(alike[column], -alike[count])
+    return alike.aggregate(most.name(column), by=[*by])
 
 
 def count_if(condition: ir.BooleanColumn) -> ir.IntegerScalar:

@@ -11,7 +11,7 @@ import ibis.selectors as s
 from streampro.expressions.types import comparable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import value_text
-from streampro.names import ours
+from streampro.names import named, ours
 from streampro.portable import count_if
 
 Mode = Literal["full", "incremental", "unchanged"]
@@ -117,7 +117,8 @@ def counts(before: ir.Table, after: ir.Table, key: Sequence[str]) -> ir.Table:
         _CHANGED: is_kept & is_changed,
     }
     per_column = {name: is_kept & differ for name, differ in differs.items()}
-    return both.aggregate(**{n: count_if(rows) for n, rows in (totals | per_column).items()})
+    counted = {name: count_if(rows) for name, rows in (totals | per_column).items()}
+    return both.aggregate(named(counted))
 
 
 def beyond(rows: ir.Table, others: ir.Table) -> ir.Table:

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, strategies as st
 from markupsafe import Markup
 
+from streampro.console.explanation import show_explanation
 from streampro.console.progress import ProgressBars
 from streampro.console.tables import show_table
 from streampro.errors import printable
+from streampro.lineage.explain import Explanation
+from streampro.lineage.trace import Line, Step
 from streampro.modeling.question import json_text
 from streampro.pages import environment
 
@@ -29,11 +32,31 @@ def test_control_signs_are_shown_as_escapes(text: str, shown: str | None) -> Non
 
 def test_tables_and_notices_hold_no_control_sign(capsys: pytest.CaptureFixture[str]) -> None:
     show_table("ti\x1btle", [{"na\x9bme": "\x1b]0;x\x07[bold]"}], "capt\u202eion")
-    ProgressBars().notice("no source reads a\x1b[2J.jsonl")
+    ProgressBars().notice("no source reads a\x1b[2J\n.jsonl")
     out, err = capsys.readouterr()
     assert all(text in out for text in (r"ti\x1btle", r"na\x9bme", r"\x1b]0;x\x07[bold]"))
     assert r"capt\u202eion" in out
-    assert err == "note: no source reads a\\x1b[2J.jsonl\n"
+    assert err == "note: no source reads a\\x1b[2J\\n.jsonl\n"
+
+
+def test_names_of_files_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = Line("src", "a\n\x1b\u2028b.jsonl", 3, "{}")
+    found = Explanation(
+        "s.m",
+        None,
+        1,
+        None,
+        (),
+        ("A table.",),
+        (),
+        "",
+        {},
+        (Step("s.m", 1, 1, 0, False),),
+        (line,),
+        (),
+    )
+    show_explanation(found)
+    assert "  a\\n\\x1b\\u2028b.jsonl:3\n    {}\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,18 +14,41 @@ import ibis.expr.types as ir
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from streampro import REJECT_COLUMNS, Contract, Pipeline, Source, column, model
+from streampro import (
+    REJECT_COLUMNS,
+    Contract,
+    Limits,
+    Pipeline,
+    Source,
+    column,
+    model,
+    one_row_per_key,
+    rule,
+    sql_model,
+    typed,
+)
 from streampro.config import Target
 from streampro.errors import PipelineError
 from streampro.execution.runner import plan, run
 from streampro.lineage.explain import explain
-from streampro.portable import to_integer
+from streampro.modeling.model import TableName
+from streampro.portable import mode, to_integer
 from streampro.testing import Workbench
 from streampro.warehouse.published import sql
 
+TAKEN = sorted(
+    {
+        name
+        for method in ("select", "mutate", "aggregate", "group_by", "join", "filter", "order_by")
+        for name in inspect.signature(getattr(ir.Table, method)).parameters
+    }
+    | {"cls", "metrics", "exprs", "rname", "lname", "name", "on", "args", "kwargs", "table", "arg"}
+)
+"""Names of arguments of Ibis, with which a user's name may not be mixed up."""
 NAMES = [
+    *TAKEN,
     *("_id", "class", "count", "schema", "columns", "validate", "example", "Config", "__x__"),
-    *("select", "order", "table", "group", "user", "null", "true", "timestamp", "date"),
+    *("select", "order", "group", "user", "null", "true", "timestamp", "date"),
     *("copies", "rejection", "unreadable", "fate", "copy", "rank", "line", "value"),
     *("filename", "lines", "fields", "outcomes", "rows", "v", "t0", "cells", "number", "place"),
     *('a"b', "a`b", "a'b", "a.b", "a\\b", "$x", "%s", "a-b", "1", "#", "é", "名", "😀", "ß"),
@@ -86,14 +110,13 @@ def pipeline_of(
     def staged(raw_things: ir.Table) -> ir.Table:
         values = {name: to_integer(raw_things[f"field_{n}"]) for n, name in enumerate(names)}
         reason = ibis.cases((~raw_things.is_object, "not_a_json_object"))
-        return raw_things.select(
-            **values, reject_reason=reason, **{n: raw_things[n] for n in REJECT_COLUMNS[1:]}
-        )
+        given = [value.name(name) for name, value in values.items()]
+        return raw_things.select(*given, reason.name("reject_reason"), *REJECT_COLUMNS[1:])
 
     def summed(**inputs: ir.Table) -> ir.Table:
         [rows] = inputs.values()
         given = rows.filter(rows[names[0]].notnull())
-        return given.group_by(names[0]).aggregate(**{n: given[n].sum() for n in names[1:]})
+        return given.group_by(names[0]).aggregate(*(given[n].sum().name(n) for n in names[1:]))
 
     module = ModuleType(layer)
     staged.__name__, staged.__module__ = table, layer
@@ -159,6 +182,111 @@ def test_columns_may_have_any_name(engine: Workbench, tmp_path: Path) -> None:
     assert rejected == [{"n": 2}]
     found = explain(pipeline, target, "staging.things_sum", f'"{NAMES[0]}" = 100')
     assert [[*row.values()] for row in found.rows] == [first]
+
+
+def arguments_of(name: str) -> Pipeline:
+    """A pipeline in which a name stands wherever one may: a source, fields, columns of each kind,
+    a key, a rule, a reference, in SQL.
+    """
+    source = Source(
+        name=name, files=("*.csv",), format="csv", fields={"k": ("k",), name: (name,)},
+        limits=Limits(never_given="fail"),
+    )  # fmt: skip
+
+    def made(own: Any, grain: str, **more: Any) -> type[Contract]:
+        """A table of a key and of a column of the name."""
+        hints = {"key": str, "column": own}
+        given = column("C.", alias=name, nullable=True)
+        space = {"__annotations__": hints, "key": column("K."), "column": given, "__doc__": grain}
+        return type("Rows", (Contract,), space | {"key": column("K.", alias="k")} | more)
+
+    @rule("warn")
+    def is_small(_: Any, rows: ir.Table) -> ir.BooleanValue:
+        return rows[name] < 3
+
+    keyed = type("Config", (), {"unique": ["k"]})
+    staging = made(dt.Int64, "A number by key.", Config=keyed, **{name: is_small})
+    answer = made(dt.Boolean, "Whether it is large.", Config=keyed)
+    shares = made(dt.Float64, "A share by key.")
+
+    def things(**inputs: ir.Table) -> ir.Table:
+        [lines] = inputs.values()
+        kept = typed(lines, staging).columns
+        values = [to_integer(lines[name]).name(name)]
+        reason = ibis.cases((lines.k == "", "no_key")).name("reject_reason")
+        rows = lines.select(
+            lines.k.fill_null("").name("k"), *values, reason, "raw_line", "source_file"
+        )
+        assert kept == ("k", name)
+        return one_row_per_key(rows, "k")
+
+    def large(things: ir.Table) -> ir.Table:
+        return things.select("k", (things[name] > 2).name(name))
+
+    def commonest(large: ir.Table) -> ir.Table:
+        return mode(large, name, by=["k"])
+
+    def sums(things: ir.Table) -> ir.Table:
+        return things.select("k", (things[name] / 2).name(name))
+
+    parameter = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    things.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    refers = type(
+        "Refers",
+        (Contract,),
+        {
+            "__annotations__": {"column": dt.Int64},
+            "column": column("C.", alias=name, nullable=True, references=f"things.{name}"),
+        },
+    )
+    for each in (things, large, commonest, sums):
+        each.__module__ = "staging"
+    module: Any = ModuleType("staging")
+    module.source = source
+    module.things = model(contract=staging, quarantine=True)(things)
+    module.large = model(contract=answer, incremental_by="k")(large)
+    module.commonest = model(contract=answer)(commonest)
+    module.sums = model(contract=shares)(sums)
+    text = """
+        with t as (select C + 0 as C, row_number() over (order by k) as n from things)
+        select t.C from t join (select distinct C from things) u on t.C = u.C
+        where exists (select 1 from things w where w.C = t.C)
+        and t.C <= (select max(v.C) from things v where v.C = t.C)
+        group by t.C having count(*) > 0""".replace("C", f'"{name}"')
+
+    @sql_model(contract=refers)
+    def queried() -> str:
+        return text
+
+    module.queried = replace(queried, table=TableName("staging", "queried"))
+    return Pipeline("arguments", [module])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("by", "self") else pytest.mark.thorough)
+        for name in TAKEN
+    ],
+)
+def test_a_name_may_be_that_of_an_argument(name: str, tmp_path: Path) -> None:
+    target = Target(name="test", raw=tmp_path / "raw", warehouse=tmp_path / "warehouse")
+    pipeline = arguments_of(name)
+    for number in (1, 2):
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        rows = "".join(f"k{number}_{n},{n}\n" for n in range(1, 25))
+        (tmp_path / "raw" / f"{number}.csv").write_text(f"k,{name}\n{rows}")
+        done = run(pipeline, target)
+        plan(pipeline, target)
+    assert stored(target, "staging.large", ["k", name])[0] == ["k1_1", False]
+    assert stored(target, "staging.commonest", ["k", name])[-1] == ["k2_9", True]
+    assert stored(target, "staging.queried", [name]) == [[n] for n in range(1, 25)]
+    assert [(str(each.table), each.rule, each.rows) for each in done.warnings] == [
+        ("staging.things", name, 44)
+    ]
+    found = explain(pipeline, target, "staging.large", "k = 'k1_3'")
+    assert [[*row.values()] for row in found.rows] == [["k1_3", True]]
 
 
 @pytest.mark.thorough("spark")

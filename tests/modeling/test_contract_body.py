@@ -112,6 +112,7 @@ def test_an_option_of_a_base_of_config_counts() -> None:
         unique = ("a",)
 
     assert spec_of(contract(Config=type("Config", (Keyed,), {}))).key == ("a",)
+    assert spec_of(contract(Config=Keyed)).key == spec_of(contract(Config=Keyed)).key == ("a",)
     with pytest.raises(PipelineError, match="class Config has 'uniqe', which is no option"):
         contract(Config=type("Config", (type("Keyed", (), {"uniqe": ["a"]}),), {}))
 
@@ -292,7 +293,5 @@ def test_a_column_may_be_called_like_what_pandera_has(name: str) -> None:
 
 def test_the_place_of_a_slip_is_that_of_its_function() -> None:
     line = is_short.__code__.co_firstlineno
-    with pytest.raises(
-        PipelineError, match=rf"_body.py:{line}: contract Rows: a stat"
-    ):
+    with pytest.raises(PipelineError, match=rf"_body.py:{line}: contract Rows: a stat"):
         contract(r=staticmethod(rule()(is_short)))

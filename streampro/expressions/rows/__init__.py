@@ -37,6 +37,7 @@ from streampro.expressions.conditions import (
 )
 from streampro.expressions.python import RowsOfKeys
 from streampro.expressions.rows.joins import Join, above_plain_join, names_of, with_semi_joins
+from streampro.names import named
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,7 @@ class _Walk:
             keys = {f"key_{place}": value for place, value in enumerate(partition)}
             again = renamed(parent, chosen.op())
             parts = {name: moved(value, again).to_expr() for name, value in keys.items()}
-            shared = match(chosen.select(**parts) if parts else chosen, partition, self.cache)
+            shared = match(chosen.select(named(parts)) if parts else chosen, partition, self.cache)
             self.follow(parent, _Asked((shared,), columns, enters=False))
 
     def _match(

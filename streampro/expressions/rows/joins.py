@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
@@ -22,7 +23,7 @@ from streampro.expressions.conditions import (
     values_of,
     where,
 )
-from streampro.names import ours
+from streampro.names import named, ours
 
 _JOINS = ("inner", "left", "right", "outer", "cross", "semi", "anti")
 _THERE = ours("there")
@@ -77,7 +78,7 @@ class Join:
         names = self._deciding[side]
         place = self._place(side)
         there = self._joined.filter(self._joined[_column(place, _THERE)])
-        rows = there.select(**{n: there[_column(place, n)] for n in names}) if names else there
+        rows = there.select(named({n: there[_column(place, n)] for n in names})) if names else there
         return (match(rows, [side.parent.fields[name] for name in names], self.cache),)
 
     def _entering(self, counts: bool) -> set[ops.Relation]:
@@ -163,7 +164,7 @@ class Join:
         down = {ops.Field(side, name): value for name, value in side.parent.fields.items()}
         own = [] if self._may_be_missing(side) else self._own(side)
         rows = narrowed(side.parent, [replaced(condition, down) for condition in own])
-        marked = ir.Table(rows).mutate(**{_THERE: True})
+        marked = ir.Table(rows).mutate(ibis.literal(True).name(_THERE))
         return ops.JoinReference(marked.op(), self._place(side))
 
     def _may_be_missing(self, side: ops.Relation) -> bool:

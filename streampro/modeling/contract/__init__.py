@@ -99,8 +99,8 @@ class Contract(pa.DataFrameModel, metaclass=Declared):
         given = {name: value for each in bases for name, value in vars(each).items()}
         config = {name: value for name, value in given.items() if not name.startswith("_")}
         cls._refuse_options(config)
-        for name, value in config.items():  # pandera reads no base of it
-            setattr(own, name, value)
+        if CONFIG in cls.__dict__:  # pandera writes into it, and reads no base of it
+            setattr(cls, CONFIG, type(CONFIG, (own,), config))
         super().__init_subclass__(**options)  # type: ignore[no-untyped-call]  # pandera's has no types
 
     @classmethod

@@ -7,6 +7,7 @@ from sqlglot import exp
 
 from streampro.modeling.sql.names import Name, RefusedError, Rows, conjuncts, in_rows, known, unused
 from streampro.modeling.sql.values import Values
+from streampro.names import named
 
 _HOW = {"": "inner", "INNER": "inner", "LEFT": "left", "RIGHT": "right", "FULL": "outer"}
 _ALONE = {"SEMI": "semi", "ANTI": "anti"}
@@ -79,7 +80,7 @@ def apart(one: Rows, other: Rows) -> Rows:
     own = other.table.columns
     actual = dict(zip(own, unused(own, one.table.columns), strict=True))
     table = other.table.view()
-    table = table.select(**{new: table[name] for name, new in actual.items()})
+    table = table.select(named({new: table[name] for name, new in actual.items()}))
     names = (
         Name(each.table, each.column, actual[each.actual], each.is_repeated) for each in other.names
     )

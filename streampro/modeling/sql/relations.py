@@ -30,7 +30,7 @@ from streampro.modeling.sql.subqueries import (
 )
 from streampro.modeling.sql.values import Values
 from streampro.modeling.sql.words import refuse_many_rows
-from streampro.names import repeated
+from streampro.names import named, repeated
 
 _CLAUSES = {
     *("with_", "expressions", "from_", "joins", "where", "group", "having", "qualify", "distinct"),
@@ -78,7 +78,7 @@ class Query:
         one, other = self.table(node.this, unnamed), self.table(node.expression, unnamed)
         if node.args.get("by_name") or len(one.columns) != len(other.columns):
             raise RefusedError(node, "both sides have the same columns in the same order")
-        other = other.select(**{name: other[at] for at, name in enumerate(one.columns)})
+        other = other.select(named({name: other[at] for at, name in enumerate(one.columns)}))
         one, other = _alike(one, other), _alike(other, one)
         is_distinct = bool(node.args.get("distinct"))
         if isinstance(node, exp.Intersect) and isinstance(node.this, exp.Union | exp.Except):
@@ -252,7 +252,7 @@ class Select:
         windows = [*dict.fromkeys(each for part in parts for each in windows_in(part))]
         names = unused(["window"] * len(windows), rows.table.columns)
         values = self.query.values(rows, given)
-        table = rows.table.mutate(**dict(zip(names, map(values, windows), strict=True)))
+        table = rows.table.mutate(named(dict(zip(names, map(values, windows), strict=True))))
         rows, given = moved(table, rows, given)
         return rows, {**given, **{w: table[name] for w, name in zip(windows, names, strict=True)}}
 
@@ -302,10 +302,9 @@ class Select:
         keys = {names[each]: values(each) for each in by}
         made = {names[each]: values.aggregate(each) for each in aggregates}
         if keys and not made:
-            table = rows.table.select(**keys).distinct()
+            table = rows.table.select(named(keys)).distinct()
         else:
-            named = [value.name(name) for name, value in keys.items()]
-            table = rows.table.aggregate(by=named, **made)
+            table = rows.table.aggregate(named(made), by=named(keys))
         return Rows(table, (), True), {node: table[name] for node, name in names.items()}
 
     def _projected(
@@ -330,7 +329,7 @@ class Select:
         beside = {hidden[each]: values(each) for each in others}
         if distinct and beside:
             raise RefusedError(keys[0], "what DISTINCT rows are ordered by is one of their columns")
-        table = rows.table.select(**columns, **beside)
+        table = rows.table.select(named(columns | beside))
         table = table.distinct() if distinct else table
         order = [sort_key(table[hidden[each.this]], each) for each in keys]
         return first(table, self.node, order).select(*names)
@@ -367,7 +366,7 @@ def _renamed(table: ir.Table, node: exp.Expr) -> ir.Table:
     if len(names) > len(table.columns):
         raise RefusedError(node, f"{alias.name} has {len(table.columns)} columns")
     given = dict(zip(table.columns, names, strict=False))
-    return table.select(**{given.get(name, name): table[name] for name in table.columns})
+    return table.select(named({given.get(n, n): table[n] for n in table.columns}))
 
 
 def _widened(value: ir.Value) -> ir.Value:
@@ -383,4 +382,4 @@ def _alike(one: ir.Table, other: ir.Table) -> ir.Table:
         for name in one.columns
         if one[name].type().is_null() and not other[name].type().is_null()
     }
-    return one.mutate(**changed) if changed else one
+    return one.mutate(named(changed)) if changed else one

@@ -19,6 +19,7 @@ from streampro.modeling.sql.names import (
     unused,
 )
 from streampro.modeling.sql.values import Values
+from streampro.names import named
 
 if TYPE_CHECKING:
     from streampro.modeling.sql.relations import Query
@@ -76,9 +77,8 @@ def attached(
         free = unused(wanted, rows.table.columns)
         by = [own(key).name(name) for (key, _), name in zip(keys, free, strict=False)]
         names = dict(zip(aggregates, free[len(keys) :], strict=True))
-        sums = inner.table.aggregate(
-            by=by, **{name: own.aggregate(each) for each, name in names.items()}
-        )
+        made_of = {name: own.aggregate(each) for each, name in names.items()}
+        sums = inner.table.aggregate(named(made_of), by=by)
         outer = Values(rows.table, rows.table)
         on = [outer(key) == sums[each.get_name()] for (_, key), each in zip(keys, by, strict=True)]
         rows, given = moved(rows.table.left_join(sums, on), rows, given)
@@ -89,7 +89,7 @@ def attached(
     for item, names in made.values():
         sums_of = {each: _of_none(each, rows.table[name]) for each, name in names.items()}
         values.append(Values(rows.table, given=sums_of)(item))
-    table = rows.table.mutate(**dict(zip(called, values, strict=True)))
+    table = rows.table.mutate(named(dict(zip(called, values, strict=True))))
     rows, given = moved(table, rows, given)
     return rows, {**given, **{node: table[name] for node, name in zip(made, called, strict=True)}}
 
