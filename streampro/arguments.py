@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from streampro.errors import ConfigError, PipelineError, did_you_mean
+from streampro.names import is_utf8
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -90,6 +91,9 @@ def _unlike(function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator
     """Yield which arguments are of another type than a function says, a sentence each."""
     hints = {} if hasattr(arguments.get("self"), "__post_init__") else _hints(function)
     for name, argument in arguments.items():
+        for text in _texts(argument):
+            if not is_utf8(text):
+                yield f"{name} has {text!r}, which no text in UTF-8 is."
         hint = hints.get(name, Any)
         if misfit := _misfit(argument, hint):
             at, value, why = misfit
@@ -99,6 +103,17 @@ def _unlike(function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator
             is_plain = isinstance(value, str | int | float | None)
             given = repr(value) if is_plain else f"a {type(value).__name__}"
             yield f"{at.format(name)} is {given}, but must be {why}. {meant}".strip()
+
+
+def _texts(argument: Any) -> Iterator[str]:
+    """Yield a text, or those of a list or a mapping, also within others."""
+    if isinstance(argument, str):
+        yield argument
+    elif isinstance(argument, dict):
+        yield from _texts([*argument, *argument.values()])
+    elif isinstance(argument, list | tuple | set | frozenset):
+        for each in argument:
+            yield from _texts(each)
 
 
 @functools.cache

@@ -1,8 +1,21 @@
-"""The environment of the process: its variables are the user's."""
+"""The environment of the process: its variables are the user's, and so is what warnings do."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+OF_IBIS = (
+    ("fetch_arrow_table", DeprecationWarning),  # Ibis 12 calls DuckDB's old name
+    ("The 'future.infer_string'", Warning),  # and asks pandas 3 for a retired option
+)
+"""How warnings begin that a user can do nothing about, and their classes."""
+
+
+def pass_over_warnings() -> None:
+    """Let no warning of what we call become an error where a user makes errors of warnings."""
+    for start, kind in OF_IBIS:
+        warnings.filterwarnings("ignore", start, kind)
 
 
 @contextmanager

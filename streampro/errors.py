@@ -232,7 +232,9 @@ def blamed(what: str, code: Any = None) -> Iterator[None]:
     """Raise what a user's code raises as a `PipelineError` that tells `what` failed, and where.
 
     The place is the innermost line at work that belongs to no library; without one it is where
-    `code`, a function or a class, is written. Other errors of StreamPro pass as they are.
+    `code`, a function or a class, is written. Other errors of StreamPro pass as they are, and so
+    does an interrupt; panics of native libraries, a task that is cancelled and a test that is
+    skipped are errors of the code.
     """
     try:
         yield
@@ -240,9 +242,9 @@ def blamed(what: str, code: Any = None) -> Iterator[None]:
         place = error.place or _place_in(error, code) or place_of(code)
         said = f"{what}: {error.message}" if what else error.message
         raise PipelineError(said, place) from (error.__cause__ or error)
-    except StreamProError:
+    except (StreamProError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:  # `sys.exit(0)` would end a run as if it were done
+    except BaseException as error:  # `sys.exit(0)` would end a run as if it were done
         place = _place_in(error, code) or place_of(code)
         said = f"{what}: {_said(error)}" if what else _said(error)
         raise PipelineError(said, place) from error

@@ -163,14 +163,14 @@ def test_pandera_counts_null_as_a_broken_rule_over_rows() -> None:
 
 
 def test_ibis_calls_duckdb_by_an_old_name() -> None:
-    """pyproject.toml ignores the warning `fetch_arrow_table`."""
+    """environment.OF_IBIS passes over the warning `fetch_arrow_table`."""
     con = ibis.duckdb.connect()
     with pytest.warns(DeprecationWarning, match="fetch_arrow_table"):
         con.create_table("numbers", pa.table({"number": [1]}))
 
 
 def test_ibis_asks_pandas_for_a_retired_option() -> None:
-    """pyproject.toml ignores the warning `future.infer_string`."""
+    """environment.OF_IBIS passes over the warning `future.infer_string`."""
     con = ibis.duckdb.connect()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

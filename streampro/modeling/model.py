@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from pydantic_core import core_schema
 
@@ -114,6 +115,7 @@ class Model:
             else:
                 [only] = given.values()
                 rows = rows_of_keys(only, self.by, self.transform, self.spec.schema)
+            _refuse_strangers(rows, given)
             return with_orphans(self.contract, rows, given)
 
     @property
@@ -199,6 +201,12 @@ def model(
                 f"@model stands above {transform!r}, which is no function, but "
                 f"{type(transform).__name__}: write it above `def`."
             )
+        if not transform.__module__:
+            raise PipelineError(
+                f"@model: function {transform.__name__!r} has no module, whose name would be the "
+                'layer. Say it: `transform.__module__ = "staging"`.',
+                place_of(transform),
+            )
         layer = transform.__module__.rpartition(".")[2]
         return Model(
             table=TableName(layer, transform.__name__),
@@ -239,6 +247,17 @@ def _refuse_no_contract(contract: object) -> None:
         raise PipelineError(
             f"@model(contract={contract!r}): a contract is a class derived from Contract."
         )
+
+
+def _refuse_strangers(rows: ir.Table, inputs: Mapping[str, ir.Table]) -> None:
+    """Raise `PipelineError` for rows of a table that a model makes or opens by itself."""
+    known = {each for table in inputs.values() for each in table.op().find(ops.PhysicalTable)}
+    for table in rows.op().find((ops.UnboundTable, ops.DatabaseTable)):
+        if table not in known:
+            raise PipelineError(
+                f"table {table.name!r} is made by itself and none of its inputs. Use its "
+                "parameters, which are called like the models and sources that it reads."
+            )
 
 
 def _table(returned: object) -> ir.Table:

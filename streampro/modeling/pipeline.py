@@ -1,7 +1,7 @@
 """What to build: sources, models and the pipeline that links them by name. Pure data, no I/O."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -34,7 +34,7 @@ from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.selection import Published, built_from, selected
 from streampro.modeling.source import LENIENT, Source
 from streampro.modeling.spec import spec_of
-from streampro.names import wanted_pattern
+from streampro.names import ours, wanted_pattern
 
 _Thing = TypeVar("_Thing", Source, Model)
 _OF_A_NOTEBOOK = re.compile(r"_+|_[0-9]+|_oh|Out")
@@ -157,6 +157,7 @@ class Pipeline:
         for built, _ in models:
             with blamed(f"model {built.table}", built.contract):
                 audit(built.contract, ibis.table(built.spec.schema, name=built.name), {})
+            self._unbound(built, ours)  # refuses a table that only looks like an input
         wrong = [each for built, rows in models for each in differences(built, rows)]
         wrong += [each for built, rows in models for each in misnamed(built, rows)]
         wrong += [s for built, rows in models for s in uncounted(built, rows, self.sources)]
@@ -294,9 +295,9 @@ class Pipeline:
         found = local_keys(built, self._unbound(built))
         return replace(built, incremental_by=found[0] if found else None)
 
-    def _unbound(self, built: Model) -> ir.Table:
+    def _unbound(self, built: Model, called: Callable[[str], str] = str) -> ir.Table:
         schemas = self._schemas()
-        return built(**{name: ibis.table(schemas[name], name=name) for name in built.inputs})
+        return built(**{n: ibis.table(schemas[n], name=called(n)) for n in built.inputs})
 
     def _by_name(self, things: list[_Thing]) -> dict[str, _Thing]:
         by_name: dict[str, _Thing] = {}

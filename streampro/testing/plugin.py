@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from streampro.engines.registry import ENGINES
+from streampro.environment import OF_IBIS
 from streampro.testing.workbench import Application, Workbench
-
-_OF_IBIS = ("fetch_arrow_table:DeprecationWarning", "The 'future.infer_string':Warning")
-"""Ibis 12 calls DuckDB's old name, and asks pandas 3 for a retired option."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse unknown engines before anything runs; pass over warnings that nobody can mend."""
     _offer_short_names(config.pluginmanager)
     engines_of(config)
-    for warning in _OF_IBIS:
-        config.addinivalue_line("filterwarnings", f"ignore:{warning}")
+    for start, kind in OF_IBIS:
+        config.addinivalue_line("filterwarnings", f"ignore:{start}:{kind.__name__}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -676,13 +676,17 @@ def test_refused_operation_differs(
         assert (one, other) == (case.one, case.other)
 
 
+def with_no_text() -> ir.Table:
+    return ibis.table({"x": "string"}, name="t").mutate(y=ibis.literal("\ud800"))
+
+
 def test_every_line_of_the_table_has_a_case() -> None:
     said = {
         sentence for case in REFUSED for sentence in findings(rows_of(case.columns, case.of)[0])
     }
     said |= {
         sentence
-        for table in (with_memory(), with_today(), with_border())
+        for table in (with_memory(), with_today(), with_border(), with_no_text())
         for sentence in findings(table)
     }
     silent = [

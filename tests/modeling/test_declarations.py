@@ -1,5 +1,6 @@
 """Declarations and calls are checked when they are made, with what was meant."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,32 @@ def problems_of(
     module.raw = Source(name="raw", files=("*",), format="csv", fields=fields)  # type: ignore[attr-defined]
     module.rows = model(contract=contract, **of_model or {})(rows)  # type: ignore[attr-defined]
     return Pipeline("declared", [module]).problems()
+
+
+def unwritten(transform: Callable[[Any], Any]) -> Pipeline:
+    """Return a pipeline of a plain model of one column, a, that a function makes."""
+
+    def rows(raw: ir.Table) -> ir.Table:
+        made: ir.Table = transform(raw)
+        return made.select("a")
+
+    rows.__module__ = "staging"
+    module: Any = ModuleType("staging")
+    module.raw, module.rows = source(name="raw"), model(contract=Rows)(rows)
+    return Pipeline("declared", [module])
+
+
+def fails(pipeline: Pipeline) -> None:
+    """Raise what `check` finds, if anything."""
+    if found := [*pipeline.problems(), *pipeline.unportable()]:
+        raise PipelineError(" ".join(found))
+
+
+def homeless(raw: ir.Table) -> ir.Table:
+    return raw
+
+
+homeless.__module__ = None  # type: ignore[assignment]
 
 
 def asking(questions: str) -> Pipeline:
@@ -247,6 +274,48 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: problems_of(a=column("A.", alias="_streampro")),
         "column '_streampro': 'streampro' and names .* StreamPro's own, also behind underscores",
     ),
+    "a text that is not UTF-8": (
+        lambda: column("A.", ne="\ud800"),
+        r"column\(\): ne has '\\ud800', which no text in UTF-8 is",
+    ),
+    "such a text in a list": (
+        lambda: column("A.", isin=["a", "\udfff"]),
+        r"isin has '\\udfff', which no text in UTF-8 is",
+    ),
+    "such a key": (lambda: source(fields={"\ud800": ("a",)}), r"fields has '\\ud800', which no"),
+    "such a file": (lambda: source(files=("\ud800",)), r"files has '\\ud800', which no text"),
+    "such a text in a model": (
+        lambda: fails(unwritten(lambda raw: raw.filter(raw.a != "\ud800"))),
+        "Literal .*: what is not UTF-8 can be stored nowhere",
+    ),
+    "a table that is no input": (
+        lambda: unwritten(lambda _: ibis.table({"a": "string"}, name="other")).problems(),
+        r"model staging.rows: table 'other' is made by itself and none of its inputs. Use its par",
+    ),
+    "a table called like an input": (
+        lambda: unwritten(lambda _: ibis.table({"a": "string"}, name="raw")).problems(),
+        "table 'raw' is made by itself",
+    ),
+    "a table like an input": (
+        lambda: unwritten(lambda raw: ibis.table(raw.schema(), name="raw")).problems(),
+        "table 'raw' is made by itself",
+    ),
+    "a table beside an input": (
+        lambda: unwritten(
+            lambda raw: raw.filter(raw.a.isin(ibis.table({"a": "string"}, name="other").a))
+        ).problems(),
+        "table 'other' is made by itself",
+    ),
+    "a table of a database": (
+        lambda: unwritten(
+            lambda _: ibis.duckdb.connect().create_table("other", schema=TABLE.schema())
+        ).problems(),
+        "table 'other' is made by itself",
+    ),
+    "a function without a module": (
+        lambda: model(contract=Rows)(homeless),
+        r"@model: function 'homeless' has no module, whose name would be the layer. Say it",
+    ),
     "incremental by no column": (
         lambda: problems_of({"incremental_by": "b"}, a=A),
         "incremental by 'b', which is no column of it",
@@ -319,6 +388,27 @@ def test_column_of_the_books_is_none_of_the_source() -> None:
         "StreamPro's own: whether a value of the row could not be read. Give yours another name in "
         "the fields of its source."
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), pytest.skip.Exception("x"), type("Odd", (BaseException,), {})()],
+)
+def test_whatever_a_model_raises_is_an_error_of_its_code(error: BaseException) -> None:
+    def raises(_: ir.Table) -> ir.Table:
+        raise error
+
+    with pytest.raises(PipelineError, match=r"declarations.py:\d+: model staging.rows: [A-Z]"):
+        unwritten(raises).problems()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+def test_an_interrupt_is_none(error: BaseException) -> None:
+    def raises(_: ir.Table) -> ir.Table:
+        raise error
+
+    with pytest.raises(type(error)):
+        unwritten(raises).problems()
 
 
 def leaves(raw: ir.Table) -> ir.Table:

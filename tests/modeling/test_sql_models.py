@@ -155,3 +155,23 @@ def test_a_table_that_the_pipeline_lacks_is_an_input_that_it_lacks(tmp_path: Pat
     said = refusal(tmp_path, file, revenue="SELECT * FROM sale")
     assert "'sale'" in said
     assert "Did you mean 'sales'" in said
+
+
+DEEP = f"SELECT {'(' * 300}1{')' * 300} AS shop, count(*) FROM sales"
+"""More brackets than Python has room for calls."""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ('x = sql_model("", contract=Sales)', "sql_model(''): write the name of a file beside"),
+        ('x = sql_model("a/b.sql", contract=Sales)', "sql_model('a/b.sql'): write the name of a"),
+        ('x = sql_model("..", contract=Sales)', "sql_model('..')"),
+        ('x = sql_model("x\\0.sql", contract=Sales)', "cannot be read: "),
+        ("@sql_model(contract=Sales)\ndef x(): return {}['q']", "@sql_model: x: KeyError: 'q'"),
+        (f'@sql_model(contract=Sales)\ndef x(): return "{DEEP}"', "stand too deep in each other"),
+        ('x = sql_model("deep.sql", contract=Sales)', "deep.sql: its SQL: brackets or subqueries"),
+    ],
+)
+def test_what_is_no_query_is_told_with_its_place(code: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(tmp_path, code, deep=DEEP)

@@ -22,6 +22,7 @@ from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.duckdb.repeats import seen_function
 from streampro.engines.protocol import Quarantined, Raw
 from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
+from streampro.environment import pass_over_warnings
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.expressions.python import RowsOfKeys
@@ -65,6 +66,7 @@ class DuckDBEngine(Staging[Place]):
 
     def __init__(self, target: Target, session: None = None, scratch: Path | None = None) -> None:
         super().__init__(target, scratch)
+        pass_over_warnings()
         settings = target.duckdb
         config: dict[str, Any] = {
             **statements.CONFIG,

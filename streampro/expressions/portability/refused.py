@@ -115,6 +115,7 @@ Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data
 JSONGetItem UnwrapJSONString UnwrapJSONInt64 UnwrapJSONFloat64 UnwrapJSONBoolean | | quotes and
     errors differ | the fields of a Source, or portable.unnest_json(text, 'key')
+Literal | no_text | what is not UTF-8 can be stored nowhere | a text of letters
 InMemoryTable | | nulls and large integers arrive changed on Spark | a Source
 ScalarUDF AggUDF | | it runs on one engine, or not alike on both | Ibis operations
 Mode | | only DuckDB has it | portable.mode(rows, 'column', by=['group'])

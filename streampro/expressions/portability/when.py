@@ -23,6 +23,7 @@ from streampro.expressions.portability.patterns import (
     text_of,
     value_of,
 )
+from streampro.names import is_utf8
 
 
 class Place(NamedTuple):
@@ -185,6 +186,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "local": _is_origin_of_local_time,
     "format": lambda node: not COMMON_STRFTIME.fullmatch(text_of(node.format_str)),
     "far": lambda node: any(abs(each) >= 2**31 for each in _numbers_of_rows(node)),
+    "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
     "join": lambda node: node.how in ("asof", "positional"),
 }
 _OF_PLACE: dict[str, Condition] = {

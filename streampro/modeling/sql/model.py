@@ -10,7 +10,7 @@ from typing import Any, overload
 import ibis.expr.types as ir
 
 from streampro.arguments import declares
-from streampro.errors import PipelineError, place_of, shown_place
+from streampro.errors import PipelineError, blamed, place_of, shown_place
 from streampro.modeling.contract import Contract
 from streampro.modeling.model import Model, model
 from streampro.modeling.spec import spec_of
@@ -97,6 +97,11 @@ def sql_model(
         owner=owner,
     )
     if file is not None:
+        if not file or Path(file).name != file:
+            raise PipelineError(
+                f"sql_model({file!r}): write the name of a file beside the module, such as "
+                '"revenue.sql".'
+            )
         caller = _caller()
         path = Path(str(caller.f_globals.get("__file__", ""))).with_name(file)
         module = str(caller.f_globals.get("__name__", ""))
@@ -110,7 +115,9 @@ def sql_model(
                 'query; a file is named: sql_model("revenue.sql", contract=...).',
                 place_of(function),
             )
-        sql, place = function(), place_of(function)
+        place = place_of(function)
+        with blamed(f"@sql_model: {function.__name__}", function):
+            sql = function()
         if not isinstance(sql, str):
             kind = type(sql).__name__
             raise PipelineError(f"@sql_model: the function returns a {kind}, no text.", place)
@@ -154,5 +161,5 @@ def _read(path: Path) -> str:
         raise PipelineError(f"sql_model({path.name!r}): the file of a query ends in .sql.")
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a sign that no path has
         raise PipelineError(f"{path} cannot be read: {error}") from error

@@ -17,6 +17,8 @@ from streampro.errors import PipelineError, StreamProError
 from streampro.modeling.sql.names import OUTSIDE, RefusedError, one_line, place_in
 from streampro.modeling.sql.relations import Query
 
+_TOO_DEEP = "brackets or subqueries stand too deep in each other. Split it by WITH"
+
 
 class _Parser(DuckDBParser):
     """DuckDB's, for which `%` binds like `*`, as in DuckDB itself."""
@@ -60,13 +62,19 @@ class Text:
             raise self._error(refusal.why, refusal.node) from refusal
         except StreamProError:
             raise
+        except RecursionError as error:
+            raise self._error(_TOO_DEEP) from error
         except Exception as error:  # of Ibis, about a whole query
             raise self._error(one_line(error)) from error
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
         """The tables that the query reads, in the order in which it names them."""
-        found = [*_tables(self._query, frozenset())]
+        query = self._query
+        try:
+            found = [*_tables(query, frozenset())]
+        except RecursionError as error:
+            raise self._error(_TOO_DEEP) from error
         found.sort(key=lambda each: place_in(self.sql, each) or (0, 0))
         names: dict[str, str] = {}
         for each in found:
@@ -87,6 +95,8 @@ class Text:
             raise self._error(why, at) from error
         except SqlglotError as error:
             raise self._error(one_line(error)) from error
+        except RecursionError as error:
+            raise self._error(_TOO_DEEP) from error
         if len(found) != 1:
             raise self._error(f"a model is one query, not {len(found)}")
         return found[0]

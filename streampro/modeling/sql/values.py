@@ -71,7 +71,7 @@ class Values:
         """Return a value; what Ibis does not take is told with its place."""
         try:
             return make()
-        except (RefusedError, StreamProError):
+        except (RefusedError, StreamProError, RecursionError):
             raise
         except Exception as error:
             raise RefusedError(node, f"{node.sql('duckdb')}: {one_line(error)}") from error
