@@ -19,16 +19,12 @@ _SAID = {"string_type": "a text", "sequence_str": "a list of texts", "callable_t
 _OF_A_KEY = "[key]"
 _MANY = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _Kind = type[ConfigError] | type[PipelineError]
-_declarations: dict[str, list[str]] = {}
-"""The arguments of all that a pipeline is declared with, so that one that stands elsewhere is told.
-"""
 
 
 def declares(called: _Called) -> _Called:
     """Return a function or class that raises `PipelineError` for arguments that it does not have
     and for those of another type than it says. A class with `__post_init__` judges types itself.
     """
-    _declarations[called.__name__] = [*inspect.signature(called).parameters]
     return _checked(called, PipelineError)
 
 
@@ -63,7 +59,7 @@ def _refusing(function: Callable[..., Any], name: str, kind: _Kind) -> Callable[
     def refusing(*args: Any, **arguments: Any) -> Any:
         for each in () if takes_any else arguments.keys() - {*known}:
             raise kind(
-                f"{name}() has no argument {each!r}. {_meant(each, known, kind)}"
+                f"{name}() has no argument {each!r}. {did_you_mean(each, known)}"
                 f"Arguments: {', '.join(known)}."
             )
         try:
@@ -75,16 +71,6 @@ def _refusing(function: Callable[..., Any], name: str, kind: _Kind) -> Callable[
         return function(*args, **arguments)
 
     return refusing
-
-
-def _meant(word: str, known: list[str], kind: _Kind) -> str:
-    """Return what an unknown argument may stand for: one of a function, or of another one with
-    which pipelines are declared.
-    """
-    if (meant := did_you_mean(word, known)) or kind is ConfigError:
-        return meant
-    others = ((name, did_you_mean(word, each)) for name, each in _declarations.items())
-    return next((f"{said.rstrip('? ')} of {name}()? " for name, said in others if said), "")
 
 
 def _unlike(function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[str]:

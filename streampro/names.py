@@ -28,6 +28,9 @@ _LONGEST = 128
 _IS_OURS = (
     f"'streampro' and names that begin with {_OURS!r} are StreamPro's own, also behind underscores"
 )
+_BELOW = "a pattern below the raw folder"
+_EITHER = re.compile(r"\{[^{}]*,[^{}]*\}")
+"""What shells take for several patterns."""
 _SCHEMAS = (
     *("global_temp", "information_schema", "memory", "pg_catalog", "spark_catalog"),
     *("system", "temp"),
@@ -89,8 +92,12 @@ def wanted_pattern(pattern: str, may_be_hidden: bool = False) -> str | None:
     are never read, but may be named where they are left unread.
     """
     parts = PurePosixPath(pattern).parts
+    if "://" in pattern or parts[:1] in (("file:",), ("~",)):
+        return f"{_BELOW}: what is above it is named by `raw` of the target, or by its [sources]"
+    if _EITHER.search(pattern):
+        return f"{_BELOW}: braces stand for nothing, so write a pattern each"
     if not parts or parts[0] == "/" or ".." in parts or "\0" in pattern:
-        return "a pattern below the raw folder"
+        return _BELOW
     if pattern.endswith("/") or parts[-1] == "**":
         files = pattern.rstrip("/") + "/*"
         return f"a pattern of files, not of folders, such as {files!r}"

@@ -1,5 +1,6 @@
 """Types of columns: how a contract spells them, which both engines store alike, what is stored."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,6 +13,7 @@ from streampro.expressions.decimals import MOST_DIGITS
 from streampro.names import named, twins
 
 _NAN = float("nan")
+_QUOTED = re.compile("'[^']*'|\"[^\"]*\"")
 _INSTANT = dt.Timestamp("UTC", 6)
 _STORED = (dt.Boolean, dt.SignedInteger, dt.Float32, dt.Float64, dt.String, dt.Binary, dt.Date)
 """Types without parts that every engine stores and reads alike."""
@@ -52,10 +54,13 @@ def type_of(annotation: Any) -> dt.DataType:
         return (dt.Array if len(parts) == 1 else dt.Map)(*map(type_of, parts))
     try:
         is_kind = isinstance(annotation, type) and issubclass(annotation, dt.DataType)
-        return annotation() if is_kind else ibis.dtype(annotation)
+        made: dt.DataType = annotation() if is_kind else ibis.dtype(annotation)
     except Exception as error:  # Ibis raises many kinds
         name = getattr(annotation, "__name__", annotation)
         raise TypeError(f"{name} says no type of a column") from error
+    if _loses_a_part(annotation, made):
+        raise TypeError(f"{annotation} has a part twice")
+    return made
 
 
 def refusal(kind: dt.DataType, at: Literal["top", "inside"] = "top") -> str | None:
@@ -139,8 +144,25 @@ def _made(kind: Any, given: list[Any]) -> dt.DataType:
     kinds = [type_of(each) for each in given[:parts]]
     if kind is dt.Struct:
         kinds = [each.fields for each in kinds]
-    made: dt.DataType = kind(*kinds, *given[parts:])
+    try:
+        made: dt.DataType = kind(*kinds, *given[parts:])
+    except Exception as error:  # Ibis raises many kinds
+        said = ", ".join(map(repr, given))
+        raise TypeError(
+            f"{getattr(kind, '__name__', kind)} of {said} says no type of a column"
+        ) from error
     return made
+
+
+def _loses_a_part(annotation: object, kind: dt.DataType) -> bool:
+    """Tell whether a text has more parts of structs than the type that Ibis makes of it."""
+    said = _QUOTED.sub("", annotation) if isinstance(annotation, str) else ""
+    return "struct" in said and said.count(":") > _number_of_names(kind)
+
+
+def _number_of_names(kind: dt.DataType) -> int:
+    own = len(kind.names) if isinstance(kind, dt.Struct) else 0
+    return own + sum(map(_number_of_names, parts_of(kind)))
 
 
 def _is_stored(kind: dt.DataType, at: Literal["top", "inside"]) -> bool:

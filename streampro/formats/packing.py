@@ -1,7 +1,7 @@
 """Packed files: their first bytes tell how they are packed, not their names.
 
-What `gzip -t` takes is read; what other programs pack, and what is no text at all, is refused by
-name.
+What `gzip -t` takes is read; what other programs pack, what is no text at all, and lines of JSON
+that end in CR alone, are refused by name.
 """
 
 import gzip
@@ -25,24 +25,37 @@ _FIRST_BYTES = {
     GZIP: rb"\x1f\x8b",
     "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
     "compress": rb"\x1f[\x9d\xa0]",
-    "lz4": rb"\x04\x22M\x18",
+    "lz4": rb"(\x04\x22M|\x02!L)\x18",
+    "lzip": rb"LZIP\x01",
+    "lzma": rb"\]\0\0",
+    "lzop": rb"\x89LZO\0",
+    "rar": rb"Rar!\x1a\x07",
     "snappy": rb"\xff\x06\x00\x00sNaPpY",
     "xz": rb"\xfd7zXZ\x00",
     "zip": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2aM\x18",
     "7-Zip": rb"7z\xbc\xaf\x27\x1c",
     "tar": rb".{257}ustar[\0 ]",
+    "zlib": rb"x[\x01\x5e\x9c\xda](?=.{0,64}[\0-\x08\x0e-\x1a])",
 }
 _NO_TEXT = {
     "Arrow": rb"ARROW1\0\0",
     "Avro": rb"Obj\x01",
     "Excel": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "GIF": rb"GIF8[79]a(?=.{0,8}[\0-\x08])",
+    "HDF5": rb"\x89HDF\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "NumPy": rb"\x93NUMPY",
     "ORC": rb"ORC(?=.{0,64}[\0-\x08])",
     "Parquet": rb"PAR1[\0-\x08\x0e-\x1f]",
     "PDF": rb"%PDF-\d",
+    "pickle": rb"\x80[\x02-\x05](?=.{0,16}[\0-\x08])",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
     "SQLite": rb"SQLite format 3\0",
 }
 """First bytes of files that hold no lines; those of a newer Excel are a zip."""
+_LONE_CR = rb"[^\n]*[}\]][ \t]*\r[ \t\r]*[{\[]"
+"""How lines of JSON begin that end in CR alone: no JSON has such a pair of brackets."""
 SUFFIX = ".gz"
 _MARK = b"\x1f\x8b"
 """First bytes of a gzip file: with fewer nobody can tell what a file is."""
@@ -141,12 +154,22 @@ def _refuse_other(head: bytes, packing: str | None, name: str, where: str = "") 
             f"{name} cannot be read: it is packed by {packing}{where}, as its first bytes say. "
             "Unpack it, or pack it by gzip. Nothing was published."
         )
+    if re.match(_LONE_CR, head):
+        raise in_one_line(name)
     if kind := _kind(head, _NO_TEXT):
         hint = "Name the format of its source" if kind == "Parquet" else "Write its rows as lines"
         raise SourceError(
             f"{name} cannot be read: it is a file of {kind}{where}, as its first bytes say, and "
             f"holds no lines. {hint}, or leave it out of `files`. Nothing was published."
         )
+
+
+def in_one_line(place: str) -> SourceError:
+    """Return the error for a file without a line end that counts."""
+    return SourceError(
+        f"{place} has lines that end in CR alone, as old programs write them, so all of it is one "
+        "line. Save it with LF or CR LF; nothing was published."
+    )
 
 
 def _kind(head: bytes, kinds: Mapping[str, bytes]) -> str | None:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 FORMATS: dict[str, Format] = {
     each.name: each for each in (JSON_LINES, JSON_DOCUMENTS, CSV, PARQUET, DELTA, DATABASE)
 }
+_ALSO = {
+    **dict.fromkeys(("jsonl", "ndjson", "jsonlines", "json-lines", "ldjson"), JSON_LINES.name),
+    **dict.fromkeys(("tsv", "text", "txt"), CSV.name),
+    **dict.fromkeys(("postgres", "postgresql", "sqlite", "mysql", "mariadb", "sql"), DATABASE.name),
+}
+"""What others call these formats, or files of them."""
 _Reader = TypeVar("_Reader")
 
 
@@ -26,9 +32,16 @@ def format_of(source: "Source") -> Format:
     if source.format not in FORMATS:
         raise PipelineError(
             f"source {source.name!r} has the unknown format {source.format!r}. "
-            f"{did_you_mean(source.format, [*FORMATS])}Formats: {', '.join(FORMATS)}."
+            f"{_meant(source.format)}Formats: {', '.join(FORMATS)}."
         )
     return FORMATS[source.format]
+
+
+def _meant(word: str) -> str:
+    """Return `"Did you mean 'x'? "` for the format that a word may stand for."""
+    known = {name: name for name in FORMATS} | _ALSO
+    same = [name for also, name in known.items() if also.casefold() == word.casefold()]
+    return f"Did you mean {same[0]!r}? " if same else did_you_mean(word, [*FORMATS])
 
 
 def reader_of(source: "Source", readers: Mapping[str, _Reader], engine: str) -> _Reader:

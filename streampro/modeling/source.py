@@ -287,8 +287,9 @@ class Source:
                 )
             try:
                 kind = column_types.type_of(given)
-            except TypeError:
-                raise self._unlike(f"types[{name!r}]", given, "a type, as 'int64'") from None
+            except TypeError as error:
+                wanted = f"a type, as 'int64': {error}"
+                raise self._unlike(f"types[{name!r}]", given, wanted) from error
             why = column_types.refusal(kind) or format_of(self).refused_type(kind)
             if why:
                 raise PipelineError(f"source {self.name!r}: types[{name!r}]: {why}.")

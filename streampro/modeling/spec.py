@@ -1,5 +1,6 @@
 """What a contract says of its table, computed once: columns, key, rules, references, event time."""
 
+import sys
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -211,12 +212,21 @@ def _literals(name: str, kind: dt.DataType, given: Any) -> Any:
     if not any(is_of(kind) and is_one(given) for is_of, is_one in _COMPARED):
         hint = next((said for is_of, said in _MEANT if is_of(kind)), "")
         raise PipelineError(f"column {name!r}: no {kind} compares to {given!r}. {hint}".strip())
-    if not (isinstance(given, Decimal) and kind.is_decimal()):
-        return given
-    behind_point = -int(given.as_tuple().exponent)
-    if behind_point > kind.scale or given.adjusted() >= kind.precision - kind.scale:
+    if not _can_be(kind, given):
         raise PipelineError(f"column {name!r}: no {kind} can be {given}, to which it is compared.")
-    return ibis.literal(given, kind)
+    is_exact = isinstance(given, Decimal) and kind.is_decimal()
+    return ibis.literal(given, kind) if is_exact else given
+
+
+def _can_be(kind: dt.DataType, given: Any) -> bool:
+    """Tell whether a number is one of the type: what none can be is no bound either."""
+    if isinstance(given, Decimal) and kind.is_decimal():
+        behind_point = -int(given.as_tuple().exponent)
+        return bool(behind_point <= kind.scale and given.adjusted() < kind.precision - kind.scale)
+    if kind.is_integer():
+        low, high = kind.bounds
+        return bool(low <= given <= high and given == int(given))
+    return not kind.is_floating() or isinstance(given, float) or abs(given) <= sys.float_info.max
 
 
 def _breaks_row(

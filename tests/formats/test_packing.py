@@ -133,6 +133,12 @@ def test_spoiled_file_is_refused_by_name(tmp_path: Path, spoiled: bytes) -> None
         (zipped(b"{}\n"), "zip"),
         (b"\x28\xb5\x2f\xfd\x04\x00\x19\x00\x00{}\n", "zstd"),
         (b"\x04\x22\x4d\x18\x64\x40\xa7", "lz4"),
+        (b"\x02\x21\x4c\x18\x03\0\0\0\x30{}\n", "lz4"),
+        (lzma.compress(b"{}\n", lzma.FORMAT_ALONE), "lzma"),
+        *((zlib.compress(b'{"a":1}\n' * 9, level), "zlib") for level in (0, 1, 6, 9)),
+        (b"Rar!\x1a\x07\x01\0{}\n", "rar"),
+        (b"LZIP\x01\x0c{}\n", "lzip"),
+        (b"\x89LZO\0\r\n\x1a\n{}\n", "lzop"),
         (b"\x1f\x9d\x90{}\n", "compress"),
         (tarred(b"{}\n"), "tar"),
         (tarred(b"{}\n", tarfile.PAX_FORMAT), "tar"),
@@ -161,6 +167,12 @@ def test_other_packings_are_refused_by_name(data: bytes, packing: str) -> None:
         (b"SQLite format 3\0\x10\0", "SQLite"),
         (b"ARROW1\0\0\xff", "Arrow"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "Excel"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
+        (b"GIF89a\x01\0\x01\0", "GIF"),
+        (b"\x89HDF\r\n\x1a\n\0", "HDF5"),
+        (b"\x93NUMPY\x01\0", "NumPy"),
+        (b"\x80\x05\x95\x10\0\0", "pickle"),
     ],
 )
 @pytest.mark.parametrize(("packed", "where"), [(bytes, ""), (gzip.compress, ", within gzip")])
@@ -177,10 +189,21 @@ def test_what_is_no_text_is_refused_by_name(
     [
         *(b"", b"{}", b"BZh9 is no archive\n", b"PK,name\n", b"\x1f", b"7z"),
         *(b"PAR1\n1\n", b"ORC\nMordor\n", b"Obj1\n", b"%PDF\n", b"ustar" * 99 + b"\n"),
+        *(b"x^2,y\n1,2\n", b"x\xda,y\n", b"GIF89a,name\n", b"Rar!\n", b"LZIP\n", b"]\n", b"x"),
+        *(b'{"a":1}\r', b'{"a":1}\r\n{"a":2}\r\n', b'{"a":1,\r"b":[2]}', b'{"a":1}\n{}\r{}\n'),
     ],
 )
 def test_text_is_not_taken_for_packed(data: bytes) -> None:
     assert packing_of(data, "events.zst") is None
+
+
+@pytest.mark.parametrize("data", [b'{"a":1}\r{"a":2}', b"[1] \r\r [2]\r", b"{}\r{}\r\n"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_lines_that_end_in_cr_alone_are_refused_by_name(
+    data: bytes, packed: Callable[[bytes], bytes]
+) -> None:
+    with pytest.raises(SourceError, match=r"^e.jsonl has lines that end in CR alone, as old "):
+        packing_of(packed(data), "e.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.GZ"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -213,10 +213,53 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "part of an argument": (lambda: model(Contract, key_in={"x": 3}), r"key_in\['x'\] is 3, but"),  # type: ignore[dict-item]
     "key of an argument": (lambda: model(Contract, allow={3: "x"}), "a key of allow is 3, but"),  # type: ignore[dict-item]
     "unknown argument": (lambda: Source(secrets=()), "argument 'secrets'. Did you mean 'secret'"),  # type: ignore[call-arg]
-    "argument of another": (lambda: source(unread=()), r"Did you mean 'unread' of Pipeline\(\)\?"),
-    "argument of another, misspelled": (
-        lambda: Limits(unred=()),  # type: ignore[call-arg]
-        r"Limits\(\) has no argument 'unred'. Did you mean 'unread' of Pipeline\(\)\?",
+    "argument of another": (
+        lambda: source(to=()),
+        r"argument 'to'\. Arguments: name, files",
+    ),
+    "a format by another name": (
+        lambda: source(format="jsonl"),
+        "unknown format 'jsonl'. Did you mean 'json_lines'",
+    ),
+    "a database by its name": (lambda: source(format="Postgres"), "Did you mean 'database'"),
+    "a struct with a part twice": (
+        lambda: source(format="json", types={"a": "array<struct<x: string, x: int64>>"}),
+        r"types\['a'\] is 'array<str.* a type, as 'int64': array<struct.* has a part twice\.",
+    ),
+    "a decimal of texts": (
+        lambda: contract(Annotated[dt.Decimal, "5", "2"]),
+        r"'a': Decimal of '5', '2' says no type of a column",
+    ),
+    "a number beyond its type": (
+        lambda: contract(dt.Int64, column("A.", ge=10**30)).rules,
+        "column 'a': no int64 can be 1000000000000000000000000000000, to which it is compared",
+    ),
+    "a number beyond a small type": (
+        lambda: contract(dt.Int8, column("A.", le=1000)).rules,
+        "column 'a': no int8 can be 1000, to which it is compared",
+    ),
+    "a fraction for an integer": (
+        lambda: contract(dt.Int64, column("A.", isin=[1, 1.5])).rules,
+        "column 'a': no int64 can be 1.5",
+    ),
+    "an endless number for an integer": (
+        lambda: contract(dt.Int64, column("A.", le=float("inf"))).rules,
+        "column 'a': no int64 can be inf",
+    ),
+    "a number beyond floats": (
+        lambda: contract(dt.Float64, column("A.", le=10**400)).rules,
+        "column 'a': no float64 can be 1000000",
+    ),
+    "an endless decimal": (
+        lambda: column("A.", ge=Decimal("Infinity")),
+        r"ge has Decimal\('Infinity'\), to which nothing compares",
+    ),
+    "files of a store": (lambda: source(files=("s3://b/*",)), "named by `raw` of the target"),
+    "files by a URL": (lambda: source(files=("file:///a/*",)), "named by `raw` of the target"),
+    "files of a home": (lambda: source(files=("~/a/*",)), "named by `raw` of the target"),
+    "either of two patterns": (
+        lambda: source(files=("{a,b}.csv",)),
+        "but must be a pattern below the raw folder: braces stand for nothing, so write a pattern",
     ),
     "model by hand": (lambda: Model("mart.a", 1, 2, 3), "table is 'mart.a', but must be a Table"),  # type: ignore[arg-type]
     "typed of no table": (lambda: typed(3, Contract), "table is 3, but must be a Table"),  # type: ignore[arg-type]

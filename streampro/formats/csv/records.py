@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.csv.dialect import BLANK, PLAIN, Dialect, seems, split_into
 from streampro.formats.format import LONGEST_LINE
+from streampro.formats.packing import in_one_line
 from streampro.names import MASK
 
 _LONE_CR = "\ud800"
@@ -287,10 +288,7 @@ class _Header:
             self.records.put_back(first)
         names = [title.strip(BLANK) for title in titles]
         if any(_LONE_CR in name for name in names):
-            raise SourceError(
-                f"{self.place} has lines that end in CR alone, as old programs write them, so all "
-                "of it is one line. Save it with LF or CR LF; nothing was published."
-            )
+            raise in_one_line(self.place)
         self.names = [name.replace(_INVALID, "\ufffd") for name in names]
         self.places = [self._only_place(column) for column in self.columns]
         for column in self.secret:

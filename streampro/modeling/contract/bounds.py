@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -41,7 +42,8 @@ def _values_of(name: str, given: Any) -> list[Any]:
             raise PipelineError(f"{start} has None: whether null is legal is said by nullable=.")
         if isinstance(each, Collection) and not isinstance(each, str | bytes):
             raise PipelineError(f"{start} has {each!r}, but compares with values without parts.")
-        if not isinstance(each, str | bytes) and each != each:
+        is_endless = isinstance(each, Decimal) and each.is_infinite()
+        if is_endless or (not isinstance(each, str | bytes) and each != each):
             raise PipelineError(f"{start} has {each!r}, to which nothing compares.")
     return [*given] if is_list else [given]
 
