@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from streampro.modeling.model import TableName
-from streampro.names import ours
+from streampro.names import named, ours
 from streampro.report.run_tables import RunTables
 
 _EXAMPLES = 3
@@ -53,7 +53,7 @@ def values(
     bounds = {_LEAST.format(name=name): rows[name].min() for name in spans}
     bounds |= {_GREATEST.format(name=name): rows[name].max() for name in spans}
     nulls = {name: rows[name].isnull().sum() for name in columns}
-    [row] = tables.rows(rows.aggregate(**nulls, **bounds))
+    [row] = tables.rows(rows.aggregate(named(nulls | bounds)))
     examples = _examples(tables, rows, [name for name in shown if _is_word(rows[name])])
     return {
         name: Values(
