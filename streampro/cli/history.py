@@ -27,7 +27,7 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
         print_past_run(*load(**options), run_id, as_json)
         return
     target = open_target(**options)
-    runs = library.runs(target.warehouse)[::-1]
+    runs = library.runs(target)[::-1]
     if as_json:
         print_json(with_exports(target, runs))
         return

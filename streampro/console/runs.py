@@ -233,13 +233,19 @@ def show_branches(branches: Sequence[Branch]) -> None:
                 "branch": each.name,
                 "run": each.run_id,
                 "published": each.finished_at,
-                "begins at": f"run {each.begins_at}" + (", behind" if each.is_behind else ""),
+                "begins at": _beginning(each),
                 "tables of its own": few([*map(str, each.tables)], _COLUMNS),
                 "bytes": f"{each.size_bytes:,}",
             }
             for each in branches
         ],
     )
+
+
+def _beginning(branch: Branch) -> str:
+    if branch.begins_at is None:
+        return "its first run has not ended"
+    return f"run {branch.begins_at}" + (", behind" if branch.is_behind else "")
 
 
 def show_broken(broken: Sequence[Broken]) -> None:

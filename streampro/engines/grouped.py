@@ -4,7 +4,7 @@ It runs in this process or in Spark's Python workers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, get_type_hints
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,13 +13,15 @@ from streampro.errors import PipelineError, blamed
 
 _TRIED_TWICE = 3
 """Keys of a part whose rows are computed twice."""
-_FRAMES = {"pandas": "pandas", "polars": "polars"}
+_BATCH_ROWS = 50_000
+"""That are handed on together: a file has a block for each batch."""
 
 
 def grouped(
     batches: Iterable[pa.RecordBatch],
     by: str,
     function: Callable[..., Any],
+    frame: str,
     given: pa.Schema,
     made: pa.Schema,
     is_sorted: bool,
@@ -29,8 +31,8 @@ def grouped(
     Args:
         batches: rows in which those of a key stand together.
         by: the column of the key.
-        function: takes a table of Arrow, or a frame of pandas or polars if its parameter is
-            annotated so, and returns one of the three.
+        function: takes a table and returns one of Arrow, pandas or polars.
+        frame: of which of these it takes one.
         given: columns and types of the rows.
         made: those of what is returned.
         is_sorted: whether the rows of a key are; else they are sorted here, by what they show.
@@ -39,7 +41,6 @@ def grouped(
     another key, or that differ when they are computed again.
     """
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-    frame = _frame(function)
 
     def computed(rows: pa.Table, key: Any) -> pa.Table:
         with blamed(f"model {name}", function):
@@ -48,13 +49,20 @@ def grouped(
                 raise PipelineError(f"of the rows of one {by} it makes rows of another.")
             return found
 
+    held, rows_held = [], 0
     for number, (key, rows) in enumerate(_of_each_key(batches, by, given)):
         rows = rows if is_sorted else _sorted(rows)
         found = computed(rows, key)
         if number < _TRIED_TWICE and not found.equals(computed(rows, key)):
             with blamed(f"model {name}", function):
                 raise PipelineError("of the same rows it made others when it was called again.")
-        yield from found.to_batches()
+        held.append(found)
+        rows_held += len(found)
+        if rows_held >= _BATCH_ROWS:
+            yield from pa.concat_tables(held).combine_chunks().to_batches()
+            held, rows_held = [], 0
+    if rows_held:
+        yield from pa.concat_tables(held).combine_chunks().to_batches()
 
 
 def _of_each_key(
@@ -79,16 +87,6 @@ def _of_each_key(
 def _sorted(rows: pa.Table) -> pa.Table:
     shown = [repr(row) for row in rows.to_pylist()]
     return rows.take(sorted(range(len(shown)), key=shown.__getitem__))
-
-
-def _frame(function: Callable[..., Any]) -> str:
-    [parameter, *_] = function.__code__.co_varnames
-    try:
-        kind = get_type_hints(function).get(parameter)
-    except NameError:  # of what is imported for type checkers only
-        kind = function.__annotations__.get(parameter)
-    words = f"{getattr(kind, '__module__', '')} {kind}"
-    return next((name for name in _FRAMES if name in words), "arrow")
 
 
 def _given(rows: pa.Table, frame: str) -> Any:
@@ -125,13 +123,25 @@ def _fitting(found: pa.Table, made: pa.Schema) -> pa.Table:
             f"it returns the columns {', '.join(found.column_names)}; its contract says "
             f"{', '.join(made.names)}."
         )
-    columns = []
-    for field in made:
-        try:
-            columns.append(found.column(field.name).cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-            is_type = found.column(field.name).type
-            raise PipelineError(
-                f"its {field.name} is {is_type}, which is no {field.type}: {error}"
-            ) from error
-    return pa.table(columns, schema=made)
+    return pa.table([_cast(found.column(field.name), field) for field in made], schema=made)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Return values of the type of a column, NaN as null. Raises `PipelineError` where one would
+    become another, or where an instant has no time zone.
+    """
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    kind, wanted = column.type, field.type
+    is_instant = pa.types.is_timestamp(wanted)
+    try:
+        if is_instant and not (pa.types.is_null(kind) or getattr(kind, "tz", None)):
+            raise pa.ArrowInvalid("it has no time zone")
+        cast = column.cast(wanted)
+        is_untold = pa.types.is_nested(wanted) or pa.types.is_null(kind)
+        is_same = is_untold or cast.cast(kind).equals(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise PipelineError(f"its {field.name} is {kind}, which is no {wanted}: {error}") from error
+    if not is_same:
+        raise PipelineError(f"its {field.name} is {kind}, of which {wanted} would lose a part.")
+    return cast

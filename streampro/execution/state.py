@@ -101,13 +101,20 @@ class State:
         return bool(self.last and self.last.code.get(model.name) in is_of_any)
 
     def code(self, model: Model) -> str:
-        """Return what tells from which code, and of which sample, this run builds a model."""
-        is_sampled = self.sample and any(name in self.pipeline.models for name in model.inputs)
-        return (
-            f"{self.hashes[model.name]}{SAMPLED}{self.sample}"
-            if is_sampled
-            else self.hashes[model.name]
-        )
+        """Return what tells from which code, and of which sample, this run builds a model: of its
+        own, or of that of a model that it is built from.
+        """
+        parents = [self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models]
+        of_parents = (self._code_now(each).partition(SAMPLED)[2] for each in parents)
+        sample = str(self.sample or "") if parents else ""
+        sample = sample or next(filter(None, of_parents), "")
+        return self.hashes[model.name] + (f"{SAMPLED}{sample}" if sample else "")
+
+    def _code_now(self, model: Model) -> str:
+        """Return of which code a table is, as this run has it so far."""
+        if model.table in self.built:
+            return self.code(model)
+        return self.last.code.get(model.name, "") if self.last else ""
 
     def input(self, name: str, reader: Model) -> ir.Table:
         """Return the content of a model that another reads, of a sampled run what that chooses.

@@ -14,7 +14,8 @@ from pydantic_core import core_schema
 from streampro.arguments import declares
 from streampro.destination import destination_of
 from streampro.errors import PipelineError, blamed, place_of
-from streampro.expressions.python import rows_of_keys
+from streampro.expressions.nulls import may_be_null
+from streampro.expressions.python import frame_of, rows_of_keys
 from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_orphans
 from streampro.modeling.contract import Contract, Rejected
@@ -114,7 +115,7 @@ class Model:
                 rows = _table(self.transform(*args, **inputs))
             else:
                 [only] = given.values()
-                rows = rows_of_keys(only, self.by, self.transform, self.spec.schema)
+                rows = rows_of_keys(only, self.by, self.transform, may_be_null(self.spec.schema))
             _refuse_strangers(rows, given)
             return with_orphans(self.contract, rows, given)
 
@@ -207,6 +208,8 @@ def model(
                 'layer. Say it: `transform.__module__ = "staging"`.',
                 place_of(transform),
             )
+        if python:
+            frame_of(transform)
         layer = transform.__module__.rpartition(".")[2]
         return Model(
             table=TableName(layer, transform.__name__),

@@ -1,7 +1,7 @@
 """What becomes of every input line: accepted, a duplicate, or rejected with a reason."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import ibis
 import ibis.expr.types as ir
@@ -55,6 +55,19 @@ class Books:
         """What is accounted for: the elements, or the lines where there are none."""
         return self.lines if self.elements is None else self.elements
 
+    def __add__(self, other: "Books") -> "Books":
+        """Return the account of the lines of both, of one source."""
+        return replace(
+            self,
+            lines=self.lines + other.lines,
+            accepted=self.accepted + other.accepted,
+            duplicates=self.duplicates + other.duplicates,
+            rejected=self.rejected + other.rejected,
+            elements=None if self.elements is None else self.elements + (other.elements or 0),
+            reasons=_sum(self.reasons, other.reasons),
+            warnings=_sum(self.warnings, other.warnings),
+        )
+
     def check(self) -> None:
         """Raise `BooksError` unless every line is accounted for once."""
         total = self.accepted + self.duplicates + self.rejected
@@ -66,6 +79,10 @@ class Books:
                 f"rejected = {total}. Nothing was published. If a file grew while it was read, "
                 "run again."
             )
+
+
+def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in sorted({*left, *right})}
 
 
 @declares

@@ -12,8 +12,10 @@ from streampro.engines.protocol import SqlEngine, fetched_rows
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError
 from streampro.modeling.columns.secrets import personal_columns
+from streampro.modeling.contract import Rejected
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.spec import spec_of
 from streampro.storage.delta import Stored
 from streampro.warehouse import changes
 from streampro.warehouse.changes import Move
@@ -183,6 +185,11 @@ class _Sides:
         self.order = pipeline.tables()
         self.keys = {model.table: model.spec.key for model in pipeline.models.values()}
         self.personal = personal_columns(pipeline)
+        self.columns = {
+            table: frozenset(spec_of(contract).schema)
+            for model in pipeline.models.values()
+            for table, contract in ((model.table, model.contract), (model.rejected, Rejected))
+        }
         self.snapshots = [
             Snapshot(target.warehouse, run) for target, run in zip(targets, runs, strict=True)
         ]
@@ -281,7 +288,7 @@ class _Sides:
 
     def _shown(self, table: TableName, row: RowDifference) -> RowDifference:
         """Return a row without values of persons, of a changed row the key and what differs."""
-        hidden = self.personal.get(table, frozenset())
+        hidden = {*self.personal.get(table, ()), *self._unknown(table, row)}
         left, right = (
             side and {name: _HIDDEN if name in hidden else v for name, v in side.items()}
             for side in (row.left, row.right)
@@ -291,6 +298,11 @@ class _Sides:
         columns = tuple(name for name, value in row.left.items() if value != row.right[name])
         told = [name for name in row.left if name in (*self.keys.get(table, ()), *columns)]
         return RowDifference({n: left[n] for n in told}, {n: right[n] for n in told}, columns)
+
+    def _unknown(self, table: TableName, row: RowDifference) -> set[str]:
+        """Return the columns of which the code of now does not say whether they are personal."""
+        known = self.columns.get(table, frozenset())
+        return {name for side in (row.left, row.right) for name in side or () if name not in known}
 
 
 def _shown_as(side: str, table: TableName) -> TableName:

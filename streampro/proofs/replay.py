@@ -7,7 +7,7 @@ from typing import Any
 
 from streampro.arguments import asks
 from streampro.config import Target, unheard
-from streampro.errors import ConfigError, number_of
+from streampro.errors import ConfigError, SourceError
 from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.files import InputFile, find
@@ -16,7 +16,7 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.proofs.diff import RunDifference, diff
 from streampro.proofs.places import by_folder, refuse_out_of_reach
-from streampro.storage.place import place_of
+from streampro.storage.place import Place, place_of
 from streampro.warehouse.folders import main_of, scratch
 from streampro.warehouse.origin import origin_of
 from streampro.warehouse.run import Run
@@ -64,7 +64,7 @@ def replay(
     """Compute a run again, the newest by default, from the raw files that it knew, and compare.
 
     All of them are read by the code of now, as one full run in a temporary warehouse, which every
-    run of the same files and code must equal. Nothing is published.
+    run of all models of the same files and code must equal. Nothing is published.
 
     ```python
     done = streampro.replay(PIPELINE, target, 12)
@@ -81,7 +81,8 @@ def replay(
 
     Raises `ConfigError` for a run that there is not, one of a branch, one of another pipeline, and
     one that read databases or Delta tables, of which no earlier state is kept; `WarehouseError` for
-    one that was cleaned; and what `run` raises.
+    one that was cleaned; `SourceError` where no file of a source is left; and what
+    `run` raises.
     """
     newest = published_run(target)
     then = newest if run_id is None else readable_run(target, run_id)
@@ -92,6 +93,7 @@ def replay(
         lost: list[str] = []
         for number, some in enumerate(by_folder(sources, target)):
             lost += _brought_back(some, target, then, folder / str(number))
+        _refuse_nothing(sources, then, lost, folder)
         again = unheard(target, folder / "again").model_copy(
             update=_folders(target, sources, folder)
         )
@@ -123,6 +125,20 @@ def _refuse_what_is_not_kept(
             )
 
 
+def _refuse_nothing(
+    sources: Sequence[Source], then: Run, lost: Sequence[str], folder: Path
+) -> None:
+    """Raise `SourceError` where no file is left of a source."""
+    for source in sources:
+        known = [file.path for file in then.inputs if file.source == source.name]
+        there = (part / path for path in known for part in folder.iterdir())
+        if known and not any(map(Path.exists, there)):
+            raise SourceError(
+                f"run {then.run_id} cannot be computed again: no file of source {source.name!r} is "
+                f"left. {_few(lost)}"
+            )
+
+
 def _brought_back(
     sources: Sequence[Source], target: Target, then: Run, folder: Path
 ) -> Iterator[str]:
@@ -130,12 +146,19 @@ def _brought_back(
     place = place_of(target.raw_of(sources[0].name) or Path())
     folder.mkdir()
     for source in sources:
-        now = {file.path: file for file in find(source, place)}
+        now = {file.path: file for file in _found(source, place)}
         known = [file for file in then.inputs if file.source == source.name]
         there = [file for file in known if file.path in now]
         yield from (f"{file.path} vanished" for file in known if file.path not in now)
         yield from (f"{file.path} changed" for file in there if not file.is_still(now[file.path]))
         place.copy(there, folder) if not place.is_local else _linked(there, place.path, folder)
+
+
+def _found(source: Source, place: Place) -> Sequence[InputFile]:
+    try:
+        return find(source, place)
+    except SourceError:  # for none
+        return ()
 
 
 def _linked(files: Sequence[InputFile], raw: Path, folder: Path) -> None:
@@ -157,15 +180,25 @@ def _folders(target: Target, sources: Sequence[Source], folder: Path) -> dict[st
     return {"raw": raw, "sources": own}
 
 
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    return f"{', '.join(names[:_NAMED])}{more}."
+
+
 def _reasons(pipeline: Pipeline, then: Run, now: Run, lost: Sequence[str]) -> Iterator[str]:
     if lost:
-        more = f" and {number_of(len(lost) - _NAMED, 'other file')}" if lost[_NAMED:] else ""
-        yield f"raw files are not as they were: {', '.join(lost[:_NAMED])}{more}."
+        yield f"raw files are not as they were: {_few(lost)}"
+    old = [
+        table
+        for table, parents in then.lineage.items()
+        if any(then.version_of(parent) != version for parent, version in parents.items())
+    ]
+    if old:
+        yield f"the run left tables as an earlier one built them: {_few(old)}"
     other = [name for name, code in pipeline.code_hashes().items() if then.code.get(name) != code]
     gone = [name for name in then.code if name not in pipeline.models]
     if named := [*other, *gone]:
-        more = f" and {len(named) - _NAMED} more" if named[_NAMED:] else ""
-        yield f"models have other code: {', '.join(named[:_NAMED])}{more}."
+        yield f"models have other code: {_few(named)}"
     origin = origin_of(pipeline)
     if then.origin is None:
         yield f"run {then.run_id} did not keep its commit."

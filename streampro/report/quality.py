@@ -1,7 +1,6 @@
 """What a reader must know of the data before the answers: what was left out, late or odd."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ibis
@@ -124,29 +123,11 @@ def whole_books(runs: Sequence[Run], run: Run, pipeline: Pipeline) -> list[Books
     for each in ancestry(runs, run):
         for account in each.books:
             if account.source not in closed:
-                totals[account.source] = _added(totals.get(account.source), account)
+                so_far = totals.get(account.source)
+                totals[account.source] = so_far + account if so_far else account
         whole = (tables[c.table] for c in each.changes if c.mode == "full" and c.table in tables)
         closed |= {name for model in whole for name in model.inputs if name in pipeline.sources}
     return [totals[name] for name in pipeline.sources if name in totals]
-
-
-def _added(total: Books | None, account: Books) -> Books:
-    if total is None:
-        return account
-    return replace(
-        total,
-        lines=total.lines + account.lines,
-        accepted=total.accepted + account.accepted,
-        duplicates=total.duplicates + account.duplicates,
-        rejected=total.rejected + account.rejected,
-        elements=None if total.elements is None else total.elements + (account.elements or 0),
-        reasons=_sum(total.reasons, account.reasons),
-        warnings=_sum(total.warnings, account.warnings),
-    )
-
-
-def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
-    return {name: left.get(name, 0) + right.get(name, 0) for name in sorted({*left, *right})}
 
 
 def late_rows(runs: Sequence[Run], run: Run) -> list[dict[str, Any]]:

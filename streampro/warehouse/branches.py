@@ -1,7 +1,7 @@
 """Branches: chains of runs of their own, which begin at a run of main and that nobody else sees."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,10 +13,12 @@ from streampro.config import Target, unheard
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.quarantine import Books
 from streampro.modeling.sample import SAMPLED
 from streampro.storage import delta, marks
 from streampro.storage.place import place_of
 from streampro.warehouse import ledger
+from streampro.warehouse.changes import Change
 from streampro.warehouse.folders import (
     branch_folder,
     branches as names_of,
@@ -26,7 +28,7 @@ from streampro.warehouse.folders import (
     writing,
 )
 from streampro.warehouse.run import Fork, PublishedTable, Run
-from streampro.warehouse.snapshot import moves_between, published_run
+from streampro.warehouse.snapshot import Snapshot, moves_between, published_run
 
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAIN = "main"
@@ -38,9 +40,10 @@ class Branch:
 
     Attributes:
         name: its name.
-        run_id: the number of its newest run, of its own 1, 2, ...
-        finished_at: when that was published.
-        begins_at: the run of main at which it begins.
+        run_id: the number of its newest run, of its own 1, 2, ...; 0 where its first run is going
+            or was stopped, or what it says of its runs cannot be read.
+        finished_at: when that was published, null before.
+        begins_at: the run of main at which it begins, null before.
         is_behind: whether main has been published since.
         tables: those that it has of its own; it reads all others as main had them.
         size_bytes: of the data files of these, of older runs too.
@@ -48,15 +51,16 @@ class Branch:
 
     name: str
     run_id: int
-    finished_at: datetime
-    begins_at: int
+    finished_at: datetime | None
+    begins_at: int | None
     is_behind: bool
     tables: tuple[TableName, ...]
     size_bytes: int
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return asdict(self) | {"finished_at": self.finished_at.isoformat()}
+        at = self.finished_at
+        return asdict(self) | {"finished_at": at.isoformat() if at else None}
 
 
 @asks
@@ -134,13 +138,18 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
         newest, last = published_run(target), published_run(branch)
         _refuse_behind(target, name, newest, last)
         _refuse_sampled(name, last)
+        moves = moves_between(pipeline, (target, newest), (branch, last)) if pipeline else []
         token = uuid4().hex[:12]
+        own = {item.table for item in last.tables if item.version >= last.first_own(item.table)}
+        snapshot = Snapshot(branch.warehouse, last)
+        for table in own:
+            snapshot.refuse_altered(table)
         tables = {
             item.table: _merged(target, branch, last, item, newest.run_id + 1, token)
             for item in last.tables
         }
-        own = {item.table for item in last.tables if item.version >= last.first_own(item.table)}
-        moves = moves_between(pipeline, (target, newest), (branch, last)) if pipeline else []
+        runs = ledger.runs(branch.warehouse)
+        tokens = {**newest.tokens, **dict.fromkeys(own, token)}
         files = ledger.files(target.warehouse, newest, last.inputs)
         done = ledger.append(
             target.warehouse,
@@ -153,11 +162,11 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
                 inputs=files,
                 files_version=files.version,
                 files_count=len(files),
-                books=tuple(books for run in ledger.runs(branch) for books in run.books),
+                books=_books(runs, pipeline),
                 tables=(*tables.values(),),
                 lineage=_lineage(last, tables),
-                tokens={**newest.tokens, **dict.fromkeys(own, token)},
-                changes=(),
+                tokens={table: each for table, each in tokens.items() if table in tables},
+                changes=_changes(runs),
                 moves=tuple(moves),
                 rolled_back_to=None,
                 fork=None,
@@ -170,19 +179,52 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
     return done
 
 
+def _books(runs: Sequence[Run], pipeline: Pipeline | None) -> tuple[Books, ...]:
+    """Return the account of the lines that the tables of a branch were built from, beyond those of
+    main: since each source was last read as a whole.
+    """
+    models = pipeline.models.values() if pipeline else ()
+    reads = {model.table: {*model.inputs} for model in models if model.quarantine}
+    found: dict[str, Books] = {}
+    closed: set[str] = set()
+    for run in reversed(runs):
+        for books in run.books:
+            if books.source not in closed:
+                so_far = found.get(books.source)
+                found[books.source] = books + so_far if so_far else books
+        for change in run.changes:
+            if change.mode == "full":
+                closed |= reads.get(change.table, set())
+    return tuple(found.values())
+
+
+def _changes(runs: Sequence[Run]) -> tuple[Change, ...]:
+    """Return what a branch did to each table: the newest change, that which built it anew first."""
+    found: dict[TableName, Change] = {}
+    for change in (each for run in runs for each in run.changes if each.mode != "unchanged"):
+        if change.mode == "full" or change.table not in found:
+            found[change.table] = change
+    return tuple(found.values())
+
+
 def _branch(branch: Target, newest: Run | None) -> Branch:
-    last = published_run(branch)
-    assert last.fork
+    try:
+        last = ledger.newest(branch.warehouse)
+    except WarehouseError:
+        last = None
+    name, place = str(branch.warehouse).rpartition("/")[2], place_of(branch.warehouse)
+    size_bytes = sum(file.size for file in place.files(["*/*/*.parquet"]))
+    if last is None or last.fork is None:
+        return Branch(name, 0, None, None, True, (), size_bytes)
     own = tuple(item.table for item in last.tables if item.version >= last.first_own(item.table))
-    place = place_of(branch.warehouse)
     return Branch(
-        name=str(branch.warehouse).rpartition("/")[2],
+        name=name,
         run_id=last.run_id,
         finished_at=last.finished_at,
         begins_at=last.fork.run_id,
         is_behind=newest is None or not _begins_at(last.fork, newest),
         tables=own,
-        size_bytes=sum(file.size for file in place.files(["*/*/*.parquet"])),
+        size_bytes=size_bytes,
     )
 
 

@@ -21,7 +21,7 @@ from streampro.errors import ConfigError, EngineError, WarehouseError, did_you_m
 from streampro.formats.database.extracts import Extracts
 from streampro.location import Location
 from streampro.modeling.source import Source
-from streampro.names import LEDGER, WAREHOUSE
+from streampro.names import WAREHOUSE
 from streampro.storage import leftovers
 from streampro.storage.place import Place, place_of
 
@@ -83,18 +83,25 @@ def branch_folder(warehouse: Location, name: str) -> Location:
 
 
 def branches(warehouse: Location) -> list[str]:
-    """Return the names of the branches of a warehouse that have a run."""
+    """Return the names of the branches of a warehouse, also of those whose first run is going or
+    was stopped.
+    """
     place = place_of(warehouse)
     if not place.is_reached:
         return []
     folder = place / WAREHOUSE / _BRANCHES
-    ledgers = folder.files([f"*/{WAREHOUSE}/{LEDGER}/_delta_log/*"]) if folder.exists() else []
-    return sorted({file.path.partition("/")[0] for file in ledgers})
+    found = folder.files(["*/**/*", f"*/{WAREHOUSE}/**/*"]) if folder.exists() else []
+    return sorted({file.path.partition("/")[0] for file in found})
 
 
 def no_branch(warehouse: Location, name: str) -> str:
     """Return that a warehouse has no branch of a name, and which it has."""
     known = branches(warehouse)
+    if name in known:
+        return (
+            f"branch {name!r} has no run yet: its first is going, or was stopped. Wait, run again, "
+            f"or remove it: streampro branch drop {name}."
+        )
     there_are = f"Branches: {', '.join(known)}. " if known else ""
     return (
         f"{warehouse} has no branch {name!r}. {did_you_mean(name, known)}{there_are}"

@@ -24,7 +24,7 @@ from streampro.storage import delta, marks
 from streampro.storage.place import Place, place_of
 from streampro.storage.versions import remembered
 from streampro.warehouse import known_files
-from streampro.warehouse.folders import main_of, usable
+from streampro.warehouse.folders import main_of, no_branch, usable
 from streampro.warehouse.known_files import KnownFiles
 from streampro.warehouse.run import KNOWN_FILES, RUNS, Fork, Run
 
@@ -146,6 +146,8 @@ def runs(target: Target | Location) -> list[Run]:
         found = [] if table is None else runs_of(place, table.sort_by("run_id"))
         if [run.run_id for run in found] != [*range(1, len(found) + 1)]:
             raise WarehouseError(f"{place}: runs are missing in the ledger.")
+    if not found and isinstance(target, Target) and (main := main_of(target.warehouse)):
+        raise ConfigError(no_branch(*main))
     return found
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -10,9 +11,8 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.run import Origin
 
 _CODE = ("*.py", "*.sql", "*.toml", "*.lock")
-"""Of what the changes are kept that are not committed."""
-_MOST_LETTERS = 100_000
-"""Of changes that are kept as they are; of others their digest is."""
+"""Of what it is told whether it is committed."""
+_PACKAGE = Path(__file__).parents[1]
 _TIMEOUT_S = 10
 
 
@@ -20,14 +20,30 @@ def origin_of(pipeline: Pipeline) -> Origin:
     """Return where the code of a pipeline is from, by the repository of its first model; without
     one, or without git, there is no commit.
     """
-    first = next(iter(pipeline.models.values()))
-    folder = Path(inspect.getfile(first.transform)).parent
+    folder = next(_folders(pipeline), Path())
     commit = _git(folder, "rev-parse", "HEAD")
     top = _git(folder, "rev-parse", "--show-toplevel") if commit else None
-    changes = _git(Path(top), "diff", "HEAD", "--", *_CODE) if top else None
-    if changes and len(changes) > _MOST_LETTERS:
-        changes = f"SHA-256 {hashlib.sha256(changes.encode()).hexdigest()}"
-    return Origin(commit, changes or None, _lock())
+    return Origin(commit, _changes(Path(top)) if top else None, _lock())
+
+
+def _folders(pipeline: Pipeline) -> Iterator[Path]:
+    """Yield where models are written, but for those whose text is in a file of its own."""
+    for model in pipeline.models.values():
+        file = Path(inspect.getfile(model.transform))
+        if not file.is_relative_to(_PACKAGE / "modeling"):
+            yield file.parent
+
+
+def _changes(top: Path) -> str | None:
+    """Return a digest of what is not committed of code, None where all is: the text may have
+    secrets in it, and the ledger is read by others.
+    """
+    changed = _git(top, "diff", "HEAD", "--", *_CODE) or ""
+    others = _git(top, "ls-files", "--others", "--exclude-standard", "--", *_CODE) or ""
+    texts = [(top / name).read_bytes() for name in others.splitlines() if (top / name).is_file()]
+    if not changed and not others:
+        return None
+    return hashlib.sha256(b"\0".join([changed.encode(), others.encode(), *texts])).hexdigest()[:16]
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -51,8 +51,7 @@ class Origin:
 
     Attributes:
         commit: of its repository, null where it is in none.
-        changes: what was not committed of it, as git shows it, or of much the digest; null where
-            all was.
+        changes: a digest of what was not committed of it; null where all was.
         lock: a digest of the names and versions of all packages that are installed.
     """
 

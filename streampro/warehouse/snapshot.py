@@ -62,7 +62,8 @@ class Snapshot:
         main = main_of(warehouse)
         self._warehouses = (warehouse, main[0] if main else warehouse)
         self._engine = engine
-        self._advice = advice
+        on_branch = f"streampro run --branch {main[1]}" if main else "streampro run"
+        self._advice = advice.replace("streampro run", on_branch)
         self._tables = {item.table: item for item in run.tables}
         self._verified: list[Stored] = []
         self._handed: list[Stored] = []
@@ -93,12 +94,16 @@ class Snapshot:
         """Return a table as `table` does, from which rows are written anew: what its data files
         hold is compared with the digests in their names.
         """
+        self.refuse_altered(table, version)
+        return self._read(table, version)
+
+    def refuse_altered(self, table: TableName, version: int | None = None) -> None:
+        """Raise `WarehouseError` where the data files of a table do not hold what was written."""
         for part in self.stored(table, version).parts:
             if part not in self._verified:
                 with advised(self._advice):
                     refuse_altered(part.folder, part.files)
                 self._verified.append(part)
-        return self._read(table, version)
 
     def small_table(self, table: TableName) -> list[dict[str, Any]]:
         """Return the rows of a small table. Raises `KeyError` if the run has none of that name,

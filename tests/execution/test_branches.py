@@ -11,7 +11,7 @@ import pytest
 from copied import copied
 from hypothesis import HealthCheck, given, settings, strategies as st
 from killed import killed
-from pipelines.shop import SHOP, add_sale, mart, raw, staging, write_raw
+from pipelines.shop import SHOP, add_sale, answers, mart, raw, staging, write_raw
 from published import contents
 from servers import Lake
 from warm_streampro import Commands
@@ -49,6 +49,7 @@ def revenues(factor: int) -> Pipeline:
 
 
 DOUBLED = revenues(2)
+WITH_ANSWER = Pipeline("shop", [raw, staging, mart, answers])
 
 
 @pytest.fixture
@@ -331,6 +332,69 @@ def test_a_sample_has_all_rows_of_some_keys(engine: Workbench, main: Target) -> 
         merge_branch(main, "trial")
     assert modes(engine.run(DOUBLED, branch))["mart.revenue"] == "full"
     assert contents(branch) == contents(whole)
+
+
+def test_what_is_built_of_a_sample_is_one_too(main: Target, branch: Target) -> None:
+    run(WITH_ANSWER, main)
+    run(WITH_ANSWER, branch, sample="20% of shop", select="revenue", full_refresh=True)
+    run(WITH_ANSWER, branch, select="cities")
+    run(WITH_ANSWER, branch, select="revenue")
+    with pytest.raises(ConfigError, match="has cities of a sample only"):
+        merge_branch(main, "trial")
+    run(WITH_ANSWER, branch)
+    merge_branch(main, "trial")
+    assert contents(main) == contents(main, 2)
+
+
+def test_a_first_run_that_is_killed_leaves_a_branch_that_can_be_dropped(
+    main: Target, branch: Target, commands: Commands
+) -> None:
+    killed(commands, branch, "before ledger", 1, "full")
+    [found] = branches(main)
+    assert (found.name, found.run_id, found.begins_at) == ("trial", 0, None)
+    with pytest.raises(ConfigError, match="branches have rows of their own: trial"):
+        forget(main, {"shop": "a"})
+    with pytest.raises(WarehouseError, match="the first run on branch 'trial' has not ended"):
+        clean(main, 1)
+    with pytest.raises(ConfigError, match="branch 'trial' has no run yet"):
+        contents(branch)
+    drop_branch(main, "trial")
+    assert branches(main) == []
+    assert not Path(str(branch.warehouse)).exists()
+
+
+def test_a_merge_that_is_refused_writes_nothing(main: Target, branch: Target) -> None:
+    run(DOUBLED, branch)
+    files = files_of(main)
+    other = Pipeline("other", [raw, staging, mart])
+    with pytest.raises(ConfigError, match="of pipeline 'shop', not of 'other'"):
+        merge_branch(main, "trial", other)
+    for path in Path(str(branch.warehouse)).glob("mart/revenue/*.parquet"):
+        path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(WarehouseError):
+        merge_branch(main, "trial", DOUBLED)
+    assert files_of(main) == files
+
+
+def test_books_of_a_merge_count_each_line_once(main: Target, branch: Target) -> None:
+    for factor in (2, 3):
+        run(revenues(factor), branch, full_refresh=True)
+    add_sale(main, 2)
+    run(revenues(3), branch)
+    done = merge_branch(main, "trial", revenues(3))
+    [books] = done.books
+    assert (books.lines, books.accepted, books.duplicates, books.rejected) == (8, 4, 1, 3)
+    assert {change.table: change.mode for change in done.changes}["mart.revenue"] == "full"
+    assert rollback(main, 1).kind == "rollback to 1"
+    assert rollback(main, 2).kind == "rollback to 2"
+
+
+def test_advice_on_a_branch_is_for_the_branch(main: Target, branch: Target) -> None:
+    run(DOUBLED, branch)
+    for path in Path(str(branch.warehouse)).glob("mart/revenue/*.parquet"):
+        path.unlink()
+    with pytest.raises(WarehouseError, match="streampro run --branch trial --full-refresh"):
+        sql("from mart.revenue", branch)
 
 
 def test_what_did_not_change_is_not_sampled(main: Target, branch: Target) -> None:

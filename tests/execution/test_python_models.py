@@ -1,11 +1,13 @@
 """Models of Python: rows of one key in, rows out, the same on both engines."""
 
+import functools
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -17,11 +19,14 @@ import pytest
 from pipelines.shop import add_sale, mart, raw, staging, write_raw
 from published import contents
 
+from streampro import Instant
 from streampro.config import Target
 from streampro.engines.checked import problems_of
-from streampro.errors import PipelineError
+from streampro.engines.grouped import grouped
+from streampro.errors import ContractError, PipelineError
 from streampro.execution.runner import run
 from streampro.expressions.columns import ColumnRef
+from streampro.expressions.python import frame_of
 from streampro.lineage.explain import explain
 from streampro.modeling.columns.lineage import Lineage
 from streampro.modeling.contract import Contract, column
@@ -237,6 +242,136 @@ def test_what_a_function_must_not_do(
     assert "bad" in str(error.value)
 
 
+class Typed(Contract):
+    """One row per shop."""
+
+    shop: str = column("Shop.")
+    number: dt.Int64 = column("Number.", nullable=True)
+    share: dt.Float64 = column("Share.", nullable=True)
+    day: dt.Date = column("Day.", nullable=True)
+    at: Instant = column("Instant.", nullable=True)
+    price: Annotated[dt.Decimal, 5, 1] = column("Price.", nullable=True)
+
+    class Config:
+        unique = ["shop"]
+
+
+def typed(**values: Any) -> Pipeline:
+    """A model of Python that returns these values, null in the other columns."""
+    VALUES.update({"function": values})
+    return pipeline(model(contract=Typed, python=True, by="shop")(one_of_values))
+
+
+VALUES: dict[str, dict[str, Any]] = {}
+
+
+def one_of_values(sales: pa.Table) -> pa.Table:
+    columns = {
+        name: VALUES["function"].get(name, pa.nulls(1))
+        for name in ("number", "share", "day", "at", "price")
+    }
+    return pa.table({"shop": sales.column("shop")[:1], **columns})
+
+
+UTC_NOON = pa.array([datetime(2024, 5, 1, 12, tzinfo=UTC)], pa.timestamp("us", "UTC"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"number": ["007"]},
+        {"number": [0.5]},
+        {"share": [Decimal("1234567890123456789.12")]},
+        {"day": [datetime(2024, 1, 1, 23, 59)]},
+        {"at": [datetime(2024, 1, 1)]},
+        {"at": [date(2024, 1, 1)]},
+        {"price": [Decimal("0.16789")]},
+        {"price": [0.16789]},
+    ],
+)
+def test_a_value_that_would_become_another_is_refused(
+    values: dict[str, Any], target: Target
+) -> None:
+    with pytest.raises(PipelineError, match=r"would lose a part|which is no "):
+        run(typed(**values), target)
+
+
+def test_values_that_fit_are_cast_and_nan_is_null(target: Target) -> None:
+    fine = typed(
+        number=pa.array([7], pa.int8()),
+        share=[float("nan")],
+        day=[datetime(2024, 1, 1)],
+        at=UTC_NOON.cast(pa.timestamp("s", "UTC")),
+        price=[Decimal("0.5")],
+    )
+    run(fine, target)
+    add_sale(target, 1)
+    assert run(fine, target).kind == "incremental"
+    [row, _] = contents(target)[f"{Typed.__module__}.one_of_values"]
+    assert (row["number"], row["share"], row["day"]) == (7, None, date(2024, 1, 1))
+    assert (row["at"], row["price"]) == (UTC_NOON[0].as_py(), Decimal("0.5"))
+
+
+def test_null_where_none_may_be_breaks_the_contract(engine: Workbench, target: Target) -> None:
+    def unknown(sales: pa.Table) -> pa.Table:
+        return pa.table({"shop": sales["shop"][:1], "day": sales["day"][:1], "best": pa.nulls(1)})
+
+    with pytest.raises(ContractError, match="best is null in 2 rows"):
+        engine.run(wrong("unknown", unknown), target)
+
+
+@model(contract=Streak, python=True, by="shop")
+def again(records: pa.Table) -> pa.Table:
+    return records
+
+
+def test_a_model_of_python_above_another_is_tested_too(engine: Workbench) -> None:
+    sales = engine.table([{"shop": "a", "day": date(2024, 5, 2), "amount": 3}], staging.Sales)
+    assert [row["best"] for row in engine.rows(again(records(sales)))] == [3]
+
+
+def test_many_keys_are_handed_on_together(target: Target) -> None:
+    batches = pa.table({"shop": [f"{n:06}" for n in range(2000)]}).to_batches(300)
+    schema = pa.schema([("shop", pa.string())])
+    found = [*grouped(batches, "shop", lambda rows: rows, "arrow", schema, schema, True)]
+    assert [batch.num_rows for batch in found] == [2000]
+
+
+def closing() -> Callable[..., Any]:
+    number = 3
+    return lambda sales: sales.slice(number)
+
+
+def by_name(*, sales: pa.Table) -> None: ...
+
+
+def of_lists(sales: list[Any]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (closing(), "closes over values"),
+        (functools.wraps(bests)(lambda *rows: rows), "is wrapped"),
+        (by_name, "is given one table, by place"),
+        (of_lists, "takes builtins.list, but rows come as"),
+    ],
+)
+def test_functions_that_cannot_be_told_or_given_rows(
+    function: Callable[..., Any], why: str
+) -> None:
+    with pytest.raises(PipelineError, match=why):
+        wrong("odd", function)
+
+
+@pytest.mark.parametrize("written", ["pd.DataFrame", "'pandas.DataFrame'", "pl.DataFrame"])
+def test_annotations_may_be_texts(written: str) -> None:
+    def function(sales: Any) -> Any: ...
+
+    function.__annotations__["sales"] = written
+    assert frame_of(function) == ("polars" if "pl." in written else "pandas")
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -265,7 +400,7 @@ def of_shops(shops: pa.Table) -> None: ...
 @pytest.mark.parametrize(
     ("function", "by", "why"),
     [
-        (of_two, "shop", "takes one model, not sales, shops"),
+        (of_two, "shop", "is given one table, by place"),
         (of_a_source, "shop", "takes one model, not raw_sales"),
         (of_sales, "shp", "incremental by 'shp', which is no column of it. Did you mean 'shop'"),
         (of_shops, "day", "'day', which is no column of shops"),

@@ -11,7 +11,7 @@ from copied import copied
 from pipelines.shop import SHOP, add_sale, mart, raw, staging
 
 import streampro
-from streampro import ConfigError, Target
+from streampro import ConfigError, SourceError, Target
 from streampro.cli.commands import cli
 from streampro.modeling.pipeline import Pipeline
 from streampro.warehouse.origin import origin_of
@@ -46,6 +46,19 @@ def test_files_that_are_not_as_they_were_are_named(target: Target) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_a_source_without_a_file_is_an_error_of_the_data(target: Target) -> None:
+    (Path(str(target.raw)) / "shops.csv").unlink()
+    with pytest.raises(SourceError, match="no file of source 'raw_shops' is left"):
+        streampro.replay(SHOP, target, 1)
+
+
+def test_a_run_of_some_models_left_others_as_they_were(target: Target) -> None:
+    add_sale(target, 2)
+    streampro.run(SHOP, target, select="sales")
+    done = streampro.replay(SHOP, target)
+    assert done.reasons == ("the run left tables as an earlier one built them: mart.revenue.",)
+
+
 def test_other_code_is_named(target: Target, tmp_path: Path) -> None:
     def doubled(sales: ir.Table, shops: ir.Table) -> ir.Table:
         found = mart.revenue(sales=sales, shops=shops)
@@ -76,8 +89,14 @@ def test_a_run_keeps_its_commit_and_what_was_not_committed(
     assert committed.commit
     assert committed.changes is None
     code.write_text(code.read_text() + "# later\n")
-    assert "+# later" in (origin_of(pipeline).changes or "")
-    assert origin_of(pipeline).commit == committed.commit
+    later = origin_of(pipeline)
+    assert later.changes not in (None, committed.changes)
+    assert "later" not in str(later)
+    assert later.commit == committed.commit
+    subprocess.run([*git, "checkout", "-q", "kept_code.py"], check=True)
+    assert origin_of(pipeline) == committed
+    (tmp_path / "new.py").write_text("1")
+    assert origin_of(pipeline).changes is not None
 
 
 def test_what_cannot_be_replayed_is_refused(target: Target) -> None:

@@ -22,7 +22,9 @@ def written(
     with pq.ParquetWriter(path.path, made, compression=COMPRESSION) as writer:
         found = connection.execute(f"SELECT * FROM ({query}) ORDER BY {keys}")
         rows = found.to_arrow_reader(_BATCH)
-        for batch in grouped(rows, node.by, node.function, given, made, order is not None):
+        for batch in grouped(
+            rows, node.by, node.function, node.frame, given, made, order is not None
+        ):
             writer.write_batch(batch)
     footer = pq.read_metadata(path.path)
     return DataFile.of(path, path.path.name, path.path.stat().st_size, footer)

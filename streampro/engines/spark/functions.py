@@ -41,6 +41,7 @@ def of_python(rows: Any, node: RowsOfKeys, columns: str) -> Iterator[Any]:
         grouped,
         by=node.by,
         function=node.function,
+        frame=node.frame,
         given=node.parent.schema.to_pyarrow(),
         made=node.schema.to_pyarrow(),
         is_sorted=order is not None,

@@ -140,11 +140,7 @@ def forget(
     wanted = key_of(key, pipeline)
     place = reached(target.warehouse, "forget")
     refuse_branch(target.warehouse, "forget")
-    if there := branches(target.warehouse):
-        raise ConfigError(
-            f"branches have rows of their own: {', '.join(there)}. Merge or drop them first: "
-            "streampro branch."
-        )
+    _refuse_branches(target)
     _refuse_another_pipeline(target, pipeline)
     with ExitStack() as stack:
         if not dry_run:
@@ -179,7 +175,16 @@ def forget(
         held = _held(target, wanted, pipeline, own)
         if not done and not held and not elsewhere:
             wanted.refuse_impossible_value(columns)
+        _refuse_branches(target)  # nor any that began meanwhile
         return Forgotten(tuple(done), held, elsewhere)
+
+
+def _refuse_branches(target: Target) -> None:
+    if there := branches(target.warehouse):
+        raise ConfigError(
+            f"branches have rows of their own: {', '.join(there)}. Merge or drop them, then call "
+            "this again: streampro branch."
+        )
 
 
 def _refuse_another_pipeline(target: Target, pipeline: Pipeline | None) -> None:

@@ -66,6 +66,7 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
             changes=(),
             moves=tuple(moves),
             rolled_back_to=run_id,
+            merged=None,
         )
         return ledger.append(target.warehouse, done, holder)
 
@@ -127,8 +128,7 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     newest = Published(runs[-1].run_id, row.modified_ns if row else 0)
     needed = {need for run in runs if run.run_id >= oldest for need in run.needs_of(main=False)}
     for name in branches(target.warehouse):
-        for run in ledger.runs(branch_folder(target.warehouse, name)):
-            needed |= run.needs_of(main=True)
+        needed |= _read_by(target, name)
     needed |= {(RUNS, log.version_of(row))} if row else set()
     published = {item.table for run in runs for item in run.tables}
     found = {}
@@ -139,6 +139,18 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     if marks.holder(place) != holder:
         raise OvertakenError(f"versions in {place} were written anew meanwhile: clean again.")
     return found
+
+
+def _read_by(target: Target, branch: str) -> set[tuple[TableName, int]]:
+    """Return what a branch reads of main. Raises `WarehouseError` for one that does not tell."""
+    drop = f"Wait for its run, or remove it: streampro branch drop {branch}."
+    try:
+        runs = ledger.runs(branch_folder(target.warehouse, branch))
+    except WarehouseError as error:
+        raise WarehouseError(f"branch {branch!r} cannot be read. {drop}") from error
+    if not runs:
+        raise WarehouseError(f"the first run on branch {branch!r} has not ended. {drop}")
+    return {need for run in runs for need in run.needs_of(main=True)}
 
 
 def _cleaned(found: Mapping[TableName, Surplus]) -> list[Cleaned]:
