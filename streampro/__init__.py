@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from streampro.proofs.certificate import Certificate as Certificate
     from streampro.proofs.check_incremental import check_incremental as check_incremental
     from streampro.proofs.diff import RunDifference as RunDifference, diff as diff
+    from streampro.proofs.mutation.mutate import MutationScore as MutationScore, mutate as mutate
     from streampro.proofs.prove import prove as prove
     from streampro.proofs.replay import Replay as Replay, replay as replay
     from streampro.report.page import write_report as write_report

@@ -47,6 +47,7 @@ THOROUGH = {
     "docs/guide/earlier-runs.md",
     "docs/guide/export.md",
     "docs/guide/lineage.md",
+    "docs/guide/mutation.md",
     "docs/guide/orchestration.md",
     "docs/guide/personal-data.md",
     "docs/guide/python-models.md",

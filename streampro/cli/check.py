@@ -1,7 +1,8 @@
-"""`streampro check`, `streampro check incremental`, `streampro test`, `streampro prove`: is all in
-order, and the same on two engines.
+"""`streampro check`, `check incremental`, `test`, `mutate`, `prove`: is all in order, would tests
+notice if not, and is it the same on two engines.
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,40 @@ def replay(run_id: int | None, as_json: bool, **options: Any) -> None:
         show_replay(done)
     if not done.is_equal:
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--tests",
+    multiple=True,
+    metavar="TESTS",
+    help="Which tests, as pytest takes them: paths, -m, -k. Default: all of the project.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Try the first mutants only.")
+@click.option("--json", "as_json", is_flag=True, help="Print all mutants as JSON.")
+@options("raw", "warehouse", "branch", "pipeline")
+def mutate(
+    model: str, tests: tuple[str, ...], limit: int | None, as_json: bool, **options: Any
+) -> None:
+    """Change MODEL a little, many times, and tell which changes no test and no rule notices.
+
+    Exits with 1 if a mutant survives.
+    """
+    from streampro.console.differences import show_score
+    from streampro.console.progress import ProgressBars
+    from streampro.proofs.mutation import mutate as library
+
+    target, pipeline = load(**options)
+    words = [word for each in tests for word in shlex.split(each)]
+    bars = ProgressBars()
+    score = library.mutate(pipeline, target, model, tests=words, limit=limit, watcher=bars)
+    if as_json:
+        print_json(score.to_json())
+    else:
+        show_score(score)
+    if score.survivors:
+        raise DataError(f"{number_of(len(score.survivors), 'mutant')} of {score.model} survived.")
 
 
 @click.command()

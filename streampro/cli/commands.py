@@ -3,7 +3,7 @@
 import click
 
 from streampro.cli.branch import branch
-from streampro.cli.check import check, prove, replay, test
+from streampro.cli.check import check, mutate, prove, replay, test
 from streampro.cli.history import clean, diff, forget, history, repair, rollback, verify
 from streampro.cli.lineage import explain, graph
 from streampro.cli.report import catalog, report
@@ -19,7 +19,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(run_command, plan, show, check, test, prove, replay),
+    *(run_command, plan, show, check, test, mutate, prove, replay),
     *(sql, tables, export, explain, graph, report, catalog),
     *(history, diff, branch, verify, repair, rollback, clean, forget),
     *(init, generate, demo),

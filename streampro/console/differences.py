@@ -1,4 +1,4 @@
-"""How two runs differ: for a terminal, for a pull request, for a browser."""
+"""How two runs differ, for a terminal, a pull request, a browser; and a model and its mutants."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from streampro.errors import number_of, printable
 from streampro.modeling.model import TableName
 from streampro.modeling.question import value_text
 from streampro.proofs.diff import RowDifference, RunDifference, TableDifference
+from streampro.proofs.mutation.mutate import MutationScore
 from streampro.proofs.replay import Replay
 from streampro.warehouse.changes import Move
 
@@ -48,6 +49,31 @@ def show_replay(done: Replay) -> None:
         show_difference(done.difference)
     for reason in done.reasons:
         say(f"- {reason}")
+
+
+def show_score(score: MutationScore) -> None:
+    """Print which mutants of a model are killed, and the survivors: formula and row."""
+    killed, survivors = score.killed, score.survivors
+    say(
+        f"{score.model}: {len(killed)} of {number_of(len(score.mutants), 'mutant')} killed "
+        f"({score.share:.1%}). Tests that use it: {len(score.tests)}."
+    )
+    if survivors:
+        alike = sum(each.row is None for each in survivors)
+        say(
+            f"{number_of(len(survivors), 'survivor')}, {alike} of which no row at hand tells apart "
+            f"(rows of {score.data})."
+        )
+    for each in survivors:
+        say(f"\n{each.number}. {each.change}")
+        for line in each.diff:
+            say(f"   {line}")
+        if each.row is None:
+            say("   no row at hand tells it apart")
+            continue
+        say("")
+        sides = {"left": "model", "right": "mutant"}
+        show_table("", [{sides.get(n, n): v for n, v in row.items()} for row in _lines(each.row)])
 
 
 def markdown(found: RunDifference) -> str:

@@ -218,19 +218,18 @@ def show(
         extracted(pipeline.read(models), target) as extracts,
         connect(target, session, folder) as engine,
     ):
-        read = {
+        tables = {
             source.name: engine.read_raw(source, extracts.whole(source, target)).table
             for source in pipeline.read(models)
         }
-        computed: dict[str, ir.Table] = {}
         for each in models:
-            computed[each.name] = _computed(pipeline, engine, each, read | computed)
-        rows = computed[asked.name]
+            tables[each.name] = computed(pipeline, engine, each, tables)
+        rows = tables[asked.name]
         first = rows.order_by(*asked.spec.key or rows.columns).limit(limit)
         return fetched(engine, first)
 
 
-def _computed(
+def computed(
     pipeline: Pipeline, engine: Engine, model: Model, done: Mapping[str, ir.Table]
 ) -> ir.Table:
     """Return the rows of a model, computed once from all raw files and models that are done."""

@@ -49,7 +49,7 @@ def digest(expression: ir.Expr) -> str:
     Raises `PipelineError` for an argument of which it cannot be told whether it is the same.
     """
     told = _Told()
-    for node in _bottom_up(expression.op()):
+    for node in bottom_up(expression.op()):
         told.add(node)
     return told.nodes[id(expression.op())]
 
@@ -126,7 +126,7 @@ def _source_of(function: Any) -> str:
         ) from error
 
 
-def _bottom_up(root: Node) -> Iterator[Node]:
+def bottom_up(root: Node) -> Iterator[Node]:
     """Yield every operation once, after its arguments."""
     todo, seen = [(root, False)], set()
     while todo:

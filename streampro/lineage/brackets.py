@@ -1,5 +1,9 @@
 """Expressions as text in which operators keep their brackets, as Python writes them."""
 
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import Any
 
 import ibis.expr.operations as ops
@@ -9,6 +13,12 @@ from ibis.expr.format import _infix_ops, fmt
 _ORDER = ({"|"}, {"^"}, {"&"}, {"+", "-"}, {"*", "/", "//", "%"}, {"**"})
 """Operators of Python, the loosest first; comparisons are looser than all of them."""
 _ASSOCIATIVE = ("&", "|", "+", "*")
+_SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
+_HANDED_ON = re.compile(r" +(\w+): +r\d+\.\1$| +\w+ +!?[a-z]\w*(\(.*\))?$|  (values|schema):$")
+"""A column under its own name, one of a schema, and what stands above them."""
+_RELATION = re.compile(r"\br\d+\b")
+_AROUND = 60
+"""Signs that are shown on both sides of what differs in a line."""
 
 
 class Bracketed(ops.Value):  # type: ignore[misc]  # Ibis has no types here
@@ -37,6 +47,59 @@ def _bracketed(op: Bracketed, arg: str) -> str:
 def with_brackets(rows: ir.Table) -> str:
     """Return how Ibis shows an expression, with the brackets that its operators need."""
     return repr(rows.op().replace(_put).to_expr())
+
+
+def readable(rows: ir.Table) -> str:
+    """Return how Ibis shows an expression, without columns that are only handed on."""
+    shown: list[str] = []
+    relation = ""
+    for line in filter(str.strip, with_brackets(rows).splitlines()):
+        relation = relation if line.startswith(" ") else line
+        is_column = line.startswith(" ") and _SHOWS_COLUMNS.search(relation)
+        if not is_column or not _HANDED_ON.match(line):
+            shown.append(line)
+    return "\n".join(shown)
+
+
+def formula_difference(before: ir.Table, after: ir.Table) -> tuple[str, ...]:
+    """Return the lines in which two expressions differ, as a diff: of long ones what differs, with
+    the column. The numbers of relations do not count.
+    """
+    old, new = (readable(rows).splitlines() for rows in (before, after))
+    one, other = ([_RELATION.sub("r", line) for line in lines] for lines in (old, new))
+    found: list[str] = []
+    for tag, start, end, other_start, other_end in SequenceMatcher(
+        None, one, other, autojunk=False
+    ).get_opcodes():
+        if tag != "equal":
+            found += _diff(old[start:end], new[other_start:other_end])
+    return tuple(found)
+
+
+def _diff(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    if len(old) == len(new):
+        pairs = [_short(*pair) for pair in zip(old, new, strict=True)]
+        old, new = ([pair[side] for pair in pairs] for side in (0, 1))
+    yield from (f"- {line.strip()}" for line in old)
+    yield from (f"+ {line.strip()}" for line in new)
+
+
+def _short(old: str, new: str) -> tuple[str, str]:
+    """Return two lines without most of what they begin and end with in common."""
+    same = _same(old, new)
+    end = max(0, _same(old[same:][::-1], new[same:][::-1]) - _AROUND)
+    start = max(0, same - _AROUND)
+    name, mark, _ = old[:start].partition(": ")
+    is_cut = start > len(name + mark)
+    begin, after = (f"{name}{mark}...", start) if is_cut else ("", 0)
+    ending = "..." if end else ""
+    first, second = (begin + line[after : len(line) - end] + ending for line in (old, new))
+    return first, second
+
+
+def _same(one: str, other: str) -> int:
+    """Return with how many equal signs two texts begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _put(node: Any, changed: dict[str, Any] | None) -> Any:

@@ -1,18 +1,15 @@
 """From a number down to the raw lines that it comes from."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import ibis.expr.types as ir
 
 from streampro.arguments import asks, refuse_limit
 from streampro.config import Target
 from streampro.engines.registry import connect_sql
 from streampro.errors import ConfigError, did_you_mean
 from streampro.expressions.columns import ROWS, ColumnRef
-from streampro.lineage.brackets import with_brackets
+from streampro.lineage.brackets import readable
 from streampro.lineage.trace import Line, RowTrace, Step
 from streampro.modeling.columns.lineage import Lineage, Origin
 from streampro.modeling.contract import Contract
@@ -22,10 +19,6 @@ from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
 from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.snapshot import published_run, readable_run
-
-_SHOWS_COLUMNS = re.compile(r"^(r\d+ := )?(UnboundTable|Project|JoinChain|DropColumns)\b")
-_HANDED_ON = re.compile(r" +(\w+): +r\d+\.\1$| +\w+ +!?[a-z]\w*(\(.*\))?$|  (values|schema):$")
-"""A column under its own name, one of a schema, and what stands above them."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +129,7 @@ def explain(
             rows=rows,
             definition=_definition(followed.contract(table), followed.models[table]),
             columns=_meanings(followed.contract(table), column),
-            expression=_readable(pipeline.expressions[followed.models[table].name]),
+            expression=readable(pipeline.expressions[followed.models[table].name]),
             lineage=_lineage(lineage, table, columns),
             steps=tuple(followed.steps),
             lines=tuple(followed.lines),
@@ -188,18 +181,6 @@ def _meanings(contract: type[Contract], column: str | None) -> tuple[Meaning, ..
         for name, spec in spec_of(contract).columns.items()
         if column in (None, name)
     )
-
-
-def _readable(rows: ir.Table) -> str:
-    """Return how Ibis shows an expression, without columns that are only handed on."""
-    shown: list[str] = []
-    relation = ""
-    for line in filter(str.strip, with_brackets(rows).splitlines()):
-        relation = relation if line.startswith(" ") else line
-        is_column = line.startswith(" ") and _SHOWS_COLUMNS.search(relation)
-        if not is_column or not _HANDED_ON.match(line):
-            shown.append(line)
-    return "\n".join(shown)
 
 
 def _lineage(

@@ -118,6 +118,14 @@ class Pipeline:
         lenient.sources = {name: replace(source, limits=LENIENT) for name, source in sources}
         return lenient
 
+    def with_model(self, built: Model) -> "Pipeline":
+        """Return the pipeline with another model in place of the one of the same name."""
+        changed = copy(self)
+        changed.models = {**self.models, built.name: built}
+        changed.__dict__.pop("_code_hashes", None)
+        changed.expressions = {**self.expressions, built.name: self._unbound(built)}
+        return changed
+
     def tables(self, select: str | None = None) -> list[TableName]:
         """Return every table that a run publishes, the rejected ones beside their models; with
         `select` those of the selected models.
@@ -141,6 +149,11 @@ class Pipeline:
         """Return the models of the layer `answers`, in the order in which they are declared."""
         found = [built for built in self.models.values() if built.table.layer == ANSWERS]
         return sorted(found, key=lambda built: self._declared.get(built.name, len(self.models)))
+
+    def schemas(self) -> dict[str, ibis.Schema]:
+        """Return columns and types of every source and model by its name."""
+        schemas = {name: source.schema for name, source in self.sources.items()}
+        return schemas | {name: built.spec.schema for name, built in self.models.items()}
 
     @cached_property
     def expressions(self) -> dict[str, ir.Table]:
@@ -170,7 +183,7 @@ class Pipeline:
 
         `beyond` is what else is said of operations, by model.
         """
-        keys = self._keys()
+        keys = self.keys()
         lines = {
             name: ("source_file", *format_of(source).known_by(source))
             for name, source in self.sources.items()
@@ -184,6 +197,18 @@ class Pipeline:
                 built, unportable(built, rows, keys, lines), (beyond or {}).get(built.name, ())
             )
         ]
+
+    def keys(self) -> Declared:
+        """Return the keys of every model's table: what its contract says, which every run checks,
+        and what follows from its expression.
+        """
+        keys: dict[str, list[tuple[str, ...]]] = {}
+        for name, rows in self.expressions.items():
+            built = self.models[name]
+            declared = [built.spec.key] if built.spec.key else []
+            derived = [] if built.quarantine else keys_of(rows, keys)
+            keys[name] = [*declared, *derived]
+        return keys
 
     def select(
         self,
@@ -221,21 +246,9 @@ class Pipeline:
     def _code_hashes(self) -> Mapping[str, str]:
         return {name: self._code_hash(built) for name, built in self.models.items()}
 
-    def _keys(self) -> Declared:
-        """Return the keys of every model's table: what its contract says, which every run checks,
-        and what follows from its expression.
-        """
-        keys: dict[str, list[tuple[str, ...]]] = {}
-        for name, rows in self.expressions.items():
-            built = self.models[name]
-            declared = [built.spec.key] if built.spec.key else []
-            derived = [] if built.quarantine else keys_of(rows, keys)
-            keys[name] = [*declared, *derived]
-        return keys
-
     def _code_hash(self, built: Model) -> str:
         contract, rows = built.contract, self.expressions[built.name]
-        schemas = self._schemas()
+        schemas = self.schemas()
         read = [self.sources.get(name, schemas[name]) for name in built.inputs]
         columns = spec_of(contract).columns
         return code_hash(
@@ -277,11 +290,6 @@ class Pipeline:
         if twice := next((to for to, table in places if places.count((to, table)) > 1), None):
             raise PipelineError(f"pipeline {self.name!r} exports twice to {twice!r}.")
 
-    def _schemas(self) -> dict[str, ibis.Schema]:
-        """Return columns and types of every source and model by its name."""
-        schemas = {name: source.schema for name, source in self.sources.items()}
-        return schemas | {name: built.spec.schema for name, built in self.models.items()}
-
     def could_be_incremental(self) -> dict[str, str]:
         """Return by which column models could be incremental that are not, by their name."""
         rest = [built for built in self.models.values() if built.incremental_by is None]
@@ -296,7 +304,7 @@ class Pipeline:
         return replace(built, incremental_by=found[0] if found else None)
 
     def _unbound(self, built: Model, called: Callable[[str], str] = str) -> ir.Table:
-        schemas = self._schemas()
+        schemas = self.schemas()
         return built(**{n: ibis.table(schemas[n], name=called(n)) for n in built.inputs})
 
     def _by_name(self, things: list[_Thing]) -> dict[str, _Thing]:

@@ -29,7 +29,8 @@ from streampro.warehouse.snapshot import (
     readable_run,
 )
 
-_HIDDEN = "(personal)"
+HIDDEN = "(personal)"
+"""Stands for a value of a person."""
 _SIDES = ("left", "right")
 
 
@@ -290,7 +291,7 @@ class _Sides:
         """Return a row without values of persons, of a changed row the key and what differs."""
         hidden = {*self.personal.get(table, ()), *self._unknown(table, row)}
         left, right = (
-            side and {name: _HIDDEN if name in hidden else v for name, v in side.items()}
+            side and {name: HIDDEN if name in hidden else v for name, v in side.items()}
             for side in (row.left, row.right)
         )
         if not (left and right and row.left and row.right):

@@ -13,7 +13,14 @@ import pytest
 from streampro.config import Target
 from streampro.execution.runner import run
 from streampro.modeling.model import DUPLICATE, Model
-from streampro.modeling.quarantine import COPIES, REJECTION, Books, judged, outcomes
+from streampro.modeling.quarantine import (
+    COPIES,
+    REJECTION,
+    UNREADABLE_LINES,
+    Books,
+    judged,
+    outcomes,
+)
 from streampro.testing import Workbench
 from streampro.viewing import PIPELINE
 from streampro.warehouse.published import sql
@@ -60,6 +67,7 @@ class Staged:
     lines: int
     duplicates: int
     invalid_utf8: int
+    unreadable: int
 
 
 def multiset(rows: Iterable[Row]) -> Counter[tuple[Any, ...]]:
@@ -147,6 +155,7 @@ def stage(engine: Workbench, raw_folder: Callable[..., Path]) -> Callable[..., S
             duplicates=sum(row[COPIES] - 1 for row in accepted)
             + sum(row[COPIES] for row, reason, *_ in rejected if reason == DUPLICATE),
             invalid_utf8=text.invalid_utf8,
+            unreadable=sum(row[UNREADABLE_LINES] for row in found),
         )
 
     return read

@@ -140,6 +140,11 @@ SESSIONS = [
 ]
 GROUP = ("dimension", "device_os", "app_version")
 BOTH = "device_os x app_version"
+PRODUCTS = (
+    *("sum_sessions_squared", "sum_dropoff_squared", "sum_sessions_dropoff"),
+    *("sum_sessions_all_sessions", "sum_sessions_all_dropoff"),
+    *("sum_dropoff_all_sessions", "sum_dropoff_all_dropoff"),
+)
 
 
 @pytest.fixture
@@ -164,12 +169,7 @@ def test_drop_off_is_told_of_every_system_release_and_combination(dropoff):
 
 
 def test_drop_off_carries_the_sums_over_users_of_products_of_their_counts(dropoff):
-    columns = (
-        *("sum_sessions_squared", "sum_dropoff_squared", "sum_sessions_dropoff"),
-        *("sum_sessions_all_sessions", "sum_sessions_all_dropoff"),
-        *("sum_dropoff_all_sessions", "sum_dropoff_all_dropoff"),
-    )
-    sums = {group: tuple(row[name] for name in columns) for group, row in dropoff.items()}
+    sums = {group: tuple(row[name] for name in PRODUCTS) for group, row in dropoff.items()}
     # iOS: u1 n=3 d=2, u2 n=1 d=0. nn=9+1, dd=4, nd=6, nN=9+2, nD=6+1, dN=6, dD=4
     assert sums["device_os", "iOS", None] == (10, 4, 6, 11, 7, 6, 4)
     # 5.1: u1 n=2 d=1, u2 n=2 d=1, u3 n=1 d=0. nn=4+4+1, dd=1+1, nd=2+2, nN=6+4+1, nD=4+2,
@@ -179,6 +179,31 @@ def test_drop_off_carries_the_sums_over_users_of_products_of_their_counts(dropof
     assert sums[BOTH, "iOS", "5.1"] == (5, 1, 2, 8, 5, 3, 2)
     # no system: u3 n=1 d=0
     assert sums["device_os", None, None] == (1, 0, 0, 1, 0, 0, 0)
+
+
+def test_drop_off_adds_what_users_do_in_several_releases_and_systems(rows_of):
+    """No sum here is a largest value, and no product a sum."""
+    done = [
+        *(("u1", "iOS", "5.1", 3, 2), ("u1", "iOS", "5.2", 2, 1), ("u1", "Android", "5.1", 4, 3)),
+        *(("u2", "iOS", "5.1", 2, 1), ("u2", "Android", "5.2", 1, 0)),
+    ]
+    facts = [
+        fact(user, watched=5 if number < drops else 20, device_os=system, app_version=release)
+        | {"session_id": f"{system} {release} {number}"}
+        for user, system, release, sessions, drops in done
+        for number in range(sessions)
+    ]
+    rows = rows_of(q3_dropoff, fact_user_session=facts)
+    found = {(row["dimension"], row["device_os"], row["app_version"]): row for row in rows}
+    columns = ("sessions", "dropoff_sessions", "users", *PRODUCTS)
+    counts = {group: tuple(row[name] for name in columns) for group, row in found.items()}
+    # N = 9, 3 and D = 6, 1
+    # iOS: u1 n=5 d=3, u2 n=2 d=1. nn=25+4, dd=9+1, nd=15+2, nN=45+6, nD=30+2, dN=27+3, dD=18+1
+    assert counts["device_os", "iOS", None] == (7, 4, 2, 29, 10, 17, 51, 32, 30, 19)
+    # 5.1: u1 n=7 d=5, u2 n=2 d=1. nn=49+4, dd=25+1, nd=35+2, nN=63+6, nD=42+2, dN=45+3, dD=30+1
+    assert counts["app_version", None, "5.1"] == (9, 6, 2, 53, 26, 37, 69, 44, 48, 31)
+    # iOS 5.1: u1 n=3 d=2, u2 n=2 d=1. nn=9+4, dd=4+1, nd=6+2, nN=27+6, nD=18+2, dN=18+3, dD=12+1
+    assert counts[BOTH, "iOS", "5.1"] == (5, 3, 2, 13, 5, 8, 33, 20, 21, 13)
 
 
 def test_drop_off_carries_the_same_totals_on_every_row(dropoff):

@@ -539,6 +539,14 @@ def test_unreadable_csv_numbers_and_dates_are_null_and_a_warning(warehouse):
     assert built.books("raw_videos").warnings == {"unreadable_value": 1}
 
 
+def test_only_what_is_there_and_cannot_be_read_is_unreadable(stage):
+    days = ("2025-02-30", "1.3.2025", "", "2025-03-01", "2025-03-02", "2025-03-03")
+    records = "".join(f"u{n},{day},,,\n" for n, day in enumerate(days))
+    assert stage(users, users=USERS + records).unreadable == 2
+    records = "".join(f"v{n},,,{s}\n" for n, s in enumerate(("4:30", "", "", "60", "61", "62")))
+    assert stage(videos, videos=VIDEOS + records).unreadable == 1
+
+
 @pytest.mark.slow
 def test_invalid_utf8_in_a_csv_is_counted_too(stage):
     staged = stage(videos, videos=VIDEOS.encode() + b"v1,caf\xe9,b,60\nv2,caf\xc3\xa9,b,60\n")
