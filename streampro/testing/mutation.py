@@ -33,8 +33,8 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     asked = json.loads(os.environ.pop(ASKED))
     results = asked["results"]
     os.set_inheritable(results, False)
-    items, limit_s, rest = [*session.items], None, [None, *asked["numbers"]]
-    for number in rest:
+    items, limit_s = [*session.items], None
+    for number in (None, *asked["numbers"]):
         reading, writing = os.pipe()
         pid = _fork()
         if not pid:
@@ -47,8 +47,9 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
             limit_s = max(_LEAST_S, _TIMES_LONGER * sum(names.values()))
             items = sorted((i for i in items if i.nodeid in names), key=lambda i: names[i.nodeid])
             told["tests"] = [item.nodeid for item in items]
-            rest = rest if items and not told["failed"] else []
         os.write(results, f"{json.dumps({'number': number} | told)}\n".encode())
+        if number is None and (told["failed"] or not items):
+            break
     session.items.clear()
     return (yield)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -17,9 +18,13 @@ from streampro.config import Target
 from streampro.errors import ConfigError
 from streampro.modeling.contract import Contract, column
 from streampro.modeling.model import Model, model
+from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.source import Source
 from streampro.portable import earliest, strip
+from streampro.proofs.diff import RowDifference
 from streampro.proofs.mutation.mutants import mutants, mutated
 from streampro.proofs.mutation.mutate import mutate
+from streampro.proofs.mutation.rows import DataAtHand
 from streampro.testing import Workbench
 
 FOLDER = Path(__file__).parents[1]
@@ -116,6 +121,42 @@ def test_a_mutant_computes_of_what_it_is_called_with(engine: Workbench) -> None:
         assert engine.rows(called) == [{"id": 2, "name": "a", "n": 2}]
 
 
+class People(Contract):
+    """One row per person."""
+
+    number: str = column("Number.")
+    name: str = column("Name.", personal=True)
+
+    class Config:
+        unique = ["number"]
+
+
+def test_values_of_persons_are_not_shown(engine: Workbench) -> None:
+    def people(raw_people: ir.Table) -> ir.Table:
+        return raw_people.select("number", "name").filter(raw_people.number > "1")
+
+    fields = {"number": ("number",), "name": ("name",)}
+    module = ModuleType("club")
+    module.people = model(contract=People)(people)  # type: ignore[attr-defined]
+    module.raw_people = Source(  # type: ignore[attr-defined]
+        name="raw_people", files=("people.jsonl",), format="json_lines", fields=fields
+    )
+    club = Pipeline("club", [module])
+    rows = engine.table([{"number": n, "name": "Anna"} for n in "012"], People)
+    at_hand = DataAtHand(club, club.models["people"], engine.engine, {"raw_people": rows})
+    _, found = mutants(club.models["people"], club.schemas(), club.keys())
+    assert {
+        each.change.what: at_hand.first_difference(
+            mutated(club.models["people"], each.change.number)
+        )
+        for each in found
+    } == {
+        "> becomes >=": RowDifference(None, {"number": "1", "name": "(personal)"}),
+        "'1' becomes '1x'": None,
+        "filter dropped": RowDifference(None, {"number": "0", "name": "(personal)"}),
+    }
+
+
 REVENUE = """
 import datetime
 
@@ -198,6 +239,8 @@ def test_survivors_are_shown_with_the_row_that_tells_them_apart(
     assert shown.exit_code == 1
     assert str(shown.exception) == "3 mutants of staging.sales survived."
     found = json.loads(shown.stdout)
+    names = ("test_lines_without_a_day_are_rejected", "test_sales_are_told_once")
+    assert {*found["tests"]} == {f"test_shop.py::{name}[duckdb]" for name in names}
     survivors = [each for each in found["mutants"] if not each["killed_by"]]
     line = {"shop": "c", "day": None, "amount": None}
     assert {each["change"]: each["row"] for each in survivors} == {

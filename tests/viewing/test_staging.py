@@ -351,9 +351,11 @@ def test_the_first_reason_that_applies_counts(stage):
     lines.append(EVENT | {"timestamp": "", "value": -1})
     lines.append(EVENT | {"timestamp": "never", "value": -1})
     lines.append(EVENT | {"value": -1})
-    staged = stage(events, lines)
-    texts = {row["raw_line"]: row["reject_reason"] for row in staged.rejected}
-    assert [texts[json.dumps(line)] for line in lines] == [
+    lines.insert(0, [EVENT])
+    texts = [*map(json.dumps, lines)]
+    reasons = {row["raw_line"]: row["reject_reason"] for row in stage(events, texts).rejected}
+    assert [reasons[text] for text in texts] == [
+        "not_a_json_object",
         "missing_user_id",
         "missing_session_id",
         "missing_event_name",
