@@ -120,7 +120,7 @@ class _Watch:
             of = called if self.number is None else mutated(called, self.number)
             return call(of, *args, **inputs)
 
-        Model.__call__ = seen  # type: ignore[method-assign, assignment]
+        Model.__call__ = seen  # type: ignore[method-assign]
 
     def told(self) -> dict[str, Any]:
         """Return what was seen, as JSON values."""

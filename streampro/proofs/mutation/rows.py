@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 
 from streampro.config import Target
@@ -49,7 +50,7 @@ class DataAtHand:
         """Return the first row, by key, in which a mutant differs from the model, None for none."""
         old, new = self.rows, self._computed(mutant)
         gone, come = changes.beyond(old, new), changes.beyond(new, old)
-        both = gone.mutate(**{_SIDE: 0}).union(come.mutate(**{_SIDE: 1}))
+        both = gone.mutate(_side(0)).union(come.mutate(_side(1)))
         key = self.model.spec.key
         in_order = both.distinct().order_by(*key or old.columns, _SIDE)
         first = fetched_rows(self.engine, in_order.limit(3))
@@ -153,3 +154,7 @@ def _opened(
         tables[each.name] = computed(pipeline, engine, each, tables)
     inputs = {name: tables[name] for name in model.inputs}
     return DataAtHand(pipeline, model, engine, inputs), " and ".join(told)
+
+
+def _side(number: int) -> ir.Value:
+    return ibis.literal(number).name(_SIDE)
