@@ -105,7 +105,7 @@ def test_ways_to_name_a_folder(raw: str, warehouse: str, folder: Path) -> None:
         ("", "w", streampro.ConfigError, "raw: .*must have a name"),
         ("raw", " ", streampro.ConfigError, "warehouse: .*must have a name"),
         ("a\0b", "w", streampro.ConfigError, "NUL"),
-        ("a\udcff", "w", streampro.ConfigError, "not UTF-8"),
+        ("a\udcff", "w", streampro.ConfigError, "UTF-8"),
         ("raw", "a\0b", streampro.ConfigError, "NUL"),
         ("file:///raw", "w", streampro.ConfigError, "not file:///raw: write /raw"),
         ("raw", "file:/w", streampro.ConfigError, "not file:/w: write /w"),

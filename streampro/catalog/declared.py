@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from streampro.engines.compiled import compiled_everywhere
 from streampro.expressions.columns import ROWS, ColumnRef, How
+from streampro.formats.registry import format_of
 from streampro.lineage import graph
 from streampro.modeling.audit import key_rule, reference_rule, severity_of
 from streampro.modeling.columns.lineage import Lineage
@@ -199,7 +200,7 @@ class Declared:
             key=source.key,
             facts={
                 "files": ", ".join(source.files),
-                "format": source.format,
+                "format": format_of(source).name,
                 "limits": str(source.limits),
             }
             | ({"secret": ", ".join(source.secret)} if source.secret else {}),

@@ -74,8 +74,9 @@ def exact_node(node: Any) -> Any:
 
 
 def true_type(value: Any) -> dt.DataType:
-    """Return the type of a value; Ibis knows only what may be a decimal."""
-    return exact_node(value).dtype if value.dtype.is_decimal() else value.dtype
+    """Return the type of a value; Ibis knows only what may be a decimal, or a list of such."""
+    kind = value.dtype.value_type if value.dtype.is_array() else value.dtype
+    return exact_node(value).dtype if kind.is_decimal() else value.dtype
 
 
 def takes_decimals(node: Any) -> bool:

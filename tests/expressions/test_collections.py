@@ -198,6 +198,16 @@ def test_a_quantile_of_decimals_is_that_of_the_nearest_floats(
     assert on_duckdb(query, rows) == on_spark(query, rows) == [wanted]
 
 
+def test_quantiles_of_decimals_are_floats_to_what_looks_for_a_decimal() -> None:
+    t = ibis.table({"x": "decimal(18, 2)"}, name="rows")
+    quantiles = t.mutate(q=t.x.quantile([0.0, 0.5]).over(ibis.window()))
+    for query in (
+        quantiles.select(v=quantiles.q.contains(quantiles.x)),
+        t.select(v=t.x.quantile([0.0, 0.5]).over(ibis.window()).remove(t.x)),
+    ):
+        assert any("with a value of another type" in said for said in findings(query))
+
+
 def test_a_condition_with_or_is_one(on_duckdb: Run, on_spark: Run) -> None:
     query = T.agg(v=T.n.collect(where=(T.i == 4) | (T.n.fill_null(-9) < 0)).sort())
     assert findings(query) == []

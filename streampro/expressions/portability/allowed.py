@@ -107,7 +107,7 @@ Min Max | struct
 All Any | boolean
 Median | number|text|when | between two numbers, decimals as floats; of others the lower of two
 Quantile | number|text|when =number | as the median
-MultiQuantile | integer|float|text|when =list | as the median
+MultiQuantile | number|text|when =list | as the median
 ArrayCollect | plain | null, not an empty list, where there is nothing to collect
 RowNumber MinRank DenseRank PercentRank CumeDist |
 NTile | =integer

@@ -114,7 +114,7 @@ def _may_hold_null(extreme: Any) -> bool:
 
 def _is_stranger(node: Any) -> bool:
     """Say of a list or map and an element or key whether they are of different families."""
-    kind, other = node.arg.dtype, node.__args__[1].dtype
+    kind, other = true_type(node.arg), true_type(node.__args__[1])
     return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
 
 
