@@ -301,6 +301,7 @@ def chosen(shop: str, percent: int) -> bool:
     return int(hashlib.md5(shop.encode()).hexdigest()[:8], 16) < percent * 16**8 // 100
 
 
+@pytest.mark.thorough("spark")
 def test_a_sample_has_all_rows_of_some_keys(engine: Workbench, main: Target) -> None:
     shops = [f"shop {number}" for number in range(40)]
     lines = [

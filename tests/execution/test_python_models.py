@@ -117,6 +117,7 @@ def test_rows_of_a_key_come_together_and_sorted(engine: Workbench, target: Targe
         ]
 
 
+@pytest.mark.thorough("spark")
 def test_only_keys_that_changed_are_computed_again(
     engine: Workbench, target: Target, tmp_path: Path
 ) -> None:
