@@ -90,6 +90,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
     done = _ledger_row(run, number, tables, inputs)
     if number > 1 and last and not made and _is_as(last, done):
         return replace(done, run_id=last.run_id)
+    origin = origin_of(run.pipeline)  # before the first commit: it takes a moment
     with watcher.step("publish", lambda: None):
         personal = personal_columns(run.pipeline) if made else {}
         for table, built in made.items():
@@ -111,7 +112,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             files_count=len(inputs),
             tokens={table: token for table, token in tokens.items() if table in tables},
             added=tuple(sorted(added & {*tables})),
-            origin=origin_of(run.pipeline),
+            origin=origin,
         )
         return ledger.append(run.target.warehouse, done, run.holder)
 

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis.common.annotations import attribute
@@ -79,18 +78,20 @@ def frame_of(function: Callable[..., Any]) -> str:
 
 
 def sql_part(rows: ir.Table) -> ir.Table:
-    """Return what SQL computes of an expression: of what a Python function makes the rows that it
-    is given.
+    """Return what SQL computes of a model's expression: all of it, or the rows that its Python
+    function is given.
     """
     node = rows.op()
-    if isinstance(node, RowsOfKeys):
-        return node.parent.to_expr()
-    return _replaced(rows, lambda each: ibis.table(each.schema, name="rows"))
+    return node.parent.to_expr() if isinstance(node, RowsOfKeys) else rows
 
 
 def computed(rows: ir.Table, compute: Callable[[RowsOfKeys], ir.Table]) -> ir.Table:
-    """Return an expression in which `compute` has computed what Python functions make."""
-    return _replaced(rows, compute)
+    """Return an expression in which `compute` has computed what Python functions make, first those
+    below which there is no other.
+    """
+    while found := [n for n in rows.op().find(RowsOfKeys) if not n.parent.find(RowsOfKeys)]:
+        rows = rows.op().replace({found[0]: compute(found[0]).op()}).to_expr()
+    return rows
 
 
 def order_of(node: RowsOfKeys) -> list[str] | None:
@@ -101,10 +102,3 @@ def order_of(node: RowsOfKeys) -> list[str] | None:
     if any(holds(kind, lambda each: each.is_nested()) for kind in schema.types):
         return None
     return [node.by, *(name for name in schema if name != node.by)]
-
-
-def _replaced(rows: ir.Table, made: Callable[[RowsOfKeys], ir.Table]) -> ir.Table:
-    """Replace one after the other, first those below which there is no other."""
-    while found := [n for n in rows.op().find(RowsOfKeys) if not n.parent.find(RowsOfKeys)]:
-        rows = rows.op().replace({found[0]: made(found[0]).op()}).to_expr()
-    return rows

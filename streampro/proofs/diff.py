@@ -288,22 +288,31 @@ class _Sides:
         return found[: self.limit]
 
     def _shown(self, table: TableName, row: RowDifference) -> RowDifference:
-        """Return a row without values of persons, of a changed row the key and what differs."""
         hidden = {*self.personal.get(table, ()), *self._unknown(table, row)}
-        left, right = (
-            side and {name: HIDDEN if name in hidden else v for name, v in side.items()}
-            for side in (row.left, row.right)
-        )
-        if not (left and right and row.left and row.right):
-            return RowDifference(left, right)
-        columns = tuple(name for name, value in row.left.items() if value != row.right[name])
-        told = [name for name in row.left if name in (*self.keys.get(table, ()), *columns)]
-        return RowDifference({n: left[n] for n in told}, {n: right[n] for n in told}, columns)
+        return shown_row(row.left, row.right, self.keys.get(table, ()), hidden)
 
     def _unknown(self, table: TableName, row: RowDifference) -> set[str]:
         """Return the columns of which the code of now does not say whether they are personal."""
         known = self.columns.get(table, frozenset())
         return {name for side in (row.left, row.right) for name in side or () if name not in known}
+
+
+def shown_row(
+    left: Mapping[str, Any] | None,
+    right: Mapping[str, Any] | None,
+    key: Sequence[str],
+    hidden: Collection[str],
+) -> RowDifference:
+    """Return how a row differs, without hidden values; of a changed one key and what differs."""
+    one, other = (
+        side and {name: HIDDEN if name in hidden else v for name, v in side.items()}
+        for side in (left, right)
+    )
+    if not (one and other and left and right):
+        return RowDifference(one, other)
+    columns = tuple(name for name, value in left.items() if value != right[name])
+    told = [name for name in left if name in (*key, *columns)]
+    return RowDifference({n: one[n] for n in told}, {n: other[n] for n in told}, columns)
 
 
 def _shown_as(side: str, table: TableName) -> TableName:

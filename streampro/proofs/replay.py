@@ -84,19 +84,13 @@ def replay(
     one that was cleaned; `SourceError` where no file of a source is left; and what
     `run` raises.
     """
-    newest = published_run(target)
-    then = newest if run_id is None else readable_run(target, run_id)
+    then = published_run(target) if run_id is None else readable_run(target, run_id)
     sources = pipeline.read(pipeline.models.values())
     _refuse_what_is_not_kept(pipeline, target, then, sources)
     refuse_out_of_reach(sources, target)
     with scratch(target.warehouse) as folder:
-        lost: list[str] = []
-        for number, some in enumerate(by_folder(sources, target)):
-            lost += _brought_back(some, target, then, folder / str(number))
-        _refuse_nothing(sources, then, lost, folder)
-        again = unheard(target, folder / "again").model_copy(
-            update=_folders(target, sources, folder)
-        )
+        folders, lost = _brought_back(sources, target, then, folder)
+        again = unheard(target, folder / "again").model_copy(update=folders)
         done = run(
             pipeline.without_exports().without_limits(),
             again,
@@ -125,33 +119,34 @@ def _refuse_what_is_not_kept(
             )
 
 
-def _refuse_nothing(
-    sources: Sequence[Source], then: Run, lost: Sequence[str], folder: Path
-) -> None:
-    """Raise `SourceError` where no file is left of a source."""
-    for source in sources:
-        known = [file.path for file in then.inputs if file.source == source.name]
-        there = (part / path for path in known for part in folder.iterdir())
-        if known and not any(map(Path.exists, there)):
-            raise SourceError(
-                f"run {then.run_id} cannot be computed again: no file of source {source.name!r} is "
-                f"left. {_few(lost)}"
-            )
-
-
 def _brought_back(
     sources: Sequence[Source], target: Target, then: Run, folder: Path
-) -> Iterator[str]:
-    """Bring the files that a run knew into a folder, and yield what became of the others."""
-    place = place_of(target.raw_of(sources[0].name) or Path())
-    folder.mkdir()
-    for source in sources:
-        now = {file.path: file for file in _found(source, place)}
-        known = [file for file in then.inputs if file.source == source.name]
-        there = [file for file in known if file.path in now]
-        yield from (f"{file.path} vanished" for file in known if file.path not in now)
-        yield from (f"{file.path} changed" for file in there if not file.is_still(now[file.path]))
-        place.copy(there, folder) if not place.is_local else _linked(there, place.path, folder)
+) -> tuple[dict[str, Any], list[str]]:
+    """Bring the files that a run knew below a folder; return where they are, as settings of a
+    target, and what became of the others. Raises `SourceError` where none of a source is left.
+    """
+    own: dict[str, Path] = {}
+    raw, lost = target.raw, list[str]()
+    for number, some in enumerate(by_folder(sources, target)):
+        place, copied = place_of(target.raw_of(some[0].name) or Path()), folder / str(number)
+        copied.mkdir()
+        for source in some:
+            now = {file.path: file for file in _found(source, place)}
+            known = [file for file in then.inputs if file.source == source.name]
+            there = [file for file in known if file.path in now]
+            lost += [f"{file.path} vanished" for file in known if file.path not in now]
+            lost += [f"{file.path} changed" for file in there if not file.is_still(now[file.path])]
+            if known and not there:
+                raise SourceError(
+                    f"run {then.run_id} cannot be computed again: no file of source "
+                    f"{source.name!r} is left. {_few(lost)}"
+                )
+            place.copy(there, copied) if not place.is_local else _linked(there, place.path, copied)
+        if some[0].name in target.sources:
+            own[some[0].name] = copied
+        else:
+            raw = copied
+    return {"raw": raw, "sources": own}, lost
 
 
 def _found(source: Source, place: Place) -> Sequence[InputFile]:
@@ -166,18 +161,6 @@ def _linked(files: Sequence[InputFile], raw: Path, folder: Path) -> None:
         link = folder / file.path
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(raw / file.path)
-
-
-def _folders(target: Target, sources: Sequence[Source], folder: Path) -> dict[str, Any]:
-    """Return where the files are that were brought back, as settings of a target."""
-    own: dict[str, Path] = {}
-    raw = target.raw
-    for number, some in enumerate(by_folder(sources, target)):
-        if some[0].name in target.sources:
-            own[some[0].name] = folder / str(number)
-        else:
-            raw = folder / str(number)
-    return {"raw": raw, "sources": own}
 
 
 def _few(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from streampro.modeling.model import REJECT_COLUMNS, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books
 from streampro.report.run_tables import RunTables
-from streampro.warehouse.run import Run, Warned
+from streampro.warehouse.run import Run, Warned, whole_books as books_of
 
 SAMPLES = 3
 """Lines that are shown of a reject reason."""
@@ -117,16 +117,9 @@ def whole_books(runs: Sequence[Run], run: Run, pipeline: Pipeline) -> list[Books
 
     That is the sum over its ancestry since each source was last read as a whole.
     """
-    tables = {model.table: model for model in pipeline.models.values() if model.quarantine}
-    totals: dict[str, Books] = {}
-    closed: set[str] = set()
-    for each in ancestry(runs, run):
-        for account in each.books:
-            if account.source not in closed:
-                so_far = totals.get(account.source)
-                totals[account.source] = so_far + account if so_far else account
-        whole = (tables[c.table] for c in each.changes if c.mode == "full" and c.table in tables)
-        closed |= {name for model in whole for name in model.inputs if name in pipeline.sources}
+    models = [model for model in pipeline.models.values() if model.quarantine]
+    reads = {model.table: {*model.inputs} & {*pipeline.sources} for model in models}
+    totals = books_of(ancestry(runs, run), reads)
     return [totals[name] for name in pipeline.sources if name in totals]
 
 

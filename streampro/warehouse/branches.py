@@ -13,7 +13,6 @@ from streampro.config import Target, unheard
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
-from streampro.modeling.quarantine import Books
 from streampro.modeling.sample import SAMPLED
 from streampro.storage import delta, marks
 from streampro.storage.place import place_of
@@ -27,7 +26,7 @@ from streampro.warehouse.folders import (
     reached,
     writing,
 )
-from streampro.warehouse.run import Fork, PublishedTable, Run
+from streampro.warehouse.run import Fork, PublishedTable, Run, whole_books
 from streampro.warehouse.snapshot import Snapshot, moves_between, published_run
 
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -140,16 +139,17 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
         _refuse_sampled(name, last)
         moves = moves_between(pipeline, (target, newest), (branch, last)) if pipeline else []
         token = uuid4().hex[:12]
-        own = {item.table for item in last.tables if item.version >= last.first_own(item.table)}
         snapshot = Snapshot(branch.warehouse, last)
-        for table in own:
+        for table in last.own_tables:
             snapshot.refuse_altered(table)
         tables = {
             item.table: _merged(target, branch, last, item, newest.run_id + 1, token)
             for item in last.tables
         }
         runs = ledger.runs(branch.warehouse)
-        tokens = {**newest.tokens, **dict.fromkeys(own, token)}
+        models = pipeline.models.values() if pipeline else ()
+        reads = {model.table: model.inputs for model in models if model.quarantine}
+        tokens = {**newest.tokens, **dict.fromkeys(last.own_tables, token)}
         files = ledger.files(target.warehouse, newest, last.inputs)
         done = ledger.append(
             target.warehouse,
@@ -162,7 +162,7 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
                 inputs=files,
                 files_version=files.version,
                 files_count=len(files),
-                books=_books(runs, pipeline),
+                books=tuple(whole_books(reversed(runs), reads).values()),
                 tables=(*tables.values(),),
                 lineage=_lineage(last, tables),
                 tokens={table: each for table, each in tokens.items() if table in tables},
@@ -177,25 +177,6 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
         )
         _remove(branch)
     return done
-
-
-def _books(runs: Sequence[Run], pipeline: Pipeline | None) -> tuple[Books, ...]:
-    """Return the account of the lines that the tables of a branch were built from, beyond those of
-    main: since each source was last read as a whole.
-    """
-    models = pipeline.models.values() if pipeline else ()
-    reads = {model.table: {*model.inputs} for model in models if model.quarantine}
-    found: dict[str, Books] = {}
-    closed: set[str] = set()
-    for run in reversed(runs):
-        for books in run.books:
-            if books.source not in closed:
-                so_far = found.get(books.source)
-                found[books.source] = books + so_far if so_far else books
-        for change in run.changes:
-            if change.mode == "full":
-                closed |= reads.get(change.table, set())
-    return tuple(found.values())
 
 
 def _changes(runs: Sequence[Run]) -> tuple[Change, ...]:
@@ -216,14 +197,13 @@ def _branch(branch: Target, newest: Run | None) -> Branch:
     size_bytes = sum(file.size for file in place.files(["*/*/*.parquet"]))
     if last is None or last.fork is None:
         return Branch(name, 0, None, None, True, (), size_bytes)
-    own = tuple(item.table for item in last.tables if item.version >= last.first_own(item.table))
     return Branch(
         name=name,
         run_id=last.run_id,
         finished_at=last.finished_at,
         begins_at=last.fork.run_id,
         is_behind=newest is None or not _begins_at(last.fork, newest),
-        tables=own,
+        tables=last.own_tables,
         size_bytes=size_bytes,
     )
 

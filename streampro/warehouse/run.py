@@ -1,7 +1,7 @@
 """A run as the ledger keeps it, and the plan of one."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -207,6 +207,11 @@ class Run:
         """
         return self.fork.versions.get(table, -1) + 1 if self.fork else 0
 
+    @property
+    def own_tables(self) -> tuple[TableName, ...]:
+        """The tables that its warehouse has: of a branch those that are not main's."""
+        return tuple(i.table for i in self.tables if i.version >= self.first_own(i.table))
+
     def parts(self, table: TableName, version: int) -> list[Kept]:
         """Return what a version of a table consists of: one version of a Delta table, or on a
         branch two, where it only added rows to those of main.
@@ -263,3 +268,22 @@ class Run:
             for item in self.tables
         ]
         return html_table(repr(self)[1:-1], rows)
+
+
+def whole_books(
+    runs: Iterable[Run], reads: Mapping[TableName, Collection[str]]
+) -> dict[str, Books]:
+    """Return by source the account of the lines of runs, the newest first, since it was last read
+    as a whole; `reads` are the sources of each table.
+    """
+    found: dict[str, Books] = {}
+    closed: set[str] = set()
+    for run in runs:
+        for books in run.books:
+            if books.source not in closed:
+                so_far = found.get(books.source)
+                found[books.source] = so_far + books if so_far else books
+        for change in run.changes:
+            if change.mode == "full":
+                closed |= {*reads.get(change.table, ())}
+    return found

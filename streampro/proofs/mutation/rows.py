@@ -18,7 +18,7 @@ from streampro.modeling.model import UNREADABLE, Model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import fates
 from streampro.names import ours
-from streampro.proofs.diff import HIDDEN, RowDifference
+from streampro.proofs.diff import RowDifference, shown_row
 from streampro.warehouse import changes, ledger
 from streampro.warehouse.folders import extracted, scratch
 from streampro.warehouse.snapshot import Snapshot
@@ -62,25 +62,7 @@ class DataAtHand:
             side = row.pop(_SIDE)
             if sides[side] is None and all(row[name] == first[0][name] for name in key):
                 sides[side] = row
-        return self._shown(*sides)
-
-    def _shown(
-        self, left: Mapping[str, Any] | None, right: Mapping[str, Any] | None
-    ) -> RowDifference:
-        columns = tuple(
-            name for name, value in (left or {}).items() if right and value != right[name]
-        )
-        told = {*columns, *self.model.spec.key} if columns else None
-        left, right = (
-            side
-            and {
-                name: HIDDEN if name in self.hidden else value
-                for name, value in side.items()
-                if told is None or name in told
-            }
-            for side in (left, right)
-        )
-        return RowDifference(left, right, columns)
+        return shown_row(sides[0], sides[1], key, self.hidden)
 
     def _computed(self, model: Model) -> ir.Table:
         """Return the rows of a model, computed once; of one that keeps books those of all lines,
