@@ -61,7 +61,8 @@ class DuckDBSettings(_Settings):
 
     Attributes:
         memory_limit: bounds DuckDB's buffers, such as `1GB`; default: 80 % of the machine's memory.
-            What does not fit spills to disk, which costs time.
+            What does not fit spills to disk, which costs time; models that are `incremental_by` a
+            key are computed in parts of the keys that fit.
         threads: cores that it uses; default: all.
         temp_directory: where it spills to; default: inside the warehouse.
     """

@@ -110,8 +110,20 @@ class Engine(Protocol):
         the target's if one is given.
         """
 
-    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
-        """Compute rows once and store them with the physical types of the contract."""
+    def parts(
+        self, inputs: Mapping[str, ir.Table], keys: Mapping[str, str]
+    ) -> Sequence[Mapping[str, ir.Table]]:
+        """Return the inputs of a model as parts that are computed one after the other, so that each
+        fits the engine's memory: all rows of some values of a key, and inputs without one in each.
+        `keys` tells the column of the key, by the name of the input.
+        """
+
+    def stage(
+        self, table: TableName, rows: ir.Table, contract: type[Contract], *more: ir.Table
+    ) -> Staged:
+        """Compute rows once, then more of them, and store them with the physical types of the
+        contract.
+        """
 
     def cache(self, rows: ir.Table) -> ir.Table:
         """Compute rows once, for this run alone, and return them."""

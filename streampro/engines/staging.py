@@ -91,9 +91,20 @@ class Staging(ABC, Generic[P]):
     def _scan(self, files: list[DataFile], schema: ibis.Schema) -> ir.Table:
         """Return staged files as a table; it has its columns even where it has no file."""
 
-    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+    def parts(
+        self, inputs: Mapping[str, ir.Table], keys: Mapping[str, str]
+    ) -> Sequence[Mapping[str, ir.Table]]:
+        """See `Engine.parts`: one, where the engine bounds its memory itself."""
+        return [inputs]
+
+    def stage(
+        self, table: TableName, rows: ir.Table, contract: type[Contract], *more: ir.Table
+    ) -> Staged:
         """See `Engine.stage`."""
-        return self._staged(table, self._write(self._sql_of(rows), table), contract)
+        written = [
+            file for part in (rows, *more) for file in self._write(self._sql_of(part), table)
+        ]
+        return self._staged(table, written, contract)
 
     def cache(self, rows: ir.Table) -> ir.Table:
         """See `Engine.cache`."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from streampro.engines.casts import physical_query
+from streampro.engines.duckdb import parts
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.expressions.locality import why_not_local
 
@@ -182,12 +183,12 @@ def test_inputs_without_the_key_prove_nothing() -> None:
 class Tables:
     """Inputs of a few rows, of all keys and of some."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, keys: tuple[int | None, ...] = (0, 1, 2, 3)) -> None:
         self.connection = duckdb.connect()
         for table in (VISITS, USERS, DAYS):
             rows = [
                 tuple(
-                    random.choice([0, 1, 2, 3] if name == "who" else [0, 1, 2, None])
+                    random.choice(keys if name == "who" else (0, 1, 2, None))
                     for name in table.columns
                 )
                 for _ in range(random.choice([0, 3, 12]))
@@ -213,6 +214,18 @@ class Tables:
                 f"DELETE FROM {name} WHERE NOT coalesce(who IN ({chosen}), false)"
             )
         assert self.rows(rows) == wanted
+
+    def part(self, rows: ir.Table, part: int, number: int) -> list[str]:
+        """Return what is made of the input rows of a part of the keys."""
+        self.connection.execute("BEGIN")
+        for name in KEYS:
+            of_part = parts.one_of(f"FROM {name}", "who", part, number)
+            self.connection.execute(f"CREATE TABLE of_part AS {of_part}")
+            self.connection.execute(f"DROP TABLE {name}")
+            self.connection.execute(f"ALTER TABLE of_part RENAME TO {name}")
+        found = self.rows(rows)
+        self.connection.execute("ROLLBACK")
+        return found
 
 
 STEPS: list[Callable[[Random, ir.Table], ir.Table]] = [
@@ -268,6 +281,18 @@ def test_whatever_is_proven_holds(random: Random) -> None:
         rows = random.choice(STEPS)(random, rows)
     if why_not_local(rows, "who", KEYS) == "":
         Tables(random).refute(rows, {*random.sample(range(4), random.randint(0, 3))})
+
+
+@settings(max_examples=settings().max_examples * 8)
+@given(st.randoms(use_true_random=False))
+def test_parts_of_the_keys_are_the_whole_also_where_a_key_is_null(random: Random) -> None:
+    rows = VISITS
+    for _ in range(random.randint(1, 4)):
+        rows = random.choice(STEPS)(random, rows)
+    if why_not_local(rows, "who", KEYS) == "":
+        tables = Tables(random, (0, 1, 2, 3, None))
+        found = [row for part in range(3) for row in tables.part(rows, part, 3)]
+        assert sorted(found) == tables.rows(rows)
 
 
 def test_enough_is_proven() -> None:

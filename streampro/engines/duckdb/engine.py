@@ -3,29 +3,29 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Target
 from streampro.engines.casts import physical_query
-from streampro.engines.duckdb import python, statements
+from streampro.engines.duckdb import parts, python, statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.duckdb.repeats import seen_function
+from streampro.engines.duckdb.written import data_file
 from streampro.engines.protocol import Quarantined, Raw
 from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
 from streampro.environment import pass_over_warnings
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.expressions.python import RowsOfKeys
+from streampro.expressions.types import nullable
 from streampro.formats.files import InputFile
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.registry import format_of, reader_of
@@ -37,9 +37,8 @@ from streampro.names import ours
 from streampro.storage import delta, leftovers
 from streampro.storage.data_files import COMPRESSION, DataFile
 from streampro.storage.delta import Stored
-from streampro.storage.place import Disk, Place, place_of
+from streampro.storage.place import Place, place_of
 from streampro.storage.place.store import ObjectPlace
-from streampro.storage.statistics import statistic
 
 _UNREADABLE = re.compile(
     "Failed to read file|in Parquet file|bytes outside file|don't know what type|TProtocolException"
@@ -295,6 +294,27 @@ class DuckDBEngine(Staging[Place]):
                 written.setdefault(fate, []).extend(files)
         return self._quarantined(model, written, schema)
 
+    def parts(
+        self, inputs: Mapping[str, ir.Table], keys: Mapping[str, str]
+    ) -> Sequence[Mapping[str, ir.Table]]:
+        """See `Engine.parts`."""
+        keyed = {name: inputs[name] for name, key in keys.items() if key in inputs[name].columns}
+        if len({nullable(rows[keys[name]].type()) for name, rows in keyed.items()}) != 1:
+            return [inputs]  # without a key, or with keys whose hashes differ though they are equal
+        queries = {name: self._physical(rows) for name, rows in keyed.items()}
+        number = parts.number_of(self.connection, queries.values())
+        if number == 1:
+            return [inputs]
+
+        def part(which: int) -> Mapping[str, ir.Table]:
+            of_part = {
+                name: self._view(parts.one_of(query, keys[name], which, number))
+                for name, query in queries.items()
+            }
+            return {**inputs, **of_part}
+
+        return [part(which) for which in range(number)]
+
     def _physical(self, rows: ir.Table) -> str:
         return physical_query(self.ibis.compiler, rows)
 
@@ -321,7 +341,7 @@ class DuckDBEngine(Staging[Place]):
                 f"(FORMAT parquet, COMPRESSION {COMPRESSION}, RETURN_STATS, {layout}, "
                 f"FILENAME_PATTERN '{pattern}')"
             ).fetchall()
-        return [_data_file(row, rows.schema()) for row in written]
+        return [data_file(row, rows.schema()) for row in written]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -333,42 +353,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
             name if name not in found else next(n for n in numbered if n not in {*names, *found})
         )
     return found
-
-
-def _data_file(row: tuple[Any, ...], schema: ibis.Schema) -> DataFile:
-    """Read a row of COPY's RETURN_STATS: file name, rows, bytes, footer bytes, statistics."""
-    path, rows, size, _, statistics, _ = row
-    columns = {name[1:-1].replace('""', '"'): values for name, values in (statistics or {}).items()}
-    columns = {name: values for name, values in columns.items() if name in schema}
-    return DataFile(
-        path=Disk(Path(path)),
-        name=Path(path).name,
-        size=size,
-        rows=rows,
-        minimum=_statistic("min", columns, schema),
-        maximum=_statistic("max", columns, schema),
-        nulls={name: int(values["null_count"]) for name, values in columns.items()},
-    )
-
-
-def _statistic(
-    which: str, columns: dict[str, dict[str, str]], schema: ibis.Schema
-) -> dict[str, Any]:
-    """Return a bound per column, read from the text that COPY returns."""
-    found = {
-        name: statistic(_read_bound(values[which], schema[name]))
-        for name, values in columns.items()
-        if values.get(which) is not None
-    }
-    return {name: bound for name, bound in found.items() if bound is not None}
-
-
-def _read_bound(text: str, kind: dt.DataType) -> Any:
-    if kind.is_integer():
-        return int(text)
-    if kind.is_timestamp():
-        return datetime.fromisoformat(text)
-    return text if kind.is_string() or kind.is_date() else None
 
 
 @contextmanager

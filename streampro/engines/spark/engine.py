@@ -101,10 +101,12 @@ class SparkEngine(Staging[SparkPlace]):
             rows = self.spark.read.format("delta").option("versionAsOf", version).load(folder)
             return self._table(rows, _canonical(self.ibis.table(self._name(rows)).schema()))
 
-    def stage(self, table: TableName, rows: ir.Table, contract: type[Contract]) -> Staged:
+    def stage(
+        self, table: TableName, rows: ir.Table, contract: type[Contract], *more: ir.Table
+    ) -> Staged:
         """See `Engine.stage`."""
         self.catalog.refuse_another(table)
-        return super().stage(table, rows, contract)
+        return super().stage(table, rows, contract, *more)
 
     def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
         """See `Engine.quarantine`."""
