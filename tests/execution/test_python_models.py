@@ -185,6 +185,7 @@ def bags(lists: pa.Table) -> pa.Table:
     return pa.table({"shop": [shop], "text": [str(lists.drop_columns("shop").to_pylist())]})
 
 
+@pytest.mark.thorough("spark")
 def test_rows_with_lists_come_sorted_too(engine: Workbench, target: Target) -> None:
     engine.run(pipeline(lists, bags), target)
     [bag, _] = contents(target)[bags.table]
@@ -313,6 +314,7 @@ def test_values_that_fit_are_cast_and_nan_is_null(target: Target) -> None:
     assert (row["at"], row["price"]) == (UTC_NOON[0].as_py(), Decimal("0.5"))
 
 
+@pytest.mark.thorough("spark")
 def test_null_where_none_may_be_breaks_the_contract(engine: Workbench, target: Target) -> None:
     def unknown(sales: pa.Table) -> pa.Table:
         return pa.table({"shop": sales["shop"][:1], "day": sales["day"][:1], "best": pa.nulls(1)})

@@ -64,6 +64,7 @@ def refusal(folder: Path, code: str, **files: str) -> str:
     return str(told.value).replace(f"{folder.resolve().as_posix()}/", "")
 
 
+@pytest.mark.thorough("spark")
 def test_a_file_beside_the_module_is_a_model_of_its_layer(
     engine: Workbench, tmp_path: Path
 ) -> None:
