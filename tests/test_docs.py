@@ -46,6 +46,7 @@ THOROUGH = {
     "docs/guide/databases.md",
     "docs/guide/earlier-runs.md",
     "docs/guide/export.md",
+    "docs/guide/from-dbt.md",
     "docs/guide/lineage.md",
     "docs/guide/mutation.md",
     "docs/guide/orchestration.md",

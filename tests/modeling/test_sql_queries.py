@@ -200,6 +200,32 @@ EQUAL = [
     "(SELECT shop FROM sales UNION ALL SELECT shop FROM shops) INTERSECT SELECT shop FROM shops",
     "SELECT shop FROM sales UNION ALL (SELECT shop FROM shops INTERSECT SELECT shop FROM sales)",
     "SELECT Id, SHOP FROM Sales",
+    "SELECT id, amount * 2 AS twice, twice + 1 AS more, more - twice AS one FROM sales",
+    "SELECT id AS amount, amount + 1 AS more FROM sales",
+    "SELECT shop, sum(amount) AS total, total / count(*) AS mean FROM sales GROUP BY shop",
+    "SELECT id, amount * 2 AS twice FROM sales WHERE twice > 3 AND id > 1",
+    "SELECT shop AS s FROM sales WHERE s IN (SELECT shop FROM shops)",
+    "SELECT id, row_number() OVER (PARTITION BY shop ORDER BY id) AS n, n = 1 AS is_first"
+    " FROM sales",
+    "SELECT id, sum(amount) OVER w AS s, count(*) OVER (w ROWS 1 PRECEDING) AS n,"
+    " max(id) OVER v AS m FROM sales"
+    " WINDOW w AS (PARTITION BY shop ORDER BY id), V AS (ORDER BY id)",
+    "SELECT id FROM sales WINDOW w AS (ORDER BY id) QUALIFY row_number() OVER w < 3",
+    "SELECT id, n FROM (SELECT id, count(*) OVER w AS n FROM sales WINDOW w AS (PARTITION BY shop))"
+    " WHERE id IN (SELECT count(*) OVER w FROM sales WINDOW w AS (ORDER BY id))",
+    "SELECT shop, size, id FROM sales FULL JOIN shops USING (shop)",
+    "SELECT * FROM sales RIGHT JOIN shops USING (shop) WHERE shop <> 'b'",
+    "SELECT s.shop AS a, h.shop AS b, shop FROM sales s FULL JOIN shops h USING (shop)",
+    "SELECT shop, count(*) AS n FROM sales s FULL JOIN shops h USING (shop) JOIN shops USING (shop)"
+    " GROUP BY shop",
+    "SELECT shop, a.id, b.id AS other FROM sales a FULL JOIN shops USING (shop)"
+    " LEFT JOIN sales b USING (shop)",
+    "SELECT id, date_part('year', day) AS y, date_part('hour', moment) AS h, date(moment) AS d,"
+    " date_part('dow', day) AS w, dayofweek(day) AS v, isodow(day) AS i FROM sales",
+    "SELECT id, md5(note) AS k FROM sales",
+    "SELECT id, (price * 0.01)::decimal(12, 2) AS p, (price + 0.5)::numeric(13, 1) AS q FROM sales",
+    "SELECT id FROM sales; -- all of them",
+    "/* What /* each */ shop */ -- took\nSELECT shop, -- of\n  id, FROM sales\n;\n",
 ]
 """Queries whose rows DuckDB and the expression, on each engine, have in common."""
 
@@ -344,7 +370,19 @@ REFUSED = {
     ),
     "values": ("SELECT * FROM (VALUES (1)) AS v(a)", 1, 24, "tables and queries"),
     "another order in an aggregate": ("SELECT sum(DISTINCT id) AS s FROM sales", 1, 8, "aggregate"),
-    "a named window": ("SELECT sum(id) OVER w AS s FROM sales WINDOW w AS ()", 1, 46, "WINDOWS"),
+    "an unknown window": ("SELECT sum(id) OVER w AS s FROM sales", 1, 21, "no window w"),
+    "a window with two orders": (
+        "SELECT sum(id) OVER (w ORDER BY shop) AS s FROM sales WINDOW w AS (ORDER BY id)",
+        1,
+        22,
+        "w says that itself",
+    ),
+    "a window in WHERE": (
+        "SELECT id, row_number() OVER (ORDER BY id) AS n FROM sales WHERE n = 1",
+        1,
+        12,
+        "use QUALIFY",
+    ),
     "numbers beside texts": ("SELECT id + shop AS n FROM sales", 1, 8, "id"),
 }
 
@@ -386,3 +424,40 @@ def test_a_division_by_zero_is_null_and_ties_are_broken_by_the_columns() -> None
         connection.register("sales", arrow(SALES))
         rows = connection.sql(physical_query(duckdb_compiler(), made)).fetchall()
     assert rows == [("a", False, 1), ("a", True, 1), ("b", True, 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from {{ ref('sales') }}",
+        'with s as (select * from {{ref("sales")}}) select * from s -- of {{ var("nothing") }}',
+        "select *\nfrom {{- source('shop', 'sales') -}} as s",
+        "{# All {{ of }} them. #}\nselect * from {{\n  ref('pack', 'sales')\n}} /* {% x %} */",
+    ],
+)
+def test_ref_and_source_name_a_table(text: str) -> None:
+    assert Text(text).tables == ("sales",)
+    assert expression(text).schema() == UNBOUND["sales"].schema()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "said"),
+    [
+        ("{{ config(materialized='view') }}\nselect 1", 1, 1, "arguments of sql_model"),
+        ("select *\nfrom {{ ref('sales') }}\n{% for x in y %}", 3, 1, "dbt compile"),
+        ("select 1\n{% if is_incremental() %}", 2, 1, "incremental_by"),
+        ("select max(id) from {{ this }}", 1, 21, "incremental_by"),
+        ("select id from sales where day > '{{ var('day') }}'", 1, 34, "write out what"),
+        ("select {{ cents_to_dollars('id') }}", 1, 8, "write out what"),
+        ("select * from {{ ref('sales', v=2) }}", 1, 15, "write out what"),
+        ("select *, nope\nfrom {{ ref('sales') }}", 1, 11, "no column nope"),
+        ("select *\nfrom {{ ref('nope') }}", 2, 13, "no table nope"),
+    ],
+)
+def test_templates_are_refused_with_what_to_write(
+    text: str, line: int, column: int, said: str
+) -> None:
+    with pytest.raises(PipelineError) as told:
+        Text(text).rows(UNBOUND)
+    assert f"line {line}, column {column} of its SQL: " in str(told.value)
+    assert said in str(told.value)

@@ -1,7 +1,9 @@
 """Tables of a FROM, joined."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
 
+import ibis
 import ibis.expr.types as ir
 from sqlglot import exp
 
@@ -35,24 +37,46 @@ def joined(one: Rows, other: Rows, join: exp.Join) -> Rows:
     using = [each.name for each in join.args.get("using") or ()]
     if how is None or join.args.get("method"):
         raise RefusedError(join, "this kind of JOIN is not known here")
-    if using and how in ("right", "outer"):
-        raise RefusedError(join, "USING stands behind inner and left joins here: write ON")
     other = apart(one, other)
     on = [_test(one, other, each) for each in conjuncts(join.args.get("on"))]
-    for name in using:
-        first, second = (rows.find(exp.column(name)) for rows in (one, other))
-        if first is None or second is None:
-            raise RefusedError(join, f"USING: both sides must have a column {name}")
-        on.append(one.table[first] == other.table[second])
+    shared = [_sides(one, other, join, name) for name in using]
+    on += [one.table[first] == other.table[second] for first, second in shared]
     table = one.table.join(other.table, on, how=how)
     if how in _ALONE.values():
         return Rows(table, one.names)
-    shared = {each.lower() for each in using}
-    names = (
-        Name(each.table, each.column, each.actual, each.column.lower() in shared)
-        for each in other.names
+    second_sides = {second for _, second in shared}
+    names = (*one.names, *(_repeated(each, second_sides) for each in other.names))
+    return _whole(Rows(table, names), shared) if leaves_right_rows(join) else Rows(table, names)
+
+
+def _sides(one: Rows, other: Rows, join: exp.Join, name: str) -> tuple[str, str]:
+    """Return the columns that a name in USING stands for."""
+    first, second = (rows.find(exp.column(name)) for rows in (one, other))
+    if first is None or second is None:
+        raise RefusedError(join, f"USING: both sides must have a column {name}")
+    return first, second
+
+
+def _repeated(name: Name, columns: Container[str]) -> Name:
+    """Return a name that is found with its table only, if it stands for one of some columns."""
+    return replace(name, is_repeated=True) if name.actual in columns else name
+
+
+def _whole(rows: Rows, shared: Sequence[tuple[str, str]]) -> Rows:
+    """Return joined rows of which either side may be missing, with what USING names as it is on the
+    side that is there.
+    """
+    table, found = rows.table, list[Name]()
+    both = dict(shared)
+    new = dict(zip(both, unused([*both], table.columns), strict=True))
+    table = table.mutate(
+        named({new[one]: ibis.coalesce(table[one], table[other]) for one, other in shared})
     )
-    return Rows(table, (*one.names, *names))
+    for each in rows.names:
+        if each.actual in both and not each.is_repeated:
+            found.append(Name("", each.column, new[each.actual]))
+        found.append(_repeated(each, both))
+    return Rows(table, (*found,))
 
 
 def crossed(rows: Rows, others: list[Rows], tests: list[exp.Expr]) -> tuple[Rows, list[exp.Expr]]:

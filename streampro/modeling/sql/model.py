@@ -67,7 +67,8 @@ def sql_model(
         return "SELECT day, count(*) AS visits FROM sessions GROUP BY day"
     ```
 
-    The query is read in DuckDB's dialect and becomes the Ibis expression that it says, so that
+    The query is read in DuckDB's dialect, with tables also named as in dbt, `{{ ref('sessions') }}`
+    or `{{ source('raw', 'events') }}`, and becomes the Ibis expression that it says, so that
     checks, lineage, incremental runs and both engines know it as any other. Names are found
     whatever their case; integers are int64; a number with a point is a decimal beside decimals,
     else a float; a division by zero is null; sums and means of floats are those of `portable`;

@@ -166,6 +166,13 @@ def aggregates_in(node: exp.Expr) -> Iterator[exp.Expr]:
             yield from aggregates_in(each)
 
 
+def windows_in(node: exp.Expr) -> Iterator[exp.Window]:
+    """Yield the functions over windows in an expression, but for those in subqueries."""
+    for each in node.walk(prune=lambda part: isinstance(part, exp.Query)):
+        if isinstance(each, exp.Window):
+            yield each
+
+
 def unused(wanted: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return names like the wanted ones that are neither taken nor equal, whatever their case."""
     seen, found = {name.lower() for name in taken}, []

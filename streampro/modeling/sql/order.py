@@ -1,13 +1,14 @@
 """The order of rows: what a LIMIT leaves of them, and the frames of windows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import ibis.expr.types as ir
 from sqlglot import exp
 
 from streampro.modeling.sql.literals import number_of
-from streampro.modeling.sql.names import RefusedError, refuse_more
+from streampro.modeling.sql.names import RefusedError, refuse_more, windows_in
 
 _UNBOUNDED = "UNBOUNDED"
 Items = Sequence[tuple[str, exp.Expr]]
@@ -60,6 +61,33 @@ def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table
     own = {key.get_name() for key in keys}
     rest = (table[name] for name in table.columns if name not in own)
     return table.order_by([*keys, *rest]).limit(int(number))
+
+
+def write_out_windows(query: exp.Expr) -> None:
+    """Write the windows that have names into the places of a query that name them."""
+    for select in query.find_all(exp.Select):
+        windows: dict[str, exp.Window] = {}
+        for each in select.args.get("windows") or ():
+            _write_out(each, windows)
+            windows[each.name.lower()] = each
+        select.set("windows", None)
+        for window in [*chain.from_iterable(map(windows_in, select.iter_expressions()))]:
+            _write_out(window, windows)
+
+
+def _write_out(window: exp.Window, windows: Mapping[str, exp.Window]) -> None:
+    name = window.args.get("alias")
+    if name is None:
+        return
+    if name.name.lower() not in windows:
+        raise RefusedError(name, f"no window {name.name}")
+    for part, given in windows[name.name.lower()].args.items():
+        if part in ("partition_by", "order", "spec") and given:
+            if window.args.get(part):
+                raise RefusedError(name, f"window {name.name} says that itself")
+            copies = [each.copy() for each in given] if isinstance(given, list) else given.copy()
+            window.set(part, copies)
+    window.set("alias", None)
 
 
 def frame_of(node: exp.Window) -> tuple[int | None, int | None]:

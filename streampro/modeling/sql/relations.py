@@ -18,6 +18,7 @@ from streampro.modeling.sql.names import (
     known,
     refuse_more,
     unused,
+    windows_in,
 )
 from streampro.modeling.sql.order import by_place, first, order_keys, sort_key
 from streampro.modeling.sql.subqueries import (
@@ -26,7 +27,6 @@ from streampro.modeling.sql.subqueries import (
     kept,
     moved,
     refers_outside,
-    windows_in,
 )
 from streampro.modeling.sql.values import Values
 from streampro.modeling.sql.words import refuse_many_rows
@@ -172,7 +172,10 @@ class Select:
         and the other conditions.
         """
         rows, rest = self._from(self._part("where"))
-        tests = [known(each, in_rows(rows)) for each in rest]
+        aliases = self._aliases(rows)
+        tests = [known(each, in_rows(rows), among(aliases)) for each in rest]
+        if window := next(chain.from_iterable(map(windows_in, tests)), None):
+            raise RefusedError(window, "WHERE comes before windows: use QUALIFY")
         compared = [each for each in tests if refers_outside(each, self.query.outside)]
         own = [each for each in tests if each not in compared]
         return kept(self.query, rows, own)[0], compared
@@ -216,15 +219,11 @@ class Select:
 
     def _selected(self, rows: Rows) -> ir.Table:
         """Return what the SELECT makes of its rows."""
-        node, items = self.node, [*self._items(rows)]
-        aliases = {
-            each.alias.lower(): each.this
-            for each in node.expressions
-            if isinstance(each, exp.Alias)
-        }
+        node, aliases = self.node, self._aliases(rows)
+        items = [*self._items(rows, aliases)]
 
         def read(part: exp.Expr) -> exp.Expr:
-            return known(known(part, in_rows(rows), among(aliases)), in_rows(rows))
+            return known(part, in_rows(rows), among(aliases))
 
         having, qualify = (
             [read(each) for each in self._part(name)] for name in ("having", "qualify")
@@ -256,7 +255,17 @@ class Select:
         rows, given = moved(table, rows, given)
         return rows, {**given, **{w: table[name] for w, name in zip(windows, names, strict=True)}}
 
-    def _items(self, rows: Rows) -> Iterator[tuple[str, exp.Expr]]:
+    def _aliases(self, rows: Rows) -> dict[str, exp.Expr]:
+        """Return what the names that it gives stand for, in small letters: of columns, and of what
+        has a name before.
+        """
+        found: dict[str, exp.Expr] = {}
+        for each in self.node.expressions:
+            if isinstance(each, exp.Alias):
+                found[each.alias.lower()] = known(each.this, in_rows(rows), among(found))
+        return found
+
+    def _items(self, rows: Rows, aliases: Mapping[str, exp.Expr]) -> Iterator[tuple[str, exp.Expr]]:
         """Yield names and expressions of the columns, by what they stand for."""
         for at, each in enumerate(self.node.expressions):
             if isinstance(each, exp.Star) or (
@@ -267,7 +276,10 @@ class Select:
             name = each.alias if isinstance(each, exp.Alias) else ""
             name = rows.name_of(each) if isinstance(each, exp.Column) else name
             unnamed = self.unnamed[at] if at < len(self.unnamed) else f"column_{at + 1}"
-            yield name or unnamed, known(each.unalias(), in_rows(rows))
+            if isinstance(each, exp.Alias):
+                yield name, aliases[name.lower()]
+            else:
+                yield name or unnamed, known(each, in_rows(rows), among(aliases))
 
     def _group_keys(
         self,

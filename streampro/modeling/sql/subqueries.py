@@ -148,13 +148,6 @@ def moved(table: ir.Table, rows: Rows, given: Given) -> tuple[Rows, Given]:
     }
 
 
-def windows_in(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the functions over windows in an expression, but for those in subqueries."""
-    for each in node.walk(prune=lambda part: isinstance(part, exp.Query)):
-        if isinstance(each, exp.Window):
-            yield each
-
-
 def _queries_in(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the outermost subqueries in an expression."""
     for each in node.walk(prune=lambda part: isinstance(part, exp.Query)):

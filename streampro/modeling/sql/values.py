@@ -171,8 +171,8 @@ class Values:
     def window(self, node: exp.Window) -> ir.Value:
         """Return a function over a window."""
         function, order = node.this, node.args.get("order")
-        if node.args.get("alias") or isinstance(function, exp.IgnoreNulls | exp.RespectNulls):
-            raise RefusedError(node, "windows have no names here, and all nulls count")
+        if isinstance(function, exp.IgnoreNulls | exp.RespectNulls):
+            raise RefusedError(node, "all nulls count here")
         if node.args.get("spec") is not None and order is None:
             raise RefusedError(node, "a frame stands behind ORDER BY")
         framed = function.this if isinstance(function, exp.Filter) else function
