@@ -107,11 +107,12 @@ def plan(
     "--limit", metavar="N", type=click.IntRange(0), default=10, show_default=True, help="Rows."
 )
 @FORMAT
-@options("raw", "pipeline")
+@options("raw", "warehouse", "branch", "pipeline")
 def show(model: str, limit: int, form: str, **options: Any) -> None:
     """Compute MODEL from the raw files and show its first rows, by key; nothing is written.
 
-    Rules of contracts are not judged: this is to look at a model while it is written.
+    Rules of contracts are not judged: this is to look at a model while it is written. Of a branch
+    that was built of a sample it has the rows of that.
     """
     from streampro.execution import runner
 

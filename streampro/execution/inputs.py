@@ -9,7 +9,7 @@ from itertools import islice
 
 from streampro.config import Target
 from streampro.engines.protocol import Engine, Raw
-from streampro.errors import ConfigError, EngineError, SourceError, number_of
+from streampro.errors import ConfigError, EngineError, SourceError, did_you_mean, number_of
 from streampro.execution.progress import Watcher
 from streampro.formats.database.extracts import Extracts
 from streampro.formats.files import InputFile
@@ -27,6 +27,28 @@ _NAMED = 3
 """Unread files that are counted, and that are named."""
 _SOON_S = 0.2
 """Within which a file that is being written is seen to change."""
+
+
+def refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
+    """Raise `ConfigError` where a target says of a source where it is that nobody reads there, and
+    where it has no raw folder for those that models read.
+    """
+    for name in target.sources:
+        if name not in pipeline.sources:
+            known = [*pipeline.sources]
+            raise ConfigError(
+                f"target {target.name!r} says where source {name!r} is, which pipeline "
+                f"{pipeline.name!r} does not have. {did_you_mean(name, known)}"
+                f"Sources: {', '.join(known)}."
+            )
+        if pipeline.sources[name].is_in_database:
+            raise ConfigError(
+                f"target {target.name!r} says in [sources] where source {name!r} is, which is in a "
+                "database: [databases] says where that is."
+            )
+    read = [source for source in pipeline.read(models) if not source.is_in_database]
+    if any(target.raw_of(source.name) is None for source in read):
+        raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Run a pipeline: stage what changed in order, audit it, and publish all of it at the end."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,10 +23,9 @@ from streampro.errors import (
     DataError,
     PipelineError,
     StreamProError,
-    did_you_mean,
 )
 from streampro.execution.decide import run_mode_of
-from streampro.execution.inputs import Inputs
+from streampro.execution.inputs import Inputs, refuse_unknown_places
 from streampro.execution.limits import refuse_lost_files
 from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, incomplete, plan_of, publish
@@ -45,7 +44,7 @@ from streampro.storage.versions import remembered
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import extracted, main_of, scratch, writing
 from streampro.warehouse.run import Plan, Run
-from streampro.warehouse.snapshot import code_of
+from streampro.warehouse.snapshot import code_of, published_run
 
 
 @asks
@@ -192,8 +191,9 @@ def show(
 ) -> pa.Table:
     """Return the first rows, by key, that a model would have now, computed from the raw folder.
 
-    Nothing is written, the warehouse is not read, and rules of contracts are not judged: this is
-    to look at a model while it is written. Rows that a quarantine rejects are left out.
+    Nothing is written, no table is read, and rules of contracts are not judged: this is to look at
+    a model while it is written. Rows that a quarantine rejects are left out. On a branch models are
+    of the sample of which its newest run has them; on main of all rows.
 
     ```python
     print(streampro.show(PIPELINE, target, "revenue", limit=5).to_pandas())
@@ -201,18 +201,21 @@ def show(
 
     Args:
         pipeline: whose model it is.
-        target: as of `run`; its warehouse need not exist.
+        target: as of `run`; its warehouse need not exist, but a branch must.
         model: `name` or `layer.name`.
         limit: how many rows.
         session: as of `run`.
 
-    Raises what `plan` raises, but for contracts and books.
+    Raises what `plan` raises, but for contracts and books, and `ConfigError` for a branch that has
+    no run.
     """
     refuse_limit("show", limit)
     asked = model_of(pipeline, model)
     refuse_problems(pipeline, target.engine)
     models = pipeline.built_from(asked.name)
-    _refuse_unknown_places(pipeline, target, models)
+    refuse_unknown_places(pipeline, target, models)
+    code = published_run(target).code if main_of(target.warehouse) else {}
+    samples = Sample.of_models(code, pipeline)
     with (
         scratch(target.warehouse) as folder,
         extracted(pipeline.read(models), target) as extracts,
@@ -223,7 +226,12 @@ def show(
             for source in pipeline.read(models)
         }
         for each in models:
-            tables[each.name] = computed(pipeline, engine, each, tables)
+            seen = {
+                name: samples[each.name].rows(each, name, tables[name])
+                for name in each.inputs
+                if name in pipeline.models and each.name in samples
+            }
+            tables[each.name] = computed(pipeline, engine, each, tables | seen)
         rows = tables[asked.name]
         first = rows.order_by(*asked.spec.key or rows.columns).limit(limit)
         return fetched(engine, first)
@@ -262,27 +270,8 @@ def _checked(
     if not last or last.checked != fingerprint(pipeline, target.engine):
         refuse_problems(pipeline, target.engine)
     models = pipeline.select(select, exclude, code_of(target))
-    _refuse_unknown_places(pipeline, target, models)
+    refuse_unknown_places(pipeline, target, models)
     return models
-
-
-def _refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
-    for name in target.sources:
-        if name not in pipeline.sources:
-            known = [*pipeline.sources]
-            raise ConfigError(
-                f"target {target.name!r} says where source {name!r} is, which pipeline "
-                f"{pipeline.name!r} does not have. {did_you_mean(name, known)}"
-                f"Sources: {', '.join(known)}."
-            )
-        if pipeline.sources[name].is_in_database:
-            raise ConfigError(
-                f"target {target.name!r} says in [sources] where source {name!r} is, which is in a "
-                "database: [databases] says where that is."
-            )
-    read = [source for source in pipeline.read(models) if not source.is_in_database]
-    if any(target.raw_of(source.name) is None for source in read):
-        raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")
 
 
 @dataclass(frozen=True)

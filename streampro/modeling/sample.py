@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
@@ -60,6 +61,12 @@ class Sample:
                 f"samples are of texts or integers; {by} is {kinds[by].copy(nullable=True)}."
             )
         return cls(Decimal(said[1]), by)
+
+    @classmethod
+    def of_models(cls, code: Mapping[str, str], pipeline: Pipeline) -> dict[str, Self]:
+        """Return of which samples models were built, by what the ledger tells of their code."""
+        said = {name: each.partition(SAMPLED)[2] for name, each in code.items()}
+        return {name: cls.of(text, pipeline) for name, text in said.items() if text}
 
     def __str__(self) -> str:
         return f"{self.percent.normalize():f}% of {self.by}"

@@ -54,6 +54,15 @@ def test_a_branch_is_listed_compared_and_merged(here: Here) -> None:
     assert "merge of trial" in here.call("history").stdout
 
 
+def test_a_model_is_shown_as_a_branch_has_it(here: Here) -> None:
+    here.run("--branch", "trial", "--sample", "1% of shop", "--full-refresh")
+    words = ["show", "revenue", "--raw", str(here.target.raw), "--format", "csv", *SHOP]
+    assert here.call(*words).stdout.count("\n") == 3
+    assert here.call(*words, "--branch", "trial").stdout.count("\n") == 1
+    lost = here.call(*words, "--branch", "trail").exception
+    assert "Did you mean 'trial'? Branches: trial." in str(lost)
+
+
 def test_a_branch_is_dropped(here: Here) -> None:
     here.run("--branch", "trial", "--sample", "50%", "--full-refresh")
     assert "of a sample only" in str(here.call("branch", "merge", "trial", *SHOP).exception)
@@ -65,6 +74,7 @@ def test_a_branch_is_dropped(here: Here) -> None:
     ("words", "why"),
     [
         (["sql", "select 1", "--branch", "trail"], "has no branch 'trail'"),
+        (["show", "revenue", "--raw", "raw", "--branch", "trail", *SHOP], "has no branch 'trail'"),
         (["diff", "main..trail", *SHOP], "has no branch 'trail'"),
         (["diff", "..trail", *SHOP], "names no two runs"),
         (["diff", "main..x", "--with-warehouse", "other", *SHOP], "names a branch"),

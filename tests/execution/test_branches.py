@@ -18,7 +18,7 @@ from warm_streampro import Commands
 
 from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
-from streampro.execution.runner import plan, run
+from streampro.execution.runner import plan, run, show
 from streampro.location import Remote
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -333,6 +333,32 @@ def test_a_sample_has_all_rows_of_some_keys(engine: Workbench, main: Target) -> 
         merge_branch(main, "trial")
     assert modes(engine.run(DOUBLED, branch))["mart.revenue"] == "full"
     assert contents(branch) == contents(whole)
+
+
+@pytest.mark.thorough("spark")
+def test_show_has_the_rows_of_the_next_run_of_the_same_sample(
+    engine: Workbench, main: Target, branch: Target
+) -> None:
+    lines = '{"shop": "shop %d", "day": "2024-05-01", "amount": "1"}\n'
+    (Path(str(main.raw)) / "sales-many.jsonl").write_text("".join(lines % n for n in range(40)))
+    engine.run(WITH_ANSWER, main)
+    engine.run(WITH_ANSWER, branch, sample="30% of shop", select="revenue+", full_refresh=True)
+    add_sale(main, 2)
+
+    def shown(target: Target, model: str) -> Any:
+        found = show(WITH_ANSWER, target, model, limit=99, session=engine.session)
+        return found.to_pylist()
+
+    before = {name: shown(branch, name) for name in ("revenue", "cities", "sales")}
+    assert all(chosen(row["shop"], 30) for row in before["revenue"])
+    assert len(shown(main, "revenue")) == 42 > len(before["revenue"]) + 20
+    engine.run(WITH_ANSWER, branch, sample="30% of shop")
+    query = "from mart.revenue order by shop"
+    assert before["revenue"] == sql(query, branch).to_pylist()
+    assert before["cities"] == sql("from answers.cities order by city", branch).to_pylist()
+    assert before["sales"] == shown(main, "sales")
+    engine.run(WITH_ANSWER, branch)
+    assert shown(branch, "revenue") == shown(main, "revenue")
 
 
 def test_what_is_built_of_a_sample_is_one_too(main: Target, branch: Target) -> None:
