@@ -16,6 +16,7 @@ from streampro.modeling.model import Model, TableName
 from streampro.report.run_tables import RunTables
 from streampro.storage import integrity
 from streampro.storage.place import place_of
+from streampro.storage.versions import remembered
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot, opened
@@ -83,7 +84,7 @@ def measured(
 ) -> Measured:
     """Return what is known of a pipeline whose newest run can be read."""
     newest = runs[-1]
-    with opened(target, newest, session) as snapshot:
+    with remembered(), opened(target, newest, session) as snapshot:
         tables = RunTables(snapshot, declared.pipeline)
         found = {
             entry.name: _found(declared, tables, runs, entry)

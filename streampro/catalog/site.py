@@ -1,7 +1,9 @@
 """The site: what is known of a pipeline's tables, put into a folder of pages."""
 
 import json
+import os
 from collections.abc import Mapping
+from ctypes import CDLL
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -24,6 +26,8 @@ from streampro.report.run_tables import run_of
 from streampro.warehouse import ledger
 from streampro.warehouse.run import Run
 
+_EXCHANGE = 2
+"""What `renameat2` is told to do with two places."""
 _INDEX = "search.js"
 _OURS = "// What the search of this catalog looks through: streampro catalog wrote it.\n"
 
@@ -166,18 +170,30 @@ def _refuse_others(folder: Path, out: Path | str) -> None:
 
 
 def _publish(folder: Path, files: Mapping[str, str]) -> None:
-    """Make files all that a folder has: readers find the old ones or the new ones."""
+    """Make files all that a folder has: readers find the old ones or the new ones, also where this
+    is stopped. Where a system cannot change two folders in one step, a page is the old or the new
+    one, and the old ones go when all new ones are there.
+    """
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
+        new = Path(scratch, "new")
         for name, text in files.items():
             path = new / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
-        try:
-            if folder.exists():
-                folder.rename(old)
+        if not folder.exists():
             new.rename(folder)
-        except BaseException:
-            if old.exists() and not folder.exists():
-                old.rename(folder)
-            raise
+        elif not _exchanged(new, folder):
+            for name in reversed([*files]):  # what says that the folder is ours first
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).replace(folder / name)
+            for path in [*folder.rglob("*")]:
+                if path.is_file() and path.relative_to(folder).as_posix() not in files:
+                    path.unlink()
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Tell whether two folders have changed their places, which Linux does in one step."""
+    rename = getattr(CDLL(None), "renameat2", None)
+    here = -100  # of a path that does not begin at the root
+    paths = (os.fsencode(each) for each in (one, other))
+    return rename is not None and not rename(here, next(paths), here, next(paths), _EXCHANGE)

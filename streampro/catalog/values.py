@@ -9,13 +9,12 @@ import ibis.expr.types as ir
 
 from streampro.modeling.model import TableName
 from streampro.names import named, ours
-from streampro.report.run_tables import RunTables
+from streampro.report.run_tables import RunTables, most_frequent
 
 _EXAMPLES = 3
 """Values that are shown of a column."""
 _LONGEST = 40
 """Letters of a value that are shown."""
-_COLUMN, _TEXT, _ROWS = map(ours, ("column", "text", "rows"))
 _LEAST, _GREATEST = ours("least_{name}"), ours("greatest_{name}")
 
 
@@ -83,18 +82,16 @@ def _examples(
     if not columns:
         return []
     found = tables.rows(ibis.union(*(_frequent(rows, name) for name in columns)))
-    in_order = sorted(found, key=lambda row: (-row[_ROWS], row[_TEXT]))
-    return [(row[_COLUMN], Example(_cut(row[_TEXT]), row[_ROWS])) for row in in_order]
+    in_order = sorted(found, key=lambda row: (-row["rows"], row["text"]))
+    return [(row["column"], Example(_cut(row["text"]), row["rows"])) for row in in_order]
 
 
 def _frequent(rows: ir.Table, name: str) -> ir.Table:
     """Return the most frequent values of a column, as texts, and the rows that have each."""
-    counted = rows.group_by(rows[name].name(_TEXT)).aggregate(rows.count().name(_ROWS))
-    given = counted.filter(counted[_TEXT].notnull())
-    best = given.order_by(given[_ROWS].desc(), given[_TEXT]).limit(_EXAMPLES)
-    is_text = best[_TEXT].type().is_string()
-    text = best[_TEXT].substr(0, _LONGEST + 1) if is_text else best[_TEXT].cast("string")
-    return best.select(ibis.literal(name).name(_COLUMN), text.name(_TEXT), _ROWS)
+    best = most_frequent(rows, name, _EXAMPLES)
+    value: Any = best["value"]
+    text = value.substr(0, _LONGEST + 1) if value.type().is_string() else value.cast("string")
+    return best.select("rows", column=ibis.literal(name), text=text)
 
 
 def _cut(text: str) -> str:

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 import altair as alt
-import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 from scipy.stats import binomtest
@@ -18,7 +17,7 @@ from streampro.modeling.columns.secrets import personal_columns
 from streampro.modeling.model import ANSWERS, Model
 from streampro.modeling.question import Column, Figure, Question, Rows, Table
 from streampro.portable import count_if
-from streampro.report.run_tables import RunTables
+from streampro.report.run_tables import RunTables, most_frequent
 
 CONFIDENCE = 0.95
 _MEASURES, _TEXTS, _VALUES = 3, 4, 8
@@ -141,9 +140,7 @@ def _over_time(
 
 
 def _top(tables: RunTables, model: Model, rows: ir.Table, name: str) -> Iterator[Figure]:
-    values = rows.select(rows[name].name("value")).filter(ibis._.value.notnull())
-    counted = values.group_by("value").aggregate(values.count().name("rows"))
-    most = tables.rows(counted.order_by(ibis.desc("rows"), "value").limit(_VALUES))
+    most = tables.rows(most_frequent(rows, name, _VALUES))
     all_rows = tables.snapshot.row_count(model.table)
     if len(most) < 2 or sum(row["rows"] for row in most) < _LEAST_SHARE * all_rows:
         return

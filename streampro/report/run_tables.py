@@ -29,6 +29,16 @@ def run_of(pipeline: Pipeline, target: Target, run_id: int | None = None) -> Run
     return run
 
 
+def most_frequent(rows: ir.Table, column: str, most: int) -> ir.Table:
+    """Return the values of a column that stand in most rows, `value`, and in how many, `rows`; of
+    those in as many the smallest. Nulls are left out.
+    """
+    values = rows.select(rows[column].name("value"))
+    counted = values.group_by("value").aggregate(values.count().name("rows"))
+    given = counted.filter(counted["value"].notnull())
+    return given.order_by(given["rows"].desc(), given["value"]).limit(most)
+
+
 class RunTables:
     """A run that can be asked.
 

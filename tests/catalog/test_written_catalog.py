@@ -4,8 +4,12 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
@@ -79,6 +83,11 @@ class _Page(HTMLParser):
 
 def pages(site: Path) -> Iterator[Path]:
     return site.rglob("*.html")
+
+
+def contents(site: Path) -> dict[str, str]:
+    paths = (path for path in site.rglob("*") if path.is_file())
+    return {path.relative_to(site).as_posix(): path.read_text() for path in paths}
 
 
 def row(page: Path, mark: str) -> str:
@@ -257,12 +266,7 @@ class TestFolder:
         self, two_runs: tuple[Target, Path], site: Path
     ) -> None:
         write_catalog(CLUB, two_runs[0], site)
-
-        def files(folder: Path) -> dict[str, bytes]:
-            paths = (path for path in folder.rglob("*") if path.is_file())
-            return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-        assert files(site) == files(two_runs[1])
+        assert contents(site) == contents(two_runs[1])
 
     def test_a_catalog_is_replaced_as_a_whole(self, target: Target, site: Path) -> None:
         write_catalog(CLUB, target, site)
@@ -272,6 +276,61 @@ class TestFolder:
         assert not stale.exists()
         assert (site / "index.html").is_file()
         assert [path.name for path in site.parent.iterdir() if "site" in path.name] == ["site"]
+
+    @pytest.mark.parametrize("is_in_one_step", [True, False])
+    def test_every_page_is_there_at_any_moment(
+        self, is_in_one_step: bool, target: Target, site: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not is_in_one_step:
+            monkeypatch.setattr("streampro.catalog.site._exchanged", lambda *_: False)
+        write_catalog(CLUB, target, site)
+        (site / "tables" / "mart.gone.html").touch()
+        before = contents(site)
+        run(CLUB, target)
+        seen: list[dict[str, str]] = []
+        reading, done = Event(), Event()
+
+        def read() -> None:
+            while not done.is_set():
+                seen.append(
+                    {name: (site / name).read_text() for name in before if "gone" not in name}
+                )
+                reading.set()
+
+        with ThreadPoolExecutor(1) as pool:
+            reader = pool.submit(read)
+            assert reading.wait(60)
+            write_catalog(CLUB, target, site)
+            done.set()
+            reader.result()
+        after = contents(site)
+        assert {*before} - {*after} == {"tables/mart.gone.html"}
+        assert all(each[name] in (before[name], after[name]) for each in seen for name in each)
+        assert [path.name for path in site.parent.iterdir() if "site" in path.name] == ["site"]
+
+    @pytest.mark.parametrize("step", [0, 1, 7, 11, 99])
+    def test_what_is_stopped_leaves_a_site_that_the_next_one_replaces(
+        self, step: int, target: Target, site: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("streampro.catalog.site._exchanged", lambda *_: False)
+        write_catalog(CLUB, target, site)
+        (site / "tables" / "mart.gone.html").touch()
+        before = contents(site)
+        run(CLUB, target)
+        steps, replace = count(), Path.replace
+
+        def stopped(path: Path, place: Path) -> Path:
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            return replace(path, place)
+
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(Path, "replace", stopped)
+            write_catalog(CLUB, target, site)
+        assert (before.keys() <= contents(site).keys()) == (step < 99)
+        write_catalog(CLUB, target, site)
+        assert before.keys() - contents(site).keys() == {"tables/mart.gone.html"}
+        assert "newest run" in _Page(site / "index.html").text
 
     def test_what_is_no_catalog_is_not_replaced(self, target: Target, site: Path) -> None:
         site.mkdir()
