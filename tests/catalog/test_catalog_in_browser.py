@@ -92,6 +92,24 @@ def test_no_two_texts_of_a_page_stand_on_each_other(
     assert seen(site / page, width).ask(OVERLAPPING) == []
 
 
+@pytest.mark.parametrize("page", ["index.html", "sources/raw_members.html"])
+@pytest.mark.parametrize("width", [390, 1600])
+def test_figures_at_the_top_fill_their_box(site: Path, seen: Open, page: str, width: int) -> None:
+    ends = """['', ' > :last-child'].map(
+        (part) => document.querySelector('.facts' + part).getBoundingClientRect().right)"""
+    box, last = seen(site / page, width).ask(ends)
+    assert box - last <= 2
+
+
+def test_the_type_of_a_column_is_seen_on_a_phone(site: Path, seen: Open) -> None:
+    """However long the words are that stand beside the name of a column."""
+    found = seen(site / "tables" / "staging.members.html", 390)
+    ends = """['#columns .scroll', '#columns td:nth-child(2) code'].map(
+        (part) => document.querySelector(part).getBoundingClientRect().right)"""
+    box, kind = found.ask(ends)
+    assert kind < box
+
+
 @pytest.mark.parametrize("width", [390, 1600])
 def test_long_types_and_names_stay_in_their_column(seen: Open, tmp_path: Path, width: int) -> None:
     write_catalog(KINDS, Target(name="test", warehouse=tmp_path / "warehouse"), tmp_path / "site")
