@@ -1,20 +1,27 @@
 """Measure what small runs cost and leave after many of them.
 
     python benchmarks/growth.py --runs 300
+    python benchmarks/growth.py --runs 48 --one-process
 
 A full run reads 60,000 events of `streampro generate`; each run after it reads 200 more, in a file
-of its own. Whole processes, as `run.py` measures them; then the commands of a reader.
+of its own. Whole processes, as `run.py` measures them, then the commands of a reader; or one
+process that does all runs, with the memory that it holds after them.
 """
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from run import DATA, Cost, adopt_orphans, measure
+
+import streampro
+from streampro.viewing import PIPELINE
 
 _EVENTS, _BATCH = 60_000, 200
 _RUN = ("run", "--quiet", "--raw", "raw")
@@ -26,35 +33,62 @@ def main() -> None:
     """Print the cost of some of the runs, of readers, and the size of the warehouse."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300)
-    runs = parser.parse_args().runs
+    parser.add_argument("--one-process", action="store_true")
+    arguments = parser.parse_args()
     adopt_orphans()
-    work = DATA / "growth"
-    shutil.rmtree(work, ignore_errors=True)
-    whole = work / "whole"
-    events = _EVENTS + runs * _BATCH
-    generate = [sys.executable, "-m", "streampro", "generate", str(whole)]
-    subprocess.run([*generate, "--events", str(events)], check=True)
-    lines = [
-        line
-        for path in sorted((whole / "events").iterdir())
-        for line in path.read_bytes().splitlines(keepends=True)
-    ]
-    folder = work / "raw" / "events"
-    folder.mkdir(parents=True)
-    for name in ("users.csv", "videos.csv"):
-        shutil.copy(whole / name, work / "raw" / name)
-    os.chdir(work)
-    (folder / "events-1.jsonl").write_bytes(b"".join(lines[:_EVENTS]))
-    told("run 1, full", spent(*_RUN))
-    for number in range(2, runs + 1):
-        start = _EVENTS + (number - 2) * _BATCH
-        (folder / f"events-{number}.jsonl").write_bytes(b"".join(lines[start : start + _BATCH]))
+    lines = generated(DATA / "growth", _EVENTS + arguments.runs * _BATCH)
+    if arguments.one_process:
+        hold(lines, arguments.runs)
+    else:
+        grow(lines, arguments.runs)
+
+
+def grow(lines: Sequence[bytes], runs: int) -> None:
+    """Do so many runs in a process each."""
+    for number in dealt(lines, runs):
         cost = spent(*_RUN)
-        if number == 2 or number % max(1, runs // 10) == 0:
-            told(f"run {number}", cost)
+        if number <= 2 or number % max(1, runs // 10) == 0:
+            told("run 1, full" if number == 1 else f"run {number}", cost)
     told("nothing new", spent(*_RUN))
     for command in (*_READERS, _CLEAN, (*_CLEAN, "--yes")):
         told(" ".join(command), spent(*command))
+
+
+def hold(lines: Sequence[bytes], runs: int) -> None:
+    """Do so many runs in this process."""
+    target = streampro.Target(name="growth", raw=Path("raw"), warehouse=Path("w"))
+    for number in dealt(lines, runs):
+        start = time.process_time()
+        streampro.run(PIPELINE, target)
+        if number <= 2 or number % max(1, runs // 10) == 0:
+            gc.collect()
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            held = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+            print(f"run {number:5} {time.process_time() - start:6.2f} CPU s {held:7.0f} MB held")
+
+
+def generated(work: Path, events: int) -> list[bytes]:
+    """Make a folder with a raw folder of users and videos, go there, and return lines of events."""
+    shutil.rmtree(work, ignore_errors=True)
+    whole = work / "whole"
+    generate = [sys.executable, "-m", "streampro", "generate", str(whole)]
+    subprocess.run([*generate, "--events", str(events)], check=True)
+    (work / "raw" / "events").mkdir(parents=True)
+    for name in ("users.csv", "videos.csv"):
+        shutil.copy(whole / name, work / "raw" / name)
+    os.chdir(work)
+    files = sorted((whole / "events").iterdir())
+    return [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
+
+
+def dealt(lines: Sequence[bytes], runs: int) -> Iterator[int]:
+    """Yield the number of each run when the file that it adds is there."""
+    end = 0
+    for number in range(1, runs + 1):
+        start, end = end, end + (_BATCH if end else _EVENTS)
+        path = Path("raw", "events", f"events-{number}.jsonl")
+        path.write_bytes(b"".join(lines[start:end]))
+        yield number
 
 
 def spent(*command: str) -> Cost:
