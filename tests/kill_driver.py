@@ -2,7 +2,7 @@
 
 POINT is what is about to happen, or has happened, for the NUMBERth time when the process kills
 itself as the kernel would: no handler, no clean-up. HOW is `full` for a full refresh, or the
-command that is at work instead of a run.
+command that is at work instead of a run, or `members` for a run of that pipeline.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.members import MEMBERS
 from pipelines.shop import SHOP
 
 from streampro.config import Target
@@ -60,6 +61,7 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "plan": lambda: plan(SHOP, target, full_refresh=True),
         "show": lambda: show(SHOP, target, "revenue"),
         "check incremental": lambda: check_incremental(SHOP, target),
+        "members": lambda: run(MEMBERS, target),
         "merge": lambda: merge_branch(target, "trial"),
         "prove": lambda: prove(SHOP, target, target.model_copy(update={"name": "other"})),
     }

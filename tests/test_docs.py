@@ -47,6 +47,7 @@ THOROUGH = {
     "docs/guide/earlier-runs.md",
     "docs/guide/export.md",
     "docs/guide/from-dbt.md",
+    "docs/guide/histories.md",
     "docs/guide/lineage.md",
     "docs/guide/mutation.md",
     "docs/guide/orchestration.md",

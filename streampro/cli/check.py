@@ -38,8 +38,9 @@ def check(context: click.Context, /, **options: Any) -> None:
     if could := pipeline.could_be_incremental():
         keys = ", ".join(f"{pipeline.models[name].table} by {by}" for name, by in could.items())
         click.echo(f"Proven, so these could be incremental: {keys}.")
-    for allowance in (each for model in pipeline.models.values() for each in model.allowances):
-        click.echo(allowance)
+    allowances = (each for model in pipeline.models.values() for each in model.allowances)
+    for told in (*allowances, *pipeline.by_runs().values()):
+        click.echo(told)
 
 
 @check.command("incremental")
@@ -59,6 +60,8 @@ def check_incremental(parts: int, seed: int, **options: Any) -> None:
         f"{sum(table.left.rows for table in tried.tables):,} rows, all equal. Rows of all keys are "
         f"those of one half and of the other: {', '.join(tried.models) or 'no keyed model'}."
     )
+    for each in tried.by_runs:
+        click.echo(str(each))
 
 
 @click.command()

@@ -144,6 +144,8 @@ def rollback(run_id: int, as_json: bool, **options: Any) -> None:
             return
         show_moves(done.moves)
         click.echo(f"Run {done.run_id}: the tables are those of run {run_id}.")
+        for table in done.observed:
+            click.echo(f"{table}: what later runs have seen is no longer in it, nor seen again.")
 
 
 @click.command()

@@ -47,8 +47,8 @@ def show_replay(done: Replay) -> None:
         say(f"Run {done.run_id} computed again: {tables}, all equal.")
     else:
         show_difference(done.difference)
-    for reason in done.reasons:
-        say(f"- {reason}")
+    for told in (*done.by_runs, *done.reasons):
+        say(f"- {told}")
 
 
 def show_score(score: MutationScore) -> None:

@@ -14,6 +14,7 @@ from streampro.warehouse.branches import Branch
 from streampro.warehouse.changes import Change, Move
 from streampro.warehouse.contracts import Broken
 from streampro.warehouse.run import Plan, Run, Warned
+from streampro.warehouse.snapshot import LOST
 from streampro.warehouse.upkeep.forget import Forgotten
 from streampro.warehouse.upkeep.repair import Repaired
 from streampro.warehouse.upkeep.retention import Cleaned
@@ -110,8 +111,8 @@ def show_plan(plan: Plan) -> None:
     show_books(plan.books, plan.warnings)
     for source, limits in plan.limits.items():
         say(f"limits of {source}: {limits}")
-    for allowance in plan.allowances:
-        say(allowance)
+    for told in (*plan.allowances, *plan.by_runs):
+        say(told)
 
 
 def show_verified(found: Verified) -> None:
@@ -128,6 +129,8 @@ def show_repaired(done: Repaired) -> None:
     """Print what was set aside and which runs were rebuilt, and what is to be done next."""
     for name in done.set_aside:
         say(f"set aside: {name}")
+    for table in done.lost:
+        say(f"{table}: {LOST}")
     for number in done.rebuilt:
         say(f"run {number}: known by the commits of its tables only")
     if not done.set_aside:
@@ -334,6 +337,8 @@ def show_certificate(certificate: Certificate, out: Path) -> None:
         caption=f"Inputs {certificate.inputs_sha256}, {len(certificate.inputs)} files. "
         f"Certificate: {out}",
     )
+    for told in certificate.by_runs:
+        say(f"{told} Compared is one run of each side, as if both began at the same instant.")
 
 
 def _short(value: str | None) -> str:

@@ -54,7 +54,7 @@ class StagedRun:
 
 def plan_of(run: StagedRun) -> Plan:
     """Return what would be published."""
-    files = run.inputs.files.values()
+    files, by_runs = run.inputs.files.values(), run.pipeline.by_runs()
     return Plan(
         allowances=tuple(each for model in run.models for each in model.allowances),
         new_files=tuple(file for each in files for file in each.new),
@@ -68,6 +68,7 @@ def plan_of(run: StagedRun) -> Plan:
             name: str(run.pipeline.sources[name].limits)
             for name in dict.fromkeys(name for name, _ in run.inputs.raw)
         },
+        by_runs=tuple(by_runs[m.table] for m in run.models if m.table in by_runs),
     )
 
 
@@ -79,7 +80,7 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
     last = run.state.last
     number = last.run_id + 1 if last else 1
     added = {*last.added} if last else set()
-    existing = {*run.pipeline.tables()}
+    existing = {*run.pipeline.tables(), *(last.observed if last else ())}
     tables = {
         item.table: replace(item, seconds=None)
         for item in (last.tables if last else ())
@@ -161,6 +162,8 @@ def _ledger_row(
     last, models, plan = run.state.last, run.pipeline.models, plan_of(run)
     code = {name: code for name, code in (last.code if last else {}).items() if name in models}
     built = [each.change.table for each in run.staged if each.change.mode != "unchanged"]
+    observed = {model.table for model in models.values() if model.observed_at}
+    observed |= {*(last.observed if last else ())}
     lineage = {table: of for table, of in (last.lineage if last else {}).items() if table in tables}
     for model in run.models:
         parents = (models[name].table for name in model.inputs if name in models)
@@ -184,4 +187,5 @@ def _ledger_row(
         checked=run.checked,
         fork=last.fork if last else None,
         added=last.added if last else (),
+        observed=tuple(sorted(observed & {*tables})),
     )

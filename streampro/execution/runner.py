@@ -58,6 +58,7 @@ def run(
     accept_lost_files: bool = False,
     keep_going: bool = False,
     sample: str | None = None,
+    started_at: datetime | None = None,
     watcher: Watcher | None = None,
     session: Any = None,
 ) -> Run:
@@ -94,6 +95,8 @@ def run(
         sample: on a branch, the keys of which models are built, as `5%` or `5% of id`: models
             that are built from models see the rows of these keys only. What of a branch was built
             so is built of all rows by a run without it, and not merged before.
+        started_at: when the run says that it began, and so when it saw what observed models keep;
+            for tests, and for raw files of earlier days. Default: now.
         watcher: told of each step while the run works, such as the progress bars of the command
             line, `streampro.console.ProgressBars()`.
         session: a Spark session to work in; without one a Spark target starts its own.
@@ -106,7 +109,7 @@ def run(
     """
     models = _checked(pipeline, target, select, exclude)
     chosen = _sample(pipeline, target, sample)
-    asked = _Asked(models, full_refresh, accept_lost_files, keep_going, chosen)
+    asked = _Asked(models, full_refresh, accept_lost_files, keep_going, chosen, started_at)
     errors: dict[TableName, StreamProError] = {}
     progress = Careful(watcher or Unwatched())
 
@@ -283,6 +286,17 @@ class _Asked:
     accept_lost_files: bool
     keep_going: bool = False
     sample: Sample | None = None
+    started_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.started_at and self.started_at.tzinfo is None:
+            raise ConfigError(f"run(): started_at is {self.started_at}: an instant has a tzinfo.")
+        observed = [model for model in self.models if model.observed_at]
+        if self.sample and observed:
+            raise ConfigError(
+                f"{observed[0].table} keeps what runs have seen, and of a sample all else would be "
+                f"gone. Leave it as it is: --exclude {' '.join(each.name for each in observed)}."
+            )
 
 
 def _sample(pipeline: Pipeline, target: Target, text: str | None) -> Sample | None:
@@ -302,7 +316,7 @@ def _staged(
     watcher: Watcher,
 ) -> StagedRun:
     """Decide how much of each model is computed, stage that, and hand all of it on."""
-    started_at, models = datetime.now(UTC), asked.models
+    started_at, models = (asked.started_at or datetime.now(UTC)).astimezone(UTC), asked.models
     holder = marks.holder(place_of(target.warehouse))
     forced = {model.name for model in models} if asked.full_refresh else set()
     last = ledger.last_of(target.warehouse)
@@ -311,7 +325,7 @@ def _staged(
     inputs = Inputs(pipeline, engine, target, extracts, models, last, watcher)
     for name, files in inputs.files.items() if not asked.accept_lost_files else ():
         refuse_lost_files(pipeline.sources[name], files)
-    stage = Stage(pipeline, engine, state, inputs, forced)
+    stage = Stage(pipeline, engine, state, inputs, forced, started_at)
     staged: list[StagedModel] = []
     seconds: dict[TableName, float] = {}
     errors: dict[TableName, StreamProError] = {}

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Staged
+from streampro.engines.protocol import Engine, Quarantined, Staged, fetched_rows
 from streampro.errors import PipelineError, StreamProError, WarehouseError
 from streampro.execution import limits
 from streampro.execution.audit import audited
@@ -21,7 +22,8 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, judged
 from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
-from streampro.warehouse import changes
+from streampro.names import ours
+from streampro.warehouse import changes, observed
 from streampro.warehouse.changes import Change, Mode, Move
 from streampro.warehouse.run import Warned
 
@@ -55,12 +57,14 @@ class Stage:
         state: State,
         inputs: Inputs,
         forced: Collection[str],
+        started_at: datetime,
     ) -> None:
         self.pipeline = pipeline
         self.engine = engine
         self.state = state
         self.inputs = inputs
         self.forced = forced
+        self.started_at = started_at
 
     def stage(self, model: Model, run_mode: RunMode) -> StagedModel:
         """Compute what a model needs in its run mode.
@@ -75,6 +79,8 @@ class Stage:
         change = Change(model.table, run_mode.mode, run_mode.reason)
         if run_mode.mode == "unchanged":
             return StagedModel(change)
+        if model.observed_at:
+            return self._seen(model, change)
         if run_mode.mode == "full":
             return self._all_rows(model, change)
         if model.quarantine:
@@ -190,6 +196,47 @@ class Stage:
         )
         change = replace(change, keys=self.state.count(keys), **changes.counted(counts))
         return StagedModel(change, {model.table: built}, warnings=warnings)
+
+    def _seen(self, model: Model, change: Change) -> StagedModel:
+        """Add what the run sees that none has seen before; nothing that was seen goes."""
+        inputs = self._inputs(model, "full")
+        rows = observed.seen(model, model(**inputs), self.started_at)
+        found = self.engine.stage(model.table, rows, model.contract)
+        warnings = self._audited(model, found.data, inputs, found.data)
+        if not self.state.is_observed(model):
+            built = Built(found.data, (found,), found.rows, ChangedRows(None))
+            return StagedModel(change, {model.table: built}, warnings=warnings)
+        kept = self.state.kept(model)
+        news = observed.news(model, kept, found.data, self.started_at)
+        fresh = self.engine.stage(model.table, news, model.contract)
+        if fresh.rows:
+            self._refuse_another_order(model, kept)
+        change = replace(change, added=fresh.rows, removed=0, changed=0)
+        if self.state.is_same_code(model):
+            built = Built(
+                kept.union(fresh.data),
+                (fresh,),
+                self.state.rows(model.table) + fresh.rows,
+                ChangedRows(fresh.data) if fresh.rows else None,
+                self.state.version(model.table),
+            )
+            return StagedModel(change, {model.table: built}, warnings=warnings)
+        before = self.engine.stage(model.table, kept, model.contract)
+        whole = before.data.union(fresh.data)
+        warnings = self._audited(model, whole, inputs, whole)
+        built = Built(whole, (before, fresh), before.rows + fresh.rows, ChangedRows(None))
+        return StagedModel(change, {model.table: built}, warnings=warnings)
+
+    def _refuse_another_order(self, model: Model, kept: ir.Table) -> None:
+        """Raise `WarehouseError` where an earlier run saw rows after this one began."""
+        last = kept[str(model.observed_at)].max()
+        [row] = fetched_rows(self.engine, kept.aggregate(last.name(ours("last"))))
+        if (newest := row[ours("last")]) and newest >= self.started_at:
+            raise WarehouseError(
+                f"the run began at {self.started_at:%Y-%m-%d %H:%M:%S.%f} UTC, but {model.table} "
+                f"has rows that a run saw at {newest:%Y-%m-%d %H:%M:%S.%f} UTC. Nothing was "
+                "published. Set the clock of this machine, or run again after that."
+            )
 
     def _quarantined(self, model: Model, mode: Mode) -> tuple[Quarantined, dict[str, ir.Table]]:
         """Return the lines of a model, quarantined, and what they were computed from."""

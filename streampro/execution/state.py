@@ -12,7 +12,7 @@ from streampro.location import Location
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.sample import SAMPLED, Sample
-from streampro.warehouse import changes
+from streampro.warehouse import changes, observed
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import REBUILD, Snapshot
 
@@ -100,6 +100,10 @@ class State:
         is_of_any = (self.hashes[model.name], self.code(model))
         return bool(self.last and self.last.code.get(model.name) in is_of_any)
 
+    def is_observed(self, model: Model) -> bool:
+        """Tell whether the last run has the table as one that keeps what runs have seen."""
+        return bool(self.last and model.table in self.last.observed)
+
     def code(self, model: Model) -> str:
         """Return what tells from which code, and of which sample, this run builds a model: of its
         own, or of that of a model that it is built from.
@@ -154,6 +158,10 @@ class State:
     def published_rows(self, model: Model) -> ir.Table:
         """Return what the last run published of a model, with the columns it then had."""
         return self._snapshot.table(model.table)
+
+    def kept(self, model: Model) -> ir.Table:
+        """Return what runs have seen of an observed model, with the columns of its contract."""
+        return observed.kept(model, self._snapshot.verified(model.table))
 
     def stored(self, model: Model) -> ir.Table:
         """Return the same with the columns of the contract, where that has not changed since."""

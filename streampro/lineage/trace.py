@@ -11,8 +11,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Target
-from streampro.engines.protocol import Raw, SqlEngine, row_count
-from streampro.errors import ConfigError, EngineError, SourceError
+from streampro.engines.protocol import Raw, SqlEngine, fetched_rows, row_count
+from streampro.errors import ConfigError, EngineError, SourceError, WarehouseError, number_of
 from streampro.expressions.conditions import match, where_any
 from streampro.expressions.rows import Contribution, contributions
 from streampro.formats.database.extracts import Extracts
@@ -27,6 +27,7 @@ from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
+from streampro.warehouse import ledger, observed
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot
 
@@ -163,12 +164,52 @@ class RowTrace:
         inputs |= {parent.name: self._stored(parent.table) for parent in models}
         rows = self._expression(table, inputs)
         key = [] if model.quarantine else spec_of(contract).key
+        if model.observed_at:
+            selected, key = self._still_there(model, selected), model.seen_key
+            if not row_count(self.engine, selected):
+                return
         known = selected.select(*(key or spec_of(contract).schema))
         found = contributions(rows, inputs, known, columns, self.engine.cache)
         for parent in models:
             self.found.setdefault(parent.name, []).append(found[parent.name])
         for source in sources:
             self._to_lines(source, found[source.name], read[source.name].lines, table, selected)
+
+    def _still_there(self, model: Model, selected: ir.Table) -> ir.Table:
+        """Return the rows of what is there as it was seen; note of others when that was, and what
+        became of the raw files.
+        """
+        at = str(model.observed_at)
+        newest = observed.now(model, self._stored(model.table))
+        which = [*model.seen_key, at]
+        past = selected.anti_join(newest, which)
+        seen = past.group_by(past[at].name(_KEY)).aggregate(rows=past.count())
+        newest_first = seen.order_by(ibis.desc(_KEY)).limit(self.limit)
+        runs = {run.started_at: run for run in ledger.runs(self.target.warehouse)}
+        for row in fetched_rows(self.engine, newest_first):
+            told = f"No longer so: {number_of(row['rows'], 'row')} of {model.table}, seen"
+            when = f"{row[_KEY]:%Y-%m-%d %H:%M:%S.%f} UTC"
+            self.notes.append(f"{told} {when}{self._raw_then(model, runs.get(row[_KEY]))}")
+        return self.engine.cache(selected.semi_join(newest, which))
+
+    def _raw_then(self, model: Model, run: Run | None) -> str:
+        """Return which run saw the rows of a model, and what became of the files that it read."""
+        if run is None:
+            return ". That run is none of this warehouse, such as one of a branch."
+        read = {each.name for each in self.pipeline.read(self.pipeline.built_from(model.name))}
+        there = {(file.source, file.path): file for file in self.run.inputs}
+        try:
+            then = [file for file in run.inputs if file.source in read]
+        except WarehouseError:
+            return f" by run {run.run_id}. Which files it read is no longer kept."
+        lost = [
+            f"{file.path} ({file.size:,} bytes) has been "
+            + ("replaced" if (file.source, file.path) in there else "removed")
+            for file in then
+            if not (now := there.get((file.source, file.path))) or not file.is_still(now)
+        ]
+        raw = f"{', '.join(lost)} since" if lost else "The raw files are as they were"
+        return f" by run {run.run_id}. {raw}."
 
     def _to_lines(
         self,

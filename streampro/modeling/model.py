@@ -2,11 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from pydantic_core import core_schema
@@ -20,6 +22,7 @@ from streampro.formats.format import RAW_COLUMNS
 from streampro.modeling.audit import with_orphans
 from streampro.modeling.contract import Contract, Rejected
 from streampro.modeling.spec import TableSpec, spec_of
+from streampro.names import named
 
 ANSWERS = "answers"
 """The layer whose tables are small and are shown after a run."""
@@ -29,6 +32,11 @@ DUPLICATE = "duplicate"
 UNREADABLE = "is_unreadable"
 """Optional boolean column of a quarantine model: some value became null because it could not be
 read. Such lines are counted as a warning."""
+
+GONE = "is_gone"
+"""Boolean column of an observed model: what the row tells of was no longer there."""
+UNSEEN = datetime(1970, 1, 1, tzinfo=UTC)
+"""When rows of an observed model were seen that no run has seen."""
 
 AUTO = "auto"
 """As `incremental_by`: by what is proven."""
@@ -107,6 +115,7 @@ class Model:
     tags: tuple[str, ...] = ()
     owner: str | None = None
     by: str | None = None
+    observed_at: str | None = None
 
     def __call__(self, /, *args: ir.Table, **inputs: ir.Table) -> ir.Table:
         with blamed(f"model {self.table}", self.transform):
@@ -117,7 +126,26 @@ class Model:
                 [only] = given.values()
                 rows = rows_of_keys(only, self.by, self.transform, may_be_null(self.spec.schema))
             _refuse_strangers(rows, given)
+            rows = self._seen(rows) if self.observed_at else rows
             return with_orphans(self.contract, rows, given)
+
+    def _seen(self, rows: ir.Table) -> ir.Table:
+        """Return rows with what runs add, as if none had seen them: only runs know when."""
+        at = ibis.literal(UNSEEN, dt.Timestamp("UTC", 6))
+        own = {str(self.observed_at): at, GONE: ibis.literal(False)}
+        if taken := [name for name in own if name in rows.columns]:
+            raise PipelineError(
+                f"it returns {', '.join(taken)}, which runs add to rows that they observe: leave "
+                "it out."
+            )
+        held = rows.mutate(named(own))
+        order = [name for name in self.spec.schema if name in held.columns]
+        return held.select(*order, *(name for name in rows.columns if name not in order))
+
+    @property
+    def seen_key(self) -> tuple[str, ...]:
+        """The columns that tell what rows of an observed model tell of: its key without when."""
+        return tuple(name for name in self.spec.key if name != self.observed_at)
 
     @property
     def name(self) -> str:
@@ -161,6 +189,7 @@ def model(
     owner: str | None = None,
     python: bool = False,
     by: str | None = None,
+    observed_at: str | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function: its name is the table, its parameters are the lineage,
     its module is the layer.
@@ -182,6 +211,13 @@ def model(
             key: a table of Arrow, or of pandas or polars if its parameter is annotated so. It takes
             one model; the rows come sorted by all columns, the same on every engine.
         by: with `python` the column of the key, by which the model is incremental, too.
+        observed_at: the table keeps what runs have seen: of each key a row for every state in which
+            a run found it, with the instant in this column of the contract at which the first
+            one that saw it began. `is_gone`, a boolean column of the contract, is true in the row
+            of a key that a run no longer found; the rest of that row is as it was last. The
+            function returns the rows of now, without these two. So the table, and all that is
+            built from it, depends on when runs were, and no run computes it again: neither a full
+            refresh nor other code removes a row. The key of the contract has this column.
     """
     _refuse_no_contract(contract)
     for operation, why in (allow or {}).items():
@@ -195,6 +231,11 @@ def model(
             )
 
     _refuse_half_of_python(python, by, quarantine)
+    if observed_at is not None and (quarantine or incremental_by is not None or python):
+        raise PipelineError(
+            "model(): observed_at does not go with quarantine, incremental_by or python: read and "
+            "compute the rows in a model before it."
+        )
 
     def declare(transform: Callable[..., Any]) -> Model:
         if not inspect.isfunction(transform):
@@ -223,6 +264,7 @@ def model(
             tags=tuple(tags),
             owner=owner,
             by=by,
+            observed_at=observed_at,
         )
 
     return declare
@@ -237,6 +279,41 @@ def _refuse_half_of_python(python: bool, by: str | None, quarantine: bool) -> No
         )
     if python and quarantine:
         raise PipelineError("model(): python=True does not go with quarantine=True.")
+
+
+def refuse_unfit_observation(built: Model, sources: Collection[str]) -> None:
+    """Raise `PipelineError` for a model that cannot keep what runs see of its rows."""
+    at = built.observed_at
+    if at is None:
+        return
+    start = f"{built.table} is observed, so"
+    for name, wanted in (
+        (at, dt.Timestamp("UTC", 6, nullable=False)),
+        (GONE, dt.Boolean(nullable=False)),
+    ):
+        found = built.spec.schema.get(name)
+        if found != wanted:
+            said = "Instant" if name == at else "bool"
+            has = (
+                "it has no such column" if found is None else f"that is {found.copy(nullable=True)}"
+            )
+            has = "that may be null" if found == wanted.copy(nullable=True) else has
+            raise PipelineError(f"{start} its contract has {name}: {said}, but {has}.")
+    if at not in built.spec.key or not built.seen_key or GONE in built.spec.key:
+        raise PipelineError(
+            f"{start} its key is what tells a thing, and {at}, without {GONE}: "
+            f'`unique = ["id", {at!r}]`.'
+        )
+    if read := [name for name in built.inputs if name in sources]:
+        raise PipelineError(
+            f"{start} it takes models, but {read[0]!r} is a source: read it in a model before."
+        )
+    for name, column in built.spec.columns.items():
+        if column.references and column.orphans != "warn":
+            raise PipelineError(
+                f"{start} its rows stay when what they refer to is gone: {name} needs "
+                "orphans='warn'."
+            )
 
 
 def _refuse_no_contract(contract: object) -> None:

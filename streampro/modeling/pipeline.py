@@ -29,7 +29,14 @@ from streampro.modeling.checks import (
     uncounted,
     unportable,
 )
-from streampro.modeling.model import ANSWERS, AUTO, Export, Model, TableName
+from streampro.modeling.model import (
+    ANSWERS,
+    AUTO,
+    Export,
+    Model,
+    TableName,
+    refuse_unfit_observation,
+)
 from streampro.modeling.quarantine import fates, is_judged
 from streampro.modeling.selection import Published, built_from, selected
 from streampro.modeling.source import LENIENT, Source
@@ -94,6 +101,7 @@ class Pipeline:
         for built in models.values():
             with blamed(f"model {built.name}", built.contract):
                 assert isinstance(built.spec.rules, list)
+                refuse_unfit_observation(built, self.sources)
         refuse_wrong_links(name, models, self.sources)
         self._declared = {name: place for place, name in enumerate(models)}
         self.models = {name: models[name] for name in self._order(models)}
@@ -206,7 +214,7 @@ class Pipeline:
         for name, rows in self.expressions.items():
             built = self.models[name]
             declared = [built.spec.key] if built.spec.key else []
-            derived = [] if built.quarantine else keys_of(rows, keys)
+            derived = [] if built.quarantine or built.observed_at else keys_of(rows, keys)
             keys[name] = [*declared, *derived]
         return keys
 
@@ -262,6 +270,7 @@ class Pipeline:
             [repr(each) for each in (*read, built.incremental_by, built.quarantine)],
             *([dict(built.key_in)] if built.key_in else []),
             *([dialects] if (dialects := self._dialects(built)) else []),
+            *([("observed at", built.observed_at)] if built.observed_at else []),
         )
 
     def _reading_rules(self, built: Model) -> int:
@@ -290,9 +299,28 @@ class Pipeline:
         if twice := next((to for to, table in places if places.count((to, table)) > 1), None):
             raise PipelineError(f"pipeline {self.name!r} exports twice to {twice!r}.")
 
+    def by_runs(self) -> dict[TableName, str]:
+        """Return which tables depend on when runs were, a sentence on each: those that keep what
+        runs have seen, and what is built from them.
+        """
+        found: dict[TableName, str] = {}
+        for built in self.models.values():
+            parents = [self.models[name].table for name in built.inputs if name in self.models]
+            so = [table for table in parents if table in found]
+            if built.observed_at:
+                found[built.table] = (
+                    f"{built.table} depends on when runs were: it keeps what they saw of "
+                    f"{', '.join(parents)}, of which there is no other copy."
+                )
+            elif so:
+                found[built.table] = (
+                    f"{built.table} depends on when runs were: it is built from {', '.join(so)}."
+                )
+        return found
+
     def could_be_incremental(self) -> dict[str, str]:
         """Return by which column models could be incremental that are not, by their name."""
-        rest = [built for built in self.models.values() if built.incremental_by is None]
+        rest = [m for m in self.models.values() if m.incremental_by is None and not m.observed_at]
         found = {each.name: local_keys(each, self.expressions[each.name]) for each in rest}
         return {name: keys[0] for name, keys in found.items() if keys}
 

@@ -26,7 +26,8 @@ def versions_of(rows: ir.Table, key: str | Sequence[str], at: str) -> ir.Table:
     arrives late divides the version that it falls into. A model of it may be `incremental_by` a
     column of `key`. Of several rows of one key and instant the one counts whose other columns are
     largest, compared from left to right, null last. Rows without `at` or a part of `key` do not
-    count. A thing that is no longer told of stays current: say that it is gone by a column.
+    count. A thing that is no longer told of stays current: say that it is gone by a column, as the
+    tables of models with `observed_at` do.
 
     ```python
     versions = portable.versions_of(prices, key="product_id", at="changed_at")

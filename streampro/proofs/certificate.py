@@ -123,6 +123,8 @@ class Certificate:
         inputs_sha256: of the text that `sha256sum` prints for `inputs`, in their order.
         digest: how the digests of the tables were computed.
         ledger: what the runs say differently of files, code, books and warnings.
+        by_runs: which tables depend on when runs were: of these one run of each side was compared,
+            as if both began at the same instant.
     """
 
     equal: bool
@@ -139,6 +141,7 @@ class Certificate:
     digest: str
     tables: tuple[ComparedTable, ...]
     ledger: tuple[str, ...]
+    by_runs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as JSON values."""

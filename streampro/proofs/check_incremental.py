@@ -16,6 +16,7 @@ from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.modeling.model import Model
 from streampro.modeling.pipeline import Pipeline
+from streampro.proofs.by_runs import AgainstItself, against_themselves
 from streampro.proofs.certificate import ComparedTable
 from streampro.proofs.compare import Comparison
 from streampro.proofs.deal import deal, tables_beside
@@ -29,11 +30,14 @@ from streampro.warehouse.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried: `runs` incremental ones against a full one, `models` in two halves."""
+    """What was tried: `runs` incremental ones against a full one, `models` in two halves; tables
+    that depend on when runs were against their own expressions, over what these runs have seen.
+    """
 
     runs: int
     tables: tuple[ComparedTable, ...]
     models: tuple[str, ...]
+    by_runs: tuple[AgainstItself, ...] = ()
 
 
 @asks
@@ -81,12 +85,18 @@ def check_incremental(
         with watcher.step("full run", lambda: None):
             full = run(pipeline, whole)
         with Comparison(target) as comparison:
-            tables = tuple(compared_tables(pipeline, runs[-1], full, folder, comparison, watcher))
-        _refuse_differences(tables, runs)
-        return Trial(len(runs), tables, tuple(_try_halves(pipeline, whole, full)))
+            sides = (pipeline, runs[-1], full, folder, comparison, watcher)
+            tables = tuple(compared_tables(*sides, without=pipeline.by_runs()))
+        by_runs = tuple(against_themselves(pipeline, grown, runs[-1]))
+        _refuse_differences(tables, runs, by_runs)
+        return Trial(len(runs), tables, tuple(_try_halves(pipeline, whole, full)), by_runs)
 
 
-def _refuse_differences(tables: Sequence[ComparedTable], runs: Sequence[Run]) -> None:
+def _refuse_differences(
+    tables: Sequence[ComparedTable], runs: Sequence[Run], by_runs: Sequence[AgainstItself]
+) -> None:
+    if odd := [each for each in by_runs if not each.is_equal]:
+        raise IncrementalError("\n".join(map(str, odd)))
     wrong = [table for table in tables if not table.equal]
     if wrong:
         raise IncrementalError(

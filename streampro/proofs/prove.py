@@ -5,7 +5,7 @@ as a multiset of rows, without tolerance. What was found is written down as a ce
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,12 +122,13 @@ def compared_tables(
     comparison: Comparison,
     watcher: Watcher,
     select: str | None = None,
+    without: Collection[TableName] = (),
 ) -> Iterator[ComparedTable]:
-    """Yield every table of a pipeline, or of selected models, in two runs, whose warehouses are
-    `left` and `right`.
+    """Yield every table of a pipeline, or of selected models, but some, in two runs, whose
+    warehouses are `left` and `right`.
     """
     keys = {model.table: model.spec.key for model in pipeline.models.values()}
-    for table in pipeline.tables(select):
+    for table in (each for each in pipeline.tables(select) if each not in without):
         left, right = (
             _version(table, one, scratch / "left"),
             _version(table, other, scratch / "right"),
@@ -158,7 +159,11 @@ class _Proof:
         """Run both sides, compare their tables, and return what was found."""
         started_at = datetime.now(UTC)
         inputs = self._fingerprint()
-        one, other = self._run(left, "left"), self._run(right, "right")
+        one, other = (
+            self._run(target, side, started_at)
+            for target, side in ((left, "left"), (right, "right"))
+        )
+        by_runs = self.pipeline.by_runs()
         _refuse_changes(inputs, self._fingerprint())
         with Comparison(left) as comparison:
             tables = tuple(
@@ -167,6 +172,7 @@ class _Proof:
                 )
             )
         ledger = ledger_differences(one, other)
+        compared = {each.table for each in tables}
         return Certificate(
             equal=not ledger and all(table.equal for table in tables),
             pipeline=self.pipeline.name,
@@ -182,9 +188,10 @@ class _Proof:
             digest=DIGEST,
             tables=tables,
             ledger=ledger,
+            by_runs=tuple(told for table, told in by_runs.items() if table in compared),
         )
 
-    def _run(self, target: Target, side: str) -> Run:
+    def _run(self, target: Target, side: str, started_at: datetime) -> Run:
         tables = dict.fromkeys(target.databases, addresses.extracted(self.extracts.folder))
         read = {"raw": self.here.raw, "sources": self.here.sources, "databases": tables}
         here = unheard(target, self.scratch / side).model_copy(update=read)
@@ -196,6 +203,7 @@ class _Proof:
                 select=self.built,
                 full_refresh=True,
                 accept_lost_files=True,
+                started_at=started_at,
                 watcher=watcher,
             )
         except StreamProError as error:

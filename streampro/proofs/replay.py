@@ -1,7 +1,7 @@
 """A published run computed again from the same raw files: equal, or what differs and why."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from streampro.execution.progress import Unwatched, Watcher
 from streampro.execution.runner import run
 from streampro.formats.files import InputFile, find
 from streampro.formats.registry import format_of
+from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
+from streampro.proofs.by_runs import AgainstItself, against_themselves
 from streampro.proofs.diff import RunDifference, diff
 from streampro.proofs.places import by_folder, refuse_out_of_reach
 from streampro.storage.place import Place, place_of
@@ -35,16 +37,19 @@ class Replay:
         difference: between what it published, left, and what came now.
         reasons: in what the two were not the same: raw files, code, commit, packages, engine, a
             sentence each; none where all of it is as it was.
+        by_runs: tables that depend on when runs were, which one full run cannot give: what was
+            published of them against their own expressions, over what runs had seen.
     """
 
     run_id: int
     difference: RunDifference
     reasons: tuple[str, ...]
+    by_runs: tuple[AgainstItself, ...] = ()
 
     @property
     def is_equal(self) -> bool:
         """Whether every table has the same rows."""
-        return self.difference.is_equal
+        return self.difference.is_equal and all(each.is_equal for each in self.by_runs)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -94,11 +99,22 @@ def replay(
         done = run(
             pipeline.without_exports().without_limits(),
             again,
+            started_at=then.started_at,
             watcher=watcher or Unwatched(),
             session=session,
         )
-        difference = diff(pipeline, target, again, left_run=then.run_id, limit=limit)
-    return Replay(then.run_id, difference, tuple(_reasons(pipeline, then, done, lost)))
+        whole = diff(pipeline, target, again, left_run=then.run_id, limit=limit)
+        difference = _without(whole, {*pipeline.by_runs(), *then.observed})
+        by_runs = tuple(against_themselves(pipeline, target, then))
+    return Replay(then.run_id, difference, tuple(_reasons(pipeline, then, done, lost)), by_runs)
+
+
+def _without(found: RunDifference, tables: Collection[TableName]) -> RunDifference:
+    return replace(
+        found,
+        tables=tuple(each for each in found.tables if each.table not in tables),
+        moves=tuple(each for each in found.moves if each.table not in tables),
+    )
 
 
 def _refuse_what_is_not_kept(

@@ -89,6 +89,7 @@ class Plan:
         allowances: what models may compute though engines differ in it, and why.
         unread_files: files below the raw folder that no source reads.
         limits: per source that was read what of it may be odd, in words.
+        by_runs: which tables depend on when runs were, and why, a sentence each.
     """
 
     new_files: tuple[InputFile, ...]
@@ -100,6 +101,7 @@ class Plan:
     allowances: tuple[str, ...] = ()
     unread_files: tuple[str, ...] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
+    by_runs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -145,6 +147,8 @@ class Run:
         added: tables of a branch that have the rows of main's version besides those of its own.
         origin: where the code is from that built it, null where an older release did.
         merged: the branch whose tables it published, null for a run that built.
+        observed: the tables that keep what runs have seen, which no run can compute again; also
+            those whose model the pipeline no longer has.
     """
 
     run_id: int
@@ -171,6 +175,7 @@ class Run:
     added: tuple[TableName, ...] = ()
     merged: str | None = None
     origin: Origin | None = None
+    observed: tuple[TableName, ...] = ()
 
     @property
     def kind(self) -> str:

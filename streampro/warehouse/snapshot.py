@@ -33,6 +33,11 @@ from streampro.warehouse.folders import main_of, no_branch, scratch
 from streampro.warehouse.run import Run
 
 REBUILD = "Build it anew from the raw files: streampro run --full-refresh."
+LOST = (
+    "It keeps what runs have seen, so no run can build it anew: bring its folder back from a copy, "
+    "go back to an earlier run with streampro rollback, or give its model another name, which "
+    "begins anew."
+)
 
 
 class Part(NamedTuple):
@@ -64,6 +69,7 @@ class Snapshot:
         self._engine = engine
         on_branch = f"streampro run --branch {main[1]}" if main else "streampro run"
         self._advice = advice.replace("streampro run", on_branch)
+        self._lost = advice.replace(REBUILD, LOST)
         self._tables = {item.table: item for item in run.tables}
         self._verified: list[Stored] = []
         self._handed: list[Stored] = []
@@ -101,7 +107,7 @@ class Snapshot:
         """Raise `WarehouseError` where the data files of a table do not hold what was written."""
         for part in self.stored(table, version).parts:
             if part not in self._verified:
-                with advised(self._advice):
+                with self._advised(table):
                     refuse_altered(part.folder, part.files)
                 self._verified.append(part)
 
@@ -110,7 +116,7 @@ class Snapshot:
         `WarehouseError` for a damaged one.
         """
         stored = self.stored(table)
-        with advised(self._advice):
+        with self._advised(table):
             found = [
                 delta.read(part.folder, version)
                 for part, (_, version, _) in zip(stored.parts, self.parts(table), strict=True)
@@ -129,7 +135,7 @@ class Snapshot:
 
         Raises `WarehouseError` unless it is there with all its data files.
         """
-        with advised(self._advice):
+        with self._advised(table):
             first, *others = [
                 delta.stored(place_of(warehouse).table(table), number, token)
                 for warehouse, number, token in self.parts(table, version)
@@ -157,6 +163,9 @@ class Snapshot:
             except WarehouseError as error:
                 return f"{table} lost files of version {version}", error
         return None
+
+    def _advised(self, table: TableName) -> AbstractContextManager[None]:
+        return advised(self._lost if table in self.run.observed else self._advice)
 
     def _read(self, table: TableName, version: int | None) -> ir.Table:
         if self._engine is None:

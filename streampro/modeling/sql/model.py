@@ -30,6 +30,7 @@ def sql_model(
     allow: Mapping[str, str] | None = None,
     tags: Sequence[str] = (),
     owner: str | None = None,
+    observed_at: str | None = None,
 ) -> Model: ...
 @overload
 def sql_model(
@@ -42,6 +43,7 @@ def sql_model(
     allow: Mapping[str, str] | None = None,
     tags: Sequence[str] = (),
     owner: str | None = None,
+    observed_at: str | None = None,
 ) -> Callable[[_Texts], Model]: ...
 @declares
 def sql_model(
@@ -54,6 +56,7 @@ def sql_model(
     allow: Mapping[str, str] | None = None,
     tags: Sequence[str] = (),
     owner: str | None = None,
+    observed_at: str | None = None,
 ) -> Model | Callable[[_Texts], Model]:
     """Make a model of a query in SQL: of a file beside the module, whose name is the table, or of
     the text that a function returns, whose name is the table. The tables that the query names are
@@ -84,6 +87,7 @@ def sql_model(
         allow: as of `model`.
         tags: as of `model`.
         owner: as of `model`.
+        observed_at: as of `model`.
 
     Raises `PipelineError`, with line and column, for a text that is no query or holds what is not
     known here.
@@ -96,6 +100,7 @@ def sql_model(
         allow=allow,
         tags=tags,
         owner=owner,
+        observed_at=observed_at,
     )
     if file is not None:
         if not file or Path(file).name != file:

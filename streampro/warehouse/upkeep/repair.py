@@ -38,11 +38,13 @@ class Repaired:
             published, not what they read and counted. Where the newest is one, or the list of raw
             files was lost, the next run computes all tables anew.
         set_aside: folders that could not be read, below `_streampro/damaged`.
+        lost: tables among them that keep what runs have seen, which no run can build anew.
     """
 
     runs: tuple[int, ...]
     rebuilt: tuple[int, ...]
     set_aside: tuple[str, ...]
+    lost: tuple[TableName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,13 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
                 ledger.rewrite(target.warehouse, runs)
         if lost_files:
             aside.put(KNOWN_FILES)
-        for table in runs[-1].tables if runs else ():
-            if not _has_log(warehouse, table.table):
-                aside.put(table.table)
+        tables = [item.table for item in runs[-1].tables] if runs else []
+        unread = [table for table in tables if not _has_log(warehouse, table)]
+        for table in unread:
+            aside.put(table)
         numbers = tuple(run.run_id for run in runs)
-        return Repaired(numbers, tuple(sorted(rebuilt)), tuple(aside.names))
+        lost = tuple(table for table in unread if table in runs[-1].observed)
+        return Repaired(numbers, tuple(sorted(rebuilt)), tuple(aside.names), lost)
 
 
 class _Aside:
@@ -195,6 +199,8 @@ def _rebuilt(
         for table, each in made.items()
     }
     at = last.at if last else before.finished_at if before else datetime.now(UTC)
+    observed = {each.table for each in pipeline.models.values() if each.observed_at}
+    observed |= {*(before.observed if before else ())}
     return Run(
         run_id=number,
         started_at=at,
@@ -211,6 +217,7 @@ def _rebuilt(
             **(before.tokens if before else {}),
             **{table: each.token for table, each in made.items() if each.token},
         },
+        observed=tuple(sorted(observed & tables.keys())),
     )
 
 

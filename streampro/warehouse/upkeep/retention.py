@@ -37,7 +37,9 @@ def rollback(target: Target, run_id: int, pipeline: Pipeline | None = None) -> R
     """Publish the tables of an earlier run again, as a new run, and return that.
 
     No table is written and nothing is removed: the new row of the ledger pins the old versions.
-    The next run goes on from them, so it reads the files that came after run `run_id` anew.
+    The next run goes on from them, so it reads the files that came after run `run_id` anew. What
+    later runs have seen, no run sees again: of tables that keep it (`observed`) those versions stay
+    on the disk, and no reader has them.
     `pipeline` tells the keys of the answers, by which `moves` names what the rollback changes in
     them; without it, and for answers that a run lacks or that had other keys, there are no moves.
 
@@ -76,13 +78,14 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     """Remove the files that none of the newest `keep` runs needs; return them by table.
 
     A dry run removes nothing. Kept are the versions that these runs pin, those that the next run
-    compares with, the newest version of every table, whoever wrote it, and every row of the
-    ledger. The log of each table, and those of StreamPro's own, then begin at the last checkpoint
-    from which all that is kept can be read; older entries go. Files of ours that no log names, such
-    as a killed run leaves, go once no run that may still be going can publish them. Other files and
-    tables that StreamPro did not publish are not touched. In a store no lock keeps others out:
-    versions of runs that may be going are kept, entries of a log for an hour, and a rollback to an
-    older run is not published from here on.
+    compares with, the newest version of every table, whoever wrote it, every version that any run
+    published of a table that keeps what runs have seen, and every row of the ledger. The log of
+    each table, and those of StreamPro's own, then begin at the last checkpoint from which all that
+    is kept can be read; older entries go. Files of ours that no log names, such as a killed run
+    leaves, go once no run that may still be going can publish them. Other files and tables that
+    StreamPro did not publish are not touched. In a store no lock keeps others out: versions of runs
+    that may be going are kept, entries of a log for an hour, and a rollback to an older run is not
+    published from here on.
 
     Killed in between it leaves what is kept readable; the next call completes it.
 
@@ -130,6 +133,7 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     for name in branches(target.warehouse):
         needed |= _read_by(target, name)
     needed |= {(RUNS, log.version_of(row))} if row else set()
+    needed |= {(i.table, i.version) for run in runs for i in run.tables if i.table in run.observed}
     published = {item.table for run in runs for item in run.tables}
     found = {}
     for table in sorted(published | {EXPORTS, KNOWN_FILES, RUNS}):
