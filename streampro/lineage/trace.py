@@ -1,7 +1,8 @@
 """Rows followed from a table down to raw lines, model by model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from streampro.formats.locate import locate
 from streampro.formats.registry import format_of
 from streampro.location import Location
 from streampro.modeling.contract import Contract, Rejected
-from streampro.modeling.model import REJECT_COLUMNS, Model, TableName
+from streampro.modeling.model import GONE, REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import fates, masked
 from streampro.modeling.question import plain_rows
@@ -28,6 +29,7 @@ from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
 from streampro.warehouse import ledger, observed
+from streampro.warehouse.folders import main_of
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import Snapshot
 
@@ -183,19 +185,26 @@ class RowTrace:
         newest = observed.now(model, self._stored(model.table))
         which = [*model.seen_key, at]
         past = selected.anti_join(newest, which)
-        seen = past.group_by(past[at].name(_KEY)).aggregate(rows=past.count())
-        newest_first = seen.order_by(ibis.desc(_KEY)).limit(self.limit)
-        runs = {run.started_at: run for run in ledger.runs(self.target.warehouse)}
+        seen = past.group_by(past[at].name(_KEY), GONE).aggregate(rows=past.count())
+        newest_first = seen.order_by(ibis.desc(_KEY), GONE).limit(self.limit)
+        runs = dict(self._by_start())
         for row in fetched_rows(self.engine, newest_first):
-            told = f"No longer so: {number_of(row['rows'], 'row')} of {model.table}, seen"
+            what, how = ("Gone", "missed") if row[GONE] else ("No longer so", "seen")
+            told = f"{what}: {number_of(row['rows'], 'row')} of {model.table}, first {how}"
             when = f"{row[_KEY]:%Y-%m-%d %H:%M:%S.%f} UTC"
             self.notes.append(f"{told} {when}{self._raw_then(model, runs.get(row[_KEY]))}")
         return self.engine.cache(selected.semi_join(newest, which))
 
+    def _by_start(self) -> Iterator[tuple[datetime, Run]]:
+        """Yield the runs that may have seen rows, by when they began; on a branch main's too."""
+        main = main_of(self.target.warehouse)
+        for warehouse in (*(main or ())[:1], self.target.warehouse):
+            yield from ((run.started_at, run) for run in ledger.runs(warehouse))
+
     def _raw_then(self, model: Model, run: Run | None) -> str:
         """Return which run saw the rows of a model, and what became of the files that it read."""
         if run is None:
-            return ". That run is none of this warehouse, such as one of a branch."
+            return ". Which run that was is not known, as of a branch that was merged."
         read = {each.name for each in self.pipeline.read(self.pipeline.built_from(model.name))}
         there = {(file.source, file.path): file for file in self.run.inputs}
         try:

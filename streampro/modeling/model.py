@@ -304,6 +304,8 @@ def refuse_unfit_observation(built: Model, sources: Collection[str]) -> None:
             f"{start} its key is what tells a thing, and {at}, without {GONE}: "
             f'`unique = ["id", {at!r}]`.'
         )
+    if nullable := [name for name in built.seen_key if built.spec.schema[name].nullable]:
+        raise PipelineError(f"{start} {nullable[0]}, which tells a thing, may not be null.")
     if read := [name for name in built.inputs if name in sources]:
         raise PipelineError(
             f"{start} it takes models, but {read[0]!r} is a source: read it in a model before."

@@ -7,6 +7,7 @@ from pipelines.members import MEMBERS, day, write_members
 
 from streampro import Target, explain
 from streampro.execution.runner import run
+from streampro.warehouse.branches import merge_branch, on_branch
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +44,12 @@ def test_of_a_state_that_is_past_it_is_told_when_it_was_seen_and_that_the_file_i
     past = explain(MEMBERS, target, "seen_members", "member = 'ann' and tier = 'free'")
     assert (past.lines, [step.rows for step in past.steps]) == ((), [1])
     assert past.notes == (
-        "No longer so: 1 row of history.seen_members, seen 2026-01-02 00:00:00.000000 "
+        "No longer so: 1 row of history.seen_members, first seen 2026-01-02 00:00:00.000000 "
         f"UTC by run 1. members.csv ({size} bytes) has been replaced since.",
     )
     gone = explain(MEMBERS, target, "seen_members", "is_gone")
     assert gone.notes == (
-        "No longer so: 1 row of history.seen_members, seen 2026-01-03 00:00:00.000000 "
+        "Gone: 1 row of history.seen_members, first missed 2026-01-03 00:00:00.000000 "
         "UTC by run 2. The raw files are as they were.",
     )
 
@@ -60,3 +61,20 @@ def test_versions_lead_to_the_states_that_they_are_made_of(target: Target) -> No
     assert [note.partition(",")[0] for note in found.notes] == [
         "No longer so: 1 row of history.seen_members"
     ]
+
+
+def test_a_branch_knows_what_runs_of_main_have_seen(target: Target) -> None:
+    branch = on_branch(target, "trial")
+    write_members(Path(str(target.raw)), {"ann": ("gold", 31)})
+    run(MEMBERS, branch, started_at=day(3))
+    found = explain(MEMBERS, branch, "seen_members", "member = 'ann' and age = 30")
+    assert [note.partition(". ")[0].rpartition(" by ")[2] for note in found.notes] == [
+        "run 2",
+        "run 1",
+    ]
+    merge_branch(target, "trial", MEMBERS)
+    merged = explain(MEMBERS, target, "seen_members", "is_gone and member = 'cid'")
+    assert merged.notes == (
+        "Gone: 1 row of history.seen_members, first missed 2026-01-04 00:00:00.000000 UTC. Which "
+        "run that was is not known, as of a branch that was merged.",
+    )

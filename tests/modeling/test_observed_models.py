@@ -66,6 +66,13 @@ class NullableGone(NoGone):
         unique = ["member", "seen_at"]
 
 
+class NullableMember(Seen):
+    member: str = column("Member.", nullable=True)
+
+    class Config:
+        unique = ["member", "seen_at"]
+
+
 class KeyOfMember(Seen):
     class Config:
         unique = ["member"]
@@ -102,6 +109,7 @@ KEY = f"{START} its key is what tells a thing, and seen_at, without is_gone: "
             {"observed_at": "member"},
             f"{START} its contract has member: Instant, but that is string.",
         ),
+        ({"contract": NullableMember}, f"{START} member, which tells a thing, may not be null."),
         ({"contract": KeyOfMember}, KEY),
         ({"contract": KeyOfInstant}, KEY),
         ({"of": seen_raw}, "'raw_members' is a source: read it in a model before."),

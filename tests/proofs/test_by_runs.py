@@ -11,6 +11,7 @@ from published import contents
 
 import streampro
 from streampro import Pipeline, Target
+from streampro.catalog.declared import Declared
 from streampro.cli.commands import cli
 from streampro.errors import IncrementalError
 from streampro.execution.runner import run
@@ -93,9 +94,24 @@ def test_commands_say_so(target: Target) -> None:
         ("plan", *where, *folders): (SEEN_WHY, VERSIONS_WHY),
         ("run", *where, *folders): (),
         ("replay", *where, *folders): ("2 tables, all equal", f"- {SEEN_WHY}{EQUAL}"),
+        ("run", *where, *folders, "--full-refresh"): (),
+        ("rollback", "1", *where, *folders[2:]): (
+            "history.seen_members: what later runs have seen is no longer in it, nor seen again.",
+        ),
     }
     for command, told in commands.items():
         done = CliRunner().invoke(cli, command, catch_exceptions=False)
         assert (command, done.exit_code) == (command, 0), done.output
         for each in told:
             assert each in " ".join(done.stdout.split())
+
+
+def test_the_catalog_says_so() -> None:
+    told = {each.name: each.facts for each in Declared(MEMBERS).entries}
+    assert {name: facts.get("depends on when runs were") for name, facts in told.items()} == {
+        "staging.members": None,
+        "staging.members_rejected": None,
+        "history.seen_members": SEEN_WHY.partition(": ")[2],
+        "history.member_versions": VERSIONS_WHY.partition(": ")[2],
+        "raw_members": None,
+    }

@@ -231,7 +231,7 @@ def test_command_tells_what_it_did_and_what_comes_next(target: Target) -> None:
     assert "set aside: _streampro/damaged/mart/revenue-1\n" in said
     assert "streampro run --full-refresh" in said
     done = json.loads(CliRunner().invoke(cli, ["repair", *place, "--json"]).stdout)
-    assert done == {"runs": [1, 2, 3], "rebuilt": [], "set_aside": []}
+    assert done == {"runs": [1, 2, 3], "rebuilt": [], "set_aside": [], "lost": []}
 
 
 def test_what_only_an_engine_reaches_is_refused() -> None:
