@@ -162,6 +162,7 @@ def test_any_story_is_so_on_each_engine(
     assert sorted(versions(target), key=str) == spans
 
 
+@pytest.mark.thorough("spark")
 def test_a_run_that_sees_nothing_new_writes_nothing(engine: Workbench, target: Target) -> None:
     tell(target, STORY[:2])
     before = contents(target)
@@ -337,6 +338,7 @@ def test_the_instant_is_that_at_which_the_run_began(target: Target) -> None:
     assert {row["seen_at"] for row in contents(target)[SEEN]} == {done.started_at}
 
 
+@pytest.mark.thorough("spark")
 def test_a_branch_sees_for_itself_and_merge_takes_it_over(
     engine: Workbench, target: Target
 ) -> None:
@@ -411,6 +413,7 @@ def test_repair_knows_which_tables_cannot_be_built_anew(target: Target) -> None:
             run(MEMBERS, target, full_refresh=full_refresh)
 
 
+@pytest.mark.thorough("spark")
 def test_a_plan_says_that_tables_depend_on_when_runs_were(
     engine: Workbench, target: Target
 ) -> None:

@@ -12,6 +12,7 @@ from streampro.errors import PipelineError
 from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import UNSEEN, model
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.sql.model import sql_model
 
 
 class Seen(Contract):
@@ -135,3 +136,27 @@ def test_a_function_that_tells_when_itself_is_refused() -> None:
 
     with pytest.raises(PipelineError, match="it returns is_gone, which runs add to rows"):
         declared(of=seen).problems()
+
+
+class SeenFirst(Contract):
+    """One row per member and state; what runs add stands before what the query returns."""
+
+    seen_at: Instant = column("When.")
+    is_gone: bool = column("Whether it was gone.")
+    member: str = column("Member.")
+
+    class Config:
+        unique = ["member", "seen_at"]
+
+
+def test_a_query_returns_what_runs_do_not_add() -> None:
+    module: Any = ModuleType("history")
+
+    @sql_model(contract=SeenFirst, observed_at="seen_at")
+    def seen() -> str:
+        return "SELECT member || '!' FROM members"
+
+    module.seen = seen
+    pipeline = Pipeline("members", [raw, staging, module])
+    assert pipeline.expressions["seen"].columns == ("seen_at", "is_gone", "member")
+    assert pipeline.problems() == []

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from streampro.arguments import declares
 from streampro.errors import PipelineError, blamed, place_of, shown_place
 from streampro.modeling.contract import Contract
-from streampro.modeling.model import Model, model
+from streampro.modeling.model import GONE, Model, model
 from streampro.modeling.spec import spec_of
 from streampro.modeling.sql.text import Text
 
@@ -102,6 +102,11 @@ def sql_model(
         owner=owner,
         observed_at=observed_at,
     )
+
+    def columns() -> list[str]:
+        added = (observed_at, GONE) if observed_at else ()
+        return [name for name in spec_of(contract).schema if name not in added]
+
     if file is not None:
         if not file or Path(file).name != file:
             raise PipelineError(
@@ -112,7 +117,7 @@ def sql_model(
         path = Path(str(caller.f_globals.get("__file__", ""))).with_name(file)
         module = str(caller.f_globals.get("__name__", ""))
         text = Text(_read(path), shown_place(str(path)), is_file=True)
-        return declare(_transform(text, path.stem, module, contract))
+        return declare(_transform(text, path.stem, module, columns))
 
     def of_function(function: _Texts) -> Model:
         if not inspect.isfunction(function) or inspect.signature(function).parameters:
@@ -127,7 +132,7 @@ def sql_model(
         if not isinstance(sql, str):
             kind = type(sql).__name__
             raise PipelineError(f"@sql_model: the function returns a {kind}, no text.", place)
-        made = _transform(Text(sql, place), function.__name__, function.__module__, contract)
+        made = _transform(Text(sql, place), function.__name__, function.__module__, columns)
         made.__doc__ = function.__doc__
         return declare(made)
 
@@ -135,14 +140,14 @@ def sql_model(
 
 
 def _transform(
-    text: Text, name: str, module: str, contract: type[Contract]
+    text: Text, name: str, module: str, columns: Callable[[], list[str]]
 ) -> Callable[..., ir.Table]:
-    """Return the function that a query is."""
+    """Return the function that a query is; `columns` are those of its contract."""
     inputs = text.tables
 
     def transform(*args: ir.Table, **given: ir.Table) -> ir.Table:
         tables = dict(zip(inputs, args, strict=False)) | given
-        return text.rows(tables, [*spec_of(contract).schema])
+        return text.rows(tables, columns())
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(each, kind) for each in inputs]
