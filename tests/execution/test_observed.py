@@ -147,7 +147,7 @@ def test_any_story_is_as_one_that_is_told_again_in_plain_python(
 
 
 @pytest.mark.thorough
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(story=stories())
 def test_any_story_is_so_on_each_engine(
     engine: Workbench, story: list[State], tmp_path_factory: pytest.TempPathFactory
