@@ -312,25 +312,3 @@ class Inputs:
                 f"source {source!r} is also read by {', '.join(missing)}, which must then be "
                 "built too: add it to --select."
             )
-
-
-def refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
-    """Raise `ConfigError` where a target places sources that there are not, or tells no raw folder
-    of those that models read.
-    """
-    for name in target.sources:
-        if name not in pipeline.sources:
-            known = [*pipeline.sources]
-            raise ConfigError(
-                f"target {target.name!r} says where source {name!r} is, which pipeline "
-                f"{pipeline.name!r} does not have. {did_you_mean(name, known)}"
-                f"Sources: {', '.join(known)}."
-            )
-        if pipeline.sources[name].is_in_database:
-            raise ConfigError(
-                f"target {target.name!r} says in [sources] where source {name!r} is, which is in a "
-                "database: [databases] says where that is."
-            )
-    read = [source for source in pipeline.read(models) if not source.is_in_database]
-    if any(target.raw_of(source.name) is None for source in read):
-        raise ConfigError("no raw folder: give --raw DIR or set `raw` in the target's file.")

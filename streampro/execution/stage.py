@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import ibis.expr.types as ir
 
-from streampro.engines.protocol import Engine, Quarantined, Staged, fetched_rows
+from streampro.engines.protocol import Engine, Quarantined, Staged
 from streampro.errors import PipelineError, StreamProError, WarehouseError
 from streampro.execution import limits
 from streampro.execution.audit import audited
@@ -22,7 +22,6 @@ from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import Books, judged
 from streampro.modeling.question import plain_rows
 from streampro.modeling.source import Source
-from streampro.names import ours
 from streampro.warehouse import changes, observed
 from streampro.warehouse.changes import Change, Mode, Move
 from streampro.warehouse.run import Warned
@@ -210,7 +209,7 @@ class Stage:
         news = observed.news(model, kept, found.data, self.started_at)
         fresh = self.engine.stage(model.table, news, model.contract)
         if fresh.rows:
-            self._refuse_another_order(model, kept)
+            observed.refuse_another_order(self.engine, model, kept, self.started_at)
         change = replace(change, added=fresh.rows, removed=0, changed=0)
         if self.state.is_same_code(model):
             built = Built(
@@ -226,17 +225,6 @@ class Stage:
         warnings = self._audited(model, whole, inputs, whole)
         built = Built(whole, (before, fresh), before.rows + fresh.rows, ChangedRows(None))
         return StagedModel(change, {model.table: built}, warnings=warnings)
-
-    def _refuse_another_order(self, model: Model, kept: ir.Table) -> None:
-        """Raise `WarehouseError` where an earlier run saw rows after this one began."""
-        last = kept[str(model.observed_at)].max()
-        [row] = fetched_rows(self.engine, kept.aggregate(last.name(ours("last"))))
-        if (newest := row[ours("last")]) and newest >= self.started_at:
-            raise WarehouseError(
-                f"the run began at {self.started_at:%Y-%m-%d %H:%M:%S.%f} UTC, but {model.table} "
-                f"has rows that a run saw at {newest:%Y-%m-%d %H:%M:%S.%f} UTC. Nothing was "
-                "published. Set the clock of this machine, or run again after that."
-            )
 
     def _quarantined(self, model: Model, mode: Mode) -> tuple[Quarantined, dict[str, ir.Table]]:
         """Return the lines of a model, quarantined, and what they were computed from."""

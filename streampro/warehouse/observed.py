@@ -6,9 +6,11 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from streampro.engines.protocol import Engine, fetched_rows
+from streampro.errors import WarehouseError
 from streampro.expressions.nulls import may_be_null
 from streampro.modeling.model import GONE, Model
-from streampro.names import named
+from streampro.names import named, ours
 from streampro.warehouse import changes
 
 
@@ -56,6 +58,18 @@ def news(model: Model, kept: ir.Table, rows: ir.Table, at: datetime) -> ir.Table
             for found, is_gone in ((new, False), (changed, False), (gone, True))
         )
     )
+
+
+def refuse_another_order(engine: Engine, model: Model, kept: ir.Table, at: datetime) -> None:
+    """Raise `WarehouseError` where an earlier run saw rows after one began that adds to them."""
+    last = kept[str(model.observed_at)].max().name(ours("last"))
+    [row] = fetched_rows(engine, kept.aggregate(last))
+    if (newest := row[ours("last")]) and newest >= at:
+        raise WarehouseError(
+            f"the run began at {at:%Y-%m-%d %H:%M:%S.%f} UTC, but {model.table} has rows that a "
+            f"run saw at {newest:%Y-%m-%d %H:%M:%S.%f} UTC. Nothing was published. Set the clock "
+            "of this machine, or run again after that."
+        )
 
 
 def _instant(at: datetime) -> ir.Value:
