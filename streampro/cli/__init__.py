@@ -9,9 +9,15 @@ used: so that `--help` is fast, and so that a signal is heard from the start.
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
+from select import select
+from threading import Thread
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from streampro.environment import interrupt
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +30,8 @@ _STOPS = {
     signal.SIGINT: (130, "Interrupted."),
     signal.SIGTERM: (143, "Terminated."),
 }
+_AGAIN_S = 0.1
+"""Between two interruptions of what does not end."""
 _stopped_by: list[signal.Signals] = []
 
 
@@ -44,7 +52,8 @@ def main() -> NoReturn:
             signal.signal(number, _stop)
     try:
         _open_outputs()
-        code = _called()
+        with _interrupts():
+            code = _called()
     except BaseException:
         if not _stopped_by:
             raise
@@ -123,6 +132,36 @@ def _stop(number: int, _: object) -> NoReturn:
     _stopped_by.append(signal.Signals(number))
     sys.unraisablehook = lambda _: None
     raise SystemExit(_STOPS[_stopped_by[0]][0])  # click tells of a KeyboardInterrupt its own way
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Break off what is computed outside of Python as soon as a signal comes: it may hear none for
+    hours, and `_stop` is only called between two steps of Python.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    thread = Thread(target=_interrupt, args=(heard,), daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(told)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(told)
+        thread.join()
+        os.close(heard)
+
+
+def _interrupt(heard: int) -> None:
+    """Interrupt from the first of `_STOPS` on until nothing is heard any more: again and again, as
+    a query that is just beginning is not broken off.
+    """
+    wait = None
+    while not select([heard], [], [], wait)[0] or (number := os.read(heard, 1)):
+        if wait or signal.Signals(number[0]) in _STOPS:
+            wait = _AGAIN_S
+            interrupt()
 
 
 def _ignore_stops() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,11 +38,7 @@ def after(done: str) -> Iterator[None]:
 def print_rows(table: Any, form: str) -> None:
     """Print an Arrow table as `csv`, `parquet`, `json` or, cut to its first rows, `table`."""
     if form == "csv":
-        from pyarrow import csv
-
-        from streampro.exports.texts import with_texts
-
-        csv.write_csv(with_texts(table), sys.stdout.buffer)
+        _print_csv(table)
     elif form == "parquet":
         if sys.stdout.isatty():
             raise ConfigError("parquet is binary: send it to a file, as in `... > rows.parquet`.")
@@ -62,6 +59,20 @@ def print_rows(table: Any, form: str) -> None:
                 f"{_TABLE_ROWS} of {len(table):,} rows are shown; --format csv has them all.",
                 err=True,
             )
+
+
+def _print_csv(table: Any) -> None:
+    """Print CSV: to a file or a program as it is, to a terminal with its control signs shown."""
+    from pyarrow import csv
+
+    from streampro.exports.texts import with_texts
+
+    if not sys.stdout.isatty():
+        csv.write_csv(with_texts(table), sys.stdout.buffer)
+        return
+    written = BytesIO()
+    csv.write_csv(with_texts(table), written)
+    sys.stdout.write(printable(written.getvalue().decode()))
 
 
 def print_json(value: Any) -> None:

@@ -9,7 +9,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.engines.protocol import Engine, Quarantined, Raw, Staged, row_count
-from streampro.errors import PipelineError, SourceError
+from streampro.errors import PipelineError, SourceError, number_of
 from streampro.execution.inputs import Files
 from streampro.expressions.rows import contributions
 from streampro.formats.registry import format_of
@@ -86,12 +86,12 @@ def refuse_lost_files(source: Source, files: Files) -> None:
     gone, share = len(files.gone), source.limits.lost_files_share
     if gone <= share * files.known:
         return
-    names = ", ".join(files.gone[:_SHOWN]) + (" and others" if gone > _SHOWN else "")
     raise SourceError(
         f"source {source.name!r}: {gone:,} of {files.known:,} files that the last run read are "
-        f"gone, more than {share:.0%}: {names}. Nothing was published. If they were removed on "
-        "purpose, run with --accept-lost-files (accept_lost_files=True); to allow it always, say "
-        f"so in the source: limits=Limits(lost_files_share={_rounded_up(gone / files.known)})."
+        f"gone, more than {share:.0%}: {_shown(files.gone)}. Nothing was published. If they were "
+        "removed on purpose, run with --accept-lost-files (accept_lost_files=True); to allow it "
+        "always, say so in the source: "
+        f"limits=Limits(lost_files_share={_rounded_up(gone / files.known)})."
     )
 
 
@@ -150,6 +150,14 @@ def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterato
     reasons = ", ".join(f"{name} {count:,}" for name, count in odd.reasons.items())
     found = f"{what} lines: {odd.count:,} of {odd.of:,} ({reasons})"
     first = _first(engine, odd.rows)
+    if joined := _joined(engine, source, odd.rows):
+        yield Excess(
+            f"{what} lines that are several", sum(joined.values()),
+            f"{number_of(sum(joined.values()), 'line')} of {_shown(joined)} hold several records, "
+            "as these end in CR alone, so that nobody can count what is lost. Save it with LF or "
+            f"CR LF; {found}.{first}",
+            limits.rejected, _WARNS,
+        )  # fmt: skip
     if odd.of >= FEWEST and share > limits.rejected_share:
         yield Excess(
             f"too many {what} lines", odd.count,
@@ -163,10 +171,9 @@ def too_many(engine: Engine, source: Source, raw: Raw, odd: OddLines) -> Iterato
             limits.rejected, f"rejected_lines={odd.count}",
         )  # fmt: skip
     if whole := _wholly(engine, raw.by_file, odd.rows):
-        names = ", ".join([*whole][:_SHOWN]) + (" and others" if len(whole) > _SHOWN else "")
         yield Excess(
             f"files with no line that is not {what}", sum(whole.values()),
-            f"all lines of {names} are {what}; {found}.{first}",
+            f"all lines of {_shown(whole)} are {what}; {found}.{first}",
             limits.rejected, _WARNS,
         )  # fmt: skip
 
@@ -334,15 +341,27 @@ def row_change(source: Source, model: Model, before: int, now: int) -> Iterator[
         )  # fmt: skip
 
 
+def _joined(engine: Engine, source: Source, odd: ir.Table) -> dict[str, int]:
+    """Return how many odd lines of a file are several with CR alone between them, by file."""
+    between = format_of(source).joined
+    return _by_file(engine, odd.filter(odd.raw_line.re_search(between))) if between else {}
+
+
 def _wholly(engine: Engine, by_file: Mapping[str, int], odd: ir.Table) -> dict[str, int]:
     """Return the lines of the files of which every line is odd."""
-    counts = odd.group_by("source_file").aggregate(lines=odd.count())
+    found = _by_file(engine, odd)
+    return {file: lines for file, lines in found.items() if lines == by_file.get(file)}
+
+
+def _by_file(engine: Engine, lines: ir.Table) -> dict[str, int]:
+    """Return how many lines are of a file, by file."""
+    counts = lines.group_by("source_file").aggregate(lines=lines.count())
     found = engine.fetch(counts.order_by("source_file")).to_pylist()
-    return {
-        row["source_file"]: row["lines"]
-        for row in found
-        if row["lines"] == by_file.get(row["source_file"])
-    }
+    return {row["source_file"]: row["lines"] for row in found}
+
+
+def _shown(files: Collection[str]) -> str:
+    return ", ".join([*files][:_SHOWN]) + (" and others" if len(files) > _SHOWN else "")
 
 
 def _first(engine: Engine, odd: ir.Table) -> str:

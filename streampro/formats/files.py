@@ -1,5 +1,6 @@
 """The raw files of a source, as a run finds them."""
 
+import errno
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
@@ -100,8 +101,8 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
     """Return the files of a source as they are now, in a fixed order, hidden ones left out, and
     those of a warehouse below the raw folder.
 
-    Raises `SourceError` if there are none, and for one whose name no table can hold,
-    `EngineError` for a link to nowhere and for what may not be read.
+    Raises `SourceError` if there are none, for one whose name no table can hold, for a link to
+    nowhere and what is neither a file nor a folder, `EngineError` for what may not be read.
     """
     _refuse_no_folder(source, raw)
     try:
@@ -109,7 +110,8 @@ def find(source: "Source", raw: "Place") -> tuple[InputFile, ...]:
         if raw.is_local and not format_of(source).is_table:
             files = [file for file in files if not _is_published(raw, file.path)]
     except OSError as error:
-        raise EngineError(
+        kind = SourceError if _leads_nowhere(error) else EngineError
+        raise kind(
             f"source {source.name!r}: {error.filename} cannot be read: {error.strerror}. "
             "Nothing was published."
         ) from error
@@ -137,6 +139,12 @@ def _refuse_no_folder(source: "Source", raw: "Place") -> None:
         raise SourceError(
             f"source {source.name!r}: the raw folder {raw} does not exist or is not a folder."
         )
+
+
+def _leads_nowhere(error: OSError) -> bool:
+    """Tell whether there is nothing to read where one looked, however often one looks."""
+    is_link = error.errno == errno.ENOENT and Path(error.filename or "").is_symlink()
+    return is_link or error.errno in (errno.EINVAL, errno.ELOOP, errno.ENOTDIR)
 
 
 def _is_published(raw: "Place", path: str) -> bool:

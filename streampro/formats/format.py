@@ -86,6 +86,8 @@ class Format(ABC):
         gone: what is said of a file that is no more there.
         is_whole: whether a file is only read as a whole: of one that changes meanwhile nothing is.
         holds_lists: whether a source may have `rows`.
+        joined: what stands in a line, as a regular expression, that is several ones with CR alone
+            between them; None where no line tells.
     """
 
     name: ClassVar[str]
@@ -97,6 +99,7 @@ class Format(ABC):
     gone: ClassVar[str] = "vanished"
     is_whole: ClassVar[bool] = False
     holds_lists: ClassVar[bool] = False
+    joined: ClassVar[str | None] = None
 
     def columns(self, source: "Source") -> "dict[str, str | dt.DataType]":
         """Return names and types of the table that a transform receives."""
@@ -208,6 +211,6 @@ def digest(text: str) -> str:
 def overlong(line: str) -> SourceError:
     """Return the error for a line beyond `LONGEST_LINE`; `line` says which."""
     return SourceError(
-        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it; "
-        "nothing was published."
+        f"{line} is longer than {LONGEST_LINE // 1024**2} MiB. Split or remove it, or save the "
+        "file with LF if its lines end in CR alone; nothing was published."
     )

@@ -11,6 +11,7 @@ from streampro.formats.format import RAW_COLUMNS, Format, LocalText, Placed
 from streampro.formats.json import records
 from streampro.formats.json.records import Text
 from streampro.formats.json.typed import refused_type
+from streampro.formats.packing import JOINED
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -62,6 +63,7 @@ class JsonLines(Json):
     name = "json_lines"
     revision = 1
     may_be_empty = False
+    joined = JOINED
 
     def local_text(
         self, source: "Source", raw: Path, paths: Sequence[Path], scratch: Path

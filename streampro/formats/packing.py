@@ -54,8 +54,8 @@ _NO_TEXT = {
     "SQLite": rb"SQLite format 3\0",
 }
 """First bytes of files that hold no lines; those of a newer Excel are a zip."""
-_LONE_CR = rb"[^\n]*[}\]][ \t]*\r[ \t\r]*[{\[]"
-"""How lines of JSON begin that end in CR alone: no JSON has such a pair of brackets."""
+JOINED = r"[}\]][ \t]*\r[ \t\r]*[{\[]"
+"""What stands between lines of JSON that end in CR alone: no JSON has such a pair of brackets."""
 SUFFIX = ".gz"
 _MARK = b"\x1f\x8b"
 """First bytes of a gzip file: with fewer nobody can tell what a file is."""
@@ -154,7 +154,7 @@ def _refuse_other(head: bytes, packing: str | None, name: str, where: str = "") 
             f"{name} cannot be read: it is packed by {packing}{where}, as its first bytes say. "
             "Unpack it, or pack it by gzip. Nothing was published."
         )
-    if re.match(_LONE_CR, head):
+    if re.search(JOINED.encode(), head.partition(b"\n")[0]):
         raise in_one_line(name)
     if kind := _kind(head, _NO_TEXT):
         hint = "Name the format of its source" if kind == "Parquet" else "Write its rows as lines"

@@ -690,6 +690,32 @@ def test_a_stopped_run_publishes_nothing_and_leaves_no_lock(published, stop, cod
         """Another run can begin."""
 
 
+ENDLESS = """
+    select count(*) from staging.events a, staging.events b, staging.events c, staging.events d
+    where a.value + b.value > c.value + d.value
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [
+        (signal.SIGTERM, 143, "Terminated.\n"),
+        pytest.param(signal.SIGINT, 130, "Interrupted.\n", marks=pytest.mark.thorough),
+    ],
+)
+def test_a_query_that_would_take_years_hears_a_signal(published, stop, code, said):
+    command = [sys.executable, "-m", "streampro", "sql", ENDLESS, "--warehouse", "w"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    scratch = Path("w/_streampro/scratch")
+    wait_until(lambda: any(scratch.glob("*")), process)
+    time.sleep(2)
+    os.kill(process.pid, stop)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.decode()) == (code, b"", said)
+    assert not scratch.exists()
+
+
 def hears(process, number):
     """Tell whether a process has set a handler of a signal."""
     told = Path(f"/proc/{process.pid}/status").read_text()

@@ -1,12 +1,15 @@
 """Control signs of the data never reach a terminal as they are."""
 
 import json
+import sys
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 from markupsafe import Markup
 
 from streampro.console.explanation import show_explanation
+from streampro.console.output import print_rows
 from streampro.console.progress import ProgressBars
 from streampro.console.tables import show_table
 from streampro.errors import printable
@@ -37,6 +40,21 @@ def test_tables_and_notices_hold_no_control_sign(capsys: pytest.CaptureFixture[s
     assert all(text in out for text in (r"ti\x1btle", r"na\x9bme", r"\x1b]0;x\x07[bold]"))
     assert r"capt\u202eion" in out
     assert err == "note: no source reads a\\x1b[2J\\n.jsonl\n"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown"), [(True, r"a\x1b[2J\x07\r"), (False, "a\x1b[2J\x07\r")]
+)
+def test_csv_is_as_it_is_but_on_a_terminal(
+    is_terminal: bool,
+    shown: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    print_rows(pa.table({"t": ["a\x1b[2J\x07\r"]}), "csv")
+    sys.stdout.flush()
+    assert capfd.readouterr().out == f'"t"\n"{shown}"\n'
 
 
 def test_names_of_files_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,28 @@ def test_file_of_which_all_lines_are_rejected_stops_a_run(
     assert engine.run(SHOP, target).run_id == 1
 
 
+LONG = '{"shop": "a", "day": "2024-05-01", "amount": "1", "more": "%s"}' % ("x" * 2000)
+OLD_LINES = {
+    "none but the first kilobyte": f"{LONG}\r" * 30,
+    "some of a file": sales(30, 0) + (GOOD % 8).replace("\n", "\r") * 9 + GOOD % 9,
+}
+
+
+@pytest.mark.thorough("spark")
+@pytest.mark.parametrize("kind", OLD_LINES)
+def test_records_with_cr_alone_between_them_stop_a_run_however_few_lines_they_are(
+    engine: Workbench, target: Target, kind: str
+) -> None:
+    write(target, "sales-2.jsonl", sales(30, 0))
+    write(target, "sales-3.jsonl", OLD_LINES[kind])
+    told = r"1 line of sales-3\.jsonl hold several records, as these end in CR alone, .* with LF or"
+    with pytest.raises(SourceError, match=told):
+        engine.run(SHOP, target)
+    assert ledger.runs(target.warehouse) == []
+    done = engine.run(shop(Limits(rejected="warn")), target)
+    assert "rejected lines that are several" in {each.rule for each in done.warnings}
+
+
 @pytest.mark.parametrize(("allowed", "bad"), [(2, 2), (0, 0)])
 def test_number_of_rejected_lines_is_a_limit_too(target: Target, allowed: int, bad: int) -> None:
     limits = Limits(rejected_lines=allowed)

@@ -14,7 +14,7 @@ import pytest
 from pipelines.shop import SHOP, mart, raw, staging, write_raw
 
 from streampro.config import Target
-from streampro.errors import EngineError
+from streampro.errors import EngineError, SourceError
 from streampro.execution.progress import Progress, Unwatched
 from streampro.execution.runner import run
 from streampro.modeling.pipeline import Pipeline
@@ -251,7 +251,7 @@ def test_link_whose_target_goes_away_stops_the_run(
     first = engine.run(SHOP, target)
     elsewhere.unlink()
     for attempt in (engine.plan, engine.run):
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(SourceError) as caught:
             attempt(SHOP, target)
         assert str(caught.value) == (
             f"source 'raw_sales': {link} cannot be read: it is a link to nowhere ({elsewhere}). "

@@ -161,6 +161,30 @@ def test_every_file_is_read_in_order(tmp_path: Path) -> None:
     assert rows(found) == [("1", "a", "1,a", "users_a.csv"), ("2", "b", "b,2", "users_b.csv")]
 
 
+@pytest.mark.parametrize(
+    ("data", "line"), [(b"id,name\n1,a\r2,b\r3,c\n", 2), (b"id,name\n1,a\n2,b\r\r3,c\r\n4,d\n", 3)]
+)
+def test_records_with_cr_alone_between_them_are_refused(
+    tmp_path: Path, data: bytes, line: int
+) -> None:
+    with pytest.raises(
+        SourceError, match=rf"users\.csv, line {line} has lines that end in CR alone"
+    ):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b"id,name\n1,a\rb\n", ["a\rb"]),
+        (b'id,name\n1,"a,b\r1,2"\n', ["a,b\r1,2"]),
+        (b"id,name\n1,a\rb,c,d\n", ["a\rb"]),
+    ],
+)
+def test_a_cr_within_a_record_is_kept(tmp_path: Path, data: bytes, names: list[str]) -> None:
+    assert [row[1] for row in read_csv(tmp_path, data)] == names
+
+
 # A lone CR, and a record that is blank text only, are no text of these laws.
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=6)
 records = st.lists(st.tuples(values, values), max_size=6)

@@ -21,7 +21,7 @@ from streampro.engines.duckdb.repeats import seen_function
 from streampro.engines.duckdb.written import data_file
 from streampro.engines.protocol import Quarantined, Raw
 from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
-from streampro.environment import pass_over_warnings
+from streampro.environment import COMPUTING, pass_over_warnings
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
 from streampro.expressions.decimals import exact
 from streampro.expressions.python import RowsOfKeys
@@ -85,6 +85,7 @@ class DuckDBEngine(Staging[Place]):
             raise EngineError(f"DuckDB cannot start: {error}") from error
         self.lines = 0
         self.connection = self.ibis.con
+        COMPUTING.add(self.connection)
         with suppress(duckdb.InvalidInputException):  # in Jupyter it wants ipywidgets for that
             self.connection.execute(
                 "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
@@ -176,7 +177,7 @@ class DuckDBEngine(Staging[Place]):
         """See `SqlEngine.query`. Raises `ConfigError` for one that DuckDB refuses."""
         try:
             return self.connection.execute(sql).to_arrow_table()
-        except (duckdb.OperationalError, duckdb.InternalError) as error:
+        except (duckdb.OperationalError, duckdb.InternalError, duckdb.InterruptException) as error:
             raise EngineError(f"the query failed: {error}") from error
         except duckdb.PermissionException as error:
             raise ConfigError(f"the query is refused: {error}. {statements.FILES}") from error
@@ -228,6 +229,7 @@ class DuckDBEngine(Staging[Place]):
 
     def close(self) -> None:
         """See `Engine.close`."""
+        self.connection.interrupt()  # what a signal stopped: it would be waited for
         self.ibis.disconnect()
         leftovers.remove_leftovers(self.warehouse, self.staging)
 

@@ -57,7 +57,7 @@ def read_records(
         try:
             titles = header.read()
             again = titles if len(titles) > 1 and not dialect.header else None
-            for record, line, invalid in _readable(records, len(titles), header.hidden, dialect):
+            for record, line, invalid in _readable(records, header, dialect):
                 if record == again:
                     header.refuse_again()
                 yield records.begins, (*map(record.__getitem__, header.places), line), invalid
@@ -195,13 +195,15 @@ class _Records:
 
 
 def _readable(
-    records: _Records, width: int, hidden: frozenset[int], dialect: Dialect
+    records: _Records, header: "_Header", dialect: Dialect
 ) -> Iterator[tuple[Sequence[Any], str, bool]]:
-    """Yield of every record that is not blank: `width` fields, its line, if bytes were replaced.
-    Fields that it lacks are null, all of one with a NUL, which is no text.
+    """Yield of every record that is not blank: a field for each of the header, its line, if bytes
+    were replaced. Fields that it lacks are null, all of one with a NUL, which is no text.
 
-    In the line the fields at the places of `hidden` are masked.
+    In the line the fields at the hidden places of the header are masked. Raises `SourceError` for a
+    record that is several.
     """
+    width, hidden = len(header.names), header.hidden
     rewrite = _Rewriter(dialect)
     for record in records:
         is_odd = len(record) != width
@@ -211,6 +213,8 @@ def _readable(
         invalid = False
         if not line.isascii():
             if _LONE_CR in line:
+                if is_odd and _are_records(line.split(_LONE_CR), width, dialect):
+                    raise in_one_line(f"{header.place}, line {records.begins}")
                 line, *record = (text.replace(_LONE_CR, "\r") for text in (line, *record))
             invalid = _INVALID in line
             if invalid:
@@ -223,6 +227,12 @@ def _readable(
             line = rewrite([*shown])
         fields = [*record, *[None] * (width - len(record))][:width] if is_odd else record
         yield fields, line, invalid
+
+
+def _are_records(texts: Sequence[str], width: int, dialect: Dialect) -> bool:
+    """Tell whether texts between CRs have the fields of a record each, and not together only."""
+    found = [text.count(dialect.delimiter) + 1 for text in texts if text.strip(BLANK)]
+    return width > 1 and len(found) > 1 and {*found} == {width}
 
 
 def _first(records: _Records, most: int) -> list[str]:
