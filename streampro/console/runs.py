@@ -302,6 +302,11 @@ def show_forgotten(done: Forgotten, key: str, dry_run: bool) -> None:
         )
         rows = number_of(held.rows, "row")
         say(f"{held.table}.{held.column} still has it in {rows}: {hint}")
+    for export in done.exported:
+        say(
+            f"{export.table} as of run {export.run_id} was exported to {one_line(export.to)}, "
+            "which is not changed: export it again"
+        )
     if done.raw is None:
         say("Nobody looked into raw files: name their folder with --raw DIR.")
     paths = Counter(file.path for file in done.raw or ())

@@ -427,6 +427,22 @@ def test_calls_that_cannot_be_meant_are_refused(target: Target, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_places_of_exports_are_named(target: Target, tmp_path: Path) -> None:
+    to = str(tmp_path / "shops.csv")
+    streampro.export("staging.shops", target, to, run_id=1)
+    streampro.export("staging.shops", target, to)
+    done = forget(target, {"shop": ANNA}, dry_run=True)
+    assert [(each.table, each.to, each.run_id) for each in done.exported] == [
+        ("staging.shops", to, 2)
+    ]
+    places = ["--raw", str(target.raw), "--warehouse", str(target.warehouse)]
+    command = ["forget", "--pipeline", "pipelines.shop:SHOP", *places, "--key", f"shop={ANNA}"]
+    told = f"staging.shops as of run 2 was exported to {to}, which is not changed: export it again"
+    assert told in " ".join(CliRunner().invoke(cli, command).output.split())
+    assert forget(target, {"shop": ANNA}).exported == ()
+
+
+@pytest.mark.slow
 def test_command_names_what_it_did_and_exits_with_1_while_raw_files_hold_it(target: Target) -> None:
     places = ["--raw", str(target.raw), "--warehouse", str(target.warehouse)]
     command = ["forget", "--pipeline", "pipelines.shop:SHOP", *places]

@@ -1,6 +1,6 @@
 """A person, or whatever else has a key, taken out of a warehouse: of every table and version."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,21 @@ class HeldColumn:
 
 
 @dataclass(frozen=True)
+class HeldExport:
+    """Where rows of a table that held the key were exported to, as of a run, and are not changed.
+
+    Attributes:
+        table: the table.
+        to: where to, as it was declared.
+        run_id: the last run of which that was.
+    """
+
+    table: TableName
+    to: str
+    run_id: int
+
+
+@dataclass(frozen=True)
 class Forgotten:
     """What `forget` did, or would do.
 
@@ -89,11 +104,13 @@ class Forgotten:
         tables: those that held the key.
         raw: raw files that still hold it; None where nobody looked.
         elsewhere: columns of another name in which the same text still stands.
+        exported: where tables that held it were exported to; nobody looked whether it is there.
     """
 
     tables: tuple[ForgottenRows, ...]
     raw: tuple[HeldRaw, ...] | None
     elsewhere: tuple[HeldColumn, ...] = ()
+    exported: tuple[HeldExport, ...] = ()
 
 
 @asks
@@ -120,7 +137,7 @@ def forget(
 
     Raw files are never changed. Those of the target's raw folder that hold the key are named,
     where `pipeline` says how to read them: as long as they do, whatever builds a table anew brings
-    the key back.
+    the key back. Where tables that held it were exported to is named too: export them again.
 
     Killed in between it leaves every version readable; the same call completes it. In a store,
     where no lock keeps others out, nothing is published between, and a run that has begun before is
@@ -166,6 +183,7 @@ def forget(
             for held in _elsewhere(table, history, wanted, staging)
         )
         done = [told for table, found in tables.items() if (told := _told(table, found))]
+        exported = _exported(place, [each.table for each in done])
         if not dry_run:
             with marks.held(place, last):
                 for table, found in tables.items():
@@ -176,7 +194,7 @@ def forget(
         if not done and not held and not elsewhere:
             wanted.refuse_impossible_value(columns)
         _refuse_branches(target)  # nor any that began meanwhile
-        return Forgotten(tuple(done), held, elsewhere)
+        return Forgotten(tuple(done), held, elsewhere, exported)
 
 
 def _refuse_branches(target: Target) -> None:
@@ -202,6 +220,15 @@ def _histories(target: Target, warehouse: Place) -> dict[TableName, History]:
     names = sorted({item.table for run in ledger.runs(target.warehouse) for item in run.tables})
     found = {name: rewrite.history(warehouse.table(name)) for name in names}
     return {name: history for name, history in found.items() if history.records}
+
+
+def _exported(warehouse: Place, tables: Collection[TableName]) -> tuple[HeldExport, ...]:
+    """Return where tables were exported to, each place once."""
+    kept = delta.read(warehouse.table(EXPORTS))
+    rows = kept.sort_by("exported_at").to_pylist() if kept else []
+    last = {(TableName.of(row["table"]), row["to"]): row["run_id"] for row in rows}
+    found = (HeldExport(*where, run_id) for where, run_id in sorted(last.items()))
+    return tuple(each for each in found if each.table in tables)
 
 
 def _told(table: TableName, found: Rewriting) -> ForgottenRows | None:
