@@ -273,12 +273,17 @@ def _joined(random: Random, t: ir.Table, other: ir.Table) -> ir.Table:
     return both.select(who=who, day=random.choice([both.day, both.d]), n=both.other)
 
 
-@settings(max_examples=settings().max_examples * 8)
-@given(st.randoms(use_true_random=False))
-def test_whatever_is_proven_holds(random: Random) -> None:
+def drawn(random: Random) -> ir.Table:
     rows = VISITS
     for _ in range(random.randint(1, 4)):
         rows = random.choice(STEPS)(random, rows)
+    return rows
+
+
+@settings(max_examples=settings().max_examples * 8)
+@given(st.randoms(use_true_random=False))
+def test_whatever_is_proven_holds(random: Random) -> None:
+    rows = drawn(random)
     if why_not_local(rows, "who", KEYS) == "":
         Tables(random).refute(rows, {*random.sample(range(4), random.randint(0, 3))})
 
@@ -286,9 +291,7 @@ def test_whatever_is_proven_holds(random: Random) -> None:
 @settings(max_examples=settings().max_examples * 8)
 @given(st.randoms(use_true_random=False))
 def test_parts_of_the_keys_are_the_whole_also_where_a_key_is_null(random: Random) -> None:
-    rows = VISITS
-    for _ in range(random.randint(1, 4)):
-        rows = random.choice(STEPS)(random, rows)
+    rows = drawn(random)
     if why_not_local(rows, "who", KEYS) == "":
         tables = Tables(random, (0, 1, 2, 3, None))
         found = [row for part in range(3) for row in tables.part(rows, part, 3)]
@@ -298,8 +301,6 @@ def test_parts_of_the_keys_are_the_whole_also_where_a_key_is_null(random: Random
 def test_enough_is_proven() -> None:
     random, proven = Random(0), 0
     for _ in range(200):
-        rows = VISITS
-        for _ in range(random.randint(1, 4)):
-            rows = random.choice(STEPS)(random, rows)
+        rows = drawn(random)
         proven += why_not_local(rows, "who", KEYS) == ""
     assert 40 < proven < 160
