@@ -8,7 +8,7 @@ import ibis.expr.operations as ops
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
-from streampro.expressions.conditions import with_windows_first
+from streampro.expressions.conditions import with_windows_before_unnest, with_windows_first
 from streampro.expressions.portability.patterns import value_of
 
 _OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6}
@@ -79,10 +79,19 @@ def windows_before_filters(_: Any) -> Any:
     return with_windows_first(_)
 
 
+@replace(p.Project | p.JoinChain)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def windows_before_unnests(_: Any) -> Any:
+    """Compute the windows beside an unnest as columns before it: Spark would take them over the
+    elements, DuckDB over the rows that have the lists.
+    """
+    return with_windows_before_unnest(_)
+
+
 REWRITES = (
     subtractions_as_additions,
     quarters_as_months,
     intervals_of_a_calendar,
     powers_as_products,
     windows_before_filters,
+    windows_before_unnests,
 )

@@ -194,21 +194,56 @@ def with_windows_first(relation: ops.Filter) -> ops.Relation:
     """Return a filter whose windows are columns of the rows that it filters, which is what they are
     over whatever other conditions stand beside them.
     """
-    found = [
-        window
-        for predicate in relation.predicates
-        for window in predicate.find(ops.WindowFunction, filter=ops.Value)
-    ]
-    if not found:
-        return relation
-    names = {window: f"streampro_window_{n}" for n, window in enumerate(dict.fromkeys(found))}
     columns = relation.parent.fields
+    wide, predicates = _with_windows(relation.parent, relation.predicates)
+    if wide is relation.parent:
+        return relation
+    kept = ops.Filter(wide, predicates)
+    return ops.Project(kept, {name: ops.Field(kept, name) for name in columns})
+
+
+def with_windows_before_unnest(relation: ops.Project | ops.JoinChain) -> ops.Relation:
+    """Return a projection whose windows, where one of its columns is unnested, are columns of the
+    rows before: they are over these.
+    """
+    given = relation.values
+    if not all(any(map(_finds(kind), given.values())) for kind in (ops.Unnest, ops.WindowFunction)):
+        return relation
+    if isinstance(relation, ops.JoinChain):
+        relation = _after_its_join(relation)
+    wide, values = _with_windows(relation.parent, relation.values.values())
+    return ops.Project(wide, dict(zip(given, values, strict=True)))
+
+
+def _finds(kind: type[ops.Value]) -> Callable[[ops.Value], bool]:
+    return lambda value: bool(value.find(kind, filter=ops.Value))
+
+
+def _after_its_join(chain: ops.JoinChain) -> ops.Project:
+    """Return a projection of joined rows for a join that computes columns."""
+    values = chain.values
+    fields = dict.fromkeys(f for v in values.values() for f in v.find(ops.Field, filter=ops.Value))
+    names = {field: f"streampro_column_{n}" for n, field in enumerate(fields)}
+    joined = chain.copy(values={name: field for field, name in names.items()})
+    there = {field: ops.Field(joined, name) for field, name in names.items()}
+    return ops.Project(joined, {k: value.replace(there, ops.Value) for k, value in values.items()})
+
+
+def _with_windows(
+    parent: ops.Relation, values: Iterable[ops.Value]
+) -> tuple[ops.Relation, list[ops.Value]]:
+    """Return rows that have the windows of values as columns, and the values of these."""
+    values = [*values]
+    found = [each for value in values for each in value.find(ops.WindowFunction, filter=ops.Value)]
+    if not found:
+        return parent, values
+    names = {window: f"streampro_window_{n}" for n, window in enumerate(dict.fromkeys(found))}
+    columns = parent.fields
     windows = {name: window for window, name in names.items()}
-    wide = ops.Project(relation.parent, {**columns, **windows})
+    wide = ops.Project(parent, {**columns, **windows})
     there = {column: ops.Field(wide, name) for name, column in columns.items()}
     there |= {window: ops.Field(wide, name) for window, name in names.items()}
-    kept = ops.Filter(wide, [each.replace(there, ops.Value) for each in relation.predicates])
-    return ops.Project(kept, {name: ops.Field(kept, name) for name in columns})
+    return wide, [value.replace(there, ops.Value) for value in values]
 
 
 def told_apart_by(value: ops.Value) -> ops.Value:

@@ -208,20 +208,40 @@ def _round(node: Any, given: dict[str, Any]) -> Any:
 
 
 def _set(node: Any, given: dict[str, Any]) -> Any:
-    """Return a union, or other operation, of two tables whose decimals have one type."""
+    """Return a union, or other operation, of two tables whose columns have one type each."""
     left, right = given["left"], given["right"]
     kinds = {
-        name: _common([left.schema[name], right.schema[name]])
+        name: _of_both(kind, right.schema[name])
         for name, kind in left.schema.items()
-        if kind.is_decimal() and kind != right.schema[name]
+        if kind != right.schema[name]
     }
     return node.__recreate__(given | {"left": _sides(left, kinds), "right": _sides(right, kinds)})
 
 
-def _sides(rows: Any, kinds: dict[str, dt.Decimal]) -> Any:
+def _of_both(kind: Any, other: Any) -> Any:
+    """Return the type that holds the values of two, which differ in their decimals: a mean of such
+    is a float64.
+    """
+    if kind.is_decimal() and other.is_decimal():
+        return _common([kind, other])
+    if kind.is_array():
+        return dt.Array(_of_both(kind.value_type, other.value_type))
+    if kind.is_map():
+        return dt.Map(kind.key_type, _of_both(kind.value_type, other.value_type))
+    if kind.is_struct():
+        return dt.Struct({name: _of_both(part, other[name]) for name, part in kind.items()})
+    return dt.float64 if kind.is_decimal() else kind
+
+
+def _sides(rows: Any, kinds: dict[str, Any]) -> Any:
     fields = {name: ops.Field(rows, name) for name in rows.schema}
-    sized = {name: _cast(fields[name], kind) for name, kind in kinds.items()}
+    sized = {name: _held(fields[name], kind) for name, kind in kinds.items()}
     return ops.Project(rows, fields | sized) if kinds else rows
+
+
+def _held(value: Any, kind: Any) -> Any:
+    is_divided = kind.is_floating() and value.dtype.is_decimal()
+    return ratio(value.to_expr(), 1).op() if is_divided else _cast(value, kind)
 
 
 _REWRITES: dict[Any, Callable[[Any, dict[str, Any]], Any]] = {

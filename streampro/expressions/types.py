@@ -113,6 +113,20 @@ def nullable(kind: dt.DataType) -> dt.DataType:
     return changed(kind, lambda each: each.copy(nullable=True))
 
 
+def in_microseconds(kind: dt.DataType) -> dt.DataType:
+    """Return a type in which instants are in microseconds, as every engine computes them; Ibis says
+    none of an instant in the code, nor of what such a one is chosen for.
+    """
+
+    def counted(each: dt.DataType) -> dt.DataType:
+        is_of_code = (
+            isinstance(each, dt.Timestamp) and each.timezone == "UTC" and each.scale is None
+        )
+        return _INSTANT.copy(nullable=each.nullable) if is_of_code else each
+
+    return changed(kind, counted)
+
+
 def as_stored(rows: ir.Table) -> ir.Table:
     """Return rows as they are stored: NaN is null, -0.0 is 0.0, also inside of lists and structs; a
     map has its entries in the order of its keys. Rows are then equal on every engine or on none.

@@ -19,7 +19,7 @@ from streampro.expressions.locality import correlated, operations_across_rows, w
 from streampro.expressions.nulls import origin_of_null
 from streampro.expressions.order import ties
 from streampro.expressions.portability import findings
-from streampro.expressions.types import nullable
+from streampro.expressions.types import in_microseconds, nullable
 from streampro.modeling.audit import audit
 from streampro.modeling.model import AUTO, UNREADABLE, Model
 from streampro.modeling.quarantine import fates, is_judged
@@ -46,7 +46,8 @@ def differences(built: Model, expression: ir.Table) -> list[str]:
             f"{', '.join(expected)}."
         )
     for name in (name for name in expected if name in actual):
-        returned, declared = (nullable(schema[name]) for schema in (actual, expected))
+        returned, declared = (nullable(each[name]) for each in (actual, expected))
+        returned = in_microseconds(returned)
         must_exist = not expected[name].nullable and not built.quarantine
         if returned != declared:
             found.append(f"{built.table}.{name} is {returned}; its contract says {declared}.")

@@ -243,6 +243,37 @@ def test_sides_of_a_union_take_one_type(
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "kind", "expected"),
+    [
+        (lambda x: x.mean(), lambda x: x.max(), "float64", [0.05, 0.05]),
+        (lambda x: x.max(), lambda x: x.median(), "float64", [0.05, 0.05]),
+        (
+            lambda x: ibis.array([x.max()]),
+            lambda x: ibis.array([x.max() * x.max()]),
+            "array<decimal(30, 4)>",
+            [[D("0.0500")], [D("0.0025")]],
+        ),
+    ],
+)
+def test_sides_of_a_union_that_hold_other_decimals_take_one_type(
+    one: Callable[[Any], Any],
+    other: Callable[[Any], Any],
+    kind: str,
+    expected: list[Any],
+    on_duckdb: Callable[..., Any],
+    on_spark: Callable[..., Any],
+) -> None:
+    table = ibis.table({"i": "int64", "x": "decimal(15, 2)"}, name="rows")
+    sides = [
+        table.aggregate(i=table.i.min() + n, v=of(table.x)) for n, of in enumerate((one, other))
+    ]
+    query = sides[0].union(sides[1])
+    rows = pa.table({"i": [0], "x": pa.array([D("0.05")], pa.decimal128(15, 2))})
+    assert str(exact(query).schema()["v"]) == kind
+    assert on_both(query, rows, on_duckdb, on_spark) == expected
+
+
+@pytest.mark.parametrize(
     "of",
     [
         lambda t: t.x * t.x,

@@ -170,6 +170,14 @@ REFUSED = [
         [False] * 2,
     ),
     Refused("RE2 and Java", text("a"), lambda t: t.x.re_search("(?=a)"), STOPS, [True]),
+    Refused("RE2 and Java", text("ab"), lambda t: t.x.re_search("a^b"), [True], [False]),
+    Refused("RE2 and Java", text("a"), lambda t: t.x.re_search("a{01}"), [False], [True]),
+    Refused("RE2 and Java", text("é"), lambda t: t.x.re_search("\\é"), STOPS, [True]),
+    Refused("RE2 and Java", text("b"), lambda t: t.x.re_search("(?:a{50}){21}"), STOPS, [False]),
+    Refused("RE2 and Java", text("ab"), lambda t: t.x.re_split("^+"), [["a", "b"]], [["ab"]]),
+    Refused(
+        "begin of each", text("aab"), lambda t: t.x.re_split("^a"), [["", "", "b"]], [["", "ab"]]
+    ),
     Refused("a group is", text("a"), lambda t: t.x.re_replace("(a)", r"\1\1"), ["aa"], ["11"]),
     Refused("a group is", text("a"), lambda t: t.x.re_replace("(a)", "$1$1"), ["$1$1"], ["aa"]),
     Refused("empty match", text("ab"), lambda t: t.x.re_replace("a*", "-"), ["-b-"], ["--b-"]),
@@ -240,6 +248,34 @@ REFUSED = [
         lambda t: ibis.array([t.x]).union(ibis.array([t.y])).length(),
         [1],
         STOPS,
+    ),
+    Refused(
+        "part of x, int64): DuckDB rounds",
+        {"x": ("array<float64>", [[1.5], [-1.5]])},
+        lambda t: t.x.cast("array<int64>"),
+        [[2], [-2]],
+        [[1], [-1]],
+    ),
+    Refused(
+        "part of x, int64): engines accept different texts",
+        {"x": ("map<string, string>", [{"a": "1e1"}])},
+        lambda t: t.x.cast("map<string, int64>").values(),
+        [[10]],
+        STOPS,
+    ),
+    Refused(
+        "part of part of x, string): DuckDB appends",
+        {"x": ("array<struct<at: timestamp('UTC', 6)>>", [[{"at": datetime(2024, 5, 1)}]])},
+        lambda t: t.x.cast("array<struct<at: string>>"),
+        [[{"at": "2024-05-01 00:00:00+00"}]],
+        [[{"at": "2024-05-01 00:00:00"}]],
+    ),
+    Refused(
+        "by name, Spark by place",
+        {"x": ("struct<a: int64, b: int64>", [{"a": 1, "b": 2}])},
+        lambda t: t.x.cast("struct<b: int64, a: int64>")["a"],
+        [1],
+        [2],
     ),
     # numbers
     Refused("1.005", floats(1.005), lambda t: t.x.round(2), [1.0], [1.01]),
@@ -733,10 +769,15 @@ def with_today() -> ir.Table:
         lambda t: t.ns.map(lambda each: each.as_interval("D")),
         lambda t: ibis.ifelse(t.i > 1, ibis.struct({"a": t.i}), ibis.struct({"a": t.x})),
         lambda t: ibis.array([ibis.struct({"a": t.i}), ibis.struct({"a": t.i, "b": t.i})]),
+        lambda t: ibis.array([t.d]) == t.ns,
+        lambda t: ibis.array([t.d]) == ibis.array([t.d * t.d]),
+        lambda t: ibis.ifelse(t.i > 1, ibis.array([t.d]), ibis.array([t.x])),
     ],
 )
 def test_structs_that_engines_put_together_otherwise_are_refused(of: Any) -> None:
-    rows = ibis.table({"i": "int64", "x": "float64", "ns": "array<int64>"}, name="rows")
+    rows = ibis.table(
+        {"i": "int64", "x": "float64", "ns": "array<int64>", "d": "decimal(9, 2)"}, name="rows"
+    )
     [said] = findings(rows.select(v=of(rows)))
     assert "is not yet proven equal on all engines" in said
 
@@ -922,6 +963,27 @@ def test_refused_pattern_differs(
     assert attempt(on_duckdb, query, rows) != attempt(on_spark, query, rows)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("a)", "(a", "[z-a]", r"[a-\d]", "a{2,1}", "(*a)", "a|*b"),
+        *(r"\p{X}", r"\p{Xx}", r"\x{110000}", "a{1001}", r"\A*", "^^a", r"a\A", r"\za", "(a^)"),
+    ],
+)
+def test_pattern_that_an_engine_does_not_take_is_refused(pattern: str) -> None:
+    query, _ = rows_of(text("a"), lambda t: t.x.re_search(pattern))
+    assert any("RE2 and Java" in each for each in findings(query))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "(^a|b)c", r"(?:a\z)?b", "(?s)^.", "a{1000}"],
+)
+def test_pattern_that_all_take_is_accepted(pattern: str) -> None:
+    query, _ = rows_of(text("a"), lambda t: t.x.re_search(pattern))
+    assert findings(query) == []
+
+
 def test_common_patterns_are_accepted_and_agree(
     on_duckdb: Callable[..., Any], on_spark: Callable[..., Any]
 ) -> None:
@@ -985,6 +1047,16 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     (WORDS, lambda t: (t.x + "\0").contains("\0") & t.x.replace(" ", "\0").re_search("\f|\0")),
     (WORDS, lambda t: (t.x + "\0b").split("\0").join("\v")),
     (WORDS, lambda t: t.x.isin(["\0", "x\0"]) | (t.x < "\a")),
+    (WORDS, lambda t: t.x.isin(["a.b", None])),
+    (WORDS, lambda t: t.x.notin(["a.b", None])),
+    (PAIRS, lambda t: t.x.isin([2, None]).fill_null(t.y.notin([7, None]))),
+    (WORDS, lambda t: ibis.literal("-").join([t.x, t.x.nullif(""), t.x.nullif("b a")])),
+    (PAIRS, lambda t: t.y.bucket([0, 3, 7])),
+    (PAIRS, lambda t: t.y.bucket([0, 3, 7], closed="right", close_extreme=False)),
+    (
+        floats(float("nan"), -0.0, 0.0, 0.1, 2.0, float("-inf"), None),
+        lambda t: t.x.bucket([0, 0.1, 2], include_under=True, include_over=True),
+    ),
     (WORDS, lambda t: t.x.max()),
     (WORDS, lambda t: t.x.collect().sort()),
     (WORDS, lambda t: t.x.collect(distinct=True).sort().join(",")),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis
@@ -13,7 +14,7 @@ import pytest
 from pipelines.shop import SHOP
 
 from streampro.errors import PipelineError
-from streampro.modeling.contract import Contract, column
+from streampro.modeling.contract import Contract, Instant, column
 from streampro.modeling.model import REJECT_COLUMNS, UNREADABLE, Model, TableName, model
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
@@ -295,6 +296,21 @@ def test_type_is_a_problem() -> None:
         return first(lines).cast({"number": "int32"})
 
     assert problems_of(kept) == ["raw.kept.number is int32; its contract says int64."]
+
+
+def test_instant_in_the_code_is_of_the_type_of_instants() -> None:
+    class Day(Contract):
+        """One row per line."""
+
+        at: Instant = column("An instant.", unit="UTC")
+        all_at: list[Instant] = column("The same in a list.", unit="UTC")
+
+    def kept(lines: ir.Table) -> ir.Table:
+        new_year = ibis.literal(datetime(2024, 1, 1, tzinfo=UTC))
+        at = ibis.ifelse(lines.number == "1", new_year, new_year + ibis.interval(days=1))
+        return lines.select(at=at, all_at=ibis.array([at]))
+
+    assert problems_of(kept, contract=Day) == []
 
 
 def test_every_problem_is_told() -> None:

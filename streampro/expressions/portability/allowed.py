@@ -14,10 +14,10 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from streampro.expressions.decimals import is_exact_literal, takes_decimals, true_type
+from streampro.expressions.decimals import exact_node, is_exact_literal, takes_decimals, true_type
 from streampro.expressions.portability.families import PLAIN, family_of, shape_of
 from streampro.expressions.python import RowsOfKeys
-from streampro.expressions.types import holds
+from streampro.expressions.types import holds, parts_of
 from streampro.portable import json
 
 _TABLE = r"""
@@ -46,6 +46,7 @@ Ceil Floor | number | beyond int64 it stops on Spark too
 Round | number =integer?
 Sqrt | number
 Pi |
+Bucket | integer; float
 Clip | integer integer? integer?; float float? float?; decimal decimal? decimal?
 Least Greatest | integer*; float*; decimal*; text*; date*; instant*; boolean*
 BitwiseAnd BitwiseOr BitwiseXor | integer integer | integers are widened to 64 bits first
@@ -53,7 +54,8 @@ BitwiseNot | integer | integers are widened to 64 bits first
 BitwiseLeftShift BitwiseRightShift | integer =integer | integers are widened to 64 bits first
 Equals NotEquals Less LessEqual Greater GreaterEqual IdenticalTo | SAME
 Between | number number number; text text text; date date date; instant instant instant
-InValues | number number*; text text*; boolean boolean*; date date*; instant instant*
+InValues | number number|null*; text text|null*; boolean boolean|null*; date date|null*;
+    instant instant|null*
 InSubquery | plain | false, not null, where it is not known
 ExistsSubquery ScalarSubquery |
 IfElse | CHOSEN
@@ -66,6 +68,7 @@ Cast TryCast | boolean>integer; boolean>text; integer>integer; integer>float; in
     date>date; date>text; instant>instant; instant>date; date>instant; boolean>boolean
 Cast | null>any; list>list; nested>nested; struct>struct; map>map
 StringConcat | text*
+StringJoin | text*
 StringLength StringAscii | text
 StringContains StartsWith EndsWith | text text
 StringFind | text text null? null?
@@ -266,14 +269,27 @@ def described(node: ops.Node) -> str:
     return f"{type(node).__name__} of {', '.join(kinds)}{to}" if kinds else type(node).__name__
 
 
+def families_of(node: ops.Node) -> frozenset[str]:
+    """Return the families of the arguments of an operation, and of what a cast leads to."""
+    if not isinstance(node, ops.Value):
+        return frozenset()
+    made = [node.dtype] if isinstance(node, ops.Cast | ops.TryCast) else []
+    return frozenset(map(family_of, [*map(true_type, arguments_of(node)), *made]))
+
+
 def _has_one_shape(node: ops.Node) -> bool:
-    """Tell whether structs that an operation chooses from or compares have the same parts: DuckDB
-    would put those of all together.
+    """Tell whether structs, and lists of decimals, that an operation chooses from or compares have
+    the same parts: DuckDB would put those of all together, Spark compares no lists of two types.
     """
     if isinstance(node, _KEEPS_APART):
         return True
-    kinds = [each.dtype for each in arguments_of(node) if holds(each.dtype, dt.DataType.is_struct)]
-    return len({shape_of(kind) for kind in kinds}) <= 1
+    kinds = [exact_node(each).dtype for each in arguments_of(node)]
+    shapes = {shape_of(kind) for kind in kinds if any(parts_of(kind))}
+    return len(shapes) <= 1 or not any(holds(kind, _is_particular) for kind in kinds)
+
+
+def _is_particular(kind: dt.DataType) -> bool:
+    return bool(kind.is_struct() or kind.is_decimal())
 
 
 def arguments_of(node: ops.Value) -> list[ops.Value]:

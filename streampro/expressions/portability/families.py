@@ -19,14 +19,16 @@ def family_of(kind: dt.DataType) -> str:
 
 
 def shape_of(kind: dt.DataType) -> Any:
-    """Return the names of the parts of a type and the families of what has none."""
+    """Return the names of the parts of a type and the families of what has none; of a decimal its
+    size.
+    """
     if kind.is_struct():
         return tuple((name, shape_of(part)) for name, part in kind.items())
     if kind.is_array():
         return ("list", shape_of(kind.value_type))
     if kind.is_map():
         return ("map", shape_of(kind.key_type), shape_of(kind.value_type))
-    return family_of(kind)
+    return str(kind.copy(nullable=True)) if kind.is_decimal() else family_of(kind)
 
 
 def holds_map(kind: dt.DataType) -> bool:

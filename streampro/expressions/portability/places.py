@@ -22,6 +22,7 @@ _SLOTS: Mapping[tuple[type[ops.Node], str], tuple[str, tuple[str, ...]]] = {
     (ops.JoinLink, "predicates"): ("a condition of a join", ()),
     (ops.Filter, "predicates"): ("a filter", ("an aggregate", "a window")),
     (ops.Project, "values"): ("an expression", ("an aggregate", "a window")),
+    (ops.JoinChain, "values"): ("the select of a join", ("a window",)),
 }
 """By part of a relation what a message calls it, and what may stand in it."""
 
@@ -46,9 +47,8 @@ def misplaced(root: Any) -> list[str]:
 def _of_slot(
     values: list[Any], called: str, may_stand: tuple[str, ...], kind: type[ops.Node]
 ) -> Iterator[str]:
-    unnested = (
-        [each for each in values if isinstance(each, ops.Unnest)] if kind is ops.Project else []
-    )
+    may_unnest = kind in (ops.Project, ops.JoinChain)
+    unnested = [each for each in values if isinstance(each, ops.Unnest)] if may_unnest else []
     if len(unnested) > 1:
         yield (
             "Unnest: of two in one select DuckDB pairs the elements, Spark combines each with "

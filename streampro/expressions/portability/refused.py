@@ -11,9 +11,12 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from streampro.expressions.conditions import conjuncts
+from streampro.expressions.decimals import true_type
 from streampro.expressions.portability.allowed import described, is_allowed
+from streampro.expressions.portability.instead import instead_of
 from streampro.expressions.portability.places import misplaced
 from streampro.expressions.portability.when import Condition, Place, condition
+from streampro.expressions.types import nullable, parts_of
 
 _TABLE = r"""
 Strip LStrip RStrip | | Spark strips the letters v and f too, or spaces only | portable.strip(text)
@@ -33,6 +36,7 @@ REGEX | other | the pattern is not a literal, or RE2 and Java read it differentl
     plain groups, classes and quantifiers
 RegexReplace | replacement | a group is \1 on DuckDB and $1 on Spark | a replacement without \ and $
 RegexReplace RegexSplit | nothing | an empty match after a match counts on Spark only | `+` for `*`
+RegexSplit | begin | DuckDB takes `^` for the begin of each rest | a pattern without ^
 RegexExtract | group | a group that is not there is '' on DuckDB, an error on Spark | one that is
 Hash HexDigest | hash | engines hash differently | hexdigest('md5') or hexdigest('sha256')
 Cast TryCast | text | engines accept different texts: '1_000', '1e3', 'epoch', ' true ' |
@@ -42,6 +46,8 @@ Cast TryCast | floating>integer | DuckDB rounds, Spark truncates | floor(), ceil
 Cast TryCast | decimal>integer | DuckDB rounds, Spark truncates | floor(), ceil() or round() first
 Cast TryCast | wide | the last digit of a large decimal differs | portable.ratio(part, whole)
 Cast TryCast | floating>decimal | 1.005 is 1.00 on DuckDB, 1.01 on Spark | portable.to_decimal(text)
+Cast TryCast | parts | DuckDB finds the parts of a struct by name, Spark by place |
+    ibis.struct({'a': x.a.cast('string'), 'b': x.b})
 Round | fraction | 1.005 is 1.0 on DuckDB, 1.01 on Spark | decimals, or round() without digits
 Add Subtract Multiply Comparison InValues Between NullIf Coalesce Least Greatest IfElse SimpleCase
     SearchedCase | mixed | a decimal that meets a float becomes one, its last digit differs |
@@ -101,11 +107,12 @@ DateDelta | boundaries | DuckDB counts boundaries crossed, Spark elapsed units |
 TimestampDiff DateDiff | | engines give different types |
     a.delta(b, unit='microsecond'), or a <= b + ibis.interval(hours=72)
 ExtractEpochSeconds ExtractSecond ExtractMicrosecond | | one engine keeps the fraction, the other
-    cuts or refuses it | instant.delta(other, unit='microsecond') // 1_000_000
+    cuts or refuses it | instant.delta(other, unit='microsecond') // 1_000_000, where other is
+    datetime(1970, 1, 1, tzinfo=UTC) or instant.truncate('m')
 TimestampRange | calendar | each month is counted from the last on DuckDB, from the first on Spark |
     ibis.range(n).map(lambda each: start + each.as_interval('M'))
 Value PhysicalTable | local | a time without the zone UTC differs in type and meaning |
-    timestamp('UTC', 6), datetime(..., tzinfo=UTC)
+    timestamp('UTC', 6), datetime(..., tzinfo=UTC), portable.to_utc or from_epoch
 StringToTimestamp StringToDate | | formats are read differently | portable.to_utc or to_date
 Strftime | format | Spark reads letters and some directives differently |
     %Y %m %d %H %M %S %f between plain signs, and + for other text
@@ -122,8 +129,11 @@ Mode | | only DuckDB has it | portable.mode(rows, 'column', by=['group'])
 ExtractIsoYear | | only DuckDB has it | portable.iso_year(day)
 ToJSONArray ToJSONMap | | only DuckDB has it | the fields of a Source, or portable.unnest_json(text)
 ArrayMode | | only DuckDB has it | unnest(), and portable.mode(rows, 'column', by=['key'])
-BitAnd BitOr BitXor FindInSet Kurtosis RandomUUID RowID StringToTime
-    TimeFromHMS TimestampBucket TimestampFromYMDHMS TypeOf | | only DuckDB has
+TimestampBucket | | only DuckDB has it | truncate('h'), and for each quarter of an hour
+    instant.truncate('h') + (instant.minute() // 15 * 15).as_interval('m')
+FindInSet | | only DuckDB has it | text.cases(('a', 0), ('b', 1), else_=-1)
+RandomUUID RowID | | only DuckDB has it | a key, or hexdigest('md5') of it
+BitAnd BitOr BitXor Kurtosis StringToTime TimeFromHMS TimestampFromYMDHMS TypeOf | | only DuckDB has
     it | other operations
 """
 """Operations | the condition that makes them wrong, below | why | what to use instead."""
@@ -159,10 +169,10 @@ def _wrong(place: Place) -> list[str]:
     ]
     if known or not isinstance(place.node, ops.Value | ops.Relation) or is_allowed(place.node):
         return known
-    return [
-        f"{described(place.node)} is not yet proven equal on all engines. Use operations of the "
-        "page What you may write, or propose it as CONTRIBUTING.md says."
-    ]
+    instead = instead_of(place.node) or (
+        "operations of the page What you may write, or propose it as CONTRIBUTING.md says"
+    )
+    return [f"{described(place.node)} is not yet proven equal on all engines. Use {instead}."]
 
 
 def _places(root: Any) -> Iterator[Place]:
@@ -186,7 +196,22 @@ def _children(node: Any) -> tuple[Iterable[Any], Iterable[tuple[Any, Any]]]:
         return (*node.cases, node.default), zip(node.cases, node.results, strict=True)
     if isinstance(node, ops.IfElse):
         return (node.bool_expr, node.false_null_expr), [(node.bool_expr, node.true_expr)]
+    if isinstance(node, ops.Cast | ops.TryCast):
+        return (node.arg, *_casts_of_parts(node)), ()
     return node.__children__, ()
+
+
+def _casts_of_parts(cast: ops.Cast | ops.TryCast) -> Iterator[ops.Value]:
+    """Yield a cast for each part of a list, a struct or a map, as its cast computes one."""
+    kind, to = true_type(cast.arg), cast.to
+    if kind.is_struct() and to.is_struct():
+        pairs = [(kind[name], to[name]) for name in to.names if name in kind]
+    else:
+        pairs = [*zip(parts_of(kind), parts_of(to), strict=False)]
+    for part, other in pairs:
+        if nullable(part) != nullable(other):
+            element = ops.Argument(f"part of {cast.arg.name}", cast.arg.shape, part)
+            yield type(cast)(element, other)
 
 
 def _name(node: Any) -> str:

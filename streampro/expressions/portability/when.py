@@ -19,6 +19,7 @@ from streampro.expressions.portability.patterns import (
     COMMON_STRFTIME,
     READ_DIFFERENTLY,
     as_python,
+    begins,
     misread,
     text_of,
     value_of,
@@ -157,6 +158,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "delimiter": lambda node: bool(re.search(r"[][\\^$.|?*+(){}]", text_of(node.delimiter))),
     "backslash": lambda node: "\\" in text_of(node.pattern),
     "replacement": lambda node: bool(re.search(r"[\\$]", text_of(node.replacement))),
+    "begin": lambda node: begins(node.pattern),
     "nothing": lambda node: bool(as_python(node.pattern).search("")),
     "group": lambda node: value_of(node.index) not in range(as_python(node.pattern).groups + 1),
     "hash": lambda node: getattr(node, "how", "") not in ("md5", "sha256"),
@@ -164,6 +166,9 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "decimals": takes_decimals,
     "mixed": mixes_with_floats,
     "digits": is_inexact_product,
+    "parts": lambda node: (
+        node.arg.dtype.is_struct() and node.to.is_struct() and node.arg.dtype.names != node.to.names
+    ),
     "fraction": lambda node: true_type(node.arg).is_floating() and value_of(node.digits) != 0,
     "wide": is_inexact_float,
     "shift": lambda node: value_of(node.right, -1) not in range(64),
