@@ -165,6 +165,8 @@ def _of_one_type(node: Any, given: dict[str, Any]) -> Any:
         if _any_decimal(values) and None not in kinds:
             common = _common(kinds)
             given = given | {name: _cast(given[name], common) for name in group}
+        elif len({value.dtype for value in values if value.dtype.is_decimal()}) > 1:
+            return node  # which is refused: beside floats Ibis knows no type of two decimals
     return _recreated(node, given)
 
 

@@ -316,3 +316,13 @@ def test_engines_store_and_fetch_all_digits(engine: Workbench) -> None:
     assert_rows_equal(
         engine.rows(stored.aggregate(v=stored.v.mean(where=stored.v < 1))), [{"v": 0.0025}]
     )
+
+
+def test_a_mean_of_decimals_beside_decimals_of_two_types_is_refused() -> None:
+    """A mean is a float, and beside floats Ibis knows no type of two decimals."""
+    rows = ibis.table({"p": "decimal(12, 2)", "h": "int16", "n": "int64"}, name="rows")
+    wide = (rows.n + rows.h.try_cast("decimal(5, 1)")).max()
+    one = ibis.literal(Decimal("1.00"), "decimal(12, 2)")
+    for value in (ibis.least(one, rows.p.mean(), wide), ibis.coalesce(rows.p.mean(), one, wide)):
+        told = findings(rows.aggregate(v=value))
+        assert [each for each in told if "a decimal that meets a float" in each]
