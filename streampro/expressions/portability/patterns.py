@@ -7,7 +7,10 @@ from typing import Any
 
 import ibis.expr.operations as ops
 
-_ESCAPE = r"\\(?:[adfnrtwzADW]|[pP]\{[A-Z][a-z]?\}|x[0-9A-Fa-f]{2}|x\{[0-9A-Fa-f]+\}|[\t-\r!-/:-@\[-`{-~ ])"
+_ESCAPE = (
+    r"\\(?:[adfnrtwzADW]|[pP]\{[A-Z][a-z]?\}|x[0-9A-Fa-f]{2}|x\{[0-9A-Fa-f]+\}"
+    r"|[\t-\r!-/:-@\[-`{-~ ])"
+)
 _CLASS = rf"\[\^?(?:{_ESCAPE}|[^][\\&]|&(?!&))+\]"
 _ATOM = rf"{_ESCAPE}|{_CLASS}|\((?!\?)|\(\?:|[)|^]|[^][\\(){{}}.*+?$|^]"
 _QUANTIFIER = r"(?:(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??)?"
