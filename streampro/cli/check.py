@@ -33,8 +33,9 @@ def check(context: click.Context, /, **options: Any) -> None:
     target, pipeline = load(**options)
     say_what_is_assumed(target, **options)
     refuse_problems(pipeline)
-    tables = len(pipeline.tables())
-    click.echo(f"{pipeline.name}: {len(pipeline.models)} models, {tables} tables, all in order.")
+    models = number_of(len(pipeline.models), "model")
+    tables = number_of(len(pipeline.tables()), "table")
+    click.echo(f"{pipeline.name}: {models}, {tables}, all in order.")
     if could := pipeline.could_be_incremental():
         keys = ", ".join(f"{pipeline.models[name].table} by {by}" for name, by in could.items())
         click.echo(f"Proven, so these could be incremental: {keys}.")

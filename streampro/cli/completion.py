@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from streampro.config import Target
     from streampro.modeling.pipeline import Pipeline
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -23,16 +24,11 @@ def targets(context: click.Context, parameter: click.Parameter, typed: str) -> l
 
 def branches(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """Return the branches of the target's warehouse that begin with what is typed."""
-    from streampro.cli.options import open_target
     from streampro.errors import StreamProError
     from streampro.warehouse.folders import branches
 
     try:
-        target = open_target(
-            context.params.get("target_name") or "local",
-            warehouse=context.params.get("warehouse"),
-        )
-        return _starting(typed, branches(target.warehouse))
+        return _starting(typed, branches(_target(context).warehouse))
     except (StreamProError, OSError):  # then there is nothing to complete
         return []
 
@@ -40,7 +36,7 @@ def branches(context: click.Context, parameter: click.Parameter, typed: str) -> 
 def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
     """Return the models whose name, or name with its layer, begins with what is typed."""
     pipeline = _pipeline(context)
-    return _starting(typed, pipeline.models) if pipeline else []
+    return _models(typed, pipeline) if pipeline else []
 
 
 def selected(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
@@ -53,8 +49,8 @@ def selected(context: click.Context, parameter: click.Parameter, typed: str) -> 
     if pipeline is None:
         return []
     named = [f"{method}:{word}" for method, each in words(pipeline).items() for word in each]
-    known = [*pipeline.models, *named, "state:changed"]
-    return [f"{before}{comma}{plus}{name}" for name in _starting(last.removeprefix("+"), known)]
+    known = _starting(word := last.removeprefix("+"), [*named, "state:changed"])
+    return [f"{before}{comma}{plus}{name}" for name in (*_models(word, pipeline), *known)]
 
 
 def columns(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
@@ -64,15 +60,41 @@ def columns(context: click.Context, parameter: click.Parameter, typed: str) -> l
         return []
     named = [
         f"{name}.{column}"
-        for name, model in pipeline.models.items()
-        for column in model.spec.schema
+        for model in pipeline.models.values()
+        for name in (model.name, model.table)
         if typed.startswith(f"{name}.")
+        for column in model.spec.schema
     ]
-    return _starting(typed, named or pipeline.models)
+    return _starting(typed, named) if named else _models(typed, pipeline)
+
+
+def tables(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the published tables, `layer.table`, that begin with what is typed."""
+    from streampro.errors import StreamProError
+    from streampro.warehouse.snapshot import published_run
+
+    try:
+        newest = published_run(_target(context))
+        return _starting(typed, [str(item.table) for item in newest.tables])
+    except (StreamProError, OSError):  # then there is nothing to complete
+        return []
+
+
+def _models(typed: str, pipeline: "Pipeline") -> list[str]:
+    tables = [str(model.table) for model in pipeline.models.values()]
+    return _starting(typed, tables if "." in typed else pipeline.models)
 
 
 def _starting(typed: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(typed)]
+
+
+def _target(context: click.Context) -> "Target":
+    """Return the target that the words typed so far mean."""
+    from streampro.cli.options import open_target
+
+    named = {name: context.params.get(name) for name in ("target_name", "warehouse")}
+    return open_target(named["target_name"] or "local", warehouse=named["warehouse"])
 
 
 def _pipeline(context: click.Context) -> "Pipeline | None":

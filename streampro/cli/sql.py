@@ -71,7 +71,7 @@ def tables(as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("table")
+@click.argument("table", shell_complete=completion.tables)
 @click.option(
     "--to", required=True, metavar="FILE|URL", help="Where to; what is there is replaced."
 )

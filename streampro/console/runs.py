@@ -39,7 +39,7 @@ def show_run(run: Run) -> None:
         show_warnings(run.warnings)
         return
     show_table(
-        f"Run {run.run_id}: {len(built)} tables in {seconds:.1f} s",
+        f"Run {run.run_id}: {number_of(len(built), 'table')} in {seconds:.1f} s",
         _told(
             [
                 {

@@ -25,9 +25,12 @@ _PASSES_OVER_ZONES = "PYARROW_IGNORE_TIMEZONE"
 def arrow_table(rows: Iterable[Row], schema: ibis.Schema) -> pa.Table:
     """Return rows as an Arrow table with the columns of a schema; what a row leaves out is null.
 
-    Raises `ValueError` for a column that the schema does not have, and for a value that its type
-    would change: the row, the column, the value and what was expected.
+    Raises `ValueError` for a column that the schema does not have, for a value that its type would
+    change, and for a null that is given where there may be none: the row, the column, the value
+    and what was expected. Raises `TypeError` for what is no list of rows.
     """
+    if isinstance(rows, str | Mapping) or not isinstance(rows, Iterable):
+        raise TypeError(f"rows must be a list of dicts, a row each, not {rows!r}.")
     given = [*rows]
     for number, row in enumerate(given, 1):
         if fault := next(_faults(row, schema), None):
@@ -45,26 +48,27 @@ def _faults(row: Row, schema: ibis.Schema) -> Iterator[str]:
         hint = did_you_mean(str(name), schema.names)
         yield f"{name!r}: the contract has no column {name}. {hint}".strip(". ")
     for name, kind in schema.items():
-        for at, value, part, wanted in _misfits(row.get(name), kind):
+        for at, value, part, wanted in _misfits(row[name], kind) if name in row else ():
             is_of = f"{value!r} ({type(value).__name__})"
-            yield f"column {name!r}{at}: {is_of}, expected {part}: {wanted}"
+            type_name = str(part) if part.nullable else f"{part(nullable=True)}, never null"
+            yield f"column {name!r}{at}: {is_of}, expected {type_name}: {wanted}"
 
 
 def _misfits(
     value: Any, kind: dt.DataType, at: str = ""
 ) -> Iterator[tuple[str, Any, dt.DataType, str]]:
     """Yield where in a value, what is there, and of what type it should be, also in words."""
-    if value is None:
+    if value is None and kind.nullable:
         return
     fits, wanted = _fitting(kind)
-    if not fits(value):
+    if value is None or not fits(value):
         yield at, value, kind, wanted
     elif isinstance(kind, dt.Array):
         for number, each in enumerate(value, 1):
             yield from _misfits(each, kind.value_type, f"{at}[{number}]")
     elif isinstance(kind, dt.Struct):
-        for name, part in kind.fields.items():
-            yield from _misfits(value.get(name), part, f"{at}.{name}")
+        for name, each in value.items():
+            yield from _misfits(each, kind[name], f"{at}.{name}")
     elif isinstance(kind, dt.Map):
         for key, each in value.items():
             yield from _misfits(key, kind.key_type, f"{at}[{key!r}] as a key")

@@ -51,13 +51,18 @@ class Workbench:
         """Return rows as a table with the columns of a contract (or of a model's contract).
 
         Columns that a row leaves out are null. Raises `ValueError` for a column that the contract
-        does not have, and for a value that the column's type would change.
+        does not have, for a value that the column's type would change, and for `None` in a column
+        that is never null. Raises `TypeError` for what is no list of rows, or no contract.
         """
+        from streampro.modeling.contract import Contract
         from streampro.modeling.model import Model
         from streampro.modeling.spec import spec_of
         from streampro.testing.rows import arrow_table
 
-        schema = spec_of(contract.contract if isinstance(contract, Model) else contract).schema
+        of = contract.contract if isinstance(contract, Model) else contract
+        if not (isinstance(of, type) and issubclass(of, Contract)):
+            raise TypeError(f"the columns' contract must be a Contract or a model, not {of!r}.")
+        schema = spec_of(of).schema
         return self.engine.load(arrow_table(rows, schema), schema, name)
 
     def rows(self, table: "ir.Table") -> list[dict[str, Any]]:

@@ -336,7 +336,7 @@ def test_models_of_a_loop_without_names_are_refused_with_advice(project: Project
 
 def test_models_that_a_notebook_remembers_are_not_declared(project: Project) -> None:
     remembered = MODEL + "_ = _7 = orders\nOut = {7: orders}\n\n\n" + MODEL
-    assert project(made(model=remembered)).output == "shop: 1 models, 1 tables, all in order.\n"
+    assert project(made(model=remembered)).output == "shop: 1 model, 1 table, all in order.\n"
 
 
 def test_pipeline_that_is_not_there_is_told_without_a_place(project: Project) -> None:

@@ -885,6 +885,9 @@ def test_what_is_assumed_outside_a_project_is_said(streampro, here, published):
     assert err.startswith(f"{said}pipeline 'streampro.viewing:PIPELINE'. `streampro init")
 
 
+NEXT_NUMBER = "mart.fact_user_session.next_session_number"
+
+
 @pytest.mark.parametrize(
     ("words", "typed", "completed"),
     [
@@ -895,6 +898,11 @@ def test_what_is_assumed_outside_a_project_is_said(streampro, here, published):
         (["test", "--select"], "st", ["state:changed"]),
         (["explain"], "q1_engagement.re", ["reached_users", "reached_rate"]),
         (["show"], "q1", ["q1_engagement"]),
+        (["show"], "answers.q1", ["answers.q1_engagement"]),
+        (["run", "--select"], "users,+answers.q1", ["users,+answers.q1_engagement"]),
+        (["graph", "--column"], "answers.q1", ["answers.q1_engagement"]),
+        (["explain"], "mart.fact_user_session.next_session_n", [NEXT_NUMBER]),
+        (["export"], "answers.q1", []),
         (["run", "--pipeline", "nowhere:NAME", "--select"], "", []),
     ],
 )
@@ -903,6 +911,17 @@ def test_a_shell_completes_what_the_project_has(here, words, typed, completed):
     shell = ShellComplete(cli.cli, {}, "streampro", "_STREAMPRO_COMPLETE")
     found = [each.value for each in shell.get_completions(words, typed)]
     assert [each.removeprefix("q1_engagement.") for each in found] == completed
+
+
+def test_a_shell_completes_what_is_published(published):
+    shell = ShellComplete(cli.cli, {}, "streampro", "_STREAMPRO_COMPLETE")
+    for typed, completed in {
+        "answers.q1": ["answers.q1_engagement"],
+        "users": [],
+        "staging.v": ["staging.videos", "staging.videos_rejected"],
+    }.items():
+        found = shell.get_completions(["export", "--warehouse", published], typed)
+        assert [each.value for each in found] == completed
 
 
 LATE = """

@@ -123,6 +123,39 @@ def test_values_that_a_type_would_change_are_refused(name: str, value: Any, said
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"key": None}, "row 2, column 'key': None (NoneType), expected int64, never null: an int"),
+        ({"key": 1.0}, "row 2, column 'key': 1.0 (float), expected int64, never null: an int from"),
+        ({"names": ["a", None]}, "row 2, column 'names'[2]: None (NoneType), expected string, "),
+        ({"names": [1]}, "row 2, column 'names'[1]: 1 (int), expected string, never null: a str."),
+    ],
+)
+def test_null_is_refused_where_there_may_be_none(row: dict[str, Any], said: str) -> None:
+    schema = ibis.schema({"key": "!int64", "names": "array<!string>", "note": "string"})
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  # all of it is compared below
+        arrow_table([{"key": 1, "note": None}, row], schema)
+    assert str(refused.value).startswith(said)
+
+
+def test_columns_that_a_row_leaves_out_are_null_also_where_a_contract_has_none() -> None:
+    schema = ibis.schema({"key": "!int64", "note": "string"})
+    assert arrow_table([{"note": "a"}], schema).to_pylist() == [{"key": None, "note": "a"}]
+
+
+@pytest.mark.parametrize("contract", [dict, "revenue", None, mart])
+def test_what_is_no_contract_is_refused(engine: Workbench, contract: Any) -> None:
+    with pytest.raises(TypeError, match="must be a Contract or a model, not "):
+        engine.table([{}], contract)
+
+
+@pytest.mark.parametrize("rows", [None, 1, "abc", {"key": 1}])
+def test_what_is_no_list_of_rows_is_refused(engine: Workbench, rows: Any) -> None:
+    with pytest.raises(TypeError, match="must be a list of dicts, a row each, not "):
+        engine.table(rows, mart.revenue)
+
+
 def test_row_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"row 1, \(1,\): expected a dict of columns"):
         arrow_table([(1,)], KINDS)  # type: ignore[list-item]
