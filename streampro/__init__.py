@@ -17,7 +17,6 @@ Public are the names imported below; each is imported on first use, so that the 
 starts fast.
 """
 
-import ast
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -118,6 +117,8 @@ def __dir__() -> list[str]:
 @cache
 def _homes() -> dict[str, str]:
     """Return the module of every public name, as the imports for type checkers state it."""
+    import ast
+
     loader: Any = __spec__.loader
     tree = ast.parse(loader.get_data(__file__))
     imports = [

@@ -3,9 +3,12 @@ what a signal ends.
 """
 
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -25,6 +28,49 @@ def interrupt() -> None:
     for each in [*COMPUTING]:
         with suppress(Exception):  # it may be closed
             each.interrupt()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let a signal wait until what is done here is done, such as removing a folder, of which a part
+    would be left. A second one does not wait. Engines must not compute here: they hear the first.
+    """
+    handlers: dict[int, Any] = {}
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
+        restore()
+
+    def restore() -> None:
+        while handlers:
+            signal.signal(*handlers.popitem())
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            if callable(handler := signal.getsignal(number)):
+                handlers[number] = handler
+                signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        restore()
+        for each in heard:
+            signal.raise_signal(each)
+
+
+@contextmanager
+def temporary_folder(beside: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder, hidden beside another one if that is named, and remove it."""
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    with ExitStack() as held:
+        with undisturbed():
+            where = (f".{beside.name}-", beside.parent) if beside else (None, None)
+            folder = Path(mkdtemp(None, *where))
+            held.callback(undisturbed()(rmtree), folder)
+        yield folder
 
 
 def pass_over_warnings() -> None:

@@ -1,5 +1,7 @@
-"""Commands that die in between."""
+"""Commands that die in between, or hear a signal."""
 
+import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,25 @@ def dies_after(steps: int, command: Callable[[], object]) -> bool:
         except KeyboardInterrupt:
             return True
     return False
+
+
+def hears_a_signal_at(owner: Any, name: str, command: Callable[[], object]) -> None:
+    """Call a command that Ctrl-C interrupts when it first calls a function."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **options: Any) -> Any:
+        patched.undo()
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*args, **options)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run below nohup
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(owner, name, call)
+            with pytest.raises(KeyboardInterrupt):
+                command()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _let_die(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:

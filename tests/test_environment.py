@@ -1,17 +1,23 @@
-"""What a user set for the process stays, and does no harm."""
+"""What a user set for the process stays, and does no harm; what a signal ends, and what not."""
 
+import os
+import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import ibis
 import pytest
+from stopped import hears_a_signal_at
 
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
-from streampro.environment import interrupt
+from streampro.environment import interrupt, temporary_folder, undisturbed
 from streampro.errors import EngineError
+from streampro.warehouse.folders import scratch
 
 
 def test_warnings_that_are_errors_stop_no_engine(tmp_path: Path) -> None:
@@ -38,3 +44,54 @@ def test_a_query_that_would_take_years_is_broken_off(tmp_path: Path) -> None:
         assert time.monotonic() - began < 30
         timer.join()
         assert engine.query("select 1 as x").to_pylist() == [{"x": 1}]
+
+
+def work(done: list[str], signals: int) -> None:
+    with undisturbed():
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGINT)
+        done.append("all")
+    done.append("more")
+
+
+@pytest.mark.parametrize(("signals", "wanted"), [(0, ["all", "more"]), (1, ["all"]), (2, [])])
+def test_one_signal_waits_for_what_is_done_as_one_and_a_second_does_not(
+    signals: int, wanted: list[str]
+) -> None:
+    done: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        work(done, signals)
+    except KeyboardInterrupt:
+        done.append("interrupted")
+    finally:
+        heard_by = signal.signal(signal.SIGINT, before)
+    assert done == [*wanted, *(["interrupted"] if signals else [])]
+    assert heard_by is signal.default_int_handler
+
+
+def test_a_thread_that_hears_no_signals_works_undisturbed() -> None:
+    done: list[str] = []
+    thread = threading.Thread(target=work, args=(done, 0))
+    thread.start()
+    thread.join()
+    assert done == ["all", "more"]
+
+
+@pytest.mark.parametrize("step", ["mkdir", "chmod", "rmdir"])
+def test_a_signal_while_a_temporary_folder_is_made_or_removed_leaves_none(
+    step: str, tmp_path: Path
+) -> None:
+    (tmp_path / "_streampro").mkdir()
+    for made, below in (
+        (lambda: scratch(tmp_path), "_streampro/*"),
+        (lambda: temporary_folder(tmp_path / "site"), ".site*"),
+    ):
+
+        def command(made: Callable[[], AbstractContextManager[Path]] = made) -> None:
+            with made() as folder:
+                (folder / "rows").touch()
+                folder.chmod(0o700)
+
+        hears_a_signal_at(os, step, command)
+        assert [*tmp_path.glob(below)] == []

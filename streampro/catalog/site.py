@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from markupsafe import Markup
@@ -17,6 +16,7 @@ from streampro.arguments import asks
 from streampro.catalog.declared import Declared, Entry
 from streampro.catalog.measured import Found, Measured, measured
 from streampro.config import Target
+from streampro.environment import temporary_folder
 from streampro.errors import ConfigError, number_of, printable, writes
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -174,8 +174,8 @@ def _publish(folder: Path, files: Mapping[str, str]) -> None:
     is stopped. Where a system cannot change two folders in one step, a page is the old or the new
     one, and the old ones go when all new ones are there.
     """
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new = Path(scratch, "new")
+    with temporary_folder(folder) as scratch:
+        new = scratch / "new"
         for name, text in files.items():
             path = new / name
             path.parent.mkdir(parents=True, exist_ok=True)

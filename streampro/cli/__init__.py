@@ -12,12 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
-from select import select
-from threading import Thread
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
-
-from streampro.environment import interrupt
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,10 +42,10 @@ def main() -> NoReturn:
     """Run the command line and exit; the one place where errors become messages and codes."""
     _stopped_by.clear()
     sys.excepthook = _show_traceback
-    for number in _STOPS:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as below nohup
-            signal.signal(number, _stop)
     try:
+        for number in _STOPS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # of nohup
+                signal.signal(number, _stop)
         _open_outputs()
         with _interrupts():
             code = _called()
@@ -121,6 +116,8 @@ def _tell(error: "StreamProError") -> None:
 def _show_traceback(
     kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
 ) -> None:
+    from traceback import format_exception
+
     from streampro.errors import hidden
 
     sys.stderr.write(hidden("".join(format_exception(kind, error, trace))))
@@ -139,6 +136,8 @@ def _interrupts() -> Iterator[None]:
     """Break off what is computed outside of Python as soon as a signal comes: it may hear none for
     hours, and `_stop` is only called between two steps of Python.
     """
+    from threading import Thread
+
     heard, told = os.pipe()
     os.set_blocking(told, False)
     thread = Thread(target=_interrupt, args=(heard,), daemon=True)
@@ -157,6 +156,10 @@ def _interrupt(heard: int) -> None:
     """Interrupt from the first of `_STOPS` on until nothing is heard any more: again and again, as
     a query that is just beginning is not broken off.
     """
+    from select import select
+
+    from streampro.environment import interrupt
+
     wait = None
     while not select([heard], [], [], wait)[0] or (number := os.read(heard, 1)):
         if wait or signal.Signals(number[0]) in _STOPS:

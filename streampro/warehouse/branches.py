@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from streampro.arguments import asks
 from streampro.config import Target, unheard
+from streampro.environment import undisturbed
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -151,31 +152,29 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
         reads = {model.table: model.inputs for model in models if model.quarantine}
         tokens = {**newest.tokens, **dict.fromkeys(last.own_tables, token)}
         files = ledger.files(target.warehouse, newest, last.inputs)
-        done = ledger.append(
-            target.warehouse,
-            replace(
-                last,
-                run_id=newest.run_id + 1,
-                started_at=started_at,
-                finished_at=datetime.now(UTC),
-                target=target.name,
-                inputs=files,
-                files_version=files.version,
-                files_count=len(files),
-                books=tuple(whole_books(reversed(runs), reads).values()),
-                tables=(*tables.values(),),
-                lineage=_lineage(last, tables),
-                tokens={table: each for table, each in tokens.items() if table in tables},
-                changes=_changes(runs),
-                moves=tuple(moves),
-                rolled_back_to=None,
-                fork=None,
-                added=(),
-                merged=name,
-            ),
-            holder,
+        run = replace(
+            last,
+            run_id=newest.run_id + 1,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            target=target.name,
+            inputs=files,
+            files_version=files.version,
+            files_count=len(files),
+            books=tuple(whole_books(reversed(runs), reads).values()),
+            tables=(*tables.values(),),
+            lineage=_lineage(last, tables),
+            tokens={table: each for table, each in tokens.items() if table in tables},
+            changes=_changes(runs),
+            moves=tuple(moves),
+            rolled_back_to=None,
+            fork=None,
+            added=(),
+            merged=name,
         )
-        _remove(branch)
+        with undisturbed():  # or main would have moved on from a branch that is still there
+            done = ledger.append(target.warehouse, run, holder)
+            _remove(branch)
     return done
 
 
@@ -218,6 +217,7 @@ def _held(target: Target, name: str) -> Iterator[Target]:
         yield branch
 
 
+@undisturbed()
 def _remove(branch: Target) -> None:
     place = place_of(branch.warehouse)
     try:

@@ -17,6 +17,7 @@ from tempfile import gettempdir
 from uuid import uuid4
 
 from streampro.config import Target
+from streampro.environment import undisturbed
 from streampro.errors import ConfigError, EngineError, WarehouseError, did_you_mean
 from streampro.formats.database.extracts import Extracts
 from streampro.location import Location
@@ -68,7 +69,8 @@ def writing(warehouse: Location) -> Iterator[None]:
         try:
             yield
         finally:  # of an engine that was stopped while it started
-            _remove_leftovers(place)
+            with undisturbed():
+                _remove_leftovers(place)
 
 
 def _remove_leftovers(warehouse: Place) -> None:
@@ -176,7 +178,9 @@ def scratch(warehouse: Location) -> Iterator[Path]:
     """
     sweep(warehouse)
     with ExitStack() as held:
-        yield _made(warehouse, held)
+        with undisturbed():
+            folder = _made(warehouse, held)
+        yield folder
 
 
 def is_at_hand(source: Source, target: Target) -> bool:
@@ -242,6 +246,7 @@ def _make_private(base: Path) -> None:
         raise PermissionError(f"{base} belongs to another user")
 
 
+@undisturbed()
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # there are others

@@ -1,6 +1,7 @@
 """A branch is a chain of runs of its own, which nobody else sees until it is merged."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from killed import killed
 from pipelines.shop import SHOP, add_sale, answers, mart, raw, staging, write_raw
 from published import contents
 from servers import Lake
+from stopped import hears_a_signal_at
 from warm_streampro import Commands
 
 from streampro.config import Target
@@ -269,6 +271,20 @@ def test_a_merge_that_is_killed_when_it_was_published_is_done(
     assert contents(main) == wanted
     assert [each.is_behind for each in branches(main)] == [True]
     drop_branch(main, "trial")
+    assert contents(main) == wanted
+
+
+def test_a_signal_leaves_no_part_of_a_branch_that_is_merged_or_dropped(
+    main: Target, branch: Target
+) -> None:
+    run(DOUBLED, branch)
+    wanted = contents(branch)
+    hears_a_signal_at(ledger, "append", lambda: merge_branch(main, "trial"))
+    assert contents(main) == wanted
+    assert not Path(str(branch.warehouse)).exists()
+    run(revenues(3), branch)
+    hears_a_signal_at(os, "rmdir", lambda: drop_branch(main, "trial"))
+    assert not Path(str(branch.warehouse)).exists()
     assert contents(main) == wanted
 
 

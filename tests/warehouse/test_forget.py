@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from pipelines.plain import plain_models
 from pipelines.shop import SALES, SHOP, SHOPS, answers, mart, raw, staging, write_raw
 from published import ANNA, contents, holding, without_anna
-from stopped import dies_after, numbers_of_steps
+from stopped import dies_after, hears_a_signal_at, numbers_of_steps
 
 import streampro
 from streampro import Contract, column
@@ -31,6 +31,7 @@ from streampro.location import Remote
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.portable import to_integer
+from streampro.storage import rewrite
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import writing
@@ -222,6 +223,20 @@ def test_killed_at_any_step_every_version_is_readable_and_the_next_call_complete
         assert holding(mine.warehouse, "zz-anna") == [], steps
         shutil.rmtree(mine.warehouse)
     assert 30 < steps < 199
+
+
+def test_a_signal_stops_forget_before_it_changes_anything_or_when_all_is_done(
+    target: Target,
+) -> None:
+    before = {run: contents(target, run) for run in (1, 2)}
+    hears_a_signal_at(rewrite, "prepared", partial(forget, target, {"shop": ANNA}))
+    assert {run: contents(target, run) for run in (1, 2)} == before
+    hears_a_signal_at(rewrite, "carry_out", partial(forget, target, {"shop": ANNA}))
+    assert {run: contents(target, run) for run in (1, 2)} == {
+        run: without_anna(tables) for run, tables in before.items()
+    }
+    assert streampro.verify(SHOP, target).damages == ()
+    assert holding(target.warehouse, "zz-anna") == []
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from streampro.environment import temporary_folder
 from streampro.errors import SourceError, did_you_mean
 from streampro.formats.json.typed import identifier, quoted
 from streampro.formats.parquet.conversions import (
@@ -94,9 +94,9 @@ def parts_of(source: "Source", footers: Sequence[Footer], may_miss: bool = False
     groups: dict[tuple[str, tuple[str, ...]], list[Footer]] = {}
     for footer in footers:
         groups.setdefault((footer.schema, footer.folders), []).append(footer)
-    with session() as connection, TemporaryDirectory() as folder:
+    with session() as connection, temporary_folder() as folder:
         described = [
-            (group, _columns(connection, Path(folder) / f"{number}.parquet", group[0].content))
+            (group, _columns(connection, folder / f"{number}.parquet", group[0].content))
             for number, group in enumerate(groups.values())
         ]
         if not may_miss:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from streampro.arguments import asks
 from streampro.config import Target
+from streampro.environment import undisturbed
 from streampro.errors import ConfigError
 from streampro.formats.database.extracts import databases_of
 from streampro.formats.files import find
@@ -185,7 +186,7 @@ def forget(
         done = [told for table, found in tables.items() if (told := _told(table, found))]
         exported = _exported(place, [each.table for each in done])
         if not dry_run:
-            with marks.held(place, last):
+            with marks.held(place, last), undisturbed():
                 for table, found in tables.items():
                     rewrite.carry_out(found, staging / table)
                 _rewrite_ledger(place, wanted, [*tables], staging / WAREHOUSE)
