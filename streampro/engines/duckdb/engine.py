@@ -229,7 +229,8 @@ class DuckDBEngine(Staging[Place]):
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self.connection.interrupt()  # what a signal stopped: it would be waited for
+        with suppress(duckdb.ConnectionException):  # it may be closed already
+            self.connection.interrupt()  # what a signal stopped: it would be waited for
         self.ibis.disconnect()
         leftovers.remove_leftovers(self.warehouse, self.staging)
 
