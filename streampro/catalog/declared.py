@@ -153,7 +153,7 @@ class Declared:
             grain=grain,
             about=about,
             key=spec.key,
-            facts=_facts(model) | self._by_runs(model.table) | self._exports(model.table),
+            facts=_facts(model) | self._when(model.table) | self._exports(model.table),
             columns=self._columns(name, spec.schema, lambda each: _said(model.contract, each)),
             rules=_rules(model),
             inputs=[self._link(each) for each in model.inputs],
@@ -264,9 +264,13 @@ class Declared:
         models = self.pipeline.models.values()
         return [self._link(each.name) for each in models if name in each.inputs]
 
-    def _by_runs(self, table: TableName) -> dict[str, str]:
-        told = self.pipeline.by_runs().get(table)
+    def _when(self, table: TableName) -> dict[str, str]:
+        told = self._by_runs.get(table)
         return {"depends on when runs were": told.partition(": ")[2]} if told else {}
+
+    @cached_property
+    def _by_runs(self) -> Mapping[TableName, str]:
+        return self.pipeline.by_runs()
 
     def _exports(self, table: TableName) -> dict[str, str]:
         places = [each.to for each in self.pipeline.exports if each.table == table]

@@ -30,8 +30,8 @@ _SOON_S = 0.2
 
 
 def refuse_unknown_places(pipeline: Pipeline, target: Target, models: Sequence[Model]) -> None:
-    """Raise `ConfigError` where a target says of a source where it is that nobody reads there, and
-    where it has no raw folder for those that models read.
+    """Raise `ConfigError` where a target places sources that there are not, or tells no raw folder
+    of those that models read.
     """
     for name in target.sources:
         if name not in pipeline.sources:

@@ -305,7 +305,8 @@ class DuckDBEngine(Staging[Place]):
         if len({nullable(rows[keys[name]].type()) for name, rows in keyed.items()}) != 1:
             return [inputs]  # without a key, or with keys whose hashes differ though they are equal
         queries = {name: self._physical(rows) for name, rows in keyed.items()}
-        number = parts.number_of(self.connection, queries.values())
+        sized = ((query, len(keyed[name].columns)) for name, query in queries.items())
+        number = parts.number_of(self.connection, sized)
         if number == 1:
             return [inputs]
 

@@ -13,15 +13,17 @@ _MOST_BYTES = 2 * 10**9
 """Of the rows of one part, however much memory there is."""
 
 
-def number_of(connection: duckdb.DuckDBPyConnection, queries: Iterable[str]) -> int:
-    """Return into how many parts the rows of queries are taken together."""
+def number_of(connection: duckdb.DuckDBPyConnection, queries: Iterable[tuple[str, int]]) -> int:
+    """Return into how many parts the rows of queries, each with the number of its columns, are
+    taken together.
+    """
     limit = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
     [[memory]] = connection.execute(limit).fetchall()
-    held = 0
-    for query in queries:
+    values = 0
+    for query, columns in queries:
         [[rows]] = connection.execute(f"SELECT count(*) FROM ({query})").fetchall()
-        held += rows * len(connection.sql(query).columns) * _BYTES_OF_A_VALUE
-    return max(1, ceil(held / min(int(memory), _MOST_BYTES)))
+        values += rows * columns
+    return max(1, ceil(values * _BYTES_OF_A_VALUE / min(int(memory), _MOST_BYTES)))
 
 
 def one_of(query: str, key: str, part: int, number: int) -> str:
