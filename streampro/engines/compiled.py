@@ -79,6 +79,8 @@ def _sql_or_refusal(engine: str, rows: ir.Table) -> tuple[str | None, str | None
         if isinstance(error, OperationNotDefinedError):
             return None, f"{operations[-1]}: {engine} has no such operation. Use others."
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if isinstance(error, RecursionError):
+            why = "one thing stands in another too often. Compute parts of it by mutate() first."
         what = operations[-1] if operations else "Table"
         return None, f"{what}: {engine} makes no SQL of it: {why}"
 

@@ -59,10 +59,11 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
         """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float.
-        Write signs by their numbers that Spark's SQL spells as letters, or DuckDB's not at all.
+        Zero has no sign, as Ibis takes both for one. Write signs by their numbers that Spark's SQL
+        spells as letters, or DuckDB's not at all.
         """
         if dtype.is_floating() and abs(value) < float("inf"):
-            return _double(float(value))
+            return _double(float(value) + 0.0)
         if dtype.is_string() and _CONTROLS.search(value):
             parts = [each for each in _CONTROLS.split(value) if each]
             return self.f.concat(*(self._part(each) for each in parts))
@@ -262,8 +263,13 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """Return the values in the order of their keys."""
         return super().visit_MapValues(op, arg=self._by_key(arg))
 
-    def visit_WindowFunction(self, op: Any, *, func: Any, **window: Any) -> Any:
-        """Put the window at the aggregates themselves where more is computed from them."""
+    def visit_WindowFunction(self, op: Any, *, func: Any, order_by: Any, **window: Any) -> Any:
+        """Put the window at the aggregates themselves where more is computed from them. Let the
+        key of a range of integers have 64 bits, as a step from it may be wider than its type.
+        """
+        if op.how == "range" and (op.start or op.end) and op.order_by[0].arg.dtype.is_integer():
+            order_by[0].set("this", self.cast(order_by[0].this, dt.int64))
+        window["order_by"] = order_by
         over = super().visit_WindowFunction
         if "bare" in func.meta or not any("bare" in each.meta for each in func.walk()):
             return over(op, func=func, **window)

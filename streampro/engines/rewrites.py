@@ -3,6 +3,7 @@
 from functools import reduce
 from typing import Any
 
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 from ibis.backends.sql.rewrites import p
@@ -15,6 +16,8 @@ _OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400
 _OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366}
 _OF_A_YEAR |= {unit: 366 * number for unit, number in _OF_A_DAY.items()}
 """How many of a unit are as long as the longest year, at least."""
+_LARGEST_STEP = 10**18
+"""Power of ten that is an int64."""
 SHORT, CALENDAR = 100, 10_000
 """Years by which an instant is moved unseen, and those that there are."""
 
@@ -55,6 +58,31 @@ def powers_as_products(_: Any) -> Any:
     return reduce(ops.Multiply, [base] * number) if number else one
 
 
+@replace(p.Round)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def integers_rounded_as_integers(_: Any) -> Any:
+    """Round an integer by dividing it, which stops beyond int64: Spark would stop beyond the type
+    it has, DuckDB go on with floats.
+    """
+    digits = value_of(_.digits)
+    if not _.arg.dtype.is_integer() or digits is None:
+        return _
+    number = ops.Cast(_.arg, dt.int64).to_expr()
+    step = 10 ** max(-digits, 0)
+    if step > _LARGEST_STEP:
+        return (number * 0).cast(_.dtype).op()
+    if step > 1:
+        size = (number.abs() + step // 2) // step * step
+        number = ibis.ifelse(number < 0, -size, size)
+    return ops.Cast(number, _.dtype)
+
+
+@replace(p.Sort)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def sorts_by_values(_: Any) -> Any:
+    """Sort by no literal, of which engines take a number for that of a column."""
+    keys = tuple(key for key in _.keys if not isinstance(key.arg, ops.Literal))
+    return _ if keys == _.keys else ops.Sort(_.parent, keys) if keys else _.parent
+
+
 def _most(interval: Any, years: int) -> int:
     return years * _OF_A_YEAR.get(interval.dtype.unit.value, 0)
 
@@ -92,6 +120,8 @@ REWRITES = (
     quarters_as_months,
     intervals_of_a_calendar,
     powers_as_products,
+    integers_rounded_as_integers,
+    sorts_by_values,
     windows_before_filters,
     windows_before_unnests,
 )

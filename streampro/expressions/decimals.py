@@ -36,6 +36,7 @@ _OF_ONE_TYPE: dict[type[ops.Node] | tuple[type[ops.Node], ...], list[tuple[str, 
     ops.IfElse: [("true_expr", "false_null_expr")],
     ops.SearchedCase: [("results", "default")],
     ops.SimpleCase: [("base", "cases"), ("results", "default")],
+    (ops.Lag, ops.Lead): [("arg", "default")],
 }
 """The arguments of an operation that are compared, or of which it returns one."""
 
@@ -62,7 +63,8 @@ def exact(rows: ir.Table) -> ir.Table:
 
     A product has the digits of both factors, a sum or difference one more than its terms, up to
     38; what is compared or chosen has a type that holds each; a mean is a float64, that of
-    `portable.ratio`, and so is a median or quantile. A literal such as 0.5 beside a decimal is one.
+    `portable.ratio`, and so is a median, a quantile or a root. A literal such as 0.5 beside a
+    decimal is one.
     """
     return rows.op().replace(_exact).to_expr()
 
@@ -182,7 +184,7 @@ def _mean(node: Any, given: dict[str, Any]) -> Any:
     return ratio(total.to_expr(), count.to_expr()).op()
 
 
-def _quantile(node: Any, given: dict[str, Any]) -> Any:
+def _of_float(node: Any, given: dict[str, Any]) -> Any:
     if not given["arg"].dtype.is_decimal():
         return _recreated(node, given)
     return type(node)(**(given | {"arg": ratio(given["arg"].to_expr(), 1).op()}))
@@ -253,7 +255,7 @@ _REWRITES: dict[Any, Callable[[Any, dict[str, Any]], Any]] = {
     ): _of_one_type,
     ops.Literal: _literal,
     ops.Mean: _mean,
-    (ops.Median, ops.Quantile, ops.MultiQuantile): _quantile,
+    (ops.Median, ops.Quantile, ops.MultiQuantile, ops.Sqrt): _of_float,
     ops.WindowFunction: _window,
     ops.Round: _round,
     ops.Set: _set,

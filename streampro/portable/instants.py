@@ -12,6 +12,12 @@ _DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]
 _MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
 _OFFSET = r"[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
+_DAY = r"(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_COMMON = rf"^{_DATE}T{_MINUTE}{_SECOND}Z\z"
+_LEGAL = rf"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?\z"
+_LEGAL_DATE = rf"^{_DAY}\z"
+SPELLINGS = frozenset({_COMMON, _LEGAL, _LEGAL_DATE})
+"""Patterns of the texts of dates and instants, which every engine reads alike."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _FIRST_SECOND, _END_SECOND = (
     round(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (1900, 2200)
@@ -25,18 +31,15 @@ def to_utc(text: ir.StringValue) -> ir.TimestampValue:
     calendar date, written year 1970-2199, hours 00-23, minutes and seconds 00-59 (no leap
     seconds), offset up to 23:59. No offset means UTC. Digits past microseconds are cut.
     """
-    common = text.re_search(rf"^{_DATE}T{_MINUTE}{_SECOND}Z\z")
-    legal = text.re_search(rf"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?\z")
     return ibis.cases(
-        (common, text.try_cast("timestamp('UTC', 6)")),
-        (legal, _to_utc_with_offset(text)),
+        (text.re_search(_COMMON), text.try_cast("timestamp('UTC', 6)")),
+        (text.re_search(_LEGAL), _to_utc_with_offset(text)),
     )
 
 
 def to_date(text: ir.StringValue) -> ir.DateValue:
     """Return the date that `text` spells as YYYY-MM-DD, years 1900-2199; null for other text."""
-    legal = text.re_search(r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\z")
-    return ibis.cases((legal, text.try_cast("date")))
+    return ibis.cases((text.re_search(_LEGAL_DATE), text.try_cast("date")))
 
 
 def from_epoch(number: ir.IntegerValue, unit: Literal["s", "ms", "us", "ns"]) -> ir.TimestampValue:

@@ -52,8 +52,6 @@ class Case(NamedTuple):
     rows: list[Any]
 
 
-WEEK = ibis.window(order_by=T.day, range=(-ibis.interval(days=6), 0))
-NUMBER = T.day.delta(date(1970, 1, 1), unit="day")
 CASES = [
     Case(T.day >= "2024-03-01", "date(2024", T.day >= date(2024, 3, 1), [False, True, None]),
     Case(
@@ -96,10 +94,10 @@ CASES = [
     Case(T.f // 2, "floor()", (T.f / 2).floor(), [-4, 0, None]),
     Case(T.n.cast("boolean"), "x != 0", T.n != 0, [True, False, None]),
     Case(
-        T.n.sum().over(WEEK),
-        "range=(-6, 0)",
-        T.n.sum().over(ibis.window(order_by=NUMBER, range=(-6, 0))),
-        [3, 3, None],
+        (T.at + T.n.cast("interval('h')")).date(),
+        "as_interval('h')",
+        (T.at + T.n.as_interval("h")).date(),
+        [date(2024, 2, 29), date(1969, 12, 31), None],
     ),
     Case(
         T.at + ibis.interval(hours=3) * T.n,

@@ -256,6 +256,70 @@ REFUSED = [
         [[2], [-2]],
         [[1], [-1]],
     ),
+    *[
+        Refused(
+            "TryCast(x): engines accept different texts",
+            text(given),
+            lambda t, pattern=pattern, kind=kind: ibis.cases(
+                (t.x.re_search(pattern), t.x.try_cast(kind))
+            ),
+            [one],
+            [other],
+        )
+        for kind, pattern, given, one, other in (
+            ("int64", r"^-?[0-9]+(\.[0-9]+)?\z", "3.50", 4, None),
+            ("int64", r"^[0-9e]+\z", "1e3", 1000, None),
+            ("int32", r"^[0-9.]+\z", ".5", 1, None),
+            ("int8", r"^[0-9]+|[.]5\z", "1.5", 2, None),
+            ("float64", r"^[0-9]+[df]?\z", "1d", None, 1.0),
+            ("float64", r"^[+-]*[0-9]\z", "+-5", -5.0, None),
+            ("date", r"^[0-9-]+\z", "2024", None, date(2024, 1, 1)),
+        )
+    ],
+    Refused(
+        "int64): engines accept different texts",
+        text("1x3"),
+        lambda t: ibis.cases(
+            (t.x.re_search(r"^[0-9]x[0-9]\z"), t.x.replace("x", "e").cast("int64"))
+        ),
+        [1000],
+        STOPS,
+    ),
+    Refused(
+        "'.5'",
+        {"x": ("array<decimal(2, 2)>", [[decimal.Decimal("0.50")]])},
+        lambda t: t.x.cast("array<string>"),
+        [[".50"]],
+        [["0.50"]],
+    ),
+    Refused(
+        "a range has one key",
+        money("9999999999999999.99"),
+        lambda t: t.i.sum().over(ibis.window(order_by="x", range=(-2, 2))),
+        STOPS,
+        [0],
+    ),
+    Refused(
+        "engines compare values of two types",
+        ints(1),
+        lambda t: (t.x > 0).cases((1, "x"), else_="y"),
+        ["x"],
+        STOPS,
+    ),
+    Refused(
+        "compares no maps",
+        {"x": ("map<string, int64>", [{"a": 1}])},
+        lambda t: portable.latest(t.x, t.i)["a"],
+        [1],
+        STOPS,
+    ),
+    Refused(
+        "counts elements in 32 bits",
+        {"x": ("array<int64>", [[1]])},
+        lambda t: ibis.cases((t.x.length() > 2**31, t.x[2**31])),
+        [None],
+        STOPS,
+    ),
     Refused(
         "part of x, int64): engines accept different texts",
         {"x": ("map<string, string>", [{"a": "1e1"}])},
@@ -1000,6 +1064,8 @@ MONEY = money("0.05", "-2.35", "1234.25", y=["0.10", "-0.05", "2.49"])
 PAIRS = ints(1, 2, None, 2, y=[7, None, 7, 3])
 WORDS = text("b a", None, "", "a.b", "É", "z|z")
 WHOLE = text("12", "x", "1e3", "1\n", None)
+NO_TEXT = ibis.null("string")
+BY_NUMBER = ibis.window(order_by="i")
 IN_ORDER = ibis.window(group_by="y", order_by=["x", "i"])
 UP_TO_HERE = ibis.cumulative_window(group_by="y", order_by=["x", "i"])
 
@@ -1145,6 +1211,17 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     ],
     (instants(AT_9), lambda t: t.x + (t.i * 10**11).as_interval("s")),
     (instants(AT_9), lambda t: t.x - (t.i * 10**15).as_interval("ms") + ibis.interval(years=300)),
+    *[
+        (instants("1970-01-01"), of)
+        for of in (
+            lambda t: t.x + (t.i + 99_999_999_999_998).as_interval("ms"),
+            lambda t: t.x + (t.i + 99_999_999_998).as_interval("s") + ibis.interval(microseconds=1),
+            lambda t: t.x + (t.i + 9_007_199_254_740_993).as_interval("us"),
+            lambda t: t.x + ibis.interval(milliseconds=99_999_999_999_999),
+            lambda t: t.x + ibis.interval(microseconds=99_999_999_999_999_001),
+            lambda t: t.x - ibis.interval(microseconds=9_007_199_254_740_993),
+        )
+    ],
     (dates("2024-01-31", "9999-12-31"), lambda t: t.x + (t.i * 10**6).as_interval("D")),
     (dates("2024-01-31", "0001-01-01"), lambda t: t.x - (t.i * 10**4).as_interval("M")),
     (instants(AT_9), lambda t: t.x.minute() * 60_000_000),
@@ -1182,6 +1259,111 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         {"x": ("int64", [2**40] * 3), "y": ("int32", [1, 2, 3])},
         lambda t: t.y.lead(0, t.x).over(ibis.window(order_by="i")),
     ),
+    (
+        {
+            "x": ("decimal(5, 1)", [decimal.Decimal("0.5")] * 3),
+            "y": ("decimal(19, 4)", [decimal.Decimal("99999999999999.9999")] * 3),
+        },
+        lambda t: t.x.lag(1, t.y).over(BY_NUMBER).cast("string"),
+    ),
+    *[
+        (
+            text("12", "-7", "+-5", "1.5", ".5", "5.", "1e3", "", "9" * 40, "t", "false", None),
+            lambda t, pattern=pattern, kind=kind: ibis.cases(
+                (t.x.re_search(pattern), t.x.try_cast(kind))
+            ),
+        )
+        for pattern, kind in (
+            (r"^[+-]*\d*\z", "int64"),
+            (r"^[+-]?[0-9]{1,40}\z", "int8"),
+            (r"\A[-+.0-9]*\z", "decimal(10, 2)"),
+            (r"^-*([0-9.]+(e-?[0-9]+)?)?\z", "float64"),
+            (r"^[+-]?[0-9.]*([eE][+-]?[0-9]+)?\z", "float64"),
+        )
+    ],
+    (
+        text("12 kg", "x", None),
+        lambda t: ibis.cases(
+            (
+                t.x.re_extract("^[0-9]+", 0).re_search(r"^[0-9]+\z"),
+                t.x.re_extract("^[0-9]+", 0).cast("int64"),
+            )
+        ),
+    ),
+    *[
+        (
+            ints(127, -128, 15, -15, 5, -5, 4, None),
+            lambda t, of=of: of(t),
+        )
+        for of in (
+            lambda t: t.x.round(-1),
+            lambda t: t.x.cast("int8").round(-1),
+            lambda t: t.x.round(-30) + t.x.round(2),
+            lambda t: t.x.round(),
+        )
+    ],
+    (ints(2**62 + 5, -(2**62)), lambda t: t.x.round(-1)),
+    (ints(-(2**31)), lambda t: t.x.cast("int32").round(-3)),
+    (
+        {"x": ("decimal(38, 9)", [decimal.Decimal("12345678901234567890.123456789"), None])},
+        lambda t: ibis.cases((t.x >= 0, t.x.sqrt())),
+    ),
+    *[
+        ({"x": ("decimal(5, 5)", [decimal.Decimal(each) for each in ("0.5", "-0.00001", "0")])}, of)
+        for of in (
+            lambda t: t.x.cast("string"),
+            lambda t: portable.ratio(t.x, 3) + portable.ratio(1, t.x),
+            lambda t: t.x.mean(),
+            lambda t: t.x.median() + t.x.quantile(0.3),
+            lambda t: portable.ratio(t.i, decimal.Decimal("0.05")),
+            lambda t: ibis.literal(decimal.Decimal("0.5")).cast("string") + t.x.cast("string"),
+        )
+    ],
+    *[
+        (
+            instants("2024-02-02", "2024-03-01") | {"z": ("timestamp('UTC', 6)", [None])},
+            lambda t, of=of: of(t),
+        )
+        for of in (
+            lambda t: t.z.truncate("M") == datetime(2024, 2, 2, tzinfo=UTC),
+            lambda t: t.z.truncate("D") != datetime(2024, 2, 2, 1, tzinfo=UTC),
+        )
+    ],
+    *[
+        (
+            {
+                "x": ("float64", [0.0, 1.0, 3.5, float("nan"), None]),
+                "y": ("int8", [127, -128, 0, 1, None]),
+                "d": (
+                    "date",
+                    [*map(date, (2024, 2023, 2024, 2024), (2, 12, 3, 3), (29, 31, 1, 9)), None],
+                ),
+                "at": (
+                    "timestamp('UTC', 6)",
+                    [datetime(2024, 2, day, 23, 59, tzinfo=UTC) for day in (1, 2, 4, 29)] + [None],
+                ),
+            },
+            lambda t, key=key, steps=steps: t.i.sum().over(ibis.window(order_by=key, range=steps)),
+        )
+        for key, steps in (
+            ("x", (-2, 0)),
+            ("x", (-2, None)),
+            ("y", (-1000, 1000)),
+            ("y", (None, 2)),
+            ("d", (-2, 2)),
+            ("d", (-ibis.interval(days=1), None)),
+            ("at", (-ibis.interval(hours=24), 0)),
+            ("at", (-ibis.interval(days=2), ibis.interval(days=1))),
+        )
+    ],
+    (ints(3, 1, 2), lambda t: t.order_by(ibis.literal(2), "x").limit(1).select("i", v="x")),
+    (ints(3, 1, 2), lambda t: t.order_by(ibis.literal(99)).select("i", v="x")),
+    (
+        floats(1.0, 0.0),
+        lambda t: t.group_by(k=ibis.array([t.x * -0.0])).agg(n=t.count()).select("n", i="n", v="k"),
+    ),
+    (WORDS, lambda t: (t.x + NO_TEXT).lead(1, t.x).over(BY_NUMBER)),
+    (WORDS, lambda t: (t.x + NO_TEXT + "a").max().fill_null("none")),
     (PAIRS, lambda t: ibis.row_number().over(IN_ORDER)),
     (PAIRS, lambda t: ibis.dense_rank().over(IN_ORDER)),
     (PAIRS, lambda t: ibis.ntile(2).over(IN_ORDER)),

@@ -112,6 +112,33 @@ def test_a_window_of_no_parts_is_refused(parts: int) -> None:
     assert findings(rows) == ["NTile: no engine makes fewer parts than one."]
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        ibis.window(order_by="x", range=(-2, 0)),
+        ibis.window(order_by=["i", "j"], range=(-2, 0)),
+        ibis.window(range=(-2, 0)),
+        ibis.window(order_by="i", range=(-ibis.interval(days=1), 0)),
+        ibis.window(order_by="at", range=(-ibis.interval(months=1), 0)),
+        ibis.window(order_by="at", range=(-2, 0)),
+        ibis.window(order_by="day", range=(-ibis.interval(hours=1), 0)),
+    ],
+    ids=["text", "two keys", "no key", "days of numbers", "months", "instants", "hours of days"],
+)
+def test_a_range_that_engines_do_not_take_is_refused(window: Any) -> None:
+    kinds = {"i": "int64", "j": "int64", "x": "string", "at": "timestamp('UTC', 6)", "day": "date"}
+    rows = ibis.table(kinds, name="t")
+    [said] = findings(rows.select("i", v=rows.count().over(window)))
+    assert "a range has one key" in said
+
+
+@pytest.mark.parametrize("join", ["any_left_join", "any_inner_join"])
+def test_a_join_to_any_row_is_refused(join: str) -> None:
+    other = T.view().select(j="i")
+    [said] = findings(getattr(T, join)(other, T.i == other.j).select("i", v="j"))
+    assert "none takes any row" in said
+
+
 def test_what_is_refused_differs(on_duckdb: Run, on_spark: Run) -> None:
     alike = [
         name

@@ -85,6 +85,8 @@ NESTED: dict[str, list[ops.Literal]] = {
 INTERVALS = [
     *(ops.Literal(number, dt.Interval(unit)) for number in (1, 3, 72) for unit in "DhM"),
     ops.Literal(4_000_000, dt.Interval("D")),
+    ops.Literal(99_999_999_999_999, dt.Interval("ms")),
+    ops.Literal(9_007_199_254_740_993, dt.Interval("us")),
 ]
 _PATTERNS = ["[0-9]+", "^a", r"[a-z]\z", "(a)(b)?", "[^a]", "a|b", "(?s).", r"\A[0-9]+\z"]
 _UNITS = ["Y", "Q", "M", "W", "D"]

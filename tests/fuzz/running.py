@@ -179,13 +179,17 @@ class Engines:
             return
         query = build(**values)
         one, other = (self._attempt(run, query) for run in self.runs)
-        if isinstance(other, dict):
+        if isinstance(one, dict) and isinstance(other, dict):
             yield from (name for name in values if one[name] != other[name])
         elif len(values) > 1:
             names = list(values)
             for part in (names[: len(names) // 2], names[len(names) // 2 :]):
                 yield from self._different(build, {name: values[name] for name in part})
-        elif other == CANNOT_RUN or not self._may_stop(query, *next(iter(values.items())), one):
+        elif (
+            not isinstance(one, dict)
+            or other == CANNOT_RUN
+            or not self._may_stop(query, *next(iter(values.items())), one)
+        ):
             yield from values
 
     def _may_stop(
@@ -214,7 +218,9 @@ class Engines:
             if one == other == STOPS:
                 return True
             if STOPS in (one, other):
-                return self._stops_for_null(rows, "v", other if one == STOPS else one)
+                found = other if one == STOPS else one
+                if isinstance(found, dict) and self._stops_for_null(rows, "v", found):
+                    return True
         is_of_rows = value.op().find((ops.Reduction, ops.Analytic))
         return not is_of_rows and self._stops_for_null(query, name, found)
 

@@ -14,6 +14,7 @@ from streampro.engines.compiler import Agreeing
 from streampro.engines.rewrites import REWRITES
 from streampro.portable.json import POSITION
 
+_MICROSECONDS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
 _MICROSECONDS_OF_A_WEEK = 7 * 86_400_000_000
 _DIGITS_OF_NO_SUM = 20
 """Of a decimal, of which no number of rows there is has a sum beyond 38 digits."""
@@ -33,11 +34,25 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
             given["arg"] = sge.paren(given["arg"])
         return super().visit_node(op, **given)
 
-    def visit_DateTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
-        """Return null of null by a case: where a truncated day is compared with a day that is not
-        the first of its unit, DuckDB would say false of null.
+    def visit_StringConcat(self, op: Any, *, arg: Any) -> Any:
+        """Give a type to what DuckDB takes for a null without one, as one of the texts is of no row
+        and null.
         """
-        return self.if_(arg.is_(NULL), NULL, super().visit_DateTruncate(op, arg=arg, unit=unit))
+        joined = super().visit_StringConcat(op, arg=arg)
+        return self.cast(joined, op.dtype) if any(map(_may_be_null, op.arg)) else joined
+
+    def visit_TimestampTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
+        """Return null of null by a case: where a truncated day or instant is compared with one that
+        is not the first of its unit, DuckDB would say false of null.
+        """
+        truncated = super().visit_TimestampTruncate(op, arg=arg, unit=unit)
+        return self.if_(arg.is_(NULL), NULL, truncated)
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:
+        """Write a zero before the point of a decimal that has no digits there: DuckDB writes .5"""
+        text, kind = super().visit_Cast(op, arg=arg, to=to), op.arg.dtype
+        is_below_1 = to.is_string() and kind.is_decimal() and kind.precision == kind.scale
+        return self.f.replace(text, sge.convert("."), sge.convert("0.")) if is_below_1 else text
 
     def visit_TimestampDelta(self, op: Any, *, part: Any, left: Any, right: Any) -> Any:
         """Count weeks that have elapsed, as Spark does: DuckDB's are one off here and there."""
@@ -106,9 +121,19 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         sign = super().visit_Sign(op, arg=arg)
         return self.if_(self.f.isnan(arg), arg, sign) if op.arg.dtype.is_floating() else sign
 
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
+        """Write seconds and their parts as microseconds: DuckDB reads a text of them as a float."""
+        if dtype.is_interval() and dtype.unit.name in _MICROSECONDS:
+            return self.f.to_microseconds(sge.convert(value * _MICROSECONDS[dtype.unit.name]))
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
-        """Count days as hours, of which DuckDB takes 64 bits, and months in 32."""
+        """Count days as hours, of which DuckDB takes 64 bits, months in 32, and seconds as
+        microseconds: of seconds it makes floats.
+        """
         arg = arg if op.arg.dtype.is_int64() else self.cast(arg, dt.int64)
+        if unit.name in _MICROSECONDS:
+            return self.f.to_microseconds(sge.paren(arg) * _MICROSECONDS[unit.name])
         if unit.name in ("DAY", "WEEK"):
             return self.f.to_hours(sge.paren(arg) * (24 if unit.name == "DAY" else 168))
         if unit.name == "QUARTER":
@@ -158,3 +183,9 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 def compiler_of() -> SQLGlotCompiler:
     """Return what makes DuckDB's SQL of an expression."""
     return Compiler()
+
+
+def _may_be_null(value: Any) -> bool:
+    """Say whether a value is computed of no row and may be null."""
+    is_given = isinstance(value, ops.Literal) and value.value is not None
+    return not is_given and not value.find((ops.Argument, ops.Field, ops.Reduction))

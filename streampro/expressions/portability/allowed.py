@@ -116,7 +116,7 @@ RowNumber MinRank DenseRank PercentRank CumeDist |
 NTile | =integer
 Lag Lead | SHIFTED
 WindowFunction | any any*
-WindowBoundary | =integer
+WindowBoundary | =integer; interval
 Array | integer|null*; text|null*; float|null*; boolean|null*; date|null*; instant|null*;
     decimal|null*; list|null*; struct|null*
 ArrayLength | list|nested

@@ -18,8 +18,7 @@ Comparison | map | a comparison of keys() and of values()
 Least Greatest Array | integer float | integers as floats: x.cast('float64')
 FloorDivide | float | (x / y.nullif(0)).floor()
 Cast TryCast | integer boolean | x != 0
-Cast TryCast WindowBoundary | interval | a range of integers, such as rows.mutate(number=day.delta(
-    date(1970, 1, 1), unit='day')) and a window with order_by='number', range=(-6, 0)
+Cast TryCast | interval | n.as_interval('h')
 IntervalMultiply | | (n * 3).as_interval('h')
 IntervalAdd IntervalSubtract | | one interval after the other: instant + hours + minutes
 HashBytes | | hexdigest('md5') or hexdigest('sha256')

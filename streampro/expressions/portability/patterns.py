@@ -3,6 +3,7 @@
 import re
 import sys
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import ibis.expr.operations as ops
@@ -20,6 +21,8 @@ _COMMON_REGEX = re.compile(
 _STEP = re.compile(rf"({_ATOM}|\.)({_QUANTIFIER})")
 _BEGINS, _ENDS = ("^", r"\A"), (r"\z",)
 _BEFORE, _BEHIND = (None, "(", "(?:", "|"), (None, ")", "|")
+_OPENS, _CLOSES = ("(", "(?:"), ")"
+_OF_ALL_LETTERS = re.compile(r"^\.|^\[\^|\\[wWDpPx]|[^\0-\x7f]")
 _NUMBERS = re.compile("[0-9]+")
 _SPECIAL = re.compile(r"\\[pP]\{(\w+)\}|\\x\{(\w+)\}")
 _CATEGORIES = {
@@ -65,6 +68,7 @@ def _is_sound(pattern: str) -> bool:
         _compiled(pattern) is not None
         and all(map(_is_known, _SPECIAL.findall(pattern)))
         and _most_times(steps) <= _MOST_TIMES
+        and not _repeats_nothing(steps)
     )
 
 
@@ -83,12 +87,63 @@ def _most_times(steps: list[tuple[str, str]]) -> int:
         if any(each != str(int(each)) for each in numbers):
             return _MOST_TIMES + 1
         times = max([1, *map(int, numbers)])
-        if atom in ("(", "(?:"):
+        if atom in _OPENS:
             most.append(1)
         else:
-            inside = most.pop() if atom == ")" else 1
+            inside = most.pop() if atom == _CLOSES else 1
             most[-1] = max(most[-1], inside * times)
     return most[0]
+
+
+def letters_of(pattern: str) -> frozenset[str] | None:
+    """Return the letters of texts that a pattern fits from begin to end; None if they may be any,
+    or a text has more than what fits.
+    """
+    if not re.fullmatch(r"(\^|\\A).*\\z", pattern, re.DOTALL):
+        return None
+    letters: set[str] = set()
+    depth = 0
+    for atom, _ in _STEP.findall(pattern):
+        depth += (atom in _OPENS) - (atom == _CLOSES)
+        if _OF_ALL_LETTERS.search(atom) or (atom == "|" and not depth):
+            return None
+        if atom not in (*_OPENS, _CLOSES, "|", *_BEGINS, *_ENDS):
+            letters |= {each for each in map(chr, range(128)) if re.fullmatch(atom, each)}
+    return frozenset(letters)
+
+
+def signs_meet(pattern: str) -> bool:
+    """Tell whether two signs may follow each other in a text: each stands once, at the begin or
+    behind the letter of an exponent, or there may be.
+    """
+    steps = [("", ""), *_STEP.findall(pattern)]
+    return any(
+        re.fullmatch(atom, "+")
+        and not (before in (*_BEGINS, "e", "E", "[eE]") and times in ("", "?"))
+        for (before, _), (atom, times) in pairwise(steps)
+        if atom not in (*_OPENS, _CLOSES, "|", *_BEGINS, *_ENDS)
+    )
+
+
+def _repeats_nothing(steps: list[tuple[str, str]]) -> bool:
+    """Tell whether a group is repeated that may fit nothing: engines end it at different places."""
+    branches = [[True]]
+    """Of each group that is open, whether its branches so far may fit nothing."""
+    for atom, quantifier in steps:
+        may_be_none = quantifier[:1] in ("*", "?") or quantifier.startswith("{0")
+        if atom in _OPENS:
+            branches.append([True])
+            continue
+        if atom == "|":
+            branches[-1].append(True)
+            continue
+        fits_nothing = atom in (*_BEGINS, *_ENDS)
+        if atom == _CLOSES and len(branches) > 1:
+            fits_nothing = any(branches.pop())
+            if fits_nothing and quantifier[:1] in ("*", "+", "{"):
+                return True
+        branches[-1][-1] &= fits_nothing or may_be_none
+    return False
 
 
 def as_python(pattern: Any) -> re.Pattern[str]:

@@ -20,11 +20,33 @@ from streampro.expressions.portability.patterns import (
     READ_DIFFERENTLY,
     as_python,
     begins,
+    letters_of,
     misread,
+    signs_meet,
     text_of,
     value_of,
 )
+from streampro.expressions.types import parts_of
 from streampro.names import is_utf8
+from streampro.portable.instants import SPELLINGS
+
+_CAST_ALIKE = {
+    family: frozenset(letters)
+    for family, letters in {
+        "integer": "+-0123456789",
+        "decimal": "+-.0123456789",
+        "float": "+-.eE0123456789",
+    }.items()
+}
+"""Letters of which all texts are cast alike; not those of a float where two signs meet."""
+_CUTS = (
+    *(ops.Strip, ops.LStrip, ops.RStrip, ops.Substring, ops.StringSlice, ops.StrRight),
+    ops.RegexExtract,
+)
+
+
+_FIXED = {"WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"}
+"""Units of intervals that are as long everywhere."""
 
 
 class Place(NamedTuple):
@@ -48,17 +70,32 @@ def _casts(source: str, target: str) -> Condition:
 
 
 def _is_cast_of_unread_text(place: Place) -> bool:
-    """Say no in the branch of a pattern over all of the text, or of what it is cut from."""
+    """Say no in the branch of a pattern for texts that engines cast alike, of which the text is or
+    is cut.
+    """
     text, target = place.node.arg, place.node.to
-    is_read = any(
-        re.fullmatch(r"(\^|\\A).*\\z", text_of(gate.pattern), re.DOTALL)
-        and gate.arg in text.find(type(gate.arg), filter=ops.Value)
-        for gate in place.gates
-        if isinstance(gate, ops.RegexSearch)
-    )
     is_cast = text.dtype.is_string() and not target.is_string()
     is_null = isinstance(text, ops.Literal) and text.value is None
-    return is_cast and not is_read and not is_null
+    searches = (gate for gate in place.gates if isinstance(gate, ops.RegexSearch))
+    return is_cast and not is_null and not any(_is_read(gate, text, target) for gate in searches)
+
+
+def _is_read(search: Any, text: Any, target: Any) -> bool:
+    pattern, family = text_of(search.pattern), family_of(target)
+    if pattern in SPELLINGS:
+        return search.arg in text.find(type(search.arg), filter=ops.Value)
+    letters = letters_of(pattern)
+    return (
+        letters is not None
+        and letters <= _CAST_ALIKE.get(family, frozenset())
+        and not (family == "float" and "+" in letters and signs_meet(pattern))
+        and _cut(text, search.arg)
+    )
+
+
+def _cut(text: Any, whole: Any) -> bool:
+    """Say whether a text is another, or a part of it."""
+    return bool(text == whole or (isinstance(text, _CUTS) and _cut(text.arg, whole)))
 
 
 def _is_gated_above(place: Place, value: Any, bound: float) -> bool:
@@ -132,9 +169,43 @@ def _shares(node: Any) -> tuple[Any, ...]:
 
 
 def _numbers_of_rows(node: Any) -> Iterator[int]:
-    for name in ("buckets", "n", "offset", "value"):
+    for name in ("buckets", "index", "n", "offset", "value"):
         given = getattr(node, name, None)
         yield given if isinstance(given, int) else value_of(given, 0) or 0
+
+
+def _is_odd_range(window: Any) -> bool:
+    """Say of a range whether engines do not take its steps from its key, or not alike."""
+    steps = [each.value for each in (window.start, window.end) if each]
+    if window.how != "range" or not steps:
+        return False
+    if len(window.order_by) != 1 or not all(map(_is_written, steps)):
+        return True
+    key = true_type(window.order_by[0].arg)
+    units = {step.dtype.unit.name for step in steps if step.dtype.is_interval()}
+    if units:
+        taken = {"DAY", "WEEK"} if key.is_date() else _FIXED if key.is_timestamp() else {*()}
+        return len(units) > 1 or not units <= taken
+    return not (key.is_integer() or key.is_floating() or key.is_date())
+
+
+def _is_written(step: Any) -> bool:
+    return isinstance(step.arg if isinstance(step, ops.Cast) else step, ops.Literal)
+
+
+def _kind_of(value: Any) -> str:
+    kind = true_type(value)
+    return "number" if kind.is_numeric() and not kind.is_boolean() else family_of(kind)
+
+
+def _is_part_below_1(cast: Any) -> bool:
+    """Say whether a part of a list or struct is a decimal without digits before the point that
+    becomes a text.
+    """
+    kind = true_type(cast.arg)
+    is_part = isinstance(cast.arg, ops.Argument) and cast.arg.name.startswith("part of ")
+    is_below_1 = kind.is_decimal() and kind.precision == kind.scale
+    return is_part and is_below_1 and cast.to.is_string()
 
 
 def _compares_maps(node: Any) -> bool:
@@ -175,6 +246,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "power": lambda node: not (node.left.dtype.is_integer() and value_of(node.right) in range(64)),
     "floating": lambda node: true_type(node.arg).is_floating(),
     "struct": _may_hold_null,
+    "nested_parts": lambda node: any(each.is_nested() for each in parts_of(node.arg.dtype)),
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
     "share": lambda node: not all(0 <= each <= 1 for each in _shares(node)),
     "stranger": _is_stranger,
@@ -192,7 +264,10 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "format": lambda node: not COMMON_STRFTIME.fullmatch(text_of(node.format_str)),
     "far": lambda node: any(abs(each) >= 2**31 for each in _numbers_of_rows(node)),
     "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
-    "join": lambda node: node.how in ("asof", "positional"),
+    "join": lambda node: node.how in ("asof", "positional", "any_inner", "any_left"),
+    "range": _is_odd_range,
+    "cases": lambda node: len({*map(_kind_of, (node.base, *node.cases))} - {"null"}) > 1,
+    "below_1": _is_part_below_1,
 }
 _OF_PLACE: dict[str, Condition] = {
     "text": _is_cast_of_unread_text,

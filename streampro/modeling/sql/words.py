@@ -158,7 +158,8 @@ def _cast(values: "Values", node: exp.Cast) -> ir.Value:
     if kind.is_decimal():
         return portable.to_decimal(value, kind.precision, kind.scale)
     assert read is not None
-    return read(value)
+    made, bounds = read(value), bounds_of(node.to)
+    return made if bounds is None else ibis.cases((made.between(*bounds), made))
 
 
 def _extract(values: "Values", node: exp.Extract) -> ir.Value:
