@@ -47,6 +47,7 @@ _BREAKS = str.maketrans({sign: ascii(sign)[1:-1] for sign in "\t\n\u2028\u2029"}
 _PACKAGE = str(Path(__file__).parent)
 _SHORTEST = 4
 """Letters below which a value is no secret, but would be found in every message."""
+_DECIMAL = re.compile(r"decimal\((\d+), (\d+)\)")
 _OBJECT = re.compile(r"<[\w.]+\.(\w+) object at 0x[0-9a-f]+>")
 _OF_ANOTHER_TABLE = (
     "Take columns and counts from the very table that they are used on: "
@@ -273,6 +274,10 @@ def _said(error: BaseException) -> str:
         return f"{said}. {did_you_mean(error.name, dir(error.obj))}".removesuffix(". ").rstrip()
     if type(error).__name__ == "IntegrityError":  # of Ibis
         return f"{said}. {_OF_ANOTHER_TABLE}"
+    if len(sizes := [(int(p), int(s)) for p, s in _DECIMAL.findall(text)]) == 2:
+        scale = max(each for _, each in sizes)
+        whole = max(precision - each for precision, each in sizes)
+        return f"{said}. Cast one of them, such as .cast('decimal({whole + scale}, {scale})')."
     return said
 
 

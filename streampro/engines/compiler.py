@@ -370,8 +370,9 @@ def bare(aggregate: Any) -> Any:
 
 
 def _closed(sql: Any) -> Any:
-    is_operator = isinstance(sql, sge.Binary | sge.Unary | sge.Between | sge.In)
-    return sge.paren(sql) if is_operator and not isinstance(sql, sge.Dot | sge.Paren) else sql
+    is_operator = isinstance(sql, sge.Binary | sge.Unary | sge.Between | sge.In | sge.Exists)
+    is_closed = isinstance(sql, sge.Dot | sge.Paren) or not is_operator
+    return sql if is_closed else sge.paren(sql, copy=False)
 
 
 def _double(value: float) -> sge.Expression:

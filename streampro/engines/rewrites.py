@@ -1,5 +1,6 @@
 """What is computed otherwise than it is written, on every engine, before a compiler sees it."""
 
+import re
 from functools import reduce
 from typing import Any
 
@@ -9,6 +10,7 @@ import ibis.expr.operations as ops
 from ibis.backends.sql.rewrites import p
 from ibis.common.patterns import replace
 
+from streampro.engines.categories import with_ranges
 from streampro.expressions.conditions import with_windows_before_unnest, with_windows_first
 from streampro.expressions.portability.patterns import value_of
 
@@ -83,6 +85,18 @@ def sorts_by_values(_: Any) -> Any:
     return _ if keys == _.keys else ops.Sort(_.parent, keys) if keys else _.parent
 
 
+_REGEX = p.RegexExtract | p.RegexReplace | p.RegexSearch | p.RegexSplit
+
+
+@replace(_REGEX)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def categories_as_ranges(_: Any) -> Any:
+    """Write out which letters a category has: each engine knows another Unicode."""
+    pattern = value_of(_.pattern)
+    if not (isinstance(pattern, str) and re.search(r"\\[pP]\{", pattern)):
+        return _
+    return _.copy(pattern=ops.Literal(with_ranges(pattern), dt.string))
+
+
 def _most(interval: Any, years: int) -> int:
     return years * _OF_A_YEAR.get(interval.dtype.unit.value, 0)
 
@@ -121,6 +135,7 @@ REWRITES = (
     intervals_of_a_calendar,
     powers_as_products,
     integers_rounded_as_integers,
+    categories_as_ranges,
     sorts_by_values,
     windows_before_filters,
     windows_before_unnests,

@@ -6,7 +6,6 @@ a result has more than 38 digits; the few that could be rounded are told by the 
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -14,6 +13,8 @@ import ibis.expr.operations as ops
 import ibis.expr.rules as rlz
 import ibis.expr.types as ir
 from ibis.common.annotations import attribute
+from ibis.common.collections import FrozenDict
+from ibis.common.graph import Node
 
 from streampro.portable import ratio
 
@@ -25,6 +26,8 @@ _DIGITS_OF_INT64, _DIGITS_OF_A_FLOAT = 18, 15
 """All integers of so many digits fit. DuckDB computes decimals up to 18 digits in int64."""
 _MOST_DIGITS_BEHIND_THE_POINT = 6
 """Spark keeps so many in a product that is cut to 38 digits."""
+_KNOWN: dict[Any, Any] = {}
+_MOST_KNOWN = 100_000
 _ARITHMETIC = (ops.Add, ops.Subtract, ops.Multiply, ops.Modulus)
 _OF_ONE_TYPE: dict[type[ops.Node] | tuple[type[ops.Node], ...], list[tuple[str, ...]]] = {
     ops.Comparison: [("left", "right")],
@@ -37,6 +40,7 @@ _OF_ONE_TYPE: dict[type[ops.Node] | tuple[type[ops.Node], ...], list[tuple[str, 
     ops.SearchedCase: [("results", "default")],
     ops.SimpleCase: [("base", "cases"), ("results", "default")],
     (ops.Lag, ops.Lead): [("arg", "default")],
+    ops.Array: [("exprs",)],
 }
 """The arguments of an operation that are compared, or of which it returns one."""
 
@@ -66,13 +70,41 @@ def exact(rows: ir.Table) -> ir.Table:
     `portable.ratio`, and so is a median, a quantile or a root. A literal such as 0.5 beside a
     decimal is one.
     """
-    return rows.op().replace(_exact).to_expr()
+    return exact_node(rows.op()).to_expr()
 
 
-@lru_cache(maxsize=1024)
 def exact_node(node: Any) -> Any:
-    """Return a value as `exact` has it."""
-    return node.replace(_exact)
+    """Return a value or a relation as `exact` has it. What it is made of is remembered, as each
+    operation of an expression is asked for.
+    """
+    if len(_KNOWN) > _MOST_KNOWN:
+        _KNOWN.clear()
+    todo = [node]
+    while todo:
+        missing = [each for each in todo[-1].__children__ if each not in _KNOWN]
+        if missing:
+            todo += missing
+            continue
+        each = todo.pop()
+        if each not in _KNOWN:
+            given = {
+                name: _known(value)
+                for name, value in zip(each.__argnames__, each.__args__, strict=True)
+            }
+            _KNOWN[each] = _exact(each, given)
+    return _KNOWN[node]
+
+
+def in_one_type(one: ir.Value, other: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Return two values, of which the first is cast if they are decimals of which neither type
+    holds the other: Ibis computes with no such two.
+    """
+    kinds = [one.type(), other.type()]
+    if not all(kind.is_decimal() and kind.precision for kind in kinds):
+        return one, other
+    common = _common(kinds)
+    is_held = any(kind.copy(nullable=True) == common for kind in kinds)
+    return (one if is_held else one.cast(common)), other
 
 
 def true_type(value: Any) -> dt.DataType:
@@ -123,12 +155,21 @@ def _values(node: Any) -> list[Any]:
     return [child for child in node.__children__ if isinstance(child, ops.Value)]
 
 
-def _exact(node: Any, changed: dict[str, Any] | None) -> Any:
-    given = changed or dict(zip(node.__argnames__, node.__args__, strict=True))
+def _known(value: Any) -> Any:
+    if isinstance(value, Node):
+        return _KNOWN[value]
+    if isinstance(value, tuple):
+        return tuple(map(_known, value))
+    if isinstance(value, FrozenDict):
+        return FrozenDict({name: _known(each) for name, each in value.items()})
+    return value
+
+
+def _exact(node: Any, given: dict[str, Any]) -> Any:
     for kinds, rewrite in _REWRITES.items():
         if isinstance(node, kinds):
             return rewrite(node, given)
-    return node.__recreate__(given) if changed else node
+    return _recreated(node, given)
 
 
 def _arithmetic(node: Any, given: dict[str, Any]) -> Any:

@@ -184,7 +184,26 @@ def _keys(node: Any, of: KeysIn) -> Keys:
             return _computed(node, node.values, _joined(node, of))
         case ops.Set():
             return _set(node, of)
+        case ops.TableUnnest():
+            return _unnested(node, of[node.parent])
     return Keys()
+
+
+def _unnested(node: ops.TableUnnest, below: Keys) -> Keys:
+    """Return the keys of a row per element: those of a row with the place of the element."""
+    changed = {
+        ops.Field(node.parent, each)
+        for each in (node.column_name, node.offset)
+        if each in node.parent.schema
+    }
+    depends = [(one, other - changed) for one, other in below.depends if not one & changed]
+    rows = known([], depends).named_by(node)
+    if node.offset is None:
+        return rows
+    place = ops.Field(node, node.offset)
+    kept = [key for key in below.unique if not key & changed]
+    unique = [_columns(node, [each.name for each in key]) | {place} for key in kept]
+    return known(unique, rows.depends)
 
 
 def _computed(node: ops.Relation, values: Mapping[str, ops.Value], below: Keys) -> Keys:

@@ -94,6 +94,11 @@ TRANSFORMS = {
     ),
     "column as text": ('raw_orders.select("odrer")', "IbisTypeError: Column 'odrer' is not found"),
     "wrong type": ("raw_orders.select(order=raw_orders.order.sqrt())", "AttributeError: 'String"),
+    "decimals of which neither holds the other": (
+        "raw_orders.mutate(a=ibis.null('decimal(18, 2)') * ibis.null('decimal(9, 4)'))",
+        "IbisTypeError: Cannot compute precedence for `decimal(18, 2)` and `decimal(9, 4)` types. "
+        "Cast one of them, such as .cast('decimal(20, 4)').",
+    ),
     "any exception": ("{}['order']", "KeyError: 'order'"),
     "exception without words": ("[].__class__([1 / 0])", "ZeroDivisionError: division by zero"),
     "clock and connection": ("raw_orders.execute()", "IbisError"),

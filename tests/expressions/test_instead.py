@@ -24,6 +24,7 @@ KINDS = {
     "at": "timestamp('UTC', 6)",
     "s": "struct<a: int64, b: string>",
     "m": "map<string, int64>",
+    "list": "array<int64>",
 }
 T = ibis.table(KINDS, name="rows")
 AT = datetime(2024, 2, 29, 13, 37, 59, 999999, tzinfo=UTC)
@@ -38,6 +39,7 @@ GIVEN = pa.table(
         "at": [AT, datetime(1969, 12, 31, tzinfo=UTC), None],
         "s": [{"a": 1, "b": "x"}, {"a": None, "b": "y"}, None],
         "m": [{"a": 1, "b": 2}, {}, None],
+        "list": [[1], [], None],
     },
     schema=ibis.schema(KINDS).to_pyarrow(),
 )
@@ -93,6 +95,12 @@ CASES = [
     ),
     Case(T.f // 2, "floor()", (T.f / 2).floor(), [-4, 0, None]),
     Case(T.n.cast("boolean"), "x != 0", T.n != 0, [True, False, None]),
+    Case(
+        T.list.fill_null([]),
+        "ibis.literal([], x.type())",
+        T.list.fill_null(ibis.literal([], T.list.type())).length(),
+        [1, 0, 0],
+    ),
     Case(
         (T.at + T.n.cast("interval('h')")).date(),
         "as_interval('h')",

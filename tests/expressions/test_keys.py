@@ -29,6 +29,7 @@ DECLARED = {
     "floats": [("order_id",)],
 }
 by_kind = ibis.window(group_by="kind", order_by="customer")
+tagged = orders.select("order_id", tags=ibis.range(0, orders.order_id))
 per_kind = orders.group_by("kind").aggregate(n=orders.count())
 
 KEYS: dict[str, tuple[ir.Table, list[str]]] = {
@@ -53,6 +54,12 @@ KEYS: dict[str, tuple[ir.Table, list[str]]] = {
     "ranked": (log.mutate(n=ibis.dense_rank().over(order_by="text")), []),
     "unnested": (orders.mutate(x=ibis.range(0, orders.order_id).unnest()), []),
     "unnested table": (log.distinct().unnest("words"), []),
+    "elements with their place": (tagged.unnest("tags", offset="n"), ["order_id n"]),
+    "elements with their place, empty lists kept": (
+        tagged.unnest("tags", offset="n", keep_empty=True).drop("tags"),
+        ["order_id n"],
+    ),
+    "elements that were the key": (log.distinct().unnest("words", offset="n"), []),
     # rows
     "filtered": (orders.filter(orders.kind != "a"), ["order_id"]),
     "there in another table": (

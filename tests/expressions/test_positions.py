@@ -1,6 +1,7 @@
 """What is computed across rows may stand where both engines take it, and anywhere as a column."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import ibis
@@ -130,6 +131,33 @@ def test_a_range_that_engines_do_not_take_is_refused(window: Any) -> None:
     rows = ibis.table(kinds, name="t")
     [said] = findings(rows.select("i", v=rows.count().over(window)))
     assert "a range has one key" in said
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        T.left_join(U.select(j="i"), [T.i == 1, T.g.isin(U.x)]).select("i"),
+        T.left_join(U.select(j="i"), T.g == U.x.max().as_scalar()).select("i"),
+        T.order_by([T.g.isin(U.x), "i"]).limit(1).select("i"),
+        T.select("i", v=ibis.array([T.g.isin(U.x)])),
+        T.select("i", v=T.l.map(lambda each: each + U.x.max().as_scalar())),
+        T.select("i", v=T.l.filter(lambda each: each.isin(U.x))),
+    ],
+    ids=["join", "join by one value", "order", "list", "map", "filter"],
+)
+def test_a_subquery_is_refused_where_an_engine_does_not_take_it(rows: ir.Table) -> None:
+    assert any("a subquery cannot stand in" in each for each in findings(rows))
+
+
+def test_an_operation_without_a_type_is_refused() -> None:
+    rows = ibis.table({"x": "decimal(9, 4)"}, name="t")
+    both = ibis.array([rows.x]).concat(ibis.array([Decimal("0.55555")]))
+    assert any("a cast gives one size" in each for each in findings(rows.select(v=both)))
+
+
+def test_a_share_that_is_null_is_refused() -> None:
+    [said] = findings(T.aggregate(v=T.x.quantile([None, 0.5])))
+    assert "a share from 0 to 1" in said
 
 
 @pytest.mark.parametrize("join", ["any_left_join", "any_inner_join"])

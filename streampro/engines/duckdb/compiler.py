@@ -12,6 +12,7 @@ from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from streampro.engines.compiler import Agreeing
 from streampro.engines.rewrites import REWRITES
+from streampro.expressions.portability.patterns import value_of
 from streampro.portable.json import POSITION
 
 _MICROSECONDS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
@@ -40,6 +41,12 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
         """
         joined = super().visit_StringConcat(op, arg=arg)
         return self.cast(joined, op.dtype) if any(map(_may_be_null, op.arg)) else joined
+
+    def visit_Modulus(self, op: Any, *, left: Any, right: Any) -> Any:
+        """Take the rest of 1 for that of -1, which is 0 too: of the least integer DuckDB stops."""
+        if op.right.dtype.is_integer() and value_of(op.right, -1) == -1:
+            right = self.if_(sge.paren(right).eq(-1), 1, right)
+        return super().visit_Modulus(op, left=left, right=right)
 
     def visit_TimestampTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:
         """Return null of null by a case: where a truncated day or instant is compared with one that

@@ -49,7 +49,7 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         """
         made = super().visit_node(op, **given)
         if isinstance(op, ops.Add | ops.Multiply) and not op.dtype.is_decimal():
-            return sge.Sub(this=sge.paren(made), expression=sge.convert(0))
+            return sge.Sub(this=sge.paren(made, copy=False), expression=sge.convert(0))
         return made
 
     def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:
@@ -79,6 +79,11 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
     def visit_Ceil(self, op: Any, *, arg: Any) -> Any:
         """Stop beyond int64, where Spark would give its largest or smallest number."""
         return self._within_int64(op, arg, super().visit_Ceil(op, arg=arg))
+
+    def visit_Round(self, op: Any, *, arg: Any, digits: Any) -> Any:
+        """Stop beyond int64, where Spark would give its largest or smallest number."""
+        whole = super().visit_Round(op, arg=arg, digits=digits)
+        return self._within_int64(op, arg, whole) if op.dtype.is_integer() else whole
 
     def visit_Abs(self, op: Any, *, arg: Any) -> Any:
         """Take the sign from the text of a long decimal, of which Spark would round digits."""
@@ -183,7 +188,8 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         is_outside = sge.paren(arg >= _FIRST_BEYOND_INT64).or_(
             arg < sge.Neg(this=_FIRST_BEYOND_INT64)
         )
-        return self.if_(is_outside, self.cast(arg, dt.int64), whole)
+        too_large = arg * 2  # of 2**63 itself Spark would make the largest number
+        return self.if_(is_outside, self.cast(too_large, dt.int64), whole)
 
 
 def _is_long(value: Any) -> bool:

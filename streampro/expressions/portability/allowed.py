@@ -98,7 +98,8 @@ TimestampAdd TimestampSub | instant interval | seconds have 64 bits; null beyond
 IntervalFromInteger | integer
 DateDelta | =text date date
 TimestampDelta | =text instant instant | weeks that have elapsed, on DuckDB too
-Count CountDistinct | plain
+Count | stored|nested
+CountDistinct | plain
 CountStar | | rows without a group count 0 on Spark too
 Sum | integer | int64 or a stop on DuckDB too
 Sum | boolean

@@ -32,7 +32,7 @@ _CATEGORIES = {
 }
 _MOST_TIMES = 1000
 """That RE2 repeats something, in all that it stands in."""
-COMMON_STRFTIME = re.compile(r"(?:%[YmdHMSfaAbByIpZ]|%-d|[^%A-Za-z'\[\]{}#])*")
+COMMON_STRFTIME = re.compile(r"(?:%[YmdHMSfaAbByIpZ]|%-d|[^%A-Za-z'\[\]{}#])+")
 READ_DIFFERENTLY = ("$", ".", r"\s", r"\b", "(?i")
 _UNKNOWN_TEXT = r"\$(?%"
 

@@ -15,6 +15,15 @@ _KINDS: Mapping[str, type[ops.Value]] = {
     "a window": ops.WindowFunction,
     "an unnest": ops.Unnest,
 }
+_SUBQUERIES = (ops.ExistsSubquery, ops.InSubquery, ops.ScalarSubquery)
+_NO_SUBQUERIES: Mapping[type[ops.Node], tuple[str, str]] = {
+    ops.JoinLink: ("predicates", "a condition of a join"),
+    ops.Sort: ("keys", "a key of order_by"),
+    ops.ArrayMap: ("body", "a function of elements"),
+    ops.ArrayFilter: ("body", "a function of elements"),
+    ops.Array: ("exprs", "a list"),
+}
+"""By operation the part in which no subquery may stand, and what a message calls it."""
 _SLOTS: Mapping[tuple[type[ops.Node], str], tuple[str, tuple[str, ...]]] = {
     (ops.Aggregate, "groups"): ("a key of group_by", ()),
     (ops.Aggregate, "metrics"): ("an aggregate", ("an aggregate",)),
@@ -40,8 +49,24 @@ def misplaced(root: Any) -> list[str]:
         if isinstance(node, kind)
         for said in _of_slot(_values(getattr(node, part)), *_SLOTS[kind, part], kind)
     ]
+    for node in root.find(tuple(_NO_SUBQUERIES)):
+        part, called = _NO_SUBQUERIES[type(node)]
+        inside = [each for value in _listed(node, part) for each in _subqueries(value)]
+        found += [
+            f"{type(each).__name__}: a subquery cannot stand in {called}. {_FIRST}"
+            for each in inside
+        ]
     no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
     return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
+
+
+def _listed(node: Any, part: str) -> tuple[Any, ...]:
+    given = getattr(node, part)
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _subqueries(value: Any) -> list[Any]:
+    return list(value.find(_SUBQUERIES, filter=ops.Value))
 
 
 def _of_slot(

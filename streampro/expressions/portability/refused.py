@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.exceptions import IbisError
 
 from streampro.expressions.conditions import conjuncts
 from streampro.expressions.decimals import true_type
@@ -90,8 +91,11 @@ ArrayContains ArrayPosition ArrayRemove MapContains MapGet | stranger | engines 
     or a key with a value of another type in different ways | a value of the same type
 ArrayUnion ArrayIntersect | strangers | Spark knows no common type of their elements |
     lists of one type, by map() with a cast
-SimpleCase | cases | engines compare values of two types in different ways |
-    values of the same type
+SimpleCase | cases | engines compare values of two types, lists and structs in different ways |
+    numbers with numbers, texts with texts
+ArrayMap ArrayFilter | name | what is within takes the name for its own element | another name in
+    each function: rows.map(lambda row: row.map(lambda each: ...))
+IntervalFromInteger | tiny | no engine counts nanoseconds | (n // 1000).as_interval('us')
 MapGet | default | engines make one type of two in different ways | a default of the type of the
     values
 Aggregate Distinct Set Sort WindowFunction | maps | DuckDB tells maps by the order of their entries,
@@ -164,8 +168,24 @@ def findings(expression: ir.Table) -> list[str]:
     `substr` is negative. Whether an order is total `order.ties` tells.
     """
     root = expression.op()
+    if without := _without_type(root):
+        return without
     found = {sentence for place in _places(root) for sentence in _wrong(place)}
     return sorted({*found, *misplaced(root)})
+
+
+def _without_type(root: Any) -> list[str]:
+    """Return a sentence per operation for which Ibis finds no type, which it looks for late."""
+    found = []
+    for node in root.find(ops.Value):
+        try:
+            true_type(node)
+        except IbisError as error:
+            found.append(
+                f"{type(node).__name__}: {error}. Use values of one type, such as decimals that a "
+                "cast gives one size."
+            )
+    return sorted({*found})
 
 
 def _wrong(place: Place) -> list[str]:

@@ -14,7 +14,7 @@ from streampro.expressions.decimals import (
     takes_decimals,
     true_type,
 )
-from streampro.expressions.portability.families import family_of, holds_map
+from streampro.expressions.portability.families import PLAIN, family_of, holds_map, shape_of
 from streampro.expressions.portability.patterns import (
     COMMON_STRFTIME,
     READ_DIFFERENTLY,
@@ -151,9 +151,21 @@ def _may_hold_null(extreme: Any) -> bool:
 
 
 def _is_stranger(node: Any) -> bool:
-    """Say of a list or map and an element or key whether they are of different families."""
+    """Say of a list or map and an element or key whether they are of different families, or of
+    different decimals.
+    """
     kind, other = true_type(node.arg), true_type(node.__args__[1])
-    return family_of(kind.key_type if kind.is_map() else kind.value_type) != family_of(other)
+    kind = kind.key_type if kind.is_map() else kind.value_type
+    return bool(shape_of(kind) != shape_of(other))
+
+
+def _meets_its_name(node: Any) -> bool:
+    """Say of what maps or filters a list whether another within it takes its element's name, and
+    may mean that element.
+    """
+    within = node.body.find((ops.ArrayMap, ops.ArrayFilter))
+    hidden = (each for each in within if each.param.name == node.param.name)
+    return any(node.param in (each.param, *each.body.find(ops.Argument)) for each in hidden)
 
 
 def _are_strangers(node: Any) -> bool:
@@ -166,6 +178,10 @@ def _are_strangers(node: Any) -> bool:
 def _shares(node: Any) -> tuple[Any, ...]:
     given = value_of(node.quantile, -1)
     return given if isinstance(given, tuple) else (given,)
+
+
+def _is_share(number: Any) -> bool:
+    return number is not None and 0 <= number <= 1
 
 
 def _numbers_of_rows(node: Any) -> Iterator[int]:
@@ -248,7 +264,9 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "struct": _may_hold_null,
     "nested_parts": lambda node: any(each.is_nested() for each in parts_of(node.arg.dtype)),
     "inexact": lambda node: not node.arg.dtype.value_type.is_integer(),
-    "share": lambda node: not all(0 <= each <= 1 for each in _shares(node)),
+    "share": lambda node: not all(map(_is_share, _shares(node))),
+    "name": _meets_its_name,
+    "tiny": lambda node: node.dtype.unit.name == "NANOSECOND",
     "stranger": _is_stranger,
     "strangers": _are_strangers,
     "default": lambda node: (
@@ -266,7 +284,12 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
     "join": lambda node: node.how in ("asof", "positional", "any_inner", "any_left"),
     "range": _is_odd_range,
-    "cases": lambda node: len({*map(_kind_of, (node.base, *node.cases))} - {"null"}) > 1,
+    "cases": lambda node: (
+        not any(
+            {*map(_kind_of, (node.base, *node.cases))} <= {each, "null"}
+            for each in ("number", *PLAIN)
+        )
+    ),
     "below_1": _is_part_below_1,
 }
 _OF_PLACE: dict[str, Condition] = {

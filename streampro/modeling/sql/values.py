@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from streampro import portable
 from streampro.errors import StreamProError
-from streampro.expressions.decimals import true_type
+from streampro.expressions.decimals import in_one_type, true_type
 from streampro.modeling.sql import functions
 from streampro.modeling.sql.literals import (
     day_of,
@@ -122,7 +122,7 @@ class Values:
             return portable.ratio(first, 1), second
         if one_type.is_floating() and other_type.is_decimal():
             return first, portable.ratio(second, 1)
-        return first, second
+        return in_one_type(first, second)
 
     def beside(self, value: ir.Value, node: exp.Expr) -> ir.Value:
         """Return an expression; what it spells is of the type of a value."""
