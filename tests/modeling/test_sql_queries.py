@@ -227,6 +227,22 @@ EQUAL = [
     " date_part('dow', day) AS w, dayofweek(day) AS v, isodow(day) AS i FROM sales",
     "SELECT id, md5(note) AS k FROM sales",
     "SELECT id, (price * 0.01)::decimal(12, 2) AS p, (price + 0.5)::numeric(13, 1) AS q FROM sales",
+    "SELECT id, regexp_extract(note, '([a-z]),([a-z])', 2) AS a,"
+    " regexp_extract(note, '[0-9]+') AS b FROM sales",
+    "SELECT id, regexp_replace(note, '[a-z]', '-', 'g') AS a, translate(note, 'x,', 'y') AS b"
+    " FROM sales",
+    "SELECT id, lpad(shop, 3, '*') AS l, rpad(shop, 3, '-') AS r, repeat(shop, 2) AS t FROM sales",
+    "SELECT id, concat_ws('-', shop, note, 'x') AS t FROM sales",
+    "SELECT id, strftime(day, '%Y-%m') AS m, last_day(day) AS l, last_day(moment) AS k FROM sales",
+    "SELECT id, make_date(2024, 2, id) AS d FROM sales WHERE id BETWEEN 1 AND 20",
+    "SELECT id, day - DATE '2024-01-31' AS n, day + 1 AS d, day - id::INT AS e FROM sales",
+    "SELECT id, sum(amount) OVER (ORDER BY day RANGE BETWEEN INTERVAL 30 DAYS PRECEDING"
+    " AND CURRENT ROW) AS s FROM sales",
+    "SELECT id, count(*) OVER (PARTITION BY shop ORDER BY moment RANGE BETWEEN INTERVAL 2 HOURS"
+    " PRECEDING AND INTERVAL 2 HOURS FOLLOWING) AS n FROM sales",
+    "SELECT id, count(*) OVER (ORDER BY amount RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING) AS n"
+    " FROM sales",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop HAVING n > 1",
     "SELECT id FROM sales; -- all of them",
     "/* What /* each */ shop */ -- took\nSELECT shop, -- of\n  id, FROM sales\n;\n",
 ]

@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from sqlglot import exp
 
 from streampro import portable
+from streampro.errors import PipelineError
 
 Function = Callable[..., ir.Value]
 _PARTS_OF_TIME: dict[str, Function] = {
@@ -46,6 +47,23 @@ def _joined(*texts: ir.StringValue) -> ir.Value:
     return first
 
 
+def _joined_by(sign: str, *texts: ir.StringValue) -> ir.Value:
+    """Return texts with a sign between them; nulls are left out, as CONCAT_WS does."""
+    return ibis.array([*texts]).join(sign)
+
+
+def _replaced(text: Any, pattern: str, other: str, options: str = "") -> ir.Value:
+    """Return a text with all that fits a pattern replaced."""
+    if options != "g":
+        raise PipelineError("engines replace all that fits: write regexp_replace(..., 'g')")
+    return text.re_replace(pattern, other)
+
+
+def _last_day(when: Any) -> ir.Value:
+    day = when.date() if when.type().is_timestamp() else when
+    return day.truncate("M") + ibis.interval(months=1) - ibis.interval(days=1)
+
+
 def _rounded(number: Any, digits: ir.Value | None = None) -> ir.Value:
     """Return a number rounded, a half away from zero."""
     if digits is not None or not number.type().is_floating():
@@ -80,6 +98,17 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.Contains: (("this", "expression"), lambda text, part: text.contains(part)),
     exp.StrPosition: (("this", "substr"), lambda text, part: text.find(part) + 1),
     exp.RegexpLike: (("this", "expression"), lambda text, pattern: text.re_search(pattern)),
+    exp.RegexpExtract: (
+        ("this", "expression", "group"),
+        lambda text, pattern, group=0: text.re_extract(pattern, group),
+    ),
+    exp.RegexpReplace: (("this", "expression", "replacement", "modifiers"), _replaced),
+    exp.Repeat: (("this", "times"), lambda text, times: text.repeat(times)),
+    exp.Translate: (("this", "from_", "to"), lambda text, a, b: text.translate(a, b)),
+    exp.TimeToStr: (("this", "format"), lambda when, spelling: when.strftime(spelling)),
+    exp.DateFromParts: (("year", "month", "day"), ibis.date),
+    exp.LastDay: (("this",), _last_day),
+    exp.ConcatWs: (("expressions",), _joined_by),
     exp.Concat: (("expressions",), _joined),
     exp.DPipe: (("this", "expression"), lambda text, other: text + other),
     exp.If: (

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 from sqlglot import exp
 
-from streampro.modeling.sql.literals import number_of
+from streampro.modeling.sql.functions import UNITS
+from streampro.modeling.sql.literals import number_of, span_of
 from streampro.modeling.sql.names import RefusedError, refuse_more, windows_in
 
 _UNBOUNDED = "UNBOUNDED"
+_FRAMES = "frames are ROWS BETWEEN two numbers of rows, or RANGE BETWEEN two numbers or intervals"
 Items = Sequence[tuple[str, exp.Expr]]
 
 
@@ -90,30 +93,38 @@ def _write_out(window: exp.Window, windows: Mapping[str, exp.Window]) -> None:
     window.set("alias", None)
 
 
-def frame_of(node: exp.Window) -> tuple[int | None, int | None]:
-    """Return the first and the last row of a frame, as seen from each row: where the order is
-    total, as it must be, RANGE from or to the current row is ROWS.
+def frame_of(node: exp.Window) -> dict[str, tuple[Any, Any]]:
+    """Return the first and the last row of a frame, as seen from each row, as rows or as a range of
+    the key: where the order is total, as it must be, RANGE from or to the current row is ROWS.
     """
     spec = node.args.get("spec")
     if spec is None:
-        return None, 0
+        return {"rows": (None, 0)}
     start, end = spec.args.get("start"), spec.args.get("end") or "CURRENT ROW"
     bounds = (
         _bound(node, start, spec.args.get("start_side")),
         _bound(node, end, spec.args.get("end_side")),
     )
-    is_plain = spec.args.get("kind") == "RANGE" and {*bounds} <= {None, 0}
-    if (spec.args.get("kind") != "ROWS" and not is_plain) or spec.args.get("exclude"):
-        raise RefusedError(node, "frames are ROWS BETWEEN two numbers of rows")
-    return bounds
+    kind, are_rows = spec.args.get("kind"), {*map(repr, bounds)} <= {"None", "0"}
+    is_of_times = any(isinstance(each, ir.Value) for each in bounds)
+    if (
+        kind not in ("ROWS", "RANGE")
+        or spec.args.get("exclude")
+        or (kind == "ROWS" and is_of_times)
+    ):
+        raise RefusedError(node, _FRAMES)
+    return {"range" if kind == "RANGE" and not are_rows else "rows": bounds}
 
 
-def _bound(node: exp.Window, bound: Any, side: str | None) -> int | None:
+def _bound(node: exp.Window, bound: Any, side: str | None) -> Any:
     if bound == "CURRENT ROW":
         return 0
     if bound == _UNBOUNDED:
         return None
+    if isinstance(bound, exp.Interval):
+        length, unit = span_of(bound)
+        return ibis.interval(-length if side == "PRECEDING" else length, UNITS[unit])
     rows = number_of(bound) if isinstance(bound, exp.Expr) else None
     if rows is None:
-        raise RefusedError(node, "frames are ROWS BETWEEN two numbers of rows")
+        raise RefusedError(node, _FRAMES)
     return -int(rows) if side == "PRECEDING" else int(rows)

@@ -177,7 +177,7 @@ class Values:
             raise RefusedError(node, "a frame stands behind ORDER BY")
         framed = function.this if isinstance(function, exp.Filter) else function
         is_framed = isinstance(framed, functions.FRAMED) and order is not None
-        frame = {"rows": frame_of(node)} if is_framed else {}
+        frame: Mapping[str, Any] = frame_of(node) if is_framed else {}
         window = ibis.window(
             group_by=[self(each) for each in node.args.get("partition_by") or ()],
             order_by=[sort_key(self(each.this), each) for each in order.expressions]

@@ -66,7 +66,13 @@ def _computed(values: "Values", node: Any) -> ir.Value:
         length, unit = span_of(node.expression)
         span = ibis.interval(length, functions.UNITS[unit])
         return _COMPUTED[type(node)](values(node.this), span)
-    return _COMPUTED[type(node)](*values.pair(node.this, node.expression))
+    one, other = values.pair(node.this, node.expression)
+    if one.type().is_date() and isinstance(node, exp.Add | exp.Sub):
+        if other.type().is_date() and isinstance(node, exp.Sub):
+            return one.delta(other, unit="day")
+        if other.type().is_integer():
+            other = other.as_interval("D")
+    return _COMPUTED[type(node)](one, other)
 
 
 def _between(values: "Values", node: exp.Between) -> ir.Value:
@@ -212,6 +218,14 @@ def _substring(values: "Values", node: exp.Substring) -> ir.Value:
     return text.substr(first) if length is None else text.substr(first, _whole(node, length, 0))
 
 
+def _padded(values: "Values", node: exp.Pad) -> ir.Value:
+    text: Any = values(node.this)
+    length, sign = _whole(node, node.expression, 0), text_of(node.args["fill_pattern"])
+    if sign is None:
+        raise RefusedError(node, f"{node.sql('duckdb')}: what fills a text is a text")
+    return text.lpad(length, sign) if node.args["is_left"] else text.rpad(length, sign)
+
+
 def _end(values: "Values", node: exp.Left | exp.Right) -> ir.Value:
     text: Any = values(node.this)
     number = _whole(node, node.expression, 0)
@@ -275,5 +289,6 @@ TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
     (exp.SplitPart, _split),
     (exp.Substring, _substring),
     ((exp.Left, exp.Right), _end),
+    (exp.Pad, _padded),
     (exp.Subquery, _scalar),
 ]
