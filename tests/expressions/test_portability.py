@@ -1359,6 +1359,23 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         for of in (lambda t: t.x.floor(), lambda t: t.x.ceil(), lambda t: t.x.round())
     ],
     (LISTS, lambda t: t.x.count()),
+    *[
+        (ints(2**62, -1, 7, None), of)
+        for of in (
+            lambda t: (t.x * 4).sum(where=t.x < 100),
+            lambda t: (t.x + t.x + t.x).max(where=t.x < 100),
+            lambda t: t.x.cast("int8").mean(where=t.x < 100),
+            lambda t: t.x.cast("decimal(5, 1)").nunique(where=t.x < 100),
+            lambda t: (t.x * 4).collect(where=t.x < 100).sort(),
+            lambda t: (t.x * 4).sum(where=t.x < 100).over(ibis.window(group_by="i")),
+            lambda t: (t.x * 4).count(where=t.x < 100),
+        )
+    ],
+    (LISTS, lambda t: ibis.cases((t.x.length() > 0, t.x[-1]))),
+    (LISTS, lambda t: ibis.cases((t.x.length() > 1, t.x[-2]))),
+    (MONEY, lambda t: t.x.clip(0, 5).cast("string")),
+    (MONEY, lambda t: ibis.greatest(t.x, t.i, 1).cast("string")),
+    (MONEY, lambda t: ibis.least(t.i, t.y).cast("string")),
     (LISTS, lambda t: ibis.array([t.x]).map(lambda x: x.map(lambda x: x + 1).length())),
     (MONEY, lambda t: ibis.array([t.x, decimal.Decimal("0.55555"), t.y])),
     (PAIRS, lambda t: (t.x == t.view().y).any() == (t.i > 1)),

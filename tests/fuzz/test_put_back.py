@@ -55,6 +55,7 @@ UNSEEN = {
     "duckdb.Sum": "one engine may stop at a sum of 38 digits where the other adds in another order",
     "duckdb.StringConcat": "one in thousands is a null that stands beside a default",
     "duckdb.MapMerge": "maps of literals have types of their own",
+    "spark.ArrayIndex": "counts from the end behind a length that few draw",
     "spark.CountStar": "differs where there are no rows",
     "spark.JsonElements": "stands in relations",
 }

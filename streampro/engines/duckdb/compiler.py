@@ -12,11 +12,13 @@ from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from streampro.engines.compiler import Agreeing
 from streampro.engines.rewrites import REWRITES
+from streampro.engines.widths import ARITHMETIC
 from streampro.expressions.portability.patterns import value_of
 from streampro.portable.json import POSITION
 
 _MICROSECONDS = {"SECOND": 10**6, "MILLISECOND": 10**3, "MICROSECOND": 1}
 _MICROSECONDS_OF_A_WEEK = 7 * 86_400_000_000
+_STOPPING = (*ARITHMETIC, ops.Cast, ops.Ceil, ops.Floor, ops.Round)
 _DIGITS_OF_NO_SUM = 20
 """Of a decimal, of which no number of rows there is has a sum beyond 38 digits."""
 
@@ -29,10 +31,13 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 
     def visit_node(self, op: Any, **given: Any) -> Any:
         """Put in brackets of what a part is taken: SQLGlot refuses the part of a cast to an
-        instant, as other engines have other time zones.
+        instant, as other engines have other time zones. Compute what may stop only of rows that an
+        aggregate takes, as Spark does: DuckDB's FILTER comes after it.
         """
         if isinstance(op, ops.ExtractTemporalField):
             given["arg"] = sge.paren(given["arg"])
+        if isinstance(op, ops.Reduction) and given.get("where") is not None and _may_stop(op):
+            given["arg"] = self.if_(given["where"], given["arg"], NULL)
         return super().visit_node(op, **given)
 
     def visit_StringConcat(self, op: Any, *, arg: Any) -> Any:
@@ -190,6 +195,12 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 def compiler_of() -> SQLGlotCompiler:
     """Return what makes DuckDB's SQL of an expression."""
     return Compiler()
+
+
+def _may_stop(aggregate: Any) -> bool:
+    """Say whether what an aggregate is of may be no number that there is."""
+    value = getattr(aggregate, "arg", None)
+    return isinstance(value, ops.Value) and bool(value.find(_STOPPING, filter=ops.Value))
 
 
 def _may_be_null(value: Any) -> bool:

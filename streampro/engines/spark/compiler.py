@@ -15,6 +15,7 @@ from ibis.config import Config
 from streampro.engines.compiler import Agreeing, bare
 from streampro.engines.rewrites import REWRITES
 from streampro.engines.spark.functions import JSON_ELEMENTS
+from streampro.expressions.portability.patterns import value_of
 from streampro.portable.json import POSITION
 
 _LONGEST_LIST = 2**31 - 2
@@ -141,6 +142,11 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
             for each in (op.start, op.stop)
         )
         return super().visit_ArraySlice(op, arg=arg, start=start, stop=stop)
+
+    def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:
+        """Count from the end where the index is negative, as DuckDB does."""
+        number = value_of(op.index, 0)
+        return self._element(arg, index if number < 0 else index + 1)
 
     def visit_ArrayFlatten(self, op: Any, *, arg: Any) -> Any:
         """Pass over lists that are null, as DuckDB does: Spark would forget the others."""

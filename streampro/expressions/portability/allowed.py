@@ -47,8 +47,9 @@ Round | number =integer?
 Sqrt | number
 Pi |
 Bucket | integer; float
-Clip | integer integer? integer?; float float? float?; decimal decimal? decimal?
-Least Greatest | integer*; float*; decimal*; text*; date*; instant*; boolean*
+Clip | integer integer? integer?; float float? float?;
+    decimal|integer decimal|integer? decimal|integer?
+Least Greatest | integer*; float*; decimal|integer*; text*; date*; instant*; boolean*
 BitwiseAnd BitwiseOr BitwiseXor | integer integer | integers are widened to 64 bits first
 BitwiseNot | integer | integers are widened to 64 bits first
 BitwiseLeftShift BitwiseRightShift | integer =integer | integers are widened to 64 bits first

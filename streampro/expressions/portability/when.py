@@ -234,10 +234,12 @@ def _compares_maps(node: Any) -> bool:
 
 
 def _may_miss(place: Place) -> bool:
-    array, index = place.node.arg, value_of(place.node.index, -1)
+    array, index = place.node.arg, value_of(place.node.index)
+    if index is None:
+        return True
     is_first_part = index == 0 and isinstance(array, ops.StringSplit)
-    is_there = is_first_part or _is_gated_above(place, ops.ArrayLength(array), index)
-    return index < 0 or not is_there
+    least = index if index >= 0 else -index - 1
+    return not (is_first_part or _is_gated_above(place, ops.ArrayLength(array), least))
 
 
 _OF_NODE: dict[str, Callable[[Any], bool]] = {
