@@ -1331,7 +1331,22 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
     ),
     *[
         (
-            text("12", "-7", "+-5", "1.5", ".5", "5.", "1e3", "", "9" * 40, "t", "false", None),
+            text(
+                "12",
+                "-7",
+                "+-5",
+                "1.5",
+                ".5",
+                "5.",
+                "1e3",
+                "",
+                "9" * 40,
+                "t",
+                "false",
+                "NaN",
+                "-NaN",
+                None,
+            ),
             lambda t, pattern=pattern, kind=kind: ibis.cases(
                 (t.x.re_search(pattern), t.x.try_cast(kind))
             ),
@@ -1341,6 +1356,7 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
             (r"^[+-]?[0-9]{1,40}\z", "int8"),
             (r"\A[-+.0-9]*\z", "decimal(10, 2)"),
             (r"^-*([0-9.]+(e-?[0-9]+)?)?\z", "float64"),
+            (r"^(-?NaN|[0-9]+(\.[0-9]+)?)\z", "float64"),
             (r"^[+-]?[0-9.]*([eE][+-]?[0-9]+)?\z", "float64"),
         )
     ],

@@ -31,12 +31,9 @@ from streampro.names import is_utf8
 from streampro.portable.instants import SPELLINGS
 
 _CAST_ALIKE = {
-    family: frozenset(letters)
-    for family, letters in {
-        "integer": "+-0123456789",
-        "decimal": "+-.0123456789",
-        "float": "+-.eE0123456789",
-    }.items()
+    "integer": ("+-0123456789",),
+    "decimal": ("+-.0123456789",),
+    "float": ("+-.eE0123456789", "Na-.eE0123456789"),
 }
 """Letters of which all texts are cast alike; not those of a float where two signs meet."""
 _CUTS = (
@@ -87,7 +84,7 @@ def _is_read(search: Any, text: Any, target: Any) -> bool:
     letters = letters_of(pattern)
     return (
         letters is not None
-        and letters <= _CAST_ALIKE.get(family, frozenset())
+        and any(letters <= {*each} for each in _CAST_ALIKE.get(family, ()))
         and not (family == "float" and "+" in letters and signs_meet(pattern))
         and _cut(text, search.arg)
     )
