@@ -48,7 +48,7 @@ Sqrt | number
 Pi |
 Bucket | integer; float
 Clip | integer integer? integer?; float float? float?;
-    decimal|integer decimal|integer? decimal|integer?
+    decimal decimal|integer? decimal|integer?
 Least Greatest | integer*; float*; decimal|integer*; text*; date*; instant*; boolean*
 BitwiseAnd BitwiseOr BitwiseXor | integer integer | integers are widened to 64 bits first
 BitwiseNot | integer | integers are widened to 64 bits first
