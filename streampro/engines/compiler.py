@@ -268,6 +268,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         key of a range of integers have 64 bits, as a step from it may be wider than its type.
         """
         if op.how == "range" and (op.start or op.end) and op.order_by[0].arg.dtype.is_integer():
+            order_by = [order_by[0].copy()]
             order_by[0].set("this", self.cast(order_by[0].this, dt.int64))
         window["order_by"] = order_by
         over = super().visit_WindowFunction

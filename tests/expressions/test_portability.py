@@ -275,6 +275,7 @@ REFUSED = [
             ("int8", r"^[0-9]+|[.]5\z", "1.5", 2, None),
             ("float64", r"^[0-9]+[df]?\z", "1d", None, 1.0),
             ("float64", r"^[+-]*[0-9]\z", "+-5", -5.0, None),
+            ("float64", r"^\+?-?[0-9]\z", "+-5", -5.0, None),
             ("date", r"^[0-9-]+\z", "2024", None, date(2024, 1, 1)),
         )
     ],
@@ -1343,8 +1344,6 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
                 "9" * 40,
                 "t",
                 "false",
-                "NaN",
-                "-NaN",
                 None,
             ),
             lambda t, pattern=pattern, kind=kind: ibis.cases(
@@ -1356,7 +1355,6 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
             (r"^[+-]?[0-9]{1,40}\z", "int8"),
             (r"\A[-+.0-9]*\z", "decimal(10, 2)"),
             (r"^-*([0-9.]+(e-?[0-9]+)?)?\z", "float64"),
-            (r"^(-?NaN|[0-9]+(\.[0-9]+)?)\z", "float64"),
             (r"^[+-]?[0-9.]*([eE][+-]?[0-9]+)?\z", "float64"),
         )
     ],
@@ -1375,6 +1373,10 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         for of in (lambda t: t.x.floor(), lambda t: t.x.ceil(), lambda t: t.x.round())
     ],
     (LISTS, lambda t: t.x.count()),
+    (
+        text("NaN", "-NaN", "aN", "1.5", "nan", None),
+        lambda t: ibis.cases((t.x.re_search(r"^[-aN0-9.]+\z"), t.x.try_cast("float64"))).isnan(),
+    ),
     *[
         (ints(2**62, -1, 7, None), of)
         for of in (

@@ -82,9 +82,9 @@ StringReplace | text =text =text
 Translate | text =text =text
 StringSQLLike | text =text
 StringSplit | text =text
-RegexSearch RegexSplit | text =text
-RegexExtract | text =text =integer
-RegexReplace | text =text =text
+RegexSearch RegexSplit | text =text | the letters of \p{L} are written out
+RegexExtract | text =text =integer | the letters of \p{L} are written out
+RegexReplace | text =text =text | the letters of \p{L} are written out
 HexDigest | text
 ExtractYear ExtractMonth ExtractDay ExtractQuarter ExtractDayOfYear ExtractWeekOfYear | when
 DayOfWeekIndex DayOfWeekName | when

@@ -22,6 +22,7 @@ _STEP = re.compile(rf"({_ATOM}|\.)({_QUANTIFIER})")
 _BEGINS, _ENDS = ("^", r"\A"), (r"\z",)
 _BEFORE, _BEHIND = (None, "(", "(?:", "|"), (None, ")", "|")
 _OPENS, _CLOSES = ("(", "(?:"), ")"
+_NO_LETTERS = {*_OPENS, _CLOSES, "|", *_BEGINS, *_ENDS}
 _OF_ALL_LETTERS = re.compile(r"^\.|^\[\^|\\[wWDpPx]|[^\0-\x7f]")
 _NUMBERS = re.compile("[0-9]+")
 _SPECIAL = re.compile(r"\\[pP]\{(\w+)\}|\\x\{(\w+)\}")
@@ -107,7 +108,7 @@ def letters_of(pattern: str) -> frozenset[str] | None:
         depth += (atom in _OPENS) - (atom == _CLOSES)
         if _OF_ALL_LETTERS.search(atom) or (atom == "|" and not depth):
             return None
-        if atom not in (*_OPENS, _CLOSES, "|", *_BEGINS, *_ENDS):
+        if atom not in _NO_LETTERS:
             letters |= {each for each in map(chr, range(128)) if re.fullmatch(atom, each)}
     return frozenset(letters)
 
@@ -118,10 +119,9 @@ def signs_meet(pattern: str) -> bool:
     """
     steps = [("", ""), *_STEP.findall(pattern)]
     return any(
-        re.fullmatch(atom, "+")
-        and not (before in (*_BEGINS, "e", "E", "[eE]") and times in ("", "?"))
+        not (before in (*_BEGINS, "e", "E", "[eE]") and times in ("", "?"))
         for (before, _), (atom, times) in pairwise(steps)
-        if atom not in (*_OPENS, _CLOSES, "|", *_BEGINS, *_ENDS)
+        if atom not in _NO_LETTERS and any(re.fullmatch(atom, sign) for sign in "+-")
     )
 
 

@@ -40,8 +40,6 @@ _CUTS = (
     *(ops.Strip, ops.LStrip, ops.RStrip, ops.Substring, ops.StringSlice, ops.StrRight),
     ops.RegexExtract,
 )
-
-
 _FIXED = {"WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"}
 """Units of intervals that are as long everywhere."""
 
