@@ -20,9 +20,12 @@ from streampro.engines.spark.engine import SparkEngine
 from streampro.execution.runner import plan, run, show
 from streampro.proofs.check_incremental import check_incremental
 from streampro.proofs.prove import prove
+from streampro.storage import delta
 from streampro.storage.data_files import DataFile
+from streampro.storage.place import Disk
 from streampro.warehouse import ledger
 from streampro.warehouse.branches import merge_branch
+from streampro.warehouse.upkeep.repair import repair
 
 ENGINES: dict[str, Any] = {"duckdb": DuckDBEngine, "spark": SparkEngine}
 
@@ -52,6 +55,8 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "publish": (ENGINES[engine], "publish"),
         "move": (DataFile, "moved_to"),
         "ledger": (ledger, "append"),
+        "aside": (Disk, "set_aside"),
+        "write": (delta, "write"),
     }
     die(*places[what], int(number), after=when == "after")
     target = Target.model_validate(
@@ -62,6 +67,7 @@ def main(raw: str, warehouse: str, point: str, number: str, how: str, engine: st
         "show": lambda: show(SHOP, target, "revenue"),
         "check incremental": lambda: check_incremental(SHOP, target),
         "members": lambda: run(MEMBERS, target),
+        "repair": lambda: repair(SHOP, target),
         "merge": lambda: merge_branch(target, "trial"),
         "prove": lambda: prove(SHOP, target, target.model_copy(update={"name": "other"})),
     }

@@ -3,7 +3,8 @@ in `<warehouse>/_streampro/runs` is; the row pins the Delta version of every tab
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -26,7 +27,7 @@ from streampro.storage.versions import remembered
 from streampro.warehouse import known_files
 from streampro.warehouse.folders import main_of, no_branch, usable
 from streampro.warehouse.known_files import KnownFiles
-from streampro.warehouse.run import KNOWN_FILES, RUNS, Fork, Run
+from streampro.warehouse.run import KNOWN_FILES, REPAIRED, RUNS, Fork, Run
 
 
 def _arrow_type(kind: Any) -> pa.DataType:
@@ -116,11 +117,26 @@ def _is_published(place: Place, run: Run) -> bool:
     ]
 
 
-def rewrite(warehouse: Location, runs: Sequence[Run]) -> None:
-    """Write a ledger of these runs where there is none. Raises `WarehouseError` when it cannot be
-    written.
+@contextmanager
+def rewritten(warehouse: Location, runs: Sequence[Run]) -> Iterator[None]:
+    """Write a ledger of these runs once the one that is there is out of the way. They are kept
+    beside it until then, so that nobody takes a warehouse for an empty one where this is cut off.
+    Raises `WarehouseError` when it cannot be written.
     """
-    delta.write(place_of(warehouse).table(RUNS), _rows(runs))
+    place = place_of(warehouse)
+    place.table(REPAIRED).remove()
+    if runs:
+        delta.write(place.table(REPAIRED), _rows(runs))
+    yield
+    if runs:
+        delta.write(place.table(RUNS), _rows(runs))
+    place.table(REPAIRED).remove()
+
+
+def _refuse_cut_off(place: Place) -> None:
+    """Raise `WarehouseError` for an empty ledger that is about to be written anew."""
+    if delta.read_last(place.table(REPAIRED), "run_id"):
+        raise WarehouseError(f"{place}: `streampro repair` was cut off, and no run can be found.")
 
 
 def files(warehouse: Location, last: Run | None, found: Sequence[InputFile]) -> KnownFiles:
@@ -144,6 +160,8 @@ def runs(target: Target | Location) -> list[Run]:
     with advised(known_files.REPAIR):
         table = delta.read(place.table(RUNS))
         found = [] if table is None else runs_of(place, table.sort_by("run_id"))
+        if not found:
+            _refuse_cut_off(place)
         if [run.run_id for run in found] != [*range(1, len(found) + 1)]:
             raise WarehouseError(f"{place}: runs are missing in the ledger.")
     if not found and isinstance(target, Target) and (main := main_of(target.warehouse)):
@@ -165,6 +183,8 @@ def newest(warehouse: Location) -> Run | None:
     place = usable(warehouse)
     with advised(known_files.REPAIR):
         last = delta.read_last(place.table(RUNS), "run_id")
+        if not last:
+            _refuse_cut_off(place)
         return runs_of(place, last[1])[0] if last else None
 
 

@@ -17,6 +17,8 @@ from streampro.storage import marks
 from streampro.warehouse.changes import Change, Move
 
 RUNS, KNOWN_FILES, EXPORTS = marks.RUNS, *(TableName(WAREHOUSE, n) for n in ("files", "exports"))
+REPAIRED = TableName(WAREHOUSE, "repaired")
+"""The runs of a ledger that is written anew, as long as that takes."""
 """Our own tables in a warehouse."""
 
 

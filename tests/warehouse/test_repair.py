@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 from copied import copied
 from hypothesis import settings
+from killed import killed
 from pipelines.shop import SHOP, add_sale, write_raw
 from published import Contents, contents
+from warm_streampro import Commands
 
 import streampro
 from streampro.cli.commands import cli
@@ -136,6 +138,38 @@ def test_run_whose_entry_is_gone_was_never_published(
     assert contents(target) == before[2]
     goes_on(target, fresh)
     assert [run.run_id for run in streampro.runs(target)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("before write", 1),
+        ("after write", 1),
+        ("before aside", 1),
+        ("after aside", 1),
+        ("before write", 2),
+        ("after write", 2),
+    ],
+)
+def test_repair_that_is_killed_is_no_empty_warehouse_and_can_be_called_again(
+    point: str,
+    number: int,
+    target: Target,
+    before: dict[int, Contents],
+    fresh: Contents,
+    commands: Commands,
+) -> None:
+    log(target, OWN, "runs")[0].unlink()
+    killed(commands, target, point, number, "repair")
+    if (point, number) != ("after write", 2):
+        with pytest.raises(WarehouseError, match="streampro repair"):
+            streampro.run(SHOP, target)
+        with pytest.raises(WarehouseError, match="streampro repair"):
+            streampro.runs(target)
+    assert streampro.repair(SHOP, target).runs == (1, 2, 3)
+    assert {run_id: contents(target, run_id) for run_id in (1, 2, 3)} == before
+    assert streampro.verify(SHOP, target).damages == ()
+    goes_on(target, fresh)
 
 
 def test_lost_ledger_is_begun_anew(target: Target, fresh: Contents) -> None:

@@ -4,7 +4,7 @@ read is set aside.
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from streampro.arguments import asks
 from streampro.config import Target
+from streampro.environment import undisturbed
 from streampro.errors import ConfigError, WarehouseError
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -25,7 +26,7 @@ from streampro.storage.log import Action
 from streampro.storage.place import Place
 from streampro.warehouse import ledger
 from streampro.warehouse.folders import reached, refuse_branch, writing
-from streampro.warehouse.run import KNOWN_FILES, RUNS, PublishedTable, Run
+from streampro.warehouse.run import KNOWN_FILES, REPAIRED, RUNS, PublishedTable, Run
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     refuse_branch(target.warehouse, "repair")
     if not (warehouse / WAREHOUSE).exists():
         raise ConfigError(f"{warehouse} is no warehouse. The first `streampro run` makes one.")
-    with writing(target.warehouse):
+    with writing(target.warehouse), ExitStack() as stack:
         aside = _Aside(warehouse)
         runs, rebuilt = _runs(warehouse, pipeline, target)
         runs, lost_files = _with_files_that_are_there(runs)
+        stack.enter_context(undisturbed())
         if rebuilt or lost_files or not _is_readable(target, runs):
-            aside.put(RUNS)
-            if runs:
-                ledger.rewrite(target.warehouse, runs)
+            with ledger.rewritten(target.warehouse, runs):
+                aside.put(RUNS)
         if lost_files:
             aside.put(KNOWN_FILES)
         tables = [item.table for item in runs[-1].tables] if runs else []
@@ -141,8 +142,10 @@ def _kept(warehouse: Place, target: Target) -> Iterator[Run]:
     try:
         yield from ledger.runs(target)
     except WarehouseError:
-        folder = warehouse.table(RUNS)
-        for file in folder.files(["*.parquet"]):
+        folders = [each for each in map(warehouse.table, (REPAIRED, RUNS)) if each.exists()]
+        for folder, file in (
+            (each, file) for each in folders for file in each.files(["*.parquet"])
+        ):
             with suppress(OSError, ValueError, WarehouseError, pa.ArrowException):
                 [content] = folder.read_each([file.path])
                 yield from ledger.runs_of(warehouse, pq.read_table(BytesIO(content)))
