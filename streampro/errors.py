@@ -274,7 +274,8 @@ def _said(error: BaseException) -> str:
         return f"{said}. {did_you_mean(error.name, dir(error.obj))}".removesuffix(". ").rstrip()
     if type(error).__name__ == "IntegrityError":  # of Ibis
         return f"{said}. {_OF_ANOTHER_TABLE}"
-    if len(sizes := [(int(p), int(s)) for p, s in _DECIMAL.findall(text)]) == 2:
+    sizes = [(int(p), int(s)) for p, s in _DECIMAL.findall(text)]
+    if type(error).__name__ == "IbisTypeError" and len(sizes) == 2:
         scale = max(each for _, each in sizes)
         whole = max(precision - each for precision, each in sizes)
         return f"{said}. Cast one of them, such as .cast('decimal({whole + scale}, {scale})')."

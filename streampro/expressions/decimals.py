@@ -17,9 +17,8 @@ from ibis.common.collections import FrozenDict
 from ibis.common.graph import Node
 
 from streampro.portable import ratio
+from streampro.portable.numbers import MOST_DIGITS
 
-MOST_DIGITS = 38
-"""Of a decimal, on every engine."""
 _MOST_DIGITS_OF_TERMS = 37
 """Spark gives a sum one digit more than its terms, and rounds it where these are beyond 38."""
 _DIGITS_OF_INT64, _DIGITS_OF_A_FLOAT = 18, 15

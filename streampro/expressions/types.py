@@ -9,8 +9,8 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from streampro.expressions.decimals import MOST_DIGITS
 from streampro.names import named, twins
+from streampro.portable.numbers import MOST_DIGITS
 
 _NAN = float("nan")
 _QUOTED = re.compile("'[^']*'|\"[^\"]*\"")

@@ -12,10 +12,9 @@ _DATE = r"(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]
 _MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = r":[0-5][0-9](\.[0-9]{1,9})?"
 _OFFSET = r"[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
-_DAY = r"(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _COMMON = rf"^{_DATE}T{_MINUTE}{_SECOND}Z\z"
 _LEGAL = rf"^{_DATE}[T ]{_MINUTE}({_SECOND})?(Z|{_OFFSET})?\z"
-_LEGAL_DATE = rf"^{_DAY}\z"
+_LEGAL_DATE = r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\z"
 SPELLINGS = frozenset({_COMMON, _LEGAL, _LEGAL_DATE})
 """Patterns of the texts of dates and instants, which every engine reads alike."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -8,7 +8,8 @@ import ibis.expr.types as ir
 from streampro.errors import PipelineError
 
 _NUMBER = r"[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)(e[+-]?[0-9]+)?"
-_MOST_DIGITS = 38
+MOST_DIGITS = 38
+"""Of a decimal, on every engine."""
 _INT64_BOUND = 2.0**63
 _LARGEST_FLOAT = sys.float_info.max
 
@@ -45,10 +46,10 @@ def to_decimal(text: ir.StringValue, precision: int = 18, scale: int = 2) -> ir.
     than `scale` digits behind the point or more than `precision - scale` before it is null, unless
     the surplus ones are zeros. `-0` is 0. Raises `PipelineError` for a size that no decimal has.
     """
-    if not (1 <= precision <= _MOST_DIGITS and 0 <= scale <= precision):
+    if not (1 <= precision <= MOST_DIGITS and 0 <= scale <= precision):
         raise PipelineError(
             f"portable.to_decimal: no decimal has {precision} digits, {scale} of them behind the "
-            f"point. There may be {_MOST_DIGITS}."
+            f"point. There may be {MOST_DIGITS}."
         )
     whole = rf"0*[0-9]{{1,{precision - scale}}}" if precision > scale else "0+"
     fraction = rf"\.[0-9]{{1,{scale}}}0*" if scale else r"\.0+"

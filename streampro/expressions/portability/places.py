@@ -51,22 +51,14 @@ def misplaced(root: Any) -> list[str]:
     ]
     for node in root.find(tuple(_NO_SUBQUERIES)):
         part, called = _NO_SUBQUERIES[type(node)]
-        inside = [each for value in _listed(node, part) for each in _subqueries(value)]
+        given = getattr(node, part)
         found += [
             f"{type(each).__name__}: a subquery cannot stand in {called}. {_FIRST}"
-            for each in inside
+            for value in (given if isinstance(given, tuple) else (given,))
+            for each in value.find(_SUBQUERIES, filter=ops.Value)
         ]
     no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
     return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
-
-
-def _listed(node: Any, part: str) -> tuple[Any, ...]:
-    given = getattr(node, part)
-    return given if isinstance(given, tuple) else (given,)
-
-
-def _subqueries(value: Any) -> list[Any]:
-    return list(value.find(_SUBQUERIES, filter=ops.Value))
 
 
 def _of_slot(

@@ -105,15 +105,12 @@ def frame_of(node: exp.Window) -> dict[str, tuple[Any, Any]]:
         _bound(node, start, spec.args.get("start_side")),
         _bound(node, end, spec.args.get("end_side")),
     )
-    kind, are_rows = spec.args.get("kind"), {*map(repr, bounds)} <= {"None", "0"}
-    is_of_times = any(isinstance(each, ir.Value) for each in bounds)
-    if (
-        kind not in ("ROWS", "RANGE")
-        or spec.args.get("exclude")
-        or (kind == "ROWS" and is_of_times)
-    ):
+    kind, is_of_times = spec.args.get("kind"), any(isinstance(each, ir.Value) for each in bounds)
+    known = ("RANGE",) if is_of_times else ("ROWS", "RANGE")
+    if kind not in known or spec.args.get("exclude"):
         raise RefusedError(node, _FRAMES)
-    return {"range" if kind == "RANGE" and not are_rows else "rows": bounds}
+    are_rows = kind == "ROWS" or (not is_of_times and {*bounds} <= {None, 0})
+    return {"rows" if are_rows else "range": bounds}
 
 
 def _bound(node: exp.Window, bound: Any, side: str | None) -> Any:

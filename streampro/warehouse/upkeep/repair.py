@@ -4,7 +4,7 @@ read is set aside.
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -83,20 +83,20 @@ def repair(pipeline: Pipeline, target: Target) -> Repaired:
     refuse_branch(target.warehouse, "repair")
     if not (warehouse / WAREHOUSE).exists():
         raise ConfigError(f"{warehouse} is no warehouse. The first `streampro run` makes one.")
-    with writing(target.warehouse), ExitStack() as stack:
+    with writing(target.warehouse):
         aside = _Aside(warehouse)
         runs, rebuilt = _runs(warehouse, pipeline, target)
         runs, lost_files = _with_files_that_are_there(runs)
-        stack.enter_context(undisturbed())
-        if rebuilt or lost_files or not _is_readable(target, runs):
-            with ledger.rewritten(target.warehouse, runs):
-                aside.put(RUNS)
-        if lost_files:
-            aside.put(KNOWN_FILES)
-        tables = [item.table for item in runs[-1].tables] if runs else []
-        unread = [table for table in tables if not _has_log(warehouse, table)]
-        for table in unread:
-            aside.put(table)
+        with undisturbed():
+            if rebuilt or lost_files or not _is_readable(target, runs):
+                with ledger.rewritten(target.warehouse, runs):
+                    aside.put(RUNS)
+            if lost_files:
+                aside.put(KNOWN_FILES)
+            tables = [item.table for item in runs[-1].tables] if runs else []
+            unread = [table for table in tables if not _has_log(warehouse, table)]
+            for table in unread:
+                aside.put(table)
         numbers = tuple(run.run_id for run in runs)
         lost = tuple(table for table in unread if table in runs[-1].observed)
         return Repaired(numbers, tuple(sorted(rebuilt)), tuple(aside.names), lost)
