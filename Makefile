@@ -50,10 +50,10 @@ test-fast: dev  ## run the tests that take less than half a second each and star
 thorough: dev  ## run all tests with many examples each, and those that repeat others
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --dist loadgroup
 
-fuzz: dev  ## compare N random expressions on both engines (N=20000 SEED=0), 2,000 in a Java
+fuzz: dev  ## compare N random expressions of each kind on both engines (N=20000 SEED=0), 2,000 in a Java
 	@N=$(or $(N),20000); for part in $$(seq 0 2000 $$((N - 1))); do \
 	  FUZZ=$$((N - part < 2000 ? N - part : 2000)) FUZZ_SEED=$$(($(or $(SEED),0) + part)) \
-	  $(BIN)/pytest -q --timeout=0 -m 'thorough or not thorough' tests/fuzz/test_fuzz.py || exit 1; \
+	  $(BIN)/pytest -q --timeout=0 -m 'thorough or not thorough' tests/fuzz/test_fuzz.py tests/fuzz/test_walk.py || exit 1; \
 	done
 
 check: lint types test  ## what CI runs: format, lint, types, tests

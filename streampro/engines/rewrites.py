@@ -78,11 +78,35 @@ def integers_rounded_as_integers(_: Any) -> Any:
     return ops.Cast(number, _.dtype)
 
 
+@replace(p.TryCast)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def casts_to_text(_: Any) -> Any:
+    """Cast to a text, which never fails, as every cast to one."""
+    return ops.Cast(_.arg, _.to) if _.to.is_string() else _
+
+
 @replace(p.Sort)  # type: ignore[untyped-decorator]  # Ibis has no types here
 def sorts_by_values(_: Any) -> Any:
     """Sort by no literal, of which engines take a number for that of a column."""
     keys = tuple(key for key in _.keys if not isinstance(key.arg, ops.Literal))
     return _ if keys == _.keys else ops.Sort(_.parent, keys) if keys else _.parent
+
+
+@replace(p.Distinct)  # type: ignore[untyped-decorator]  # Ibis has no types here
+def distinct_of_unsorted(_: Any) -> Any:
+    """Sort no rows of which only different ones are kept: Spark's SQL would tell them apart by the
+    keys, too.
+    """
+    sorts, rows = set(), _.parent
+    while isinstance(rows, ops.Project | ops.Filter | ops.Sort):
+        sorts |= {rows} if isinstance(rows, ops.Sort) else set()
+        rows = rows.parent
+
+    def unsorted(node: Any, changed: dict[str, Any] | None) -> Any:
+        if node in sorts:
+            return changed["parent"] if changed else node.parent
+        return node.__recreate__(changed) if changed else node
+
+    return _.replace(unsorted) if sorts else _
 
 
 _REGEX = p.RegexExtract | p.RegexReplace | p.RegexSearch | p.RegexSplit
@@ -136,7 +160,9 @@ REWRITES = (
     powers_as_products,
     integers_rounded_as_integers,
     categories_as_ranges,
+    casts_to_text,
     sorts_by_values,
+    distinct_of_unsorted,
     windows_before_filters,
     windows_before_unnests,
 )

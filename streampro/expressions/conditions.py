@@ -234,7 +234,12 @@ def _with_windows(
 ) -> tuple[ops.Relation, list[ops.Value]]:
     """Return rows that have the windows of values as columns, and the values of these."""
     values = [*values]
-    found = [each for value in values for each in value.find(ops.WindowFunction, filter=ops.Value)]
+    found = [
+        each
+        for value in values
+        for each in value.find(ops.WindowFunction, filter=ops.Value)
+        if each.relations <= {parent}
+    ]
     if not found:
         return parent, values
     names = {window: f"streampro_window_{n}" for n, window in enumerate(dict.fromkeys(found))}

@@ -147,7 +147,11 @@ def is_inexact_float(cast: Any) -> bool:
 
 def is_exact_literal(value: Any) -> bool:
     """Say whether a value is a literal that engines read as a decimal: 0.5, but not 1e-07."""
-    return isinstance(value, ops.Literal) and str(value.value).strip("-").replace(".", "").isdigit()
+    if not isinstance(value, ops.Literal):
+        return False
+    if isinstance(value.value, Decimal):
+        return value.value.is_finite()
+    return str(value.value).strip("-").replace(".", "").isdigit()
 
 
 def _values(node: Any) -> list[Any]:
@@ -241,7 +245,10 @@ def _window(node: Any, given: dict[str, Any]) -> Any:
             return ops.WindowFunction(**(given | {"func": value}))
         return value
 
-    return given["func"].replace(over, filter=ops.Value)
+    def is_of_this(each: Any) -> bool:
+        return isinstance(each, ops.Value) and not isinstance(each, ops.WindowFunction)
+
+    return given["func"].replace(over, filter=is_of_this)
 
 
 def _round(node: Any, given: dict[str, Any]) -> Any:
@@ -326,7 +333,8 @@ def _decimal_of_literal(literal: Any) -> dt.Decimal | None:
         return None
     _, digits, exponent = Decimal(str(literal.value)).normalize().as_tuple()
     scale = max(0, -int(exponent))
-    return _sized(max(len(digits) + max(0, int(exponent)), scale, 1), scale)
+    precision = max(len(digits) + max(0, int(exponent)), scale, 1)
+    return dt.Decimal(precision, scale) if precision <= MOST_DIGITS else None
 
 
 def _common(kinds: Iterable[Any]) -> dt.Decimal:

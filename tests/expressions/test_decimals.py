@@ -90,6 +90,15 @@ CASES = {
     "comparison of products": Case(MONEY, MONEY, lambda x, y: x * y > x * D("0.0001"), "boolean"),
     "comparison with a finer number": Case(MONEY, MONEY, lambda x, y: x >= D("0.011"), "boolean"),
     "comparison with an integer": Case(("int64", INT64), MONEY, lambda x, y: y <= x, "boolean"),
+    "comparison with a number of few digits": Case(
+        few("decimal(38, 0)", "9" * 38, "999", "1000"),
+        MONEY,
+        lambda x, y: x >= D("1E+3"),
+        "boolean",
+    ),
+    "sum with a number of few digits": Case(
+        MONEY, MONEY, lambda x, y: x + D("1E+3"), "decimal(16, 2)"
+    ),
     "negative": Case(MONEY, MONEY, lambda x, y: -(x * y), "decimal(30, 4)"),
     "negative of 38 digits": Case(LONG, CENT, lambda x, y: -x, "decimal(38, 10)"),
     "distance of 38 digits": Case(

@@ -804,6 +804,16 @@ def with_no_text() -> ir.Table:
     return ibis.table({"x": "string"}, name="t").mutate(y=ibis.literal("\ud800"))
 
 
+def with_no_decimal() -> ir.Table:
+    rows = ibis.table({"i": "int64"}, name="t")
+    return rows.select(v=rows.i + decimal.Decimal("NaN"), w=rows.i * decimal.Decimal("1E-39"))
+
+
+def with_rows_for_a_value() -> ir.Table:
+    rows = ibis.table({"i": "int64"}, name="t")
+    return rows.select(v=rows.i.as_scalar())
+
+
 def with_nanoseconds() -> ir.Table:
     rows = ibis.table({"i": "int64", "at": "timestamp('UTC', 6)"}, name="t")
     return rows.select("i", v=rows.at + rows.i.as_interval("ns"))
@@ -823,7 +833,8 @@ def test_every_line_of_the_table_has_a_case() -> None:
         sentence
         for table in (
             *(with_memory(), with_today(), with_border(), with_no_text()),
-            *(with_nanoseconds(), with_one_name_for_two()),
+            *(with_nanoseconds(), with_one_name_for_two(), with_rows_for_a_value()),
+            with_no_decimal(),
         )
         for sentence in findings(table)
     }
@@ -1187,6 +1198,7 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         floats(float("nan"), -0.0, 0.0, 0.1, 2.0, float("-inf"), None),
         lambda t: t.x.bucket([0, 0.1, 2], include_under=True, include_over=True),
     ),
+    ({"x": ("decimal(5, 5)", [decimal.Decimal("-0.5")])}, lambda t: t.x.try_cast("string")),
     (WORDS, lambda t: t.x.max()),
     (WORDS, lambda t: t.x.collect().sort()),
     (WORDS, lambda t: t.x.collect(distinct=True).sort().join(",")),

@@ -155,6 +155,34 @@ def test_an_operation_without_a_type_is_refused() -> None:
     assert any("a cast gives one size" in each for each in findings(rows.select(v=both)))
 
 
+def test_an_operation_that_takes_no_decimal_is_refused() -> None:
+    """A bound makes a decimal of an integer, which Ibis does not know."""
+    bounded = T.x.clip(Decimal("0.05"))
+    assert any(each.startswith("BitwiseAnd: ") for each in findings(T.select(v=bounded & 3)))
+
+
+def test_a_unit_that_is_a_column_is_refused() -> None:
+    rows = ibis.table({"i": "int64", "d": "date", "at": "timestamp('UTC', 6)", "s": "string"})
+    for value in (rows.d.delta(rows.d, unit=rows.s), rows.at.delta(rows.at, unit=rows.s)):
+        assert any("boundaries crossed" in each for each in findings(rows.select("i", v=value)))
+
+
+ROWS_FOR_A_VALUE: dict[str, tuple[ir.Table, bool]] = {
+    "column": (T.select("i", v=T.x.as_scalar()), False),
+    "filtered": (T.select("i", v=U.filter(U.i == 1).x.as_scalar()), False),
+    "per group": (T.select("i", v=U.group_by("g").agg(n=U.x.max()).n.as_scalar()), False),
+    "aggregate": (T.select("i", v=U.x.max().as_scalar()), True),
+    "of an aggregate": (T.select("i", v=U.agg(n=U.x.max()).mutate(m="n").m.as_scalar()), True),
+    "first": (T.select("i", v=U.order_by("i").limit(1).x.as_scalar()), True),
+}
+
+
+@pytest.mark.parametrize("name", ROWS_FOR_A_VALUE)
+def test_rows_that_may_be_many_are_no_value(name: str) -> None:
+    rows, is_value = ROWS_FOR_A_VALUE[name]
+    assert (findings(rows) == []) is is_value
+
+
 def test_a_share_that_is_null_is_refused() -> None:
     [said] = findings(T.aggregate(v=T.x.quantile([None, 0.5])))
     assert "a share from 0 to 1" in said
@@ -198,6 +226,13 @@ KEPT: dict[str, tuple[ir.Table, list[int]]] = {
         T.filter(T.i > 1).pipe(lambda t: t.filter(t.i == t.i.min().over(WHOLE))),
         [2, 3],
     ),
+    "beside a subquery": (T.filter(T.x.isin(U.x), T.i == T.i.max().over(WHOLE)), [3]),
+    "beside any": (
+        T.mutate(last=T.i.max().over(WHOLE)).pipe(
+            lambda t: t.filter((U.x == t.x).any(), t.i == t["last"])
+        ),
+        [3],
+    ),
     "twice": (
         T.filter(T.i.max().over(WHOLE) < 3).pipe(lambda t: t.filter(t.i == t.i.max().over(WHOLE))),
         [2],
@@ -217,6 +252,35 @@ def test_a_window_in_a_filter_is_over_the_rows_that_are_filtered(
     query = kept.select("i", v="i")
     assert findings(query) == []
     assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == wanted
+
+
+def test_a_window_beside_any_is_refused() -> None:
+    [said] = findings(T.filter((U.x == T.x).any(), T.i == T.i.max().over(WHOLE)))
+    assert "beside any()" in said
+    assert "mutate()" in said
+
+
+def test_a_window_of_the_rows_outside_is_refused() -> None:
+    rows = T.filter(~(U.x == T.x.rank()).any())
+    [said] = {*findings(rows)}
+    assert "a window of other rows" in said
+
+
+SORTED: dict[str, ir.Table] = {
+    "projected": T.order_by("i").select(v="g").distinct(),
+    "filtered": T.order_by("i").filter(T.g == 1).select(v="g").distinct(),
+    "twice": T.order_by("i").order_by("x").select("g", "i").select(v="g").distinct(),
+    "as a union": T.select(v="g").order_by("v").union(T.select(v="g"), distinct=True),
+    "of a limit": T.order_by("i").limit(2).select(v="g").distinct(),
+}
+
+
+@pytest.mark.parametrize("name", SORTED)
+def test_rows_are_as_different_as_unsorted(name: str, run: Run) -> None:
+    """Spark's SQL sorts by no key but one of the columns."""
+    wanted = [1] if name in ("filtered", "of a limit") else [1, 2]
+    assert findings(SORTED[name]) == []
+    assert sorted(run(SORTED[name], ROWS)) == wanted
 
 
 OUTSIDE: dict[str, ir.Table] = {

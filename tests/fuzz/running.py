@@ -78,6 +78,25 @@ _VALUES: dict[str, Sequence[Any]] = {
     "ps": [{"a": 1, "b": ""}, {"a": None, "b": "é"}, {"a": None, "b": None}, None],
     "ls": [[], [[1], [2, 3]], [[1], None, []], [None], [[None, 1]], None],
     "ms": [{}, {"a": 1}, {"b": 2, "a": None}, {"": 0, "é": -1, "Z": 3}, None],
+    "whole": [Decimal(10**38 - 1), Decimal(-(10**37)), Decimal(0), Decimal(7), None],
+    "part": [Decimal("0.00001"), Decimal("-0.99999"), Decimal("0.00000"), None],
+    "ds": [[], [date(2024, 2, 29), date(1970, 1, 1)], [None, date(2021, 1, 3)], None],
+    "ats": [[], _INSTANTS[1:3], [None, _INSTANTS[0]], None],
+    "qs": [[], [Decimal("1.5000"), Decimal("-3.3333")], [None, Decimal("0.0001")], None],
+    "es": [[], [{"a": 1, "b": "x"}, {"a": None, "b": ""}], [None, {"a": 2, "b": None}], None],
+    "pp": [
+        {
+            "d": date(2024, 2, 29),
+            "at": _INSTANTS[1],
+            "x": 0.5,
+            "p": Decimal("1.25"),
+            "ns": [1, None],
+        },
+        {"d": None, "at": None, "x": None, "p": None, "ns": None},
+        None,
+    ],
+    "mx": [{}, {"a": 0.5, "b": None}, {"é": -2.5}, None],
+    "ml": [{}, {"a": [1, 2], "b": None}, {"c": []}, None],
 }
 _STOP = (duckdb.Error, PySparkException, Py4JJavaError)
 _NEVER_RUN = (
@@ -102,11 +121,13 @@ EXTREMES: Mapping[str, Sequence[Any]] = {
 }
 
 
-def nasty(changed: Mapping[str, Sequence[Any]] | None = None) -> pa.Table:
-    """Return the nasty table; with other values in some columns if they are given."""
+def nasty(
+    changed: Mapping[str, Sequence[Any]] | None = None, columns: Mapping[str, str] = COLUMNS
+) -> pa.Table:
+    """Return the nasty table, with these columns; with other values in some if they are given."""
     values = {**_VALUES, **(changed or {})}
     arrays = {"i": pa.array(range(ROWS), pa.int64())}
-    for step, (name, kind) in enumerate(COLUMNS.items()):
+    for step, (name, kind) in enumerate(columns.items()):
         cycle = itertools.islice(itertools.cycle(values[name]), step, step + ROWS)
         arrays[name] = pa.array(cycle, ibis.dtype(kind).to_pyarrow())
     return pa.table(arrays)
@@ -158,13 +179,13 @@ class Engines:
         run = set()
         for name, each in values.items():
             query = build(**{name: each})
-            one = self._attempt(self.on_duckdb, query)
+            one = self.attempt(self.on_duckdb, query)
             if one == CANNOT_RUN:
                 yield name
             elif one != STOPS:
                 run.add(name)
             else:
-                other = self._attempt(self.on_spark, query)
+                other = self.attempt(self.on_spark, query)
                 if other == CANNOT_RUN or not (
                     other == STOPS or self._may_stop(query, name, each, other)
                 ):
@@ -178,7 +199,7 @@ class Engines:
         if not values:
             return
         query = build(**values)
-        one, other = (self._attempt(run, query) for run in self.runs)
+        one, other = (self.attempt(run, query) for run in self.runs)
         if isinstance(one, dict) and isinstance(other, dict):
             yield from (name for name in values if one[name] != other[name])
         elif len(values) > 1:
@@ -214,7 +235,7 @@ class Engines:
         for node in made_of:
             [relation] = node.relations
             rows = relation.to_expr().select("i", v=node.to_expr())
-            one, other = (self._attempt(run, rows) for run in self.runs)
+            one, other = (self.attempt(run, rows) for run in self.runs)
             if one == other == STOPS:
                 return True
             if STOPS in (one, other):
@@ -235,14 +256,15 @@ class Engines:
             return False
         given = [k for k, value in zip(found[key], found[name], strict=True) if value is not None]
         rest = query.filter(query[key].isin([int(k[1]) for k in given if k is not None]))
-        one, other = (self._attempt(run, rest) for run in self.runs)
+        one, other = (self.attempt(run, rest) for run in self.runs)
         return STOPS not in (one, other) and one == other
 
     @property
     def runs(self) -> tuple[Callable[[ir.Table], pa.Table], ...]:
         return self.on_duckdb, self.on_spark
 
-    def _attempt(self, run: Any, query: ir.Table) -> dict[str, list[Any]] | str:
+    def attempt(self, run: Any, query: ir.Table) -> dict[str, list[Any]] | str:
+        """Return the rows of a query, by column, in one order; or why there are none."""
         try:
             found = run(query)
         except _STOP as error:
@@ -250,13 +272,14 @@ class Engines:
         except Exception:
             return CANNOT_RUN
         columns = {name: _plain(found[name]) for name in found.column_names}
-        key = columns.get("i") or columns.get("g") or list(zip(*columns.values(), strict=True))
-        order = sorted(range(found.num_rows), key=lambda place: repr(key[place]))
+        rows = [*zip(*columns.values(), strict=True)]
+        key = columns.get("i") or columns.get("g") or rows
+        order = sorted(range(found.num_rows), key=lambda place: repr((key[place], rows[place])))
         return {name: [column[place] for place in order] for name, column in columns.items()}
 
     def told(self, query: ir.Table, name: str) -> list[tuple[Any, Any]]:
         """Return the rows of a column that differ: what is computed on each engine."""
-        one, other = (self._attempt(run, query) for run in self.runs)
+        one, other = (self.attempt(run, query) for run in self.runs)
         if not (isinstance(one, dict) and isinstance(other, dict)):
             return [tuple("rows" if isinstance(each, dict) else each for each in (one, other))]
         return [pair for pair in zip(one[name], other[name], strict=False) if pair[0] != pair[1]]

@@ -57,8 +57,21 @@ def misplaced(root: Any) -> list[str]:
             for value in (given if isinstance(given, tuple) else (given,))
             for each in value.find(_SUBQUERIES, filter=ops.Value)
         ]
+    found += [said for node in root.find(ops.Filter) for said in _in_filter(node)]
     no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
     return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
+
+
+def _in_filter(node: ops.Filter) -> Iterator[str]:
+    """Yield what is wrong with the windows of a filter, which are computed before it."""
+    windows, tests = (
+        [each for value in node.predicates for each in value.find(kind, filter=ops.Value)]
+        for kind in (ops.WindowFunction, ops.ExistsSubquery)
+    )
+    if windows and tests:
+        yield f"WindowFunction: a window cannot stand in a filter beside any(). {_FIRST}"
+    if any(not each.relations <= {node.parent} for each in windows):
+        yield f"WindowFunction: a window of other rows cannot stand in a filter. {_FIRST}"
 
 
 def _of_slot(

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+from ibis.common.annotations import ValidationError
 from ibis.common.exceptions import IbisError
 
 from streampro.expressions.conditions import conjuncts
-from streampro.expressions.decimals import true_type
+from streampro.expressions.decimals import exact_node, true_type
 from streampro.expressions.portability.allowed import described, is_allowed
 from streampro.expressions.portability.instead import instead_of
 from streampro.expressions.portability.places import misplaced
@@ -134,6 +135,8 @@ Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data
 JSONGetItem UnwrapJSONString UnwrapJSONInt64 UnwrapJSONFloat64 UnwrapJSONBoolean | | quotes and
     errors differ | the fields of a Source, or portable.unnest_json(text, 'key')
+Literal | too_large | no engine has such a decimal | a number of at most 38 digits
+ScalarSubquery | rows | of more than one row it stops | an aggregate of the rows, such as max()
 Literal | no_text | what is not UTF-8 can be stored nowhere | a text of letters
 InMemoryTable | | nulls and large integers arrive changed on Spark | a Source
 ScalarUDF AggUDF | | it runs on one engine, or not alike on both | Ibis operations
@@ -149,6 +152,8 @@ BitAnd BitOr BitXor Kurtosis StringToTime TimeFromHMS TimestampFromYMDHMS TypeOf
     it | other operations
 """
 """Operations | the condition that makes them wrong, below | why | what to use instead."""
+
+_OTHER_TYPE = "a decimal that stands in it is of another type than it takes"
 
 
 class Refusal(NamedTuple):
@@ -179,10 +184,11 @@ def _without_type(root: Any) -> list[str]:
     found = []
     for node in root.find(ops.Value):
         try:
-            true_type(node)
-        except IbisError as error:
+            exact_node(node)
+        except (IbisError, ValidationError) as error:
+            why = str(error).partition("\n")[0] if isinstance(error, IbisError) else _OTHER_TYPE
             found.append(
-                f"{type(node).__name__}: {error}. Use values of one type, such as decimals that a "
+                f"{type(node).__name__}: {why}. Use values of one type, such as decimals that a "
                 "cast gives one size."
             )
     return sorted({*found})

@@ -219,8 +219,23 @@ def _is_part_below_1(cast: Any) -> bool:
     return is_part and is_below_1 and cast.to.is_string()
 
 
+def _is_no_decimal(literal: Any) -> bool:
+    """Say whether a literal is a decimal of more digits than there are, or of none."""
+    kind = true_type(literal)
+    return literal.value is not None and kind.is_decimal() and kind.precision is None
+
+
+def _is_one_row(relation: Any) -> bool:
+    """Say whether a relation has one row at most, whatever the rows below it."""
+    while isinstance(relation, ops.Project | ops.Filter | ops.Sort):
+        relation = relation.parent
+    if isinstance(relation, ops.Limit):
+        return relation.n in (0, 1)
+    return isinstance(relation, ops.Aggregate) and not relation.groups
+
+
 def _compares_maps(node: Any) -> bool:
-    if isinstance(node, ops.Set) and not node.distinct:
+    if isinstance(node, ops.Union) and not node.distinct:
         return False
     keys = getattr(node, "keys", ()) or getattr(node, "groups", {}).values()
     over = (*node.group_by, *node.order_by) if isinstance(node, ops.WindowFunction) else keys
@@ -272,12 +287,14 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "maps": _compares_maps,
     "structs": lambda node: node.left.dtype.is_struct(),
     "nested": lambda node: node.dtype.is_array() or node.dtype.is_struct(),
-    "elapsed": lambda node: node.part.value not in ("microsecond", "week"),
-    "boundaries": lambda node: node.part.value not in ("day", "week"),
+    "elapsed": lambda node: value_of(node.part) not in ("microsecond", "week"),
+    "boundaries": lambda node: value_of(node.part) not in ("day", "week"),
     "calendar": lambda node: node.step.dtype.unit.name in ("YEAR", "QUARTER", "MONTH"),
     "local": _is_origin_of_local_time,
     "format": lambda node: not COMMON_STRFTIME.fullmatch(text_of(node.format_str)),
     "far": lambda node: any(abs(each) >= 2**31 for each in _numbers_of_rows(node)),
+    "too_large": _is_no_decimal,
+    "rows": lambda node: not _is_one_row(node.rel),
     "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
     "join": lambda node: node.how in ("asof", "positional", "any_inner", "any_left"),
     "range": _is_odd_range,
