@@ -371,8 +371,8 @@ def bare(aggregate: Any) -> Any:
 
 
 def _closed(sql: Any) -> Any:
-    is_operator = isinstance(sql, sge.Binary | sge.Unary | sge.Between | sge.In | sge.Exists)
-    is_closed = isinstance(sql, sge.Dot | sge.Paren) or not is_operator
+    kinds = (sge.Binary, sge.Unary, sge.Between, sge.In, sge.Exists, sge.Filter)  # of NOT, too
+    is_closed = isinstance(sql, sge.Dot | sge.Paren) or not isinstance(sql, kinds)
     return sql if is_closed else sge.paren(sql, copy=False)
 
 

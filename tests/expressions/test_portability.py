@@ -1198,6 +1198,10 @@ ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
         floats(float("nan"), -0.0, 0.0, 0.1, 2.0, float("-inf"), None),
         lambda t: t.x.bucket([0, 0.1, 2], include_under=True, include_over=True),
     ),
+    (
+        ints(1, 2, None),
+        lambda t: t.group_by("i").agg(v=(t.x == 1).notany(where=t.x > 0) <= ibis.literal(True)),
+    ),
     ({"x": ("decimal(5, 5)", [decimal.Decimal("-0.5")])}, lambda t: t.x.try_cast("string")),
     (WORDS, lambda t: t.x.max()),
     (WORDS, lambda t: t.x.collect().sort()),

@@ -172,6 +172,11 @@ class Engines:
         self.frame.createOrReplaceTempView("rows")  # others of this session have theirs
         return self.spark.sql(physical_query(spark_compiler(), query)).toArrow()
 
+    def number_of(self, query: ir.Table) -> int:
+        """Return the number of rows of a query, 0 where it stops."""
+        found = self.attempt(self.on_duckdb, query.count().as_table())
+        return int(next(iter(found.values()))[0][1]) if isinstance(found, dict) else 0
+
     def differing(
         self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]
     ) -> Iterator[str]:

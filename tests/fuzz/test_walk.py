@@ -34,6 +34,8 @@ RELATIONS = 6
 """Of so many expressions one is a relation."""
 DEPTH, STEPS = 5, 4
 """Of calls inside each other, and of relations above each other, at most."""
+MOST_ROWS = 10_000
+"""Of a relation, as a few joins without a condition would fill the memory."""
 ROWS = ibis.table(SCHEMA, name="rows")
 
 
@@ -135,7 +137,9 @@ def test_what_check_accepts_of_relations_is_equal(engines: Engines) -> None:
         rows, codes = ROWS, []
         for _ in range(random.randint(1, STEPS)):
             written = step(random, rows, ROWS)
-            if written is not None and is_accepted(written.value, written.code):
+            if written is None or not is_accepted(written.value, written.code):
+                continue
+            if engines.number_of(written.value) <= MOST_ROWS:
                 rows, codes = written.value, [*codes, written.code]
         one, other = (engines.attempt(run, rows) for run in engines.runs)
         if one != other and not (STOPS in (one, other) and dict in map(type, (one, other))):
