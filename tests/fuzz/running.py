@@ -160,7 +160,7 @@ class Engines:
     def __init__(self, spark: Any, rows: pa.Table) -> None:
         self.spark = spark
         spark.conf.set("spark.sql.mapKeyDedupPolicy", "EXCEPTION")  # as in runs
-        self.duckdb = ibis.duckdb.connect()
+        self.duckdb = ibis.duckdb.connect(memory_limit="2GB")
         self.duckdb.create_table("rows", rows)
         frame = spark.createDataFrame(rows)
         self.frame = spark.createDataFrame(frame.rdd, frame.schema).coalesce(2).cache()
@@ -172,10 +172,12 @@ class Engines:
         self.frame.createOrReplaceTempView("rows")  # others of this session have theirs
         return self.spark.sql(physical_query(spark_compiler(), query)).toArrow()
 
-    def number_of(self, query: ir.Table) -> int:
-        """Return the number of rows of a query, 0 where it stops."""
+    def number_of(self, query: ir.Table) -> float:
+        """Return the number of rows of a query: 0 where it cannot run, infinity where it stops."""
         found = self.attempt(self.on_duckdb, query.count().as_table())
-        return int(next(iter(found.values()))[0][1]) if isinstance(found, dict) else 0
+        if isinstance(found, dict):
+            return int(next(iter(found.values()))[0][1])
+        return 0 if found == CANNOT_RUN else math.inf
 
     def differing(
         self, build: Callable[..., ir.Table], values: Mapping[str, ir.Value]

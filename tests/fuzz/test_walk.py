@@ -34,8 +34,8 @@ RELATIONS = 6
 """Of so many expressions one is a relation."""
 DEPTH, STEPS = 5, 4
 """Of calls inside each other, and of relations above each other, at most."""
-MOST_ROWS = 10_000
-"""Of a relation, as a few joins without a condition would fill the memory."""
+MOST_ROWS = 1_000
+"""Of a relation: a list of all rows in each of many would fill the memory."""
 ROWS = ibis.table(SCHEMA, name="rows")
 
 
