@@ -12,6 +12,7 @@ from streampro.engines.registry import ENGINES
 from streampro.errors import PipelineError
 from streampro.modeling.columns.secrets import leaks
 from streampro.modeling.pipeline import Pipeline
+from streampro.modeling.selection import part_of
 
 
 @dataclass(frozen=True)
@@ -22,25 +23,30 @@ class _Checked:
     beyond: Mapping[str, list[str]]
 
 
-_CHECKED: WeakKeyDictionary[Pipeline, _Checked] = WeakKeyDictionary()
+_CHECKED: WeakKeyDictionary[Pipeline, dict[str | None, _Checked]] = WeakKeyDictionary()
+"""By the model that is asked for, None for all."""
 
 
-def problems_of(pipeline: Pipeline, *engines: str) -> list[str]:
+def problems_of(pipeline: Pipeline, *engines: str, model: str | None = None) -> list[str]:
     """Return all that is wrong with a pipeline, a sentence each, and all that the named engines
-    cannot compute, allowed or not. It is told once per pipeline and kept.
+    cannot compute, allowed or not; with `model` of that model and of what it is built from. It is
+    told once per pipeline and kept.
     """
-    told = _CHECKED.get(pipeline)
+    known = _CHECKED.setdefault(pipeline, {})
+    told = known.get(model)
     if told is None or not (told.problems or {*engines} <= told.beyond.keys()):
-        told = _CHECKED[pipeline] = _checked(pipeline)
+        part = pipeline if model is None else part_of(pipeline, model)
+        told = known[model] = _checked(part)
     return told.problems or [each for engine in engines for each in told.beyond[engine]]
 
 
-def refuse_problems(pipeline: Pipeline, *engines: str) -> None:
+def refuse_problems(pipeline: Pipeline, *engines: str, model: str | None = None) -> None:
     """Raise `PipelineError` with all that `problems_of` returns, if there is any, and for questions
-    that are not there.
+    that are not there, which no `model` has.
     """
-    _refuse_absent_questions(pipeline)
-    if problems := problems_of(pipeline, *engines):
+    if model is None:
+        _refuse_absent_questions(pipeline)
+    if problems := problems_of(pipeline, *engines, model=model):
         raise PipelineError("\n".join(problems))
 
 

@@ -209,12 +209,12 @@ def show(
         limit: how many rows.
         session: as of `run`.
 
-    Raises what `plan` raises, but for contracts and books, and `ConfigError` for a branch that has
-    no run.
+    Raises what `plan` raises of the model and what it is built from, but for contracts and books,
+    and `ConfigError` for a branch that has no run.
     """
     refuse_limit("show", limit)
     asked = model_of(pipeline, model)
-    refuse_problems(pipeline, target.engine)
+    refuse_problems(pipeline, target.engine, model=asked.name)
     models = pipeline.built_from(asked.name)
     refuse_unknown_places(pipeline, target, models)
     code = published_run(target).code if main_of(target.warehouse) else {}

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,19 @@ def built_from(pipeline: "Pipeline", name: str) -> set[str]:
         more = (inputs & pipeline.models.keys()) - found
         found |= more
     return found
+
+
+def part_of(pipeline: "Pipeline", name: str) -> "Pipeline":
+    """Return the pipeline of a model and all that it is built from, without questions and exports:
+    the expressions of other models are not even made.
+    """
+    part = copy(pipeline)
+    part.models = {each.name: each for each in pipeline.built_from(name)}
+    part.sources = {each.name: each for each in pipeline.read(part.models.values())}
+    part.questions, part.exports = None, ()
+    for kept in ("expressions", "_code_hashes"):
+        part.__dict__.pop(kept, None)
+    return part
 
 
 def built_with(pipeline: "Pipeline", name: str) -> set[str]:

@@ -1,14 +1,19 @@
 """The rows that a model would have now, and what is published by the contracts of now."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 import pytest
-from pipelines.shop import SHOP, write_raw
+from pipelines.shop import SHOP, staging, write_raw
 from pipelines.shop.mart import Revenue
+from pipelines.shop.staging import Sales
 
 import streampro
-from streampro import ConfigError, Contract, Model, Pipeline, Target, column
+from streampro import ConfigError, Contract, Model, Pipeline, PipelineError, Target, column, rule
+from streampro.engines.checked import refuse_problems
 from streampro.testing import Workbench
 
 pytestmark = pytest.mark.slow
@@ -56,6 +61,65 @@ def test_shows_accepted_rows_of_a_quarantine(target: Target, engine: Workbench) 
 def test_show_of_an_unknown_model_names_the_known(target: Target) -> None:
     with pytest.raises(ConfigError, match=r"no model 'revenu'\. Did you mean 'revenue'\?"):
         streampro.show(SHOP, target, "revenu")
+
+
+def column_too_few(raw_sales: ir.Table) -> ir.Table:
+    return staging.sales.transform(raw_sales).drop("amount")
+
+
+def secret_line(raw_sales: ir.Table) -> ir.Table:
+    sales = staging.sales.transform(raw_sales)
+    return sales.mutate(shop=sales.raw_line)
+
+
+def unequal(raw_sales: ir.Table) -> ir.Table:
+    sales = staging.sales.transform(raw_sales)
+    return sales.mutate(shop=sales.shop.reverse())
+
+
+class Same(Sales):
+    """A rule that engines judge differently."""
+
+    @rule("warn")
+    def shop_is_the_same_backwards(cls, sales: ir.Table) -> ir.BooleanValue:
+        return sales.shop.reverse() == sales.shop
+
+
+FLAWS: dict[str, dict[str, Any]] = {
+    "lacks amount": {"transform": column_too_few},
+    "would hold the secret": {"transform": secret_line},
+    "staging.sales: Reverse": {"transform": unequal},
+    "^staging.sales: Reverse": {"contract": Same},
+    "allows 'Sum', but nothing": {"allow": {"Sum": "because"}},
+}
+
+
+@pytest.mark.parametrize("told", FLAWS)
+@pytest.mark.parametrize("asked", ["sales", "revenue"])
+def test_show_refuses_what_check_refuses_of_a_model_and_what_it_is_built_from(
+    asked: str, told: str, target: Target
+) -> None:
+    flawed = SHOP.with_model(replace(SHOP.models["sales"], **FLAWS[told]))
+    with pytest.raises(PipelineError, match=told) as checked:
+        refuse_problems(flawed)
+    with pytest.raises(PipelineError) as shown:
+        streampro.show(flawed, target, asked)
+    said = str(checked.value).splitlines()
+    if asked == "sales":
+        said = [each for each in said if not each.startswith("mart.revenue")]
+    assert str(shown.value).splitlines() == said
+
+
+def test_show_asks_nothing_of_what_a_model_is_not_built_from(
+    target: Target, engine: Workbench
+) -> None:
+    def unfinished(sales: ir.Table, shops: ir.Table) -> ir.Table:
+        raise NotImplementedError
+
+    begun = SHOP.with_model(replace(SHOP.models["sales"], transform=unequal))
+    begun.models["revenue"] = replace(SHOP.models["revenue"], transform=unfinished)
+    shown = streampro.show(begun, target, "shops", session=engine.session)
+    assert [row["city"] for row in shown.to_pylist()] == ["Oslo", "Rome"]
 
 
 class Small(Revenue):

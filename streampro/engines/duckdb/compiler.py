@@ -206,4 +206,6 @@ def _may_stop(aggregate: Any) -> bool:
 def _may_be_null(value: Any) -> bool:
     """Say whether a value is computed of no row and may be null."""
     is_given = isinstance(value, ops.Literal) and value.value is not None
-    return not is_given and not value.find((ops.Argument, ops.Field, ops.Reduction))
+    if is_given or value.relations:
+        return False
+    return not value.find((ops.Argument, ops.Field, ops.Reduction))
