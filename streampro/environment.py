@@ -5,6 +5,7 @@ what a signal ends.
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,8 @@ OF_IBIS = (
     ("The 'future.infer_string'", Warning),  # and asks pandas 3 for a retired option
 )
 """How warnings begin that a user can do nothing about, and their classes."""
+_PATIENCE_S = 3.0
+"""So long a signal may be meant for what is ending already, such as a second Ctrl-C."""
 COMPUTING: WeakSet[Any] = WeakSet()
 """What may compute for long outside of Python, such as connections of DuckDB; each is broken off by
 its `interrupt`.
@@ -32,15 +35,22 @@ def interrupt() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let a signal wait until what is done here is done, such as removing a folder, of which a part
-    would be left. A second one does not wait. Engines must not compute here: they hear the first.
+    """Let signals wait until what is done here is done, such as removing a folder, of which a part
+    would be left. One that comes `_PATIENCE_S` after the first does not wait. Engines must not
+    compute here: they hear the first.
     """
     handlers: dict[int, Any] = {}
     heard: list[int] = []
+    ends_s = 0.0
 
     def hear(number: int, _: object) -> None:
+        nonlocal ends_s
         heard.append(number)
-        restore()
+        if len(heard) == 1:
+            ends_s = time.monotonic() + _PATIENCE_S
+        elif time.monotonic() >= ends_s:
+            restore()
+            signal.raise_signal(number)
 
     def restore() -> None:
         while handlers:

@@ -27,13 +27,16 @@ def dies_after(steps: int, command: Callable[[], object]) -> bool:
     return False
 
 
-def hears_a_signal_at(owner: Any, name: str, command: Callable[[], object]) -> None:
-    """Call a command that Ctrl-C interrupts when it first calls a function."""
+def hears_a_signal_at(
+    owner: Any, name: str, command: Callable[[], object], signals: int = 1
+) -> None:
+    """Call a command that Ctrl-C interrupts, once or more, when it first calls a function."""
     original = getattr(owner, name)
 
     def call(*args: Any, **options: Any) -> Any:
         patched.undo()
-        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGINT)
         return original(*args, **options)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run below nohup

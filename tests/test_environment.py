@@ -13,6 +13,7 @@ import ibis
 import pytest
 from stopped import hears_a_signal_at
 
+from streampro import environment
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
 from streampro.environment import interrupt, temporary_folder, undisturbed
@@ -54,11 +55,15 @@ def work(done: list[str], signals: int) -> None:
     done.append("more")
 
 
-@pytest.mark.parametrize(("signals", "wanted"), [(0, ["all", "more"]), (1, ["all"]), (2, [])])
-def test_one_signal_waits_for_what_is_done_as_one_and_a_second_does_not(
-    signals: int, wanted: list[str]
+@pytest.mark.parametrize(
+    ("signals", "patience_s", "wanted"),
+    [(0, 9, ["all", "more"]), (1, 9, ["all"]), (3, 9, ["all"]), (1, 0, ["all"]), (2, 0, [])],
+)
+def test_signals_wait_for_what_is_done_as_one_but_for_a_later_one_when_it_takes_long(
+    signals: int, patience_s: int, wanted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
+    monkeypatch.setattr(environment, "_PATIENCE_S", patience_s)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         work(done, signals)

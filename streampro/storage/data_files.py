@@ -133,11 +133,6 @@ def with_digest(name: str, file: Path) -> str:
     return f"{name.removesuffix('.parquet')}.{_digest(file)}.parquet"
 
 
-def without_digest(name: str) -> str:
-    """Return the name that a data file had before it got a digest."""
-    return _DIGEST.sub(".parquet", name)
-
-
 def is_as_written(file: Path) -> bool | None:
     """Tell whether a data file holds what it held when it was named; None where its name has no
     digest. Raises `OSError` for a file that cannot be read.

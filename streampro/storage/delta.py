@@ -190,13 +190,16 @@ def adopt(
 ) -> int:
     """Make the rows of a version of another table the content of the table in `folder`, or add them
     to what that had at version `onto`; return its new version. The data files also stay where they
-    are, on a disk without another byte.
+    are, on a disk without another byte; here their names say the token.
 
     Raises `WarehouseError` where the other table is damaged, or this one cannot be published.
     """
     was = stored(source, version)
     refuse_altered(source, was.files)
-    files = [each.as_data_file() for each in integrity.logged_files(source, version)]
+    files = [
+        each.as_data_file(f"part-{token}-{number}.parquet")
+        for number, each in enumerate(integrity.logged_files(source, version))
+    ]
     with readable(source, version):
         description = version_of(source, version).metadata().description or ""
     return commit(folder, files, was.schema, description, run, onto, token=token)

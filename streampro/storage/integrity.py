@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
 from streampro.errors import WarehouseError
-from streampro.storage.data_files import DataFile, found_bytes, is_as_written, without_digest
+from streampro.storage.data_files import DataFile, found_bytes, is_as_written
 from streampro.storage.native import native, of_store, reason
 from streampro.storage.place import Place
 from streampro.storage.statistics import bounds, statistic
@@ -41,11 +41,11 @@ class LoggedFile:
     maximum: Mapping[str, object] = field(hash=False)
     nulls: Mapping[str, int] = field(hash=False)
 
-    def as_data_file(self) -> DataFile:
+    def as_data_file(self, name: str) -> DataFile:
         """Return it as a file for another table, which also stays where it is."""
         return DataFile(
             path=self.place,
-            name=without_digest(self.name),
+            name=name,
             size=self.size,
             rows=self.rows or 0,
             minimum=self.minimum,

@@ -25,6 +25,7 @@ from streampro.warehouse.folders import (
     main_of,
     no_branch,
     reached,
+    staging,
     writing,
 )
 from streampro.warehouse.run import Fork, PublishedTable, Run, whole_books
@@ -140,6 +141,7 @@ def merge_branch(target: Target, name: str, pipeline: Pipeline | None = None) ->
         _refuse_sampled(name, last)
         moves = moves_between(pipeline, (target, newest), (branch, last)) if pipeline else []
         token = uuid4().hex[:12]
+        staging(place_of(target.warehouse), token).make()  # by which `writing` knows its files
         snapshot = Snapshot(branch.warehouse, last)
         for table in last.own_tables:
             snapshot.refuse_altered(table)

@@ -73,10 +73,17 @@ def writing(warehouse: Location) -> Iterator[None]:
                 _remove_leftovers(place)
 
 
+def staging(warehouse: Place, token: str) -> Place:
+    """Return the folder of what is about to be published under a token: while it is there, data
+    files are removed that have the token in their names and that no log names.
+    """
+    return warehouse / WAREHOUSE / "staging" / token
+
+
 def _remove_leftovers(warehouse: Place) -> None:
-    staging = warehouse / WAREHOUSE / "staging"
-    for leftover in staging.path.glob("*") if warehouse.is_local else ():
-        leftovers.remove_leftovers(warehouse, staging / leftover.name)
+    folder = warehouse / WAREHOUSE / "staging"
+    for leftover in folder.path.glob("*") if warehouse.is_local else ():
+        leftovers.remove_leftovers(warehouse, staging(warehouse, leftover.name))
 
 
 def branch_folder(warehouse: Location, name: str) -> Location:

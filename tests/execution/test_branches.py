@@ -24,6 +24,7 @@ from streampro.execution.runner import plan, run, show
 from streampro.location import Remote
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
+from streampro.storage import delta
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
 from streampro.warehouse.branches import branches, drop_branch, merge_branch, on_branch
@@ -262,6 +263,20 @@ def test_a_merge_that_is_killed_leaves_main_and_the_branch(
     assert verify(DOUBLED, main).damages == ()
 
 
+def test_a_merge_that_is_stopped_leaves_no_file_that_no_log_names(
+    main: Target, branch: Target, commands: Commands
+) -> None:
+    run(DOUBLED, branch)
+    before = files_of(main).keys()
+    hears_a_signal_at(delta, "_commit_exactly", lambda: merge_branch(main, "trial"))
+    assert files_of(main).keys() == before
+    killed(commands, main, "after move", 1, "merge")
+    assert files_of(main).keys() > before
+    assert run(SHOP, main).kind == "unchanged"
+    assert files_of(main).keys() == before
+    assert merge_branch(main, "trial").run_id == 2
+
+
 def test_a_merge_that_is_killed_when_it_was_published_is_done(
     main: Target, branch: Target, commands: Commands
 ) -> None:
@@ -283,7 +298,7 @@ def test_a_signal_leaves_no_part_of_a_branch_that_is_merged_or_dropped(
     assert contents(main) == wanted
     assert not Path(str(branch.warehouse)).exists()
     run(revenues(3), branch)
-    hears_a_signal_at(os, "rmdir", lambda: drop_branch(main, "trial"))
+    hears_a_signal_at(os, "rmdir", lambda: drop_branch(main, "trial"), signals=2)
     assert not Path(str(branch.warehouse)).exists()
     assert contents(main) == wanted
 
