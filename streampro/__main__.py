@@ -1,11 +1,11 @@
 """`python -m streampro`, and the file that `spark-submit` is given."""
 
+import os
 import sys
-from pathlib import Path
 
 if __name__ == "__main__":
-    own = Path(__file__).parent.resolve()
-    sys.path[:] = [each for each in sys.path if Path(each).resolve() != own]
+    own = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [each for each in sys.path if os.path.realpath(each) != own]
     from streampro.cli import main
 
     main()

@@ -135,12 +135,29 @@ def _stop(number: int, _: object) -> NoReturn:
 def _interrupts() -> Iterator[None]:
     """Break off what is computed outside of Python as soon as a signal comes: it may hear none for
     hours, and `_stop` is only called between two steps of Python.
+
+    All is imported before: a signal may end an import so that Python never lets go of its lock, and
+    another thread that imports then would wait for ever.
     """
+    from select import select
     from threading import Thread
+
+    from streampro.environment import interrupt
 
     heard, told = os.pipe()
     os.set_blocking(told, False)
-    thread = Thread(target=_interrupt, args=(heard,), daemon=True)
+
+    def break_off() -> None:
+        """Interrupt from the first of `_STOPS` on until nothing is heard any more: again and again,
+        as a query that is just beginning is not broken off.
+        """
+        wait = None
+        while not select([heard], [], [], wait)[0] or (number := os.read(heard, 1)):
+            if wait or signal.Signals(number[0]) in _STOPS:
+                wait = _AGAIN_S
+                interrupt()
+
+    thread = Thread(target=break_off, daemon=True)
     thread.start()
     before = signal.set_wakeup_fd(told)
     try:
@@ -150,21 +167,6 @@ def _interrupts() -> Iterator[None]:
         os.close(told)
         thread.join()
         os.close(heard)
-
-
-def _interrupt(heard: int) -> None:
-    """Interrupt from the first of `_STOPS` on until nothing is heard any more: again and again, as
-    a query that is just beginning is not broken off.
-    """
-    from select import select
-
-    from streampro.environment import interrupt
-
-    wait = None
-    while not select([heard], [], [], wait)[0] or (number := os.read(heard, 1)):
-        if wait or signal.Signals(number[0]) in _STOPS:
-            wait = _AGAIN_S
-            interrupt()
 
 
 def _ignore_stops() -> None:

@@ -723,6 +723,12 @@ def hears(process, number):
     return bool(caught >> (number - 1) & 1)
 
 
+def test_an_import_that_a_signal_ends_keeps_no_command_from_ending():
+    """Python may keep its lock, for which a thread that imports then waits for ever."""
+    code = "import _imp, streampro.cli as cli\n_imp.acquire_lock()\nwith cli._interrupts(): pass"
+    subprocess.run([sys.executable, "-c", code], timeout=30, check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "after", [0.1, *(pytest.param(each, marks=pytest.mark.thorough) for each in (0.0, 0.3))]
