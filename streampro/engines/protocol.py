@@ -131,6 +131,9 @@ class Engine(Protocol):
     def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
         """Stage the outcomes of the judged lines of a quarantine model, computing them once."""
 
+    def accepted(self, model: Model, judged: ir.Table) -> ir.Table:
+        """Compute the rows of a quarantine model once, for this run alone, and return them."""
+
     def publish(
         self,
         staged: Sequence[Staged],

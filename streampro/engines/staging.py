@@ -116,16 +116,7 @@ class Staging(ABC, Generic[P]):
 
         The files of accepted rows also hold the few columns of an outcome that are not published.
         """
-        return self._quarantined(model, self._split(outcomes(judged), model.table), judged.schema())
-
-    def _split(self, outcomes: ir.Table, table: TableName) -> dict[str, list[DataFile]]:
-        """Write outcomes, and return the files of the accepted and those of the rejected ones."""
-        fate = ibis.ifelse(outcomes[REJECTION].isnull(), ACCEPTED, REJECTED)
-        return by_fate(self._write(outcomes.mutate(fate.name(FATE)), table, by=FATE))
-
-    def _quarantined(
-        self, model: Model, written: Mapping[str, list[DataFile]], schema: ibis.Schema
-    ) -> Quarantined:
+        written, schema = self._by_fate(model, judged), judged.schema()
         accepted, rejected = written.get(ACCEPTED, []), written.get(REJECTED, [])
         staged = self._scan([*accepted, *rejected], schema)
         return Quarantined(
@@ -133,6 +124,19 @@ class Staging(ABC, Generic[P]):
             rejected=self.stage(model.rejected, rejected_lines(staged), Rejected),
             tally=self.fetch(tally(staged)),
         )
+
+    def accepted(self, model: Model, judged: ir.Table) -> ir.Table:
+        """See `Engine.accepted`."""
+        return self._scan(self._by_fate(model, judged).get(ACCEPTED, []), model.spec.schema)
+
+    def _by_fate(self, model: Model, judged: ir.Table) -> Mapping[str, list[DataFile]]:
+        """Write the outcomes of judged lines, and return the files of each fate."""
+        return self._split(outcomes(judged), model.table)
+
+    def _split(self, outcomes: ir.Table, table: TableName) -> dict[str, list[DataFile]]:
+        """Write outcomes, and return the files of the accepted and those of the rejected ones."""
+        fate = ibis.ifelse(outcomes[REJECTION].isnull(), ACCEPTED, REJECTED)
+        return by_fate(self._write(outcomes.mutate(fate.name(FATE)), table, by=FATE))
 
     def publish(
         self,

@@ -116,7 +116,9 @@ def _made(node: ops.Project | ops.Aggregate, of: Mapping[Node, Any]) -> Rows:
     """
     parent: Rows = of[node.parent]
     columns = _columns(node.values, of)
-    lists = [each.arg for value in node.values.values() for each in value.find(ops.Unnest)]
+    lists = [
+        each.arg for value in node.values.values() for each in value.find(ops.Unnest, ops.Value)
+    ]
     which = merged(_deciding(of[each]) for each in lists)
     if isinstance(node, ops.Project):
         return Rows(columns, merged([parent.which, which]), parent.order)

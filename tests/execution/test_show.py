@@ -94,6 +94,7 @@ FLAWS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thorough("spark")
 @pytest.mark.parametrize("told", FLAWS)
 @pytest.mark.parametrize("asked", ["sales", "revenue"])
 def test_show_refuses_what_check_refuses_of_a_model_and_what_it_is_built_from(
@@ -110,6 +111,7 @@ def test_show_refuses_what_check_refuses_of_a_model_and_what_it_is_built_from(
     assert str(shown.value).splitlines() == said
 
 
+@pytest.mark.thorough("spark")
 def test_show_asks_nothing_of_what_a_model_is_not_built_from(
     target: Target, engine: Workbench
 ) -> None:

@@ -19,7 +19,7 @@ from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet
 from streampro.engines.duckdb.repeats import seen_function
 from streampro.engines.duckdb.written import data_file
-from streampro.engines.protocol import Quarantined, Raw
+from streampro.engines.protocol import Raw
 from streampro.engines.staging import ACCEPTED, FATE, REJECTED, Staging, by_fate
 from streampro.environment import COMPUTING, pass_over_warnings
 from streampro.errors import ComputationError, ConfigError, EngineError, SourceError
@@ -265,15 +265,15 @@ class DuckDBEngine(Staging[Place]):
         )
         return f"SELECT {nulls} WHERE false"
 
-    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
-        """See `Engine.quarantine`: many lines stream into files as they are judged, and none is
-        held. Few are grouped, which takes less time.
+    def _by_fate(self, model: Model, judged: ir.Table) -> Mapping[str, list[DataFile]]:
+        """See `Staging`: many lines stream into files as they are judged, and none is held. Few are
+        grouped, which takes less time.
 
         A line whose hash may be that of one before is set aside. Of these few and the accepted rows
         of their hashes, which are then read again, all columns are compared.
         """
         if self.lines < _MANY_LINES:
-            return super().quarantine(model, judged)
+            return super()._by_fate(model, judged)
         schema, columns = judged.schema(), ", ".join(map(identifier, model.spec.schema))
         function = ours("seen")
         fate = (
@@ -295,7 +295,7 @@ class DuckDBEngine(Staging[Place]):
             found = self._split(settled(seen, self.cache(of_hash)), model.table)
             for fate, files in found.items():
                 written.setdefault(fate, []).extend(files)
-        return self._quarantined(model, written, schema)
+        return written
 
     def parts(
         self, inputs: Mapping[str, ir.Table], keys: Mapping[str, str]

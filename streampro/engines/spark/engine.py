@@ -1,6 +1,6 @@
 """Spark on one machine or a cluster: text files in, Delta tables out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from streampro.config import Target
 from streampro.engines.casts import physical_query
-from streampro.engines.protocol import Quarantined, Raw, Staged
+from streampro.engines.protocol import Raw, Staged
 from streampro.engines.spark import readers
 from streampro.engines.spark.catalog import Catalog
 from streampro.engines.spark.compiler import compiler_of
@@ -108,10 +108,9 @@ class SparkEngine(Staging[SparkPlace]):
         self.catalog.refuse_another(table)
         return super().stage(table, rows, contract, *more)
 
-    def quarantine(self, model: Model, judged: ir.Table) -> Quarantined:
-        """See `Engine.quarantine`."""
+    def _by_fate(self, model: Model, judged: ir.Table) -> Mapping[str, list[DataFile]]:
         self.catalog.refuse_another(model.table)
-        return super().quarantine(model, judged)
+        return super()._by_fate(model, judged)
 
     def publish(
         self,
