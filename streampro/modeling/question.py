@@ -12,19 +12,18 @@ from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-import ibis.expr.types as ir
-
 from streampro.errors import CONTROLS
 from streampro.notebook import html_table
 
 if TYPE_CHECKING:
     import altair as alt
+    import ibis.expr.types as ir
     import pyarrow as pa
 
 Rows = Sequence[Mapping[str, Any]]
 Answers = Mapping[str, Rows]
 """The rows of the models of layer `answers`, by model."""
-Ask = Callable[[Callable[..., ir.Table]], list[dict[str, Any]]]
+Ask = Callable[[Callable[..., "ir.Table"]], list[dict[str, Any]]]
 """Returns the rows of an expression over published models, which its parameters name."""
 
 Kind = Literal["text", "count", "number", "share", "interval", "points", "p_value", "mark"]

@@ -5,6 +5,7 @@ each of them on both and fails when upstream mends one: then its line goes.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import ibis.expr.operations as ops
@@ -198,8 +199,8 @@ def _wrong(place: Place) -> list[str]:
     """Return what is known to differ, else that an operation has not been compared."""
     known = [
         f"{_name(place.node)}: {rule.why}. Use {rule.instead}."
-        for rule in REFUSED
-        if isinstance(place.node, rule.operations) and rule.is_wrong(place)
+        for rule in _refusals_of(type(place.node))  # type: ignore[arg-type]  # a class has a hash
+        if rule.is_wrong(place)
     ]
     if known or not isinstance(place.node, ops.Value | ops.Relation) or is_allowed(place.node):
         return known
@@ -207,6 +208,11 @@ def _wrong(place: Place) -> list[str]:
         "operations of the page What you may write, or propose it as CONTRIBUTING.md says"
     )
     return [f"{described(place.node)} is not yet proven equal on all engines. Use {instead}."]
+
+
+@cache
+def _refusals_of(operation: type) -> list[Refusal]:
+    return [rule for rule in REFUSED if issubclass(operation, rule.operations)]
 
 
 def _places(root: Any) -> Iterator[Place]:
