@@ -210,7 +210,8 @@ def _words(node: ast.AST) -> Iterator[str]:
 
 def test_command_line_starts_without_heavy_imports() -> None:
     heavy = ["ibis", "pandas", "pandera", "duckdb", "deltalake", "pyarrow", "numpy", "scipy"]
-    code = f"import sys, streampro.cli.commands; print([name for name in {heavy} if name in sys.modules])"
+    found = f"[name for name in {heavy} if name in sys.modules]"
+    code = f"import sys, streampro.cli.commands; print({found})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
