@@ -234,13 +234,13 @@ class Engines:
         made_of = {
             node
             for node in value.op().find(ops.Value)
-            if len(node.relations) == 1
+            if len(node.relations) <= 1
             and node != value.op()
             and not isinstance(node, ops.Field | ops.SortKey)
             and not node.find((ops.Reduction, ops.Analytic))
         }
         for node in made_of:
-            [relation] = node.relations
+            relation = next(iter(node.relations), unbound().op())
             rows = relation.to_expr().select("i", v=node.to_expr())
             one, other = (self.attempt(run, rows) for run in self.runs)
             if one == other == STOPS:
