@@ -4,7 +4,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from textwrap import dedent
 from typing import Any
 from urllib.parse import quote
@@ -347,8 +347,11 @@ def _rules(model: Model) -> dict[str, str]:
     return {name: severity_of(model.contract, name) for name in names}
 
 
+@cache
 def _code(thing: Any) -> str:
-    """Return the code of a function or class as it was written, "" where no file has it."""
+    """Return the code of a function or class as it was written, "" where no file has it. For each
+    class Python parses its whole file, and models share contracts.
+    """
     if sql := getattr(thing, "__sql__", ""):
         return str(sql).strip("\n")
     try:

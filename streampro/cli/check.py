@@ -16,6 +16,9 @@ from streampro.errors import DataError, number_of
 if TYPE_CHECKING:
     from streampro.proofs.certificate import Certificate
 
+_NAMED = 20
+"""Models that are told by name."""
+
 
 @click.group(invoke_without_command=True)
 @options("pipeline")
@@ -26,6 +29,7 @@ def check(context: click.Context, /, **options: Any) -> None:
 
     Needs neither engine nor data.
     """
+    from streampro.console.tables import few
     from streampro.engines.checked import refuse_problems
 
     if context.invoked_subcommand:
@@ -37,8 +41,8 @@ def check(context: click.Context, /, **options: Any) -> None:
     tables = number_of(len(pipeline.tables()), "table")
     click.echo(f"{pipeline.name}: {models}, {tables}, all in order.")
     if could := pipeline.could_be_incremental():
-        keys = ", ".join(f"{pipeline.models[name].table} by {by}" for name, by in could.items())
-        click.echo(f"Proven, so these could be incremental: {keys}.")
+        keys = [f"{pipeline.models[name].table} by {by}" for name, by in could.items()]
+        click.echo(f"Proven, so these could be incremental: {few(keys, _NAMED)}.")
     allowances = (each for model in pipeline.models.values() for each in model.allowances)
     for told in (*allowances, *pipeline.by_runs().values()):
         click.echo(told)
