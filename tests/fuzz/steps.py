@@ -2,12 +2,13 @@
 another `o`.
 """
 
+from functools import partial
 from random import Random
 
 import ibis.expr.types as ir
-from fuzz.walking import LITERALS, SCHEMA, TYPES, Walk, Written
+from fuzz.walking import LITERALS, SCHEMA, TYPES, Drawn, Walk, Written
 
-_FREE = """
+_STEPS = """
 t.filter({condition})
 t.filter({condition}, {condition})
 t.mutate(v={value})
@@ -71,59 +72,55 @@ t.mutate(v=ibis.row_number().over(group_by={some}, order_by={order})).filter(ibi
 """
 _JOINS = ["inner", "left", "right", "outer", "semi", "anti", "cross", "asof", "any_left"]
 _OTHERS = ["o", "o.filter(o.m > 0)", "o.select('i', 'n', 's', 'k')", "t.view()"]
-_ON = [
-    *("{some}", "['i']", "[t['i'] == o.m]", "[('i', 'n')]", "[]", "['k', {condition}]"),
-    *("[{value} == o.{column}]", "[t['i'] > o.n, {condition}]", "[{condition}]"),
-]
-
-
-class _Words:
-    """What stands in a step, drawn anew each time it is asked for."""
-
-    def __init__(self, random: Random, walk: Walk) -> None:
-        self.random, self.walk = random, walk
-
-    def __getitem__(self, word: str) -> object:
-        choose, walk = self.random.choice, self.walk
-        match word:
-            case "value":
-                return walk.value(self.random.randint(1, 2)).code
-            case "condition":
-                return walk.of("boolean", 2)
-            case "literal":
-                return walk.of(choose([*LITERALS]), 0)
-            case "some":
-                return walk.some()
-            case "order":
-                return walk.order()
-            case "on":
-                return choose(_ON).format_map(self)
-            case "join":
-                return f"{choose(_JOINS)}_join"
-        choices: dict[str, list[object]] = {
-            "name": [*walk.table.columns],
-            "column": [*SCHEMA],
-            "type": [*TYPES],
-            "other": [*_OTHERS],
-            "how": ["inner", "left", "right", "outer", "semi", "anti"],
-            "keep": ["first", "last", None],
-            "any": ["any", "all"],
-            "agg": ["max", "min", "sum", "count"],
-            "flag": [True, False],
-            "small": [0, 1, 2, 5],
-        }
-        return choose(choices[word])
+_ON = """
+{some}
+['i']
+['k', {condition}]
+[('i', 'n')]
+[]
+[t['i'] == o.m]
+[{value} == o.{column}]
+[t['i'] > o.n, {condition}]
+[{condition}]
+"""
 
 
 def step(random: Random, rows: ir.Table, other: ir.Table) -> Written | None:
     """Return a relation one step above another; None where Ibis does not take what was drawn."""
     walk = Walk(random, rows)
     walk.names["o"] = other.view()
-    template = random.choice(_FREE.strip().splitlines())
-    code = template.format_map(_Words(random, walk))  # type: ignore[arg-type]
+    code = _drawn(random, walk).code(random, _STEPS)
     try:
         made = eval(code, walk.names)
         made.schema()
     except Exception:
         return None
     return Written(code, made) if isinstance(made, ir.Table) else None
+
+
+def _drawn(random: Random, walk: Walk) -> Drawn:
+    choices: dict[str, list[object]] = {
+        "name": [*walk.table.columns],
+        "column": [*SCHEMA],
+        "type": [*TYPES],
+        "other": [*_OTHERS],
+        "join": [f"{how}_join" for how in _JOINS],
+        "how": ["inner", "left", "right", "outer", "semi", "anti"],
+        "keep": ["first", "last", None],
+        "any": ["any", "all"],
+        "agg": ["max", "min", "sum", "count"],
+        "flag": [True, False],
+        "small": [0, 1, 2, 5],
+    }
+    drawn = Drawn(
+        {word: partial(random.choice, each) for word, each in choices.items()}
+        | {
+            "value": lambda: walk.value(random.randint(1, 2)).code,
+            "condition": lambda: walk.of("boolean", 2),
+            "literal": lambda: walk.of(random.choice([*LITERALS]), 0),
+            "some": walk.some,
+            "order": walk.order,
+            "on": lambda: drawn.code(random, _ON),
+        }
+    )
+    return drawn

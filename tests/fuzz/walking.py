@@ -3,7 +3,7 @@ arguments of any kind, as Python code, of which what Ibis takes is kept.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -138,6 +138,63 @@ _FAMILIES: list[tuple[str, str]] = [
 """Families that an annotation of a parameter speaks of."""
 
 
+_FUNCTIONS = """
+ibis.ifelse({boolean}, {base}, {same})
+ibis.cases(({boolean}, {base}), ({boolean}, {same}), else_={same})
+{base}.cases(({same}, {any}), else_={any})
+ibis.coalesce({same}, {base}, {same})
+ibis.greatest({base}, {same})
+ibis.least({base}, {same}, {same})
+ibis.array([{base}, {same}])
+ibis.struct({{'a': {base}, 'b': {any}}})
+ibis.map([{text}], [{base}])
+ibis.map({same}, {base})
+ibis.range({base} % 5, {base} % 9)
+ibis.date({base}, {integer}, {integer})
+ibis.date({base})
+ibis.timestamp({base})
+ibis.literal({same})
+ibis.interval({base} % 100, unit='D')
+ibis.and_({base}, {same})
+ibis.row_number().over(order_by=[{base}, 'i'])
+ibis.rank().over(group_by={some}, order_by={base})
+ibis.dense_rank().over(order_by=[{base}])
+ibis.cume_dist().over(order_by={base})
+ibis.percent_rank().over(order_by={base})
+ibis.ntile(3).over(order_by=[{base}, 'i'])
+{base}.isin([{same}, {same}])
+t.count({base})
+t.nunique(where={base})
+"""
+_PORTABLE = {
+    name: word
+    for name, word in vars(portable).items()
+    if inspect.isfunction(word) and name not in ("mode", "versions_of")  # of tables
+}
+_LONGEST = 600
+"""Letters of a piece of code."""
+
+
+class Drawn(Mapping[str, object]):
+    """What stands in the braces of a template, drawn anew for each of them."""
+
+    def __init__(self, draws: Mapping[str, Callable[[], object]]) -> None:
+        self.draws = draws
+
+    def __getitem__(self, word: str) -> object:
+        return self.draws[word]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.draws)
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def code(self, random: Random, templates: str) -> str:
+        """Return one of some templates, a line each, filled in."""
+        return random.choice(templates.strip().splitlines()).format_map(self)
+
+
 def family(kind: dt.DataType) -> str:
     """Return the kind of values of a type, in the words of this file."""
     names = [
@@ -191,11 +248,11 @@ class Walk:
             return self._function(base, depth)
         return self._eval(f"(-{base.code})" if self.random.randrange(2) else f"(~{base.code})")
 
-    def _eval(self, code: str, more: dict[str, Any] | None = None) -> Written | None:
-        if len(code) > 600:
+    def _eval(self, code: str) -> Written | None:
+        if len(code) > _LONGEST:
             return None
         try:
-            value = eval(code, self.names | (more or {}))
+            value = eval(code, self.names)
             value.type()
         except Exception:
             return None
@@ -318,50 +375,28 @@ class Walk:
         return self._eval(f"{base.code}[{inside}]")
 
     def _function(self, base: Written, depth: int) -> Written | None:
-        of = family(base.value.type())
-        same = lambda: self.of(of, depth)  # noqa: E731
-        any_ = lambda: self.of(self.random.choice([*LITERALS]), depth)  # noqa: E731
-        some: list[Callable[[], str]] = [
-            lambda: f"ibis.ifelse({self.of('boolean', depth)}, {base.code}, {same()})",
-            lambda: (
-                f"ibis.cases(({self.of('boolean', depth)}, {base.code}), "
-                f"({self.of('boolean', depth)}, {same()}), else_={same()})"
-            ),
-            lambda: f"ibis.coalesce({same()}, {base.code}, {same()})",
-            lambda: f"ibis.greatest({base.code}, {same()})",
-            lambda: f"ibis.least({base.code}, {same()}, {same()})",
-            lambda: f"ibis.array([{base.code}, {same()}])",
-            lambda: f"ibis.struct({{'a': {base.code}, 'b': {any_()}}})",
-            lambda: f"ibis.map([{self.of('text', 0)}], [{base.code}])",
-            lambda: f"ibis.map({same()}, {base.code})",
-            lambda: f"ibis.range({base.code} % 5, {base.code} % 9)",
-            lambda: f"ibis.date({base.code}, {self.of('integer', 0)}, {self.of('integer', 0)})",
-            lambda: f"ibis.literal({self.of(of, 0)})",
-            lambda: f"ibis.date({base.code})",
-            lambda: f"ibis.timestamp({base.code})",
-            lambda: f"ibis.interval({base.code} % 100, unit='D')",
-            lambda: f"ibis.and_({base.code}, {same()})",
-            lambda: f"ibis.row_number().over(order_by=[{base.code}, 'i'])",
-            lambda: f"ibis.rank().over(group_by={self.some()}, order_by={base.code})",
-            lambda: f"ibis.dense_rank().over(order_by=[{base.code}])",
-            lambda: f"ibis.cume_dist().over(order_by={base.code})",
-            lambda: f"ibis.percent_rank().over(order_by={base.code})",
-            lambda: f"ibis.ntile(3).over(order_by=[{base.code}, 'i'])",
-            lambda: f"{base.code}.isin([{same()}, {same()}])",
-            lambda: f"t.count({base.code})",
-            lambda: f"t.nunique(where={base.code})",
-            lambda: f"({base.code}).cases(({same()}, {any_()}), else_={any_()})",
-        ]
         if self.random.randrange(2):
-            return self._eval(self.random.choice(some)())
-        words = [
-            (name, word)
-            for name, word in vars(portable).items()
-            if inspect.isfunction(word) and name not in ("mode", "versions_of")
-        ]
-        name, word = self.random.choice(words)
+            return self._word(base, depth)
+        of = family(base.value.type())
+        drawn = Drawn(
+            {
+                "base": lambda: base.code,
+                "same": lambda: self.of(of, depth),
+                "any": lambda: self.of(self.random.choice([*LITERALS]), depth),
+                "boolean": lambda: self.of("boolean", depth),
+                "integer": lambda: self.of("integer", 0),
+                "text": lambda: self.of("text", 0),
+                "some": self.some,
+            }
+        )
+        return self._eval(drawn.code(self.random, _FUNCTIONS))
+
+    def _word(self, base: Written, depth: int) -> Written | None:
+        """Return a call of `portable`."""
+        name, word = self.random.choice([*_PORTABLE.items()])
         first, *rest = inspect.signature(word).parameters.values()
-        if not any(of in them.split() for said, them in _FAMILIES if said in str(first.annotation)):
+        of, said = family(base.value.type()), str(first.annotation)
+        if not any(of in them.split() for kind, them in _FAMILIES if kind in said):
             return None
         given = [base.code, *self._arguments(base, rest, depth)]
         return self._eval(f"portable.{name}({', '.join(given)})")
