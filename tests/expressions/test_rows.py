@@ -360,6 +360,19 @@ def test_unnested_row_comes_from_the_row_of_its_list(origin, ids, sales):
     assert ids(origin(words, [{"word": "a"}], sales=sales)["sales"].rows) == [1, 2]
 
 
+@pytest.mark.parametrize("given", [{}, {"offset": "place"}, {"keep_empty": True}])
+def test_row_of_an_unnested_table_comes_from_the_row_of_its_list(origin, ids, sales, given):
+    words = sales.select("id", "amount", word=sales.shop.split(" ")).unnest("word", **given)
+    found = origin(words, [{"word": "a"}], sales=sales)["sales"]
+    assert ids(found.rows) == [1, 2]
+    assert "shop" in found.columns
+
+
+def test_rows_of_an_unnested_list_alone_come_from_all(origin, ids, sales):
+    words = sales.select(word=sales.shop.split(" ")).unnest("word")
+    assert ids(origin(words, [{"word": "a"}], sales=sales)["sales"].rows) == [1, 2, 3, 4, 5, 6]
+
+
 def test_self_join_asks_one_table_twice(origin, ids, sales):
     other = sales.view()
     pairs = sales.join(other, (sales.shop == other.shop) & (sales.id < other.id)).select(

@@ -278,7 +278,7 @@ class Engines:
             return CANNOT_RUN if isinstance(error, _NEVER_RUN) else STOPS
         except Exception:
             return CANNOT_RUN
-        columns = {name: _plain(found[name]) for name in found.column_names}
+        columns = {name: plain(found[name]) for name in found.column_names}
         rows = [*zip(*columns.values(), strict=True)]
         key = columns.get("i") or columns.get("g") or rows
         order = sorted(range(found.num_rows), key=lambda place: repr((key[place], rows[place])))
@@ -292,7 +292,7 @@ class Engines:
         return [pair for pair in zip(one[name], other[name], strict=False) if pair[0] != pair[1]]
 
 
-def _plain(column: pa.ChunkedArray) -> list[Any]:
+def plain(column: pa.ChunkedArray) -> list[Any]:
     """Return values; days and microseconds as numbers, as Python's calendar is shorter."""
     if pa.types.is_date32(column.type):
         column = column.cast(pa.int32())

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 
 import ibis.expr.types as ir
-from fuzz.walking import LITERALS, SCHEMA, TYPES, Drawn, Walk, Written
+from fuzz.walking import LITERALS, TYPES, Drawn, Walk, Written
 
 _STEPS = """
 t.filter({condition})
@@ -101,7 +101,7 @@ def step(random: Random, rows: ir.Table, other: ir.Table) -> Written | None:
 def _drawn(random: Random, walk: Walk) -> Drawn:
     choices: dict[str, list[object]] = {
         "name": [*walk.table.columns],
-        "column": [*SCHEMA],
+        "column": [*walk.names["o"].columns],
         "type": [*TYPES],
         "other": [*_OTHERS],
         "join": [f"{how}_join" for how in _JOINS],

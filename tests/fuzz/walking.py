@@ -356,7 +356,9 @@ class Walk:
         near = {"integer": ["float", "decimal"], "float": ["integer"], "decimal": ["integer"]}
         near |= {"date": ["interval", "instant"], "instant": ["interval", "date"]}
         others = [of, of, *near.get(of, []), self.random.choice([*LITERALS])]
-        other = self.of(self.random.choice(others), depth)
+        chosen = self.random.choice(others)
+        repeats = operator == "*" and {of, chosen} & {"text", "list"}
+        other = self.random.choice(_WORDS["n"]) if repeats else self.of(chosen, depth)
         sides = [base.code, other]
         if not self.random.randrange(4):
             sides.reverse()

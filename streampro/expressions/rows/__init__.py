@@ -164,6 +164,17 @@ class _Walk:
         self.follow(relation.parent, replace(asked, conditions=(rows,)))
         self._name_whole(relation.parent)
 
+    def unnest(self, relation: ops.TableUnnest, asked: _Asked) -> None:
+        """The rows with the lists are those that agree with the selected in all other columns."""
+        made = {relation.column_name, relation.offset}
+        others = {name: field for name, field in relation.parent.fields.items() if name not in made}
+        conditions: list[Condition] = []
+        if others:
+            rows = ir.Table(narrowed(relation, asked.conditions)).select(*others)
+            conditions.append(match(rows, [*others.values()], self.cache))
+        used = [others.get(name, relation.column) for name in asked.columns]
+        self._below(relation.parent, conditions, used, asked)
+
     def aggregate(self, relation: ops.Aggregate, asked: _Asked) -> None:
         groups = {ops.Field(relation, name): value for name, value in relation.groups.items()}
         of_groups = [c for c in asked.conditions if fields_of(values_of(c)) <= groups.keys()]
@@ -306,6 +317,7 @@ _STEPS: Sequence[tuple[Any, Callable[[_Walk, Any, _Asked], None]]] = (
     (ops.Difference, _Walk.difference),
     (ops.Distinct, _Walk.distinct),
     (ops.Limit, _Walk.limit),
+    (ops.TableUnnest, _Walk.unnest),
     (RowsOfKeys, _Walk.python),
     ((ops.Sort, ops.Reference, ops.AliasedRelation), _Walk.same),
 )
