@@ -102,8 +102,9 @@ def in_one_type(one: ir.Value, other: ir.Value) -> tuple[ir.Value, ir.Value]:
     if not all(kind.is_decimal() and kind.precision for kind in kinds):
         return one, other
     common = _common(kinds)
-    is_held = any(kind.copy(nullable=True) == common for kind in kinds)
-    return (one if is_held else one.cast(common)), other
+    if any(kind.copy(nullable=True) == common for kind in kinds):
+        return one, other
+    return one.cast(_common([true_type(each.op()) for each in (one, other)])), other
 
 
 def true_type(value: Any) -> dt.DataType:

@@ -1,10 +1,11 @@
 """The order of rows: what a LIMIT leaves of them, and the frames of windows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from sqlglot import exp
 
@@ -48,6 +49,14 @@ def sort_key(value: ir.Value, node: exp.Ordered) -> ir.Value:
     return value.asc(nulls_first=is_first)
 
 
+def first_of_each(keys: Iterable[ir.Value]) -> list[ir.Value]:
+    """Return keys without those of a value that is one before: Ibis would order by the last."""
+    found: dict[ops.Value, ir.Value] = {}
+    for key in keys:
+        found.setdefault(key.op().arg, key)
+    return [*found.values()]
+
+
 def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table:
     """Return the rows that LIMIT leaves. Where the keys leave rows tied, the columns decide, in
     their order.
@@ -61,9 +70,8 @@ def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table
     number = number_of(limit.expression) if isinstance(limit, exp.Limit) else None
     if number is None or number != int(number):
         raise RefusedError(limit, "LIMIT is a whole number")
-    own = {key.get_name() for key in keys}
-    rest = (table[name] for name in table.columns if name not in own)
-    return table.order_by([*keys, *rest]).limit(int(number))
+    rest = (table[name].asc() for name in table.columns)
+    return table.order_by(first_of_each([*keys, *rest])).limit(int(number))
 
 
 def write_out_windows(query: exp.Expr) -> None:

@@ -20,7 +20,7 @@ from streampro.modeling.sql.literals import (
     when_of,
 )
 from streampro.modeling.sql.names import OUTSIDE, RefusedError, is_known, one_line, refuse_more
-from streampro.modeling.sql.order import frame_of, sort_key
+from streampro.modeling.sql.order import first_of_each, frame_of, sort_key
 from streampro.modeling.sql.words import TRANSLATED
 
 _CLOCKS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime)
@@ -180,9 +180,9 @@ class Values:
         frame: Mapping[str, Any] = frame_of(node) if is_framed else {}
         window = ibis.window(
             group_by=[self(each) for each in node.args.get("partition_by") or ()],
-            order_by=[sort_key(self(each.this), each) for each in order.expressions]
-            if order
-            else [],
+            order_by=first_of_each(
+                sort_key(self(each.this), each) for each in (order.expressions if order else ())
+            ),
             **frame,
         )
         if rank := functions.RANKS.get(type(function)):

@@ -223,7 +223,8 @@ def _padded(values: "Values", node: exp.Pad) -> ir.Value:
     length, sign = _whole(node, node.expression, 0), text_of(node.args["fill_pattern"])
     if sign is None:
         raise RefusedError(node, f"{node.sql('duckdb')}: what fills a text is a text")
-    return text.lpad(length, sign) if node.args["is_left"] else text.rpad(length, sign)
+    padded = text.lpad(length, sign) if node.args["is_left"] else text.rpad(length, sign)
+    return padded.left(length)  # SQL also cuts what is longer
 
 
 def _end(values: "Values", node: exp.Left | exp.Right) -> ir.Value:
