@@ -356,7 +356,14 @@ class RowTrace:
                 f"run {self.run.run_id} has {table} as other code built it, so the code of now "
                 "cannot explain it. Run again first."
             )
-        for parent, version in self.run.lineage.get(model.table, {}).items():
+        built_from = self.run.lineage.get(model.table, {})
+        for parent in (each for each in self.models if each.name in model.inputs):
+            if parent not in built_from:
+                raise ConfigError(
+                    f"{table} was built before rows of {parent} were forgotten, so it counts them "
+                    f"still. Build it anew first: streampro run --select {model.name}."
+                )
+        for parent, version in built_from.items():
             if self.run.version_of(parent) != version:
                 raise ConfigError(
                     f"{table} was built from version {version} of {parent}, which changed since. "

@@ -28,6 +28,7 @@ from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.formats.csv.dialect import Dialect
 from streampro.location import Remote
+from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.source import Source
 from streampro.portable import to_integer
@@ -237,6 +238,45 @@ def test_a_signal_stops_forget_before_it_changes_anything_or_when_all_is_done(
     }
     assert streampro.verify(SHOP, target).damages == ()
     assert holding(target.warehouse, "zz-anna") == []
+
+
+class Cities(Contract):
+    """One row per city."""
+
+    city: str = column("City.")
+    shops: dt.Int64 = column("Shops.", unit="shops")
+
+    class Config:
+        unique = ["city"]
+
+
+def cities(shops: ir.Table) -> ir.Table:
+    known = shops.filter(shops.city.notnull())
+    return known.group_by("city").aggregate(shops=known.count())
+
+
+COUNTED = SHOP.with_model(
+    Model(TableName("mart", "cities"), cities, Cities, ("shops",), owner="geography")
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_counts_over_forgotten_rows_is_built_anew_by_the_next_run(
+    is_told: bool, tmp_path: Path
+) -> None:
+    """And not before: until then it cannot be explained."""
+    target = fresh(tmp_path / "counted")
+    assert target.raw is not None
+    write_raw(target.raw, SALES + HERS, SHOPS + f"{ANNA},Oslo\n")
+    streampro.run(COUNTED, target)
+    forget(target, {"shop": ANNA}, pipeline=COUNTED if is_told else None)
+    with pytest.raises(ConfigError, match=r"rows of staging\.shops were forgotten"):
+        streampro.explain(COUNTED, target, "cities", "city = 'Oslo'")
+    write_raw(target.raw, SALES, SHOPS)
+    run = streampro.run(COUNTED, target)
+    assert {"city": "Oslo", "shops": 1} in contents(target, run.run_id)["mart.cities"]
+    assert streampro.explain(COUNTED, target, "cities", "city = 'Oslo'")
 
 
 @pytest.mark.slow

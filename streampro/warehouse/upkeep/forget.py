@@ -22,7 +22,7 @@ from streampro.modeling.source import Source
 from streampro.names import WAREHOUSE
 from streampro.storage import delta, leftovers, marks, rewrite
 from streampro.storage.place import Place, place_of
-from streampro.storage.rewrite import Change, History, Rewriting
+from streampro.storage.rewrite import History, Rewriting
 from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.folders import (
     branches,
@@ -33,7 +33,8 @@ from streampro.warehouse.folders import (
     scratch,
     writing,
 )
-from streampro.warehouse.run import EXPORTS, KNOWN_FILES, RUNS
+from streampro.warehouse.run import EXPORTS, RUNS
+from streampro.warehouse.upkeep.forgotten import cut_lineage, rewrite_ledger
 from streampro.warehouse.upkeep.key import Key, key_of
 
 
@@ -132,7 +133,7 @@ def forget(
     Tables lose the rows whose column of that name has the value, and rows that keep a `raw_line`
     in which it stands, such as rejected ones; files and statistics of older versions lose it
     too. Versions keep their numbers, so all runs can be asked as before. Tables without the
-    column, such as answers that count, keep their numbers until they are built anew. Columns of
+    column, such as answers that count, keep their numbers until the next run, which builds them anew. Columns of
     other names that hold the same text are named, not changed: who is meant there, you know. Of
     a number only those are that reference a column of that name, for others may be equal by chance.
 
@@ -187,9 +188,16 @@ def forget(
         exported = _exported(place, [each.table for each in done])
         if not dry_run:
             with marks.held(place, last), undisturbed():
+                fewer = {
+                    (table, version)
+                    for table, found in tables.items()
+                    for version, rows in found.fewer().items()
+                    if rows
+                }
+                cut_lineage(place, wanted, fewer, pipeline, staging / "lineage")
                 for table, found in tables.items():
                     rewrite.carry_out(found, staging / table)
-                _rewrite_ledger(place, wanted, [*tables], staging / WAREHOUSE)
+                rewrite_ledger(place, wanted, [*tables], staging / WAREHOUSE)
             leftovers.remove_leftovers(place, place_of(staging))
         held = _held(target, wanted, pipeline, own)
         if not done and not held and not elsewhere:
@@ -258,66 +266,6 @@ def _elsewhere(
     for column, counts in found.items():
         most = max(sum(counts.get(name, 0) for name in files) for files in versions)
         yield HeldColumn(table, column, most, column in nested)
-
-
-def _rewrite_ledger(warehouse: Place, wanted: Key, tables: list[TableName], staging: Path) -> None:
-    """Let the ledger tell the rows that versions now have, and nothing of the key."""
-    counts = {
-        (table, version): sum(rows for rows in files.values() if rows is not None)
-        for table in tables
-        for version, files in rewrite.history(warehouse.table(table)).versions()
-        if None not in files.values()
-    }
-
-    def rows(runs: pa.Table) -> pa.Table:
-        old = runs.to_pylist()
-        new = [_ledger_row(run, wanted, counts) for run in old]
-        if new == old:
-            return runs
-        told = pa.Table.from_pylist(new, schema=runs.schema)
-        return ledger.signed(told).select(runs.column_names)
-
-    for table, changed in (
-        (RUNS, rows),
-        (KNOWN_FILES, lambda files: _masked(files, "path", wanted)),
-        (EXPORTS, lambda exports: _masked(exports, "to", wanted)),
-    ):
-        history, staged = rewrite.history(warehouse.table(table)), staging / table.name
-        change = Change(columns=lambda names: names, rows=changed, text=wanted.mask)
-        if history.records:
-            found = rewrite.prepared(history, change, staged, staging.parent.name)
-            rewrite.carry_out(found, staged)
-
-
-def _masked(rows: pa.Table, column: str, wanted: Key) -> pa.Table:
-    old = rows.to_pylist()
-    new = [{**row, column: wanted.mask(row[column])} for row in old]
-    return rows if new == old else pa.Table.from_pylist(new, schema=rows.schema)
-
-
-def _ledger_row(
-    run: Mapping[str, Any], wanted: Key, counts: Mapping[tuple[TableName, int], int]
-) -> dict[str, Any]:
-    """Return a row of the ledger with other counts of rows, and without moves of the key."""
-    tables = [
-        {**item, "rows": counts.get((TableName.of(item["table"]), item["version"]), item["rows"])}
-        for item in run["tables"]
-    ]
-    masked = {
-        name: [{**each, text: wanted.mask(each[text])} for each in run.get(name) or ()]
-        for name, text in (("inputs", "path"), ("changes", "reason"))
-    }
-    moves = [
-        {
-            **move,
-            "before": wanted.mask_value(move["before"]),
-            "after": wanted.mask_value(move["after"]),
-        }
-        for move in run.get("moves") or ()
-        if not wanted.is_named_in(move["row"].split(", "))
-    ]
-    told = {"tables": tables, **masked, "moves": moves}
-    return {**run, **{name: each for name, each in told.items() if run.get(name)}}
 
 
 def _held(
