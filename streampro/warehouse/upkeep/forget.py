@@ -130,12 +130,12 @@ def forget(
     print({each.table: each.rows for each in done.tables}, done.raw)
     ```
 
-    Tables lose the rows whose column of that name has the value, and rows that keep a `raw_line`
-    in which it stands, such as rejected ones; files and statistics of older versions lose it
-    too. Versions keep their numbers, so all runs can be asked as before. Tables without the
-    column, such as answers that count, keep their numbers until the next run, which builds them anew. Columns of
-    other names that hold the same text are named, not changed: who is meant there, you know. Of
-    a number only those are that reference a column of that name, for others may be equal by chance.
+    Tables lose the rows whose column of that name has the value, and rows that keep a `raw_line` in
+    which it stands, such as rejected ones; files and statistics of older versions lose it too.
+    Versions keep their numbers, so all runs can be asked as before. Tables without the column, such
+    as answers that count, keep their numbers until the next run, which builds them anew. Columns of
+    other names that hold the same text are named, not changed: who is meant there, you know. Of a
+    number only those are that reference a column of that name, for others may be equal by chance.
 
     Raw files are never changed. Those of the target's raw folder that hold the key are named,
     where `pipeline` says how to read them: as long as they do, whatever builds a table anew brings
