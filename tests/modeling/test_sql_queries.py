@@ -50,7 +50,7 @@ EQUAL = [
     "SELECT id, lag(id) OVER (ORDER BY id DESC, id) AS c FROM sales",
     "SELECT id, ntile(3) OVER (ORDER BY (id) DESC NULLS LAST, amount, id) AS c FROM sales",
     "SELECT id, id AS other FROM sales ORDER BY id DESC, other, id LIMIT 2",
-    "SELECT id, lpad(note, 2, '0') AS l, rpad(note, 1, '0') AS r, lpad(note, 5, 'x') FROM sales",
+    "SELECT lpad(note, 2, '0') AS l, rpad(note, 1, '0') AS r, lpad(note, 5, 'x') AS x FROM sales",
     "SELECT id, price * price + round(price, 1) AS c FROM sales",
     "SELECT id, round(price, 1) - price * price AS c FROM sales",
     "SELECT id, price * price > CAST(amount AS DECIMAL(9, 4)) AS c FROM sales",
