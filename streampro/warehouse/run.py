@@ -17,9 +17,9 @@ from streampro.storage import marks
 from streampro.warehouse.changes import Change, Move
 
 RUNS, KNOWN_FILES, EXPORTS = marks.RUNS, *(TableName(WAREHOUSE, n) for n in ("files", "exports"))
+"""Our own tables in a warehouse."""
 REPAIRED = TableName(WAREHOUSE, "repaired")
 """The runs of a ledger that is written anew, as long as that takes."""
-"""Our own tables in a warehouse."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 
 import ibis.expr.types as ir
-from fuzz.walking import LITERALS, TYPES, Drawn, Walk, Written
+from fuzz.walking import LITERALS, TYPES, Drawn, Walk, Written, written
 
 _STEPS = """
 t.filter({condition})
@@ -89,13 +89,7 @@ def step(random: Random, rows: ir.Table, other: ir.Table) -> Written | None:
     """Return a relation one step above another; None where Ibis does not take what was drawn."""
     walk = Walk(random, rows)
     walk.names["o"] = other.view()
-    code = _drawn(random, walk).code(random, _STEPS)
-    try:
-        made = eval(code, walk.names)
-        made.schema()
-    except Exception:
-        return None
-    return Written(code, made) if isinstance(made, ir.Table) else None
+    return written(_drawn(random, walk).code(random, _STEPS), walk.names, ir.Table)
 
 
 def _drawn(random: Random, walk: Walk) -> Drawn:

@@ -52,6 +52,16 @@ class Written(NamedTuple):
     value: Any
 
 
+def written(code: str, names: dict[str, Any], kind: type[ir.Expr]) -> Written | None:
+    """Return what code makes, if that is of a kind and Ibis knows its type."""
+    try:
+        made = eval(code, names)
+        (made.schema if kind is ir.Table else made.type)()
+    except Exception:
+        return None
+    return Written(code, made) if isinstance(made, kind) else None
+
+
 LITERALS: dict[str, list[str]] = {
     "boolean": ["True", "False", "ibis.null('boolean')", "ibis.literal(True)"],
     "integer": ["0", "1", "2", "3", "7", "-1", "60", "100", "1000", "2**31", "-2", "2**53 + 1"],
@@ -226,7 +236,7 @@ class Walk:
         """Return a value of up to so many calls inside each other."""
         while True:
             made = self._made(depth)
-            if made is not None and isinstance(made.value, ir.Value):
+            if made is not None:
                 return made
 
     def _made(self, depth: int) -> Written | None:
@@ -249,14 +259,7 @@ class Walk:
         return self._eval(f"(-{base.code})" if self.random.randrange(2) else f"(~{base.code})")
 
     def _eval(self, code: str) -> Written | None:
-        if len(code) > _LONGEST:
-            return None
-        try:
-            value = eval(code, self.names)
-            value.type()
-        except Exception:
-            return None
-        return Written(code, value) if isinstance(value, ir.Value) else None
+        return None if len(code) > _LONGEST else written(code, self.names, ir.Value)
 
     def _column(self, of: str | None = None) -> Written | None:
         names = [n for n, kind in self.table.schema().items() if of in (None, family(kind))]

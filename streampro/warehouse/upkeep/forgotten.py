@@ -27,12 +27,11 @@ def cut_lineage(
     next run builds it anew; what is local to the key follows without. First of all, as a call that
     completes another finds the rows gone.
     """
-    models = pipeline.models if pipeline else {}
 
     def follows(table: TableName, parent: TableName) -> bool:
-        model = models.get(table.name)
-        if model is None or pipeline is None:
+        if pipeline is None or table.name not in pipeline.models:
             return False
+        model = pipeline.models[table.name]
         by = {model.incremental_by, model.key_of(parent.name)}
         return by == {wanted.column} or not {*model.inputs}.isdisjoint(pipeline.sources)
 
