@@ -274,7 +274,7 @@ def test_spark_rounds_a_long_decimal_whose_sign_changes(spark: Any) -> None:
 
 
 def test_engines_round_a_power_each_its_own_way(spark: Any) -> None:
-    """`powers_as_products` of `engines/rewrites.py` multiplies instead."""
+    """`powers_as_products` of `engines/compilation/rewrites.py` multiplies instead."""
     query = "SELECT power(238609294, 2) AS x"
     [row] = spark.sql(query).collect()
     assert duckdb.sql(query).fetchone() == (5.693439518317844e16,)

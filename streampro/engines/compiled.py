@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from ibis.common.exceptions import OperationNotDefinedError
 
 from streampro.engines.registry import ENGINES, compiled_query
-from streampro.errors import ConfigError, did_you_mean
+from streampro.errors import ConfigError, PipelineError, did_you_mean
 from streampro.expressions.nulls import may_be_null
 from streampro.expressions.python import sql_part
 from streampro.modeling.audit import audit
@@ -79,8 +79,10 @@ def _sql_or_refusal(engine: str, rows: ir.Table) -> tuple[str | None, str | None
         if isinstance(error, OperationNotDefinedError):
             return None, f"{operations[-1]}: {engine} has no such operation. Use others."
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if isinstance(error, PipelineError):
+            why = str(error)
         if isinstance(error, RecursionError):
-            why = "one thing stands in another too often. Compute parts of it by mutate() first."
+            why = "one thing stands in another too often. Compute some in a model of their own."
         what = operations[-1] if operations else "Table"
         return None, f"{what}: {engine} makes no SQL of it: {why}"
 

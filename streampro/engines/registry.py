@@ -103,6 +103,6 @@ def connect_reader(target: "Target", session: Any, scratch: Path) -> "Engine":
 
 def compiled_query(engine: str, rows: "ir.Table") -> str:
     """Return the query that an engine computes an expression with; it need not be installed."""
-    from streampro.engines.casts import physical_query
+    from streampro.engines.compilation.casts import physical_query
 
     return physical_query(resolve_name(ENGINES[engine].compiler)(), rows, pretty=True)

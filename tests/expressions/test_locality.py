@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pytest
 from hypothesis import given, settings
 
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb import parts
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.expressions.locality import why_not_local

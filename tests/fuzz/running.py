@@ -16,7 +16,7 @@ from fuzz.drawing import COLUMNS
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
 

@@ -18,7 +18,7 @@ from fuzz.steps import step
 from fuzz.test_walk import IS_THOROUGH, SEED, STEPS, is_accepted
 from fuzz.walking import NAMES, SCHEMA
 
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.errors import PipelineError
 from streampro.expressions.columns import rows_of

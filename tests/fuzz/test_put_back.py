@@ -24,7 +24,7 @@ from fuzz.drawing import (
 from fuzz.running import EXTREMES, Engines, nasty, unbound
 from fuzz.test_fuzz import KINDS, is_accepted
 
-from streampro.engines.compiler import Agreeing
+from streampro.engines.compilation.compiler import Agreeing
 from streampro.engines.duckdb.compiler import Compiler as DuckDB
 from streampro.engines.spark.compiler import Compiler as Spark
 from streampro.expressions.portability.allowed import ALLOWED
@@ -45,10 +45,10 @@ OPERATIONS = {
     "Exact": ("Add", "Subtract", "Multiply", "Modulus"),
 }
 UNSEEN = {
-    "engines.InSubquery": "stands in relations",
-    "engines.Repeat": "differs for numbers of letters that would fill the memory",
-    "engines.LagLead": "one in hundreds has an int32 and a default beyond it",
-    "engines.TimestampRange": "would fill the memory",
+    "compilation.InSubquery": "stands in relations",
+    "compilation.Repeat": "differs for numbers of letters that would fill the memory",
+    "compilation.LagLead": "one in hundreds has an int32 and a default beyond it",
+    "compilation.TimestampRange": "would fill the memory",
     "duckdb.ApproxQuantile": "is refused, but where a model allows for one engine",
     "duckdb.TimestampTruncate": "one in hundreds is compared with another day than the first",
     "duckdb.JsonElements": "stands in relations",

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
 from streampro.errors import PipelineError

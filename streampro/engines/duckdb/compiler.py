@@ -10,9 +10,9 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
-from streampro.engines.compiler import Agreeing
-from streampro.engines.rewrites import REWRITES
-from streampro.engines.widths import ARITHMETIC
+from streampro.engines.compilation.compiler import Agreeing
+from streampro.engines.compilation.rewrites import REWRITES
+from streampro.engines.compilation.widths import ARITHMETIC
 from streampro.expressions.portability.patterns import value_of
 from streampro.portable.json import POSITION
 
@@ -164,6 +164,10 @@ class Compiler(Agreeing, DuckDBCompiler):  # type: ignore[misc]  # Ibis has no t
 
     def _number(self, values: Any, element: Any) -> Any:
         return self.f.coalesce(self.f.list_position(values, element), 0)
+
+    def _mapped(self, values: Any, name: str, made: Any) -> Any:
+        function = sge.Lambda(this=made, expressions=[sg.to_identifier(name)], colon=True)
+        return self.f.list_transform(values, function)
 
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.list_extract(values, number)

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from streampro.config import Target
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb import parts, python, statements
 from streampro.engines.duckdb.compiler import compiler_of
 from streampro.engines.duckdb.readers import READERS, parquet

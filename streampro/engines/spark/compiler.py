@@ -12,8 +12,8 @@ from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 
-from streampro.engines.compiler import Agreeing, bare
-from streampro.engines.rewrites import REWRITES
+from streampro.engines.compilation.compiler import Agreeing, bare
+from streampro.engines.compilation.rewrites import REWRITES
 from streampro.engines.spark.functions import JSON_ELEMENTS
 from streampro.expressions.portability.patterns import value_of
 from streampro.portable.json import POSITION
@@ -184,6 +184,9 @@ class Compiler(Agreeing, PySparkCompiler):  # type: ignore[misc]  # Ibis has no 
         adds = sge.Lambda(this=sum_ + self.cast(element, dt.int64), expressions=[sum_, element])
         total = self.f.aggregate(given, self.cast(0, dt.int64), adds)
         return self.if_(self.f.size(given) > 0, total, NULL), self.f.size(given)
+
+    def _mapped(self, values: Any, name: str, made: Any) -> Any:
+        return self.f.transform(values, sge.Lambda(this=made, expressions=[sg.to_identifier(name)]))
 
     def _element(self, values: Any, number: Any) -> Any:
         return self.f.element_at(values, number)

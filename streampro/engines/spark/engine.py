@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streampro.config import Target
-from streampro.engines.casts import physical_query
+from streampro.engines.compilation.casts import physical_query
 from streampro.engines.protocol import Raw, Staged
 from streampro.engines.spark import readers
 from streampro.engines.spark.catalog import Catalog

@@ -1,16 +1,19 @@
 """What is computed otherwise than it is written, on every engine, before a compiler sees it."""
 
 import re
+from collections.abc import Callable
 from functools import reduce
+from operator import mul
 from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
-from ibis.backends.sql.rewrites import p
+import ibis.expr.types as ir
+from ibis.backends.sql.rewrites import complexity, p
 from ibis.common.patterns import replace
 
-from streampro.engines.categories import with_ranges
+from streampro.engines.compilation.categories import with_ranges
 from streampro.expressions.conditions import with_windows_before_unnest, with_windows_first
 from streampro.expressions.portability.patterns import value_of
 
@@ -18,10 +21,19 @@ _OF_A_DAY = {"h": 24, "m": 1440, "s": 86_400, "ms": 86_400 * 10**3, "us": 86_400
 _OF_A_YEAR = {"Y": 1, "Q": 4, "M": 12, "W": 53, "D": 366}
 _OF_A_YEAR |= {unit: 366 * number for unit, number in _OF_A_DAY.items()}
 """How many of a unit are as long as the longest year, at least."""
+_LARGE = 30
+"""Operations of a value that is written once."""
 _LARGEST_STEP = 10**18
 """Power of ten that is an int64."""
 SHORT, CALENDAR = 100, 10_000
 """Years by which an instant is moved unseen, and those that there are."""
+
+
+def _once(value: Any, made: Callable[[Any], Any]) -> Any:
+    """Return what is made of a value, as a function of one element where the value is large."""
+    if complexity(value) < _LARGE:
+        return made(value.to_expr()).op()
+    return ibis.array([value.to_expr()]).map(made)[0].op()
 
 
 @replace(p.TimestampSub)  # type: ignore[untyped-decorator]  # Ibis has no types here
@@ -45,8 +57,7 @@ def intervals_of_a_calendar(_: Any) -> Any:
     if is_within(_, CALENDAR):
         return _
     most = _most(_, CALENDAR)
-    is_near = ops.Between(_.arg, ops.Literal(-most, dt.int64), ops.Literal(most, dt.int64))
-    return _.copy(arg=ops.IfElse(is_near, _.arg, ops.Literal(None, _.arg.dtype)))
+    return _.copy(arg=_once(_.arg, lambda it: it.between(-most, most).ifelse(it, ibis.null())))
 
 
 @replace(p.Power)  # type: ignore[untyped-decorator]  # Ibis has no types here
@@ -56,8 +67,9 @@ def powers_as_products(_: Any) -> Any:
     if not _.left.dtype.is_integer() or number not in range(64):
         return _
     base = ops.Cast(_.left, dt.float64)
-    one = ops.IfElse(ops.IsNull(base), ops.Literal(None, dt.float64), ops.Literal(1.0, dt.float64))
-    return reduce(ops.Multiply, [base] * number) if number else one
+    if not number:
+        return base.to_expr().isnull().ifelse(ibis.null(dt.float64), 1.0).op()
+    return _once(base, lambda it: reduce(mul, [it] * number))
 
 
 @replace(p.Round)  # type: ignore[untyped-decorator]  # Ibis has no types here
@@ -72,10 +84,14 @@ def integers_rounded_as_integers(_: Any) -> Any:
     step = 10 ** max(-digits, 0)
     if step > _LARGEST_STEP:
         return (number * 0).cast(_.dtype).op()
-    if step > 1:
-        size = (number.abs() + step // 2) // step * step
-        number = ibis.ifelse(number < 0, -size, size)
-    return ops.Cast(number, _.dtype)
+    if step == 1:
+        return ops.Cast(number, _.dtype)
+
+    def rounded(it: ir.IntegerValue) -> ir.Value:
+        size = (it.abs() + step // 2) // step * step
+        return (it < 0).ifelse(-size, size)
+
+    return ops.Cast(_once(number.op(), rounded), _.dtype)
 
 
 @replace(p.TryCast)  # type: ignore[untyped-decorator]  # Ibis has no types here

@@ -13,8 +13,9 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 
-from streampro.engines.rewrites import CALENDAR, SHORT, is_within
-from streampro.engines.widths import ARITHMETIC, narrow_operands
+from streampro.engines.compilation.rewrites import CALENDAR, SHORT, is_within
+from streampro.engines.compilation.size import GIVEN, measured, part_of_given, repeated, struct
+from streampro.engines.compilation.widths import ARITHMETIC, narrow_operands
 from streampro.expressions.decimals import exact
 from streampro.expressions.portability.patterns import value_of
 
@@ -47,7 +48,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_node(self, op: Any, **given: Any) -> Any:
         """Put operators below operators in brackets, as engines bind them in different orders, and
-        compute integers in 64 bits: a sum of two parts of a date has 32 on Spark.
+        compute integers in 64 bits: a sum of two parts of a date has 32 on Spark. Compute what is
+        large and stands in its SQL more than once before it.
         """
         if isinstance(op, _OPERATORS):
             given = {name: _closed(sql) for name, sql in given.items()}
@@ -55,7 +57,11 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             given["where"] = sge.paren(given["where"])  # Ibis puts AND before an OR
         if isinstance(op, ARITHMETIC):
             given = self._wide(op, given)
-        return super().visit_node(op, **given)
+        made = super().visit_node(op, **given)
+        if large := repeated(op, given, made):
+            names = {name: part_of_given(name) for name in large}
+            made = self._of_given(large, super().visit_node(op, **given | names))
+        return measured(op, made)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
         """Write a float as a double: both engines read `60.0` as a decimal, `60.0e0` is a float.
@@ -334,6 +340,10 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         first, last = parts(padding)
         longer = self.if_(missing > 0, sge.DPipe(this=first, expression=last), arg)
         return self._null_of_numbers(longer, (op.length, length))
+
+    def _of_given(self, given: dict[str, Any], made: Any) -> Any:
+        """Return what is made of values, as a function of the one element of a list."""
+        return self._element(self._mapped(self.f.array(struct(given)), GIVEN, made), sge.convert(1))
 
     def _part(self, text: str) -> Any:
         return self.f.anon.chr(ord(text)) if _CONTROLS.fullmatch(text) else sge.convert(text)
