@@ -1167,6 +1167,14 @@ NARROW: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
 ]
 """Integers that Ibis takes for 64 bits, or that it writes so that they have 32 on Spark."""
 ACCEPTED: list[tuple[Columns, Callable[[ir.Table], Any]]] = [
+    (
+        {
+            "x": ("array<boolean>", [[True], [False], [None], [], None]),
+            "y": ("int64", [1, None] * 2 + [3]),
+        },
+        lambda t: t.x.contains(t.y.notnull()),
+    ),
+    (floats(1.5, None, float("nan")), lambda t: ibis.array([t.x.notnull()]).remove(~t.x.isnan())),
     (WORDS, lambda t: t.x.translate("ABCÉ", "abce")),
     (WORDS, lambda t: t.x.right(2) + t.x.substr(0, 1) + t.x.substr(1)),
     (

@@ -88,12 +88,19 @@ def is_accepted(query: ir.Table, code: str) -> bool:
         return False
 
 
+def fills_memory(value: ir.Value) -> bool:
+    """Say whether a text or a list is made longer than a machine can hold."""
+    made = (ops.ArrayRepeat, ops.LPad, ops.RPad, ops.Repeat)
+    sizes = (getattr(each, "times", None) or each.length for each in value.op().find(made))
+    return any(isinstance(size, ops.Literal) and (size.value or 0) > MOST_ROWS for size in sizes)
+
+
 def drawn(random: Random) -> Iterator[tuple[str, Written]]:
     """Yield values that are accepted, each with the query that it may stand in."""
     seen: set[str] = set()
     while True:
         written = Walk(random, ROWS).value(random.randint(1, DEPTH))
-        if written.code in seen:
+        if written.code in seen or fills_memory(written.value):
             continue
         seen.add(written.code)
         kind = kind_of(random, written.value)

@@ -53,6 +53,10 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         """
         if isinstance(op, _OPERATORS):
             given = {name: _closed(sql) for name, sql in given.items()}
+        given = {  # methods ask what they are given whether it is null
+            name: sge.paren(sql) if isinstance(sql, sge.Is | sge.Not) else sql
+            for name, sql in given.items()
+        }
         if isinstance(op, ops.Reduction) and given.get("where") is not None:
             given["where"] = sge.paren(given["where"])  # Ibis puts AND before an OR
         if isinstance(op, ARITHMETIC):
