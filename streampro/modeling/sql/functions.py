@@ -1,6 +1,8 @@
 """The functions of SQL that are one operation, or one word of `portable`, on their arguments."""
 
+import calendar
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 import ibis
@@ -11,6 +13,7 @@ from streampro import portable
 from streampro.errors import PipelineError
 
 Function = Callable[..., ir.Value]
+_MONTHS = [*calendar.month_name]
 _PARTS_OF_TIME: dict[str, Function] = {
     "YEAR": lambda when: when.year(),
     "QUARTER": lambda when: when.quarter(),
@@ -64,6 +67,30 @@ def _last_day(when: Any) -> ir.Value:
     return day.truncate("M") + ibis.interval(months=1) - ibis.interval(days=1)
 
 
+def epoch(when: Any) -> ir.Value:
+    """Return the seconds since 1970, a float."""
+    if when.type().is_date():
+        return when.delta(date(1970, 1, 1), unit="day").cast("float64") * 86_400.0
+    start = ibis.literal(datetime(1970, 1, 1, tzinfo=UTC), "timestamp('UTC', 6)")
+    return portable.ratio(when.delta(start, unit="microsecond"), 1_000_000)
+
+
+def _month_name(when: Any) -> ir.Value:
+    return ibis.cases(*((when.month() == number, _MONTHS[number]) for number in range(1, 13)))
+
+
+def _truncated(number: Any) -> ir.Value:
+    """Return a number without its fraction."""
+    if not number.type().is_floating():
+        raise PipelineError("trunc is of floats here: write number // 1, or floor")
+    return ibis.ifelse(number < 0, -(-number).floor(), number.floor()).cast("float64")
+
+
+def _fits(text: Any, pattern: str) -> ir.Value:
+    """Return whether a whole text fits a pattern."""
+    return text.re_search(rf"^(?:{pattern})\z")
+
+
 def _rounded(number: Any, digits: ir.Value | None = None) -> ir.Value:
     """Return a number rounded, a half away from zero."""
     if digits is not None or not number.type().is_floating():
@@ -110,7 +137,17 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.LastDay: (("this",), _last_day),
     exp.ConcatWs: (("expressions",), _joined_by),
     exp.Concat: (("expressions",), _joined),
-    exp.DPipe: (("this", "expression"), lambda text, other: text + other),
+    exp.RegexpFullMatch: (("this", "expression"), _fits),
+    exp.Split: (("this", "expression"), lambda text, sign: text.split(sign)),
+    exp.ArrayContains: (("this", "expression"), lambda items, item: items.contains(item)),
+    exp.ArraySize: (("this",), lambda items: items.length()),
+    exp.ArrayDistinct: (("this",), lambda items: items.unique()),
+    exp.ArrayToString: (("this", "expression"), lambda items, sign: items.join(sign)),
+    exp.Explode: (("this",), lambda items: items.unnest()),
+    exp.Trunc: (("this",), _truncated),
+    exp.TimeToUnix: (("this",), epoch),
+    exp.Dayname: (("this",), lambda when: when.day_of_week.full_name()),
+    exp.Monthname: (("this",), _month_name),
     exp.If: (
         ("this", "true", "false"),
         lambda test, yes, no=None: ibis.cases((test, yes), else_=no),
@@ -166,6 +203,13 @@ AGGREGATES: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.ArgMin: (("this", "expression"), portable.earliest),
     exp.ArgMax: (("this", "expression"), portable.latest),
 }
+INSTEAD: Mapping[type[exp.Expr], str] = {
+    **dict.fromkeys((exp.First, exp.FirstValue), "write arg_min(value, key), of the smallest key"),
+    **dict.fromkeys((exp.Last, exp.LastValue), "write arg_max(value, key), of the largest key"),
+    exp.AnyValue: "any row is another on each engine: write min(value)",
+    exp.NthValue: "write lag or lead, or arg_min(value, key) FILTER (WHERE number = 2)",
+}
+"""What to write in place of an aggregate."""
 RANKS: Mapping[type[exp.Expr], Function] = {
     exp.RowNumber: ibis.row_number,
     exp.Rank: ibis.rank,

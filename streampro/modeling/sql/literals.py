@@ -105,11 +105,13 @@ def day_of(node: exp.Expr) -> date | None:
     if isinstance(node, exp.Cast) and node.to.is_type("date") and (text := text_of(node.this)):
         return _day(node.this, text)
     if isinstance(node, exp.Add | exp.Sub) and isinstance(node.expression, exp.Interval):
-        day, (length, unit) = day_of(node.this), span_of(node.expression)
+        if (day := day_of(node.this)) is None:
+            return None
+        length, unit = span_of(node.expression)
         length = -length if isinstance(node, exp.Sub) else length
-        if day is not None and unit in _MONTHS:
+        if unit in _MONTHS:
             return _months_later(day, length * _MONTHS[unit])
-        if day is not None and unit in _DAYS:
+        if unit in _DAYS:
             return date.fromordinal(day.toordinal() + length * _DAYS[unit])
     return None
 

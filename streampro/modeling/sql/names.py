@@ -99,17 +99,30 @@ def in_rows(rows: Rows, outside: bool = False) -> Callable[[exp.Column], exp.Exp
     """Return what finds columns of rows; equal columns are equal expressions then."""
 
     def find(column: exp.Column) -> exp.Expr | None:
-        actual = rows.find(column)
-        if actual is None:
+        found = _split(rows, column)
+        if found is None:
             return None
+        actual, fields = found
         name = exp.Identifier(this=actual, quoted=True)
         name.meta.update(column.this.meta)
         table = exp.Identifier(this=OUTSIDE, quoted=True) if outside else None
         made = exp.Column(this=name, table=table)
         made.meta[_KNOWN] = True
-        return made
+        return exp.Dot.build([made, *fields]) if fields else made
 
     return find
+
+
+def _split(rows: Rows, column: exp.Column) -> tuple[str, list[exp.Expr]] | None:
+    """Return the column that the first words of a name stand for, and the fields of it that the
+    others name; None if there is none.
+    """
+    words = column.parts
+    for size in (2, 1):
+        first = exp.Column(**dict(zip(("this", "table"), reversed(words[:size]), strict=False)))
+        if size <= len(words) and (actual := rows.find(first)) is not None:
+            return actual, [*words[size:]]
+    return None
 
 
 def among(aliases: Mapping[str, exp.Expr]) -> Callable[[exp.Column], exp.Expr | None]:
@@ -159,7 +172,7 @@ def aggregates_in(node: exp.Expr) -> Iterator[exp.Expr]:
         parts += [function.expression] if filtered else []
         parts += [part for part in node.iter_expressions() if part is not function]
         yield from chain.from_iterable(map(aggregates_in, parts))
-    elif isinstance(node, exp.Filter | exp.AggFunc):
+    elif isinstance(node, exp.Filter | exp.WithinGroup | exp.AggFunc):
         yield node
     else:
         for each in node.iter_expressions():

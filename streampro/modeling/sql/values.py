@@ -21,7 +21,7 @@ from streampro.modeling.sql.literals import (
 )
 from streampro.modeling.sql.names import OUTSIDE, RefusedError, is_known, one_line, refuse_more
 from streampro.modeling.sql.order import first_of_each, frame_of, sort_key
-from streampro.modeling.sql.words import TRANSLATED
+from streampro.modeling.sql.words import GATHERED, TRANSLATED
 
 _CLOCKS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime)
 
@@ -138,13 +138,20 @@ class Values:
             node, test = node.this, self(node.expression.this)
         if isinstance(node, exp.Count):
             return self._made(node, lambda: self._count(node, test))
+        if gather := GATHERED.get(type(node)):
+            return self._made(node, lambda: gather(self, node, test))
         entry = functions.AGGREGATES.get(type(node))
         if entry is None or isinstance(node.this, exp.Distinct | exp.Order):
-            raise RefusedError(node, f"{node.sql('duckdb')}: this aggregate is not known here")
+            why = functions.INSTEAD.get(type(node), "this aggregate is not known here")
+            raise RefusedError(node, f"{node.sql('duckdb')}: {why}")
         names, function = entry
-        values = [self(part) for part in _arguments(node, names)]
-        kept = values if test is None else [ibis.cases((test, each)) for each in values]
-        return self._made(node, lambda: function(*kept))
+        values = [self.counted(part, test) for part in _arguments(node, names)]
+        return self._made(node, lambda: function(*values))
+
+    def counted(self, node: exp.Expr, test: ir.Value | None) -> ir.Value:
+        """Return what an aggregate takes of rows, null of those that do not meet a condition."""
+        value = self(node)
+        return value if test is None else ibis.cases((test, value))
 
     def _count(self, node: exp.Count, test: ir.Value | None) -> ir.Value:
         counted = node.this

@@ -14,6 +14,7 @@ from streampro.modeling.sql.literals import (
     bounds_of,
     is_spelt,
     number_of,
+    plain_of,
     span_of,
     text_of,
     type_of,
@@ -44,7 +45,9 @@ _BINDS_LESS = (exp.Is, exp.Not, exp.NullSafeEQ, exp.NullSafeNEQ)
 """What DuckDB reads after a comparison, and SQLGlot before."""
 _COMPUTED: Mapping[type[exp.Expr], Callable[[Any, Any], ir.Value]] = {
     exp.Add: lambda one, other: one + other,
+    exp.DateAdd: lambda one, other: one + other,
     exp.Sub: lambda one, other: one - other,
+    exp.DateSub: lambda one, other: one - other,
     exp.Mul: lambda one, other: one * other,
     exp.Div: portable.ratio,
     exp.IntDiv: _divided,
@@ -63,9 +66,7 @@ def _compared(values: "Values", node: Any) -> ir.Value:
 
 def _computed(values: "Values", node: Any) -> ir.Value:
     if isinstance(node.expression, exp.Interval):
-        length, unit = span_of(node.expression)
-        span = ibis.interval(length, functions.UNITS[unit])
-        return _COMPUTED[type(node)](values(node.this), span)
+        return _COMPUTED[type(node)](values(node.this), _span(values, node.expression))
     one, other = values.pair(node.this, node.expression)
     if one.type().is_date() and isinstance(node, exp.Add | exp.Sub):
         if other.type().is_date() and isinstance(node, exp.Sub):
@@ -73,6 +74,50 @@ def _computed(values: "Values", node: Any) -> ir.Value:
         if other.type().is_integer():
             other = other.as_interval("D")
     return _COMPUTED[type(node)](one, other)
+
+
+def _span(values: "Values", node: exp.Interval) -> ir.Value:
+    """Return a span of time: of a number that is spelt, or of one in brackets."""
+    unit = unit_of(node.args.get("unit"))
+    if unit is None or not isinstance(node.this, exp.Paren):
+        length, unit = span_of(node)
+        return ibis.interval(length, functions.UNITS[unit])
+    number: Any = values(node.this)
+    return number.as_interval(functions.UNITS[unit])
+
+
+def _field(values: "Values", node: exp.Dot) -> ir.Value:
+    """Return a field of a struct; small and capital letters are the same."""
+    whole: Any = values(node.this)
+    if whole.type().is_struct():
+        name = node.expression.name.lower()
+        names = [each for each in whole.type().names if each.lower() == name]
+        if len(names) == 1:
+            return whole[names[0]]
+    raise RefusedError(node, f"no field {node.expression.name}")
+
+
+def _element(values: "Values", node: exp.Bracket) -> ir.Value:
+    """Return an element of a list by its place, from 1 or from the end by -1, null where there is
+    none; the value of a key of a map; a field of a struct.
+    """
+    whole: Any = values(node.this)
+    key = plain_of(node.expressions[0]) if len(node.expressions) == 1 else None
+    place = key + 1 if isinstance(key, int) else None  # SQLGlot counts from 0
+    if whole.type().is_map() and key is not None:
+        return whole.get(key if place is None else place)
+    if whole.type().is_struct() and isinstance(key, str):
+        return _field(values, exp.Dot(this=node.this, expression=exp.to_identifier(key)))
+    if whole.type().is_array() and place:
+        found = whole[place - 1 if place > 0 else place]
+        return ibis.cases((whole.length() > abs(place) - 1, found))
+    raise RefusedError(node, "in brackets stands the number of an element, or a key")
+
+
+def _concatenated(values: "Values", node: exp.DPipe) -> ir.Value:
+    """Return two values as one text, null where one is."""
+    one, other = (values(each) for each in (node.this, node.expression))
+    return one.cast("string") + other.cast("string")
 
 
 def _between(values: "Values", node: exp.Between) -> ir.Value:
@@ -169,6 +214,8 @@ def _cast(values: "Values", node: exp.Cast) -> ir.Value:
 
 
 def _extract(values: "Values", node: exp.Extract) -> ir.Value:
+    if node.name.upper() == "EPOCH":
+        return functions.epoch(values(node.expression))
     part = functions.part_of(node.name)
     if part is None:
         raise RefusedError(
@@ -264,6 +311,40 @@ def _null(_values: "Values", _node: exp.Null) -> ir.Value:
     return ibis.null()
 
 
+def _quantile(values: "Values", node: Any, test: ir.Value | None) -> ir.Value:
+    """Return quantile_cont(value, share), or percentile_cont(share) of the values in order."""
+    value, share = node.this, node.expression
+    if isinstance(node, exp.WithinGroup):
+        order = node.expression.expressions
+        if not isinstance(value, exp.PercentileCont) or len(order) != 1 or order[0].args["desc"]:
+            raise RefusedError(node, "WITHIN GROUP stands beside percentile_cont, in rising order")
+        value, share = order[0].this, value.this
+    found = None if share is None else number_of(share)
+    if found is None or not 0 <= found <= 1:
+        raise RefusedError(node, "the share of a quantile is a number from 0 to 1")
+    number: Any = values.counted(value, test)
+    return number.quantile(float(found))
+
+
+def _gathered(values: "Values", node: exp.GroupConcat, test: ir.Value | None) -> ir.Value:
+    """Return texts of rows as one, in their own order."""
+    given, sign = node.this, node.args.get("separator")
+    keys = given.expressions if isinstance(given, exp.Order) else []
+    text = given.this if isinstance(given, exp.Order) else given
+    is_distinct = isinstance(text, exp.Distinct)
+    text = text.expressions[0] if is_distinct else text
+    if len(keys) != 1 or keys[0].this != text or keys[0].args["desc"] or sign is None:
+        raise RefusedError(node, "rows have no order: write string_agg(text, ',' ORDER BY text)")
+    texts: Any = values.counted(text, test)
+    return texts.collect(distinct=is_distinct).sort().join(values(sign))
+
+
+GATHERED: Mapping[type[exp.Expr], Callable[[Any, Any, ir.Value | None], ir.Value]] = {
+    exp.PercentileCont: _quantile,
+    exp.WithinGroup: _quantile,
+    exp.GroupConcat: _gathered,
+}
+"""Aggregates that are more than one operation."""
 TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
     (exp.Column, lambda values, node: values.column(node)),
     (exp.Window, lambda values, node: values.window(node)),
@@ -278,6 +359,9 @@ TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
     (tuple(_COMPARED), _compared),
     (tuple(_COMPUTED), _computed),
     (exp.Between, _between),
+    (exp.DPipe, _concatenated),
+    (exp.Dot, _field),
+    (exp.Bracket, _element),
     (exp.In, _in),
     ((exp.Like, exp.ILike), _like),
     (exp.Is, _is),
