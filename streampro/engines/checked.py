@@ -1,10 +1,11 @@
 """All that can be told of a pipeline without data: what `check`, `run`, `plan`, `prove` refuse."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pkgutil import resolve_name
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from streampro.engines.compiled import uncompiled
@@ -23,49 +24,77 @@ class _Checked:
     beyond: Mapping[str, list[str]]
 
 
-_CHECKED: WeakKeyDictionary[Pipeline, dict[str | None, _Checked]] = WeakKeyDictionary()
-"""By the model that is asked for, None for all."""
+@dataclass(frozen=True)
+class Fingerprint:
+    """Digests of all that `refuse_problems` looks at: where an engine could compute a model, it can
+    with the same digests.
+
+    Attributes:
+        surroundings: of the engines, the packages that compile, and what a pipeline says of itself.
+        models: per model of its code, its allowances, and of what it is built from.
+    """
+
+    surroundings: str
+    models: Mapping[str, str]
 
 
-def problems_of(pipeline: Pipeline, *engines: str, model: str | None = None) -> list[str]:
+_CHECKED: WeakKeyDictionary[Pipeline, dict[Any, _Checked]] = WeakKeyDictionary()
+"""By the model that is asked for, None for all, and the models that are judged."""
+
+
+def problems_of(
+    pipeline: Pipeline,
+    *engines: str,
+    model: str | None = None,
+    judged: Collection[str] | None = None,
+) -> list[str]:
     """Return all that is wrong with a pipeline, a sentence each, and all that the named engines
-    cannot compute, allowed or not; with `model` of that model and of what it is built from. It is
-    told once per pipeline and kept.
+    cannot compute, allowed or not. It is told once per pipeline and kept.
+
+    Args:
+        pipeline: what is asked about.
+        engines: that are to compute it.
+        model: of which alone, and of what it is built from, it is asked. Default: all.
+        judged: the models whose operations are looked at, where the others are known to be as they
+            should. Default: all.
     """
     known = _CHECKED.setdefault(pipeline, {})
-    told = known.get(model)
+    asked = (model, None if judged is None else frozenset(judged))
+    told = known.get(asked)
     if told is None or not (told.problems or {*engines} <= told.beyond.keys()):
         part = pipeline if model is None else part_of(pipeline, model)
-        told = known[model] = _checked(part)
+        names = [name for name in part.models if judged is None or name in judged]
+        told = known[asked] = _checked(part, names)
     return told.problems or [each for engine in engines for each in told.beyond[engine]]
 
 
-def refuse_problems(pipeline: Pipeline, *engines: str, model: str | None = None) -> None:
+def refuse_problems(
+    pipeline: Pipeline,
+    *engines: str,
+    model: str | None = None,
+    judged: Collection[str] | None = None,
+) -> None:
     """Raise `PipelineError` with all that `problems_of` returns, if there is any, and for questions
     that are not there, which no `model` has.
     """
     if model is None:
         _refuse_absent_questions(pipeline)
-    if problems := problems_of(pipeline, *engines, model=model):
+    if problems := problems_of(pipeline, *engines, model=model, judged=judged):
         raise PipelineError("\n".join(problems))
 
 
-def fingerprint(pipeline: Pipeline, engine: str) -> str:
-    """Return a digest of all that `refuse_problems` looks at: models, allowances, engines, and the
-    packages that compile. Where `engine` could compute all, it can with the same fingerprint.
-
-    Raises `PipelineError` for a model that cannot be built.
-    """
-    allowed = {name: dict(model.allow) for name, model in pipeline.models.items()}
+def fingerprint(pipeline: Pipeline, engine: str) -> Fingerprint:
+    """Return the digests of a pipeline. Raises `PipelineError` for a model that cannot be built."""
     packages = [version(name) for name in ("streampro", "ibis-framework", "sqlglot")]
-    looked_at = (
-        engine,
-        (pipeline.name, pipeline.questions),
-        pipeline.code_hashes(),
-        allowed,
-        [*ENGINES],
-        packages,
-    )
+    code, models = pipeline.code_hashes(), dict[str, str]()
+    for name, built in pipeline.models.items():
+        inputs = [models[each] for each in built.inputs if each in models]
+        models[name] = _digest(code[name], dict(built.allow), inputs)
+    surroundings = _digest(engine, pipeline.name, pipeline.questions, [*ENGINES], packages)
+    return Fingerprint(surroundings, models)
+
+
+def _digest(*looked_at: object) -> str:
     return hashlib.sha256(repr(looked_at).encode()).hexdigest()[:16]
 
 
@@ -82,17 +111,15 @@ def _refuse_absent_questions(pipeline: Pipeline) -> None:
         ) from error
 
 
-def _checked(pipeline: Pipeline) -> _Checked:
+def _checked(pipeline: Pipeline, names: Sequence[str]) -> _Checked:
     if wrong := pipeline.problems() or leaks(pipeline):
-        return _Checked([*wrong, *pipeline.unportable()], {})
-    found = uncompiled(pipeline)
-    beyond = {
-        name: [said for each in found.values() for said in each[name]] for name in pipeline.models
-    }
+        return _Checked([*wrong, *pipeline.unportable(dict.fromkeys(names, ()))], {})
+    found = uncompiled(pipeline, names)
+    beyond = {name: [said for each in found.values() for said in each[name]] for name in names}
     told = {engine: [*_told(pipeline, each)] for engine, each in found.items()}
     nowhere = [
         each
-        for name in pipeline.models
+        for name in names
         if all(by[name] for by in found.values())
         for each in _told(pipeline, {name: beyond[name]})
     ]

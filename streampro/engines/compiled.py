@@ -1,5 +1,6 @@
 """The SQL that an engine computes a model with."""
 
+from collections.abc import Iterable
 from traceback import walk_tb
 
 import ibis
@@ -39,11 +40,11 @@ def compiled_everywhere(pipeline: Pipeline, model: str) -> dict[str, str]:
     return {engine: sql or f"-- {why}" for engine, (sql, why) in found.items()}
 
 
-def uncompiled(pipeline: Pipeline) -> dict[str, dict[str, list[str]]]:
-    """Return by engine and model what an engine has no SQL for, in the model or in its audit, a
-    sentence each that begins with the operation. It needs neither engines nor data.
+def uncompiled(pipeline: Pipeline, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Return by engine and named model what an engine has no SQL for, in the model or in its audit,
+    a sentence each that begins with the operation. It needs neither engines nor data.
     """
-    queries = {name: _queries(pipeline, built) for name, built in pipeline.models.items()}
+    queries = {name: _queries(pipeline, pipeline.models[name]) for name in names}
     return {
         engine: {
             name: [

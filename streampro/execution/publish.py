@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from streampro.config import Target
+from streampro.engines.checked import Fingerprint
 from streampro.engines.protocol import Engine
 from streampro.errors import ContractError, IncompleteRunError, StreamProError
 from streampro.execution.inputs import Inputs
@@ -34,7 +35,7 @@ class StagedRun:
         seconds: how long each table took that was computed.
         errors: of models that failed where the run was to keep going, and that are not among
             `models`.
-        checked: see `Run`.
+        checked: what was looked at before it, of which it refused nothing.
         holder: of the ledger, when the run began.
     """
 
@@ -48,7 +49,7 @@ class StagedRun:
     staged: Sequence[StagedModel]
     seconds: Mapping[TableName, float]
     errors: Mapping[TableName, StreamProError]
-    checked: str
+    checked: Fingerprint
     holder: str
 
 
@@ -148,7 +149,7 @@ def _is_as(last: Run, done: Run) -> bool:
     kept = (last.code, last.lineage, last.packages["streampro"])
     return (
         (tables, *kept) == (done.tables, done.code, done.lineage, done.packages["streampro"])
-        and last.checked is not None
+        and bool(last.judged)
         and known_files.are_same(last.inputs, done.inputs)
     )
 
@@ -184,7 +185,8 @@ def _ledger_row(
         lineage=lineage,
         changes=plan.changes,
         moves=plan.moves,
-        checked=run.checked,
+        checked=run.checked.surroundings,
+        judged=run.checked.models,
         fork=last.fork if last else None,
         added=last.added if last else (),
         observed=tuple(sorted(observed & {*tables})),

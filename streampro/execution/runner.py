@@ -30,7 +30,7 @@ from streampro.execution.limits import refuse_lost_files
 from streampro.execution.progress import Careful, Unwatched, Watcher
 from streampro.execution.publish import StagedRun, incomplete, plan_of, publish
 from streampro.execution.stage import Stage, StagedModel
-from streampro.execution.state import State
+from streampro.execution.state import State, unjudged
 from streampro.exports.export import carry_out, refuse_misplaced
 from streampro.formats.database.extracts import Extracts
 from streampro.modeling.model import Model, TableName
@@ -214,8 +214,9 @@ def show(
     """
     refuse_limit("show", limit)
     asked = model_of(pipeline, model)
-    refuse_problems(pipeline, target.engine, model=asked.name)
     models = pipeline.built_from(asked.name)
+    if judged := unjudged(pipeline, target) & {each.name for each in models}:
+        refuse_problems(pipeline, target.engine, model=asked.name, judged=judged)
     refuse_unknown_places(pipeline, target, models)
     code = published_run(target).code if main_of(target.warehouse) else {}
     samples = Sample.of_models(code, pipeline)
@@ -260,18 +261,15 @@ def _staging_folder(target: Target) -> AbstractContextManager[Path | None]:
 def _checked(
     pipeline: Pipeline, target: Target, select: str | None, exclude: str | None
 ) -> list[Model]:
-    """Return the selected models, after refusing what can be told without data. A pipeline that the
-    last run published has been looked at.
-    """
+    """Return the selected models, after refusing what can be told without data."""
     if pipeline.exports and not place_of(target.warehouse).is_reached:
         raise ConfigError(
             f"pipeline {pipeline.name!r} has exports, which are written from warehouses on disks "
             f"and in object stores; {target.warehouse} is neither. Nothing was published."
         )
     refuse_misplaced([destination_of(each.to) for each in pipeline.exports], target)
-    last = ledger.last_of(target.warehouse)
-    if not last or last.checked != fingerprint(pipeline, target.engine):
-        refuse_problems(pipeline, target.engine)
+    if judged := unjudged(pipeline, target):
+        refuse_problems(pipeline, target.engine, judged=judged)
     models = pipeline.select(select, exclude, code_of(target))
     refuse_unknown_places(pipeline, target, models)
     return models

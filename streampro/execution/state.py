@@ -1,18 +1,21 @@
 """The tables as a run finds and leaves them, and which of their rows moved."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import ibis.expr.types as ir
 
+from streampro.config import Target
+from streampro.engines.checked import fingerprint
 from streampro.engines.protocol import Engine, Staged, row_count
-from streampro.errors import ConfigError
+from streampro.errors import ConfigError, PipelineError, WarehouseError
 from streampro.expressions.nulls import may_be_null
 from streampro.location import Location
 from streampro.modeling.model import Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.sample import SAMPLED, Sample
-from streampro.warehouse import changes, observed
+from streampro.warehouse import changes, ledger, observed
 from streampro.warehouse.run import Run
 from streampro.warehouse.snapshot import REBUILD, Snapshot
 
@@ -205,3 +208,12 @@ class State:
     def _snapshot(self) -> Snapshot:
         assert self.snapshot
         return self.snapshot
+
+
+def unjudged(pipeline: Pipeline, target: Target) -> set[str]:
+    """Return the models that the last run has not looked at as they are now."""
+    with suppress(PipelineError, WarehouseError):  # which are told where they are in the way
+        last, now = ledger.last_of(target.warehouse), fingerprint(pipeline, target.engine)
+        if last and last.checked == now.surroundings:
+            return {name for name in now.models if last.judged.get(name) != now.models[name]}
+    return {*pipeline.models}

@@ -189,7 +189,7 @@ class Pipeline:
         engines, and which orders may leave rows tied, a sentence each; without those that a model
         allows, and with allowances of nothing.
 
-        `beyond` is what else is said of operations, by model.
+        `beyond` is what else is said of operations, by model: these are looked at, without it all.
         """
         keys = self.keys()
         lines = {
@@ -197,12 +197,12 @@ class Pipeline:
             for name, source in self.sources.items()
             if not source.secret
         }
-        models = [(self.models[name], rows) for name, rows in self.expressions.items()]
+        told = dict.fromkeys(self.models, ()) if beyond is None else beyond
         return [
             sentence
-            for built, rows in models
+            for built, rows in ((self.models[name], self.expressions[name]) for name in told)
             for sentence in not_allowed(
-                built, unportable(built, rows, keys, lines), (beyond or {}).get(built.name, ())
+                built, unportable(built, rows, keys, lines), told[built.name]
             )
         ]
 

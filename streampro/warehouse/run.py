@@ -144,7 +144,8 @@ class Run:
         files_count: how many files that version has.
         tokens: per table the mark of the commit that made its version, by which that is told from
             another of the same number; none where an older release published it.
-        checked: a digest of all that `check` looks at, with which it found nothing.
+        checked: a digest of engine and packages with which `check` looked at the models.
+        judged: per model a digest of all that `check` looked at, in which it found nothing.
         fork: of a branch where it begins, null on main.
         added: tables of a branch that have the rows of main's version besides those of its own.
         origin: where the code is from that built it, null where an older release did.
@@ -178,6 +179,7 @@ class Run:
     merged: str | None = None
     origin: Origin | None = None
     observed: tuple[TableName, ...] = ()
+    judged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

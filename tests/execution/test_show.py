@@ -14,6 +14,8 @@ from pipelines.shop.staging import Sales
 import streampro
 from streampro import ConfigError, Contract, Model, Pipeline, PipelineError, Target, column, rule
 from streampro.engines.checked import refuse_problems
+from streampro.engines.registry import ENGINES
+from streampro.execution.state import unjudged
 from streampro.testing import Workbench
 
 pytestmark = pytest.mark.slow
@@ -122,6 +124,47 @@ def test_show_asks_nothing_of_what_a_model_is_not_built_from(
     begun.models["revenue"] = replace(SHOP.models["revenue"], transform=unfinished)
     shown = streampro.show(begun, target, "shops", session=engine.session)
     assert [row["city"] for row in shown.to_pylist()] == ["Oslo", "Rome"]
+
+
+@pytest.mark.thorough("spark")
+def test_show_refuses_what_was_published_otherwise(target: Target, engine: Workbench) -> None:
+    engine.run(SHOP, target)
+    for told, changes in FLAWS.items():
+        flawed = SHOP.with_model(replace(SHOP.models["sales"], **changes))
+        with pytest.raises(PipelineError, match=told):
+            streampro.show(flawed, target, "revenue")
+
+
+@pytest.mark.thorough("spark")
+def test_show_judges_not_again_what_was_published(
+    target: Target, engine: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.run(SHOP, target)
+    shown = streampro.show(SHOP, target, "shops", session=engine.session)
+    with monkeypatch.context() as patch:
+        patch.delattr("streampro.execution.runner.refuse_problems")
+        assert streampro.show(SHOP, target, "shops", session=engine.session) == shown
+    ledger = Path(str(target.warehouse)) / "_streampro/runs/_delta_log"
+    (ledger / "00000000000000000000.json").write_text("{", encoding="utf-8")
+    assert streampro.show(SHOP, target, "shops", session=engine.session) == shown
+
+
+@pytest.mark.thorough("spark")
+def test_what_is_judged_again_is_what_changed_and_what_is_built_from_it(
+    target: Target, engine: Workbench
+) -> None:
+    models = SHOP.models
+    assert unjudged(SHOP, target) == {*models}
+    engine.run(SHOP, target)
+    assert unjudged(SHOP, target) == set()
+    contract = SHOP.with_model(replace(models["revenue"], contract=Small))
+    assert unjudged(contract, target) == {"revenue"}
+    code = SHOP.with_model(replace(models["sales"], transform=unequal))
+    assert unjudged(code, target) == {"sales", "revenue"}
+    allowance = SHOP.with_model(replace(models["sales"], allow={"Sum": "because"}))
+    assert unjudged(allowance, target) == {"sales", "revenue"}
+    other = next(name for name in ENGINES if name != target.engine)
+    assert unjudged(SHOP, target.model_copy(update={"engine": other})) == {*models}
 
 
 class Small(Revenue):

@@ -231,13 +231,14 @@ class Engines:
         sums = (each.arg.dtype for each in value.op().find((ops.Sum, ops.Mean)))
         if any(kind.is_decimal() and kind.precision == MOST_DIGITS for kind in sums):
             return True
+        of_groups = bool(query.op().find(ops.Aggregate))
         made_of = {
             node
             for node in value.op().find(ops.Value)
             if len(node.relations) <= 1
             and node != value.op()
             and not isinstance(node, ops.Field | ops.SortKey)
-            and not node.find((ops.Reduction, ops.Analytic))
+            and not (of_groups and node.find((ops.Reduction, ops.Analytic)))
         }
         for node in made_of:
             relation = next(iter(node.relations), unbound().op())

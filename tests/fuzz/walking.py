@@ -205,6 +205,7 @@ class Drawn(Mapping[str, object]):
         return random.choice(templates.strip().splitlines()).format_map(self)
 
 
+@cache
 def family(kind: dt.DataType) -> str:
     """Return the kind of values of a type, in the words of this file."""
     names = [
