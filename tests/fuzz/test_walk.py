@@ -89,10 +89,10 @@ def is_accepted(query: ir.Table, code: str) -> bool:
 
 
 def fills_memory(value: ir.Value) -> bool:
-    """Say whether a text or a list is made longer than a machine can hold."""
+    """Say whether a text or a list may be made longer than a machine can hold."""
     made = (ops.ArrayRepeat, ops.LPad, ops.RPad, ops.Repeat)
     sizes = (getattr(each, "times", None) or each.length for each in value.op().find(made))
-    return any(isinstance(size, ops.Literal) and (size.value or 0) > MOST_ROWS for size in sizes)
+    return any(not isinstance(n, ops.Literal) or (n.value or 0) > MOST_ROWS for n in sizes)
 
 
 def drawn(random: Random) -> Iterator[tuple[str, Written]]:
