@@ -1,6 +1,5 @@
 """The functions of SQL that are one operation, or one word of `portable`, on their arguments."""
 
-import calendar
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,7 +12,10 @@ from streampro import portable
 from streampro.errors import PipelineError
 
 Function = Callable[..., ir.Value]
-_MONTHS = [*calendar.month_name]
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
 _PARTS_OF_TIME: dict[str, Function] = {
     "YEAR": lambda when: when.year(),
     "QUARTER": lambda when: when.quarter(),
@@ -76,7 +78,7 @@ def epoch(when: Any) -> ir.Value:
 
 
 def _month_name(when: Any) -> ir.Value:
-    return ibis.cases(*((when.month() == number, _MONTHS[number]) for number in range(1, 13)))
+    return ibis.cases(*((when.month() == number, name) for number, name in enumerate(_MONTHS, 1)))
 
 
 def _truncated(number: Any) -> ir.Value:
@@ -141,7 +143,6 @@ FUNCTIONS: Mapping[type[exp.Expr], tuple[tuple[str, ...], Function]] = {
     exp.Split: (("this", "expression"), lambda text, sign: text.split(sign)),
     exp.ArrayContains: (("this", "expression"), lambda items, item: items.contains(item)),
     exp.ArraySize: (("this",), lambda items: items.length()),
-    exp.ArrayDistinct: (("this",), lambda items: items.unique()),
     exp.ArrayToString: (("this", "expression"), lambda items, sign: items.join(sign)),
     exp.Explode: (("this",), lambda items: items.unnest()),
     exp.Trunc: (("this",), _truncated),
