@@ -11,8 +11,8 @@ from streampro.errors import PipelineError
 GIVEN = "streampro_given"
 """The struct of large arguments, inside what is made of them."""
 _LARGE = 200
-_MOST_PARTS = 10_000
-"""Of one value; the largest of a usual model has some hundreds."""
+_MOST_PARTS = 200_000
+"""Of one value: what judges a row of a thousand columns has some ten thousand."""
 _OF_ROWS = (ops.Analytic, ops.Reduction, ops.Subquery, ops.WindowFunction)
 
 
