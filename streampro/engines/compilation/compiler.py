@@ -51,10 +51,9 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
         compute integers in 64 bits: a sum of two parts of a date has 32 on Spark. Compute what is
         large and stands in its SQL more than once before it.
         """
-        if isinstance(op, _OPERATORS):
-            given = {name: _closed(sql) for name, sql in given.items()}
-        given = {  # methods ask what they are given whether it is null
-            name: sge.paren(sql) if isinstance(sql, sge.Is | sge.Not) else sql
+        is_operator = isinstance(op, _OPERATORS)
+        given = {  # methods, too, ask what they are given whether it is null
+            name: _closed(sql) if is_operator or isinstance(sql, sge.Is | sge.Not) else sql
             for name, sql in given.items()
         }
         if isinstance(op, ops.Reduction) and given.get("where") is not None:

@@ -11,6 +11,7 @@ from streampro.errors import PipelineError
 GIVEN = "streampro_given"
 """The struct of large arguments, inside what is made of them."""
 _LARGE = 200
+"""Parts of an argument that is computed once."""
 _MOST_PARTS = 200_000
 """Of one value: what judges a row of a thousand columns has some ten thousand."""
 _OF_ROWS = (ops.Analytic, ops.Reduction, ops.Subquery, ops.WindowFunction)
