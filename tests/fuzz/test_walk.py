@@ -68,7 +68,7 @@ def kind_of(random: Random, value: ir.Value) -> str:
         return "unnest"
     if Walk.is_aggregate(value):
         return random.choice(["aggregate", "aggregate", "value"])
-    if random.randrange(10):
+    if random.randrange(30):
         return "value"
     return random.choice(["filter", "group"] if value.type().is_boolean() else ["group"])
 
@@ -97,9 +97,10 @@ def fills_memory(value: ir.Value) -> bool:
 
 def drawn(random: Random) -> Iterator[tuple[str, Written]]:
     """Yield values that are accepted, each with the query that it may stand in."""
-    seen: set[str] = set()
+    walk, seen = Walk(random, ROWS), set[str]()
     while True:
-        written = Walk(random, ROWS).value(random.randint(1, DEPTH))
+        depth = random.randint(1, DEPTH)
+        written = walk.new(depth)
         if written.code in seen or fills_memory(written.value):
             continue
         seen.add(written.code)
@@ -109,6 +110,8 @@ def drawn(random: Random) -> Iterator[tuple[str, Written]]:
         except Exception:  # Ibis takes no such value there
             continue
         if is_accepted(query, written.code):
+            if kind != "unnest":
+                walk.kept[depth].append(written)
             yield kind, written
 
 

@@ -3,6 +3,7 @@ arguments of any kind, as Python code, of which what Ibis takes is kept.
 """
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -226,15 +227,22 @@ def methods(kind: type) -> tuple[str, ...]:
 
 
 class Walk:
-    """Draws code on a table."""
+    """Draws code on a table; of what was kept later values are made."""
 
     def __init__(self, random: Random, table: ir.Table) -> None:
         self.random = random
         self.names = {**NAMES, "t": table}
         self.table = table
+        self.kept: dict[int, list[Written]] = defaultdict(list)
+        """By depth."""
 
     def value(self, depth: int) -> Written:
-        """Return a value of up to so many calls inside each other."""
+        """Return a value of up to so many calls inside each other; most often one that was kept."""
+        if self.kept[depth] and self.random.randrange(4):
+            return self.random.choice(self.kept[depth])
+        return self.new(depth)
+
+    def new(self, depth: int) -> Written:
         while True:
             made = self._made(depth)
             if made is not None:
