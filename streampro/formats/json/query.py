@@ -209,15 +209,18 @@ def _scalar(number: int, path: Sequence[str]) -> str:
     """
     text = f"fields_{number}" + "".join(f".{identifier(key)}" for key in path)
     place = quoted(json_pointer(path))
-    key = quoted(f'"{path[-1]}"')
-    token = quoted(rf'^{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
-    behind = f"substr(raw_line, strpos(raw_line, {key}) + 1)"
-    is_plain = f"NOT contains(raw_line, '\\') AND NOT contains({behind}, {key})"
+    key = quoted(f'{path[-1]}"')  # which begins with a letter, as every other sign is a quote
+    token = quoted(rf'^"{re.escape(path[-1])}"[ \t\r]*:[ \t\r]*(-?[0-9]+\.[0-9]+)[ \t\r]*[,}}]')
+    found = f"strpos(raw_line, {key})"
+    is_plain = (
+        f"NOT contains(raw_line, '\\') AND NOT contains(substr(raw_line, {found} + 1), {key})"
+    )
+    read = f"nullif(regexp_extract(substr(raw_line, {found} - 1), {token}, 1), '')"
     return (
         f"CASE WHEN {text} >= '[' AND ({text} < '\\' OR ({text} >= '{{' AND {text} < '|')) "
         f"THEN CASE WHEN json_type(raw_line, {place}) = 'VARCHAR' THEN {text} END "
         f"WHEN CASE WHEN {text} < ':' AND NOT contains({text}, ':') "
         f"THEN regexp_matches({text}, '{_RESPELLED}') END "
-        f"THEN coalesce(CASE WHEN {is_plain} THEN nullif(regexp_extract({behind}, {token}, 1), '') "
-        f"END, json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) ELSE {text} END"
+        f"THEN coalesce(CASE WHEN {is_plain} THEN {read} END, "
+        f"json_extract_string({_WITH_QUOTED_NUMBERS}, {place}), {text}) ELSE {text} END"
     )
