@@ -36,6 +36,8 @@ MISPLACED: dict[str, Callable[[], ir.Table]] = {
         v=T.x.sum(where=T.x.rank().over(RUNNING) == 0)
     ),
     "an aggregate in an aggregate": lambda: T.agg(v=(T.x - T.x.max()).sum()),
+    "a column that bounds an aggregate": lambda: T.agg(v=T.x.max().clip(upper=T.g)),
+    "a column beside a key": lambda: T.group_by("g").agg(v=T.x.max().clip(T.i, T.g)),
     "an aggregate in an order": lambda: T.order_by([T.x.sum(), "i"]).limit(1).select("i"),
     "a window in an order": lambda: (
         T.order_by([T.x.rank().over(RUNNING), "i"]).limit(1).select("i")
@@ -97,6 +99,10 @@ COLUMN_FIRST: dict[str, tuple[ir.Table, list[dict[str, Any]]]] = {
             {"part": 2, "more": 2},
             {"part": 3, "more": 3},
         ],
+    ),
+    "a key that bounds an aggregate": (
+        T.group_by("g").agg(found=T.x.max().clip(upper=T.g)),
+        [{"g": 1, "found": 1}, {"g": 2, "found": 2}],
     ),
 }
 

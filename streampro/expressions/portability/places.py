@@ -58,6 +58,7 @@ def misplaced(root: Any) -> list[str]:
             for each in value.find(_SUBQUERIES, filter=ops.Value)
         ]
     found += [said for node in root.find(ops.Filter) for said in _in_filter(node)]
+    found += [said for node in root.find(ops.Aggregate) for said in _of_single_rows(node)]
     no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
     return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
 
@@ -72,6 +73,23 @@ def _in_filter(node: ops.Filter) -> Iterator[str]:
         yield f"WindowFunction: a window cannot stand in a filter beside any(). {_FIRST}"
     if any(not each.relations <= {node.parent} for each in windows):
         yield f"WindowFunction: a window of other rows cannot stand in a filter. {_FIRST}"
+
+
+def _of_single_rows(node: ops.Aggregate) -> Iterator[str]:
+    """Yield what is taken of each row beside an aggregate: Ibis lets `x.max().clip(upper=y)` be."""
+    keys = node.groups.values()
+    for value in node.metrics.values():
+        fields = value.find(ops.Field, filter=_is_of_rows)
+        yield from (
+            f"{type(value).__name__}: {each.name!r} of each row cannot stand beside an aggregate. "
+            "Use mutate() on what the aggregate gives."
+            for each in fields
+            if each.rel == node.parent and each not in keys
+        )
+
+
+def _is_of_rows(node: ops.Node) -> bool:
+    return isinstance(node, ops.Value) and not isinstance(node, ops.Reduction)
 
 
 def _of_slot(
