@@ -141,6 +141,9 @@ def show_repaired(done: Repaired) -> None:
 
 def show_changes(changes: Sequence[Change], moves: Sequence[Move]) -> None:
     """Print what becomes of every table, and which answers move."""
+    if not changes:
+        say("No table changes.")
+        return
     show_table(
         "Tables",
         _told(

@@ -104,7 +104,8 @@ def replay(
             session=session,
         )
         whole = diff(pipeline, target, again, left_run=then.run_id, limit=limit)
-        difference = _without(whole, {*pipeline.by_runs(), *then.observed})
+        named = replace(whole, right=f"run {then.run_id}, computed again")
+        difference = _without(named, {*pipeline.by_runs(), *then.observed})
         by_runs = tuple(against_themselves(pipeline, target, then))
     return Replay(then.run_id, difference, tuple(_reasons(pipeline, then, done, lost)), by_runs)
 

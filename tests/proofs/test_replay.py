@@ -40,6 +40,7 @@ def test_files_that_are_not_as_they_were_are_named(target: Target) -> None:
     (Path(str(target.raw)) / "sales-2.jsonl").unlink()
     done = streampro.replay(SHOP, target)
     assert not done.is_equal
+    assert done.difference.right == "run 2, computed again"
     assert any("sales-2.jsonl vanished" in reason for reason in done.reasons)
     before = {path: path.stat().st_mtime_ns for path in Path(str(target.warehouse)).rglob("*.json")}
     streampro.replay(SHOP, target, 1)
