@@ -55,6 +55,7 @@ class Case(NamedTuple):
 
 
 CASES = [
+    Case(T.n.cast("uint8"), "int64", T.n.cast("int64"), [3, 0, None]),
     Case(T.day >= "2024-03-01", "date(2024", T.day >= date(2024, 3, 1), [False, True, None]),
     Case(
         T.day.isin(["2024-02-29"]),

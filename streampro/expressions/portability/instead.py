@@ -18,6 +18,7 @@ Comparison | map | a comparison of keys() and of values()
 Least Greatest Array | integer float | integers as floats: x.cast('float64')
 FloorDivide | float | (x / y.nullif(0)).floor()
 Cast TryCast | integer boolean | x != 0
+Cast TryCast | integer other | a type with a sign, such as int64
 Coalesce NullIf | list other | an empty list that has a type: ibis.literal([], x.type())
 Cast TryCast | interval | n.as_interval('h')
 IntervalMultiply | | (n * 3).as_interval('h')
