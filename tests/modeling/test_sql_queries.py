@@ -61,6 +61,18 @@ EQUAL = [
     "SELECT box.a, count(*) AS n FROM boxes GROUP BY box.a",
     "SELECT id, tags[1] AS x, tags[2] AS y, tags[-1] AS z, tags[-3] AS w FROM boxes",
     "SELECT id, sizes['a'] AS x, sizes['z'] AS y FROM boxes",
+    "SELECT id, tags[1:2] AS x, tags[2:] AS y, tags[:1] AS z, tags[3:2] AS w FROM boxes",
+    "SELECT id, note[1:2] AS x, note[2:] AS y, note[1] AS z, note[:0] AS w FROM sales",
+    "SELECT id, [id, 2, NULL] AS x, list_value(note, 'b') AS y, ['a', 'b'] AS z FROM sales",
+    "SELECT id, {'a': id, 'b': note} AS x, struct_pack(c := shop).c AS y FROM sales",
+    "SELECT id, amount & 3 AS x, amount | 8 AS y, xor(amount, id) AS z FROM sales",
+    "SELECT id, note LIKE '%!%' ESCAPE '!' AS x, note NOT LIKE 'A!__' ESCAPE '!' AS y, "
+    "note LIKE '_,%' ESCAPE '|' AS z FROM sales",
+    "SELECT id, tag FROM boxes, unnest(tags) AS t(tag) WHERE tag <> 'a'",
+    "SELECT s.id, t.tag, u.tag AS other FROM sales AS s, boxes AS b, unnest(b.tags) AS t(tag) "
+    "CROSS JOIN unnest(['b', 'x']) AS u(tag) WHERE s.id = b.id AND u.tag = t.tag",
+    "SELECT tag, count(*) AS n FROM boxes AS b CROSS JOIN unnest(b.tags) AS t(tag) "
+    "LEFT JOIN shops ON shop = tag GROUP BY tag",
     "SELECT id, list_contains(tags, 'b') AS x, array_length(tags) AS y, len(tags) AS z FROM boxes",
     "SELECT id, array_to_string(tags, '-') AS x FROM boxes WHERE id < 3",
     "SELECT id, unnest(tags) AS tag FROM boxes",
@@ -387,7 +399,21 @@ REFUSED = {
     ),
     "more than all": ("SELECT quantile_cont(id, 1.5) AS q FROM sales", 1, 22, "from 0 to 1"),
     "element zero": ("SELECT tags[0] AS t FROM boxes", 1, 8, "number of an element"),
-    "a part of a list": ("SELECT tags[1:2] AS t FROM boxes", 1, 8, "number of an element"),
+    "a part of a list from its end": ("SELECT tags[-2:] AS t FROM boxes", 1, 8, "numbers from 1"),
+    "a part of a map": ("SELECT sizes[1:2] AS t FROM boxes", 1, 8, "number of an element"),
+    "an unnest without names": ("SELECT id FROM boxes, unnest(tags)", 1, 30, "AS t(element)"),
+    "an escape of nothing": (
+        "SELECT note LIKE 'a!' ESCAPE '!' AS t FROM sales",
+        1,
+        8,
+        "that a sign follows",
+    ),
+    "a field without a name": (
+        "SELECT struct_pack(id) AS t FROM sales",
+        1,
+        8,
+        "fields have names",
+    ),
     "no such field": ("SELECT box.nope AS n FROM boxes", 1, 12, "no field nope"),
     "a field of a number": ("SELECT id.a AS n FROM boxes", 1, 11, "no field a"),
     "sets without brackets": (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -21,9 +22,15 @@ def is_crossed(join: exp.Join) -> bool:
     return not says and join.kind in ("", "CROSS")
 
 
-def is_comma(join: exp.Join) -> bool:
-    """Tell whether they do so behind a comma."""
-    return is_crossed(join) and not join.kind
+def joins_of(node: exp.Select) -> list[exp.Join]:
+    """Return the joins of FROM, which are taken from the left to the right. A comma would come
+    last, which makes a difference before a RIGHT JOIN only.
+    """
+    joins: list[exp.Join] = node.args.get("joins") or []
+    commas = [each for each in joins if is_crossed(each) and not each.kind]
+    if commas and any(map(leaves_right_rows, joins)):
+        raise RefusedError(commas[0], "a comma beside a RIGHT or FULL JOIN: write CROSS JOIN")
+    return joins
 
 
 def leaves_right_rows(join: exp.Join) -> bool:
@@ -97,6 +104,18 @@ def crossed(rows: Rows, others: list[Rows], tests: list[exp.Expr]) -> tuple[Rows
         rows = Rows(table, rows.names + other.names)
         tests = [each for each in tests if each not in on]
     return rows, tests
+
+
+def unnested(rows: Rows, node: exp.Unnest) -> Rows:
+    """Return rows as often as a list of theirs has elements, with one of these each."""
+    columns = node.alias_column_names
+    if len(node.expressions) != 1 or len(columns) != 1 or node.args.get("offset"):
+        raise RefusedError(node, "an unnest is of one list, with names: unnest(list) AS t(element)")
+    [actual] = unused(["element"], rows.table.columns)
+    table = ir.Table(rows.table.op())  # a join is one table from here on
+    items: Any = Values(table)(known(node.expressions[0], in_rows(rows)))
+    table = table.mutate(named({actual: items.unnest()}))
+    return Rows(table, (*rows.names, Name(node.alias, columns[0], actual)))
 
 
 def apart(one: Rows, other: Rows) -> Rows:

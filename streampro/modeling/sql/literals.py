@@ -30,6 +30,8 @@ _INSTANT = re.compile(
 )
 _MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DAYS = {"DAY": 1, "WEEK": 7}
+_WILD = {"%": ".*", "_": "."}
+_SPECIAL = r"\.^$*+?()[]{}|"
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}
 _TYPES = {
     **dict.fromkeys(_BITS, dt.int64),
@@ -158,6 +160,25 @@ def plain_of(node: exp.Expr) -> str | int | None:
 def is_spelt(node: exp.Expr) -> bool:
     """Tell whether an expression is a number or a text that a query spells."""
     return number_of(node) is not None or text_of(node) is not None
+
+
+def like_pattern(text: str | None, escape: str | None) -> str | None:
+    """Return the regular expression of a pattern of LIKE, None for what is no such pattern.
+
+    Args:
+        text: the pattern.
+        escape: the sign behind which each sign stands for itself.
+    """
+    if text is None or escape is None or len(escape) != 1:
+        return None
+    signs, pattern = iter(text), ""
+    for sign in signs:
+        is_wild = sign != escape
+        if not is_wild and (sign := next(signs, "")) == "":
+            return None
+        plain = re.escape(sign) if sign in _SPECIAL else sign
+        pattern += _WILD.get(sign, plain) if is_wild else plain
+    return rf"(?s)^{pattern}\z"
 
 
 def bounds_of(node: exp.DataType) -> tuple[int, int] | None:

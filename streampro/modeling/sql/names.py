@@ -208,3 +208,13 @@ def refuse_more(node: exp.Expr, known: Iterable[str]) -> None:
 def one_line(error: Exception) -> str:
     """Return what an error says, in one line."""
     return " ".join(str(error).split())
+
+
+def refuse_many_rows(node: exp.Expr) -> None:
+    """Raise `RefusedError` for a subquery that is no aggregate of all its rows."""
+    parts = ("group", "having", "distinct", "limit", "offset", "qualify")
+    is_one = isinstance(node, exp.Select) and len(node.expressions) == 1
+    if not is_one or any(node.args.get(each) for each in parts):
+        raise RefusedError(node, "a subquery for a value is one aggregate")
+    if not [*aggregates_in(node.expressions[0])]:
+        raise RefusedError(node, "a subquery for a value is one aggregate")

@@ -6,7 +6,14 @@ from itertools import chain
 import ibis.expr.types as ir
 from sqlglot import exp
 
-from streampro.modeling.sql.joins import crossed, is_comma, is_crossed, joined, leaves_right_rows
+from streampro.modeling.sql.joins import (
+    crossed,
+    is_crossed,
+    joined,
+    joins_of,
+    leaves_right_rows,
+    unnested,
+)
 from streampro.modeling.sql.names import (
     Name,
     RefusedError,
@@ -16,6 +23,7 @@ from streampro.modeling.sql.names import (
     conjuncts,
     in_rows,
     known,
+    refuse_many_rows,
     refuse_more,
     unused,
     windows_in,
@@ -29,7 +37,6 @@ from streampro.modeling.sql.subqueries import (
     refers_outside,
 )
 from streampro.modeling.sql.values import Values
-from streampro.modeling.sql.words import refuse_many_rows
 from streampro.names import named, repeated
 
 _CLAUSES = {
@@ -195,8 +202,12 @@ class Select:
         found = self.node.args.get("from_")
         if found is None:
             raise RefusedError(self.node, "FROM is missing: a model is made of tables")
-        rows, waiting, joins = self.query.rows_of(found.this), list[Rows](), self._joins()
+        rows, waiting, joins = self.query.rows_of(found.this), list[Rows](), joins_of(self.node)
         for join in joins:
+            if isinstance(join.this, exp.Unnest) and is_crossed(join):
+                rows, tests = crossed(rows, waiting, tests)
+                rows, waiting = unnested(rows, join.this), []
+                continue
             near = self.query.rows_of(join.this)
             if is_crossed(join):
                 waiting.append(near)
@@ -206,16 +217,6 @@ class Select:
             rows, waiting = joined(rows, near, join), []
         rows, tests = crossed(rows, waiting, tests)
         return moved(rows.table, rows, {})[0], tests
-
-    def _joins(self) -> list[exp.Join]:
-        """Return the joins of FROM, which are taken from the left to the right. A comma would come
-        last, which makes a difference before a RIGHT JOIN only.
-        """
-        joins: list[exp.Join] = self.node.args.get("joins") or []
-        if any(map(is_comma, joins)) and any(map(leaves_right_rows, joins)):
-            comma = next(filter(is_comma, joins))
-            raise RefusedError(comma, "a comma beside a RIGHT or FULL JOIN: write CROSS JOIN")
-        return joins
 
     def _selected(self, rows: Rows) -> ir.Table:
         """Return what the SELECT makes of its rows."""

@@ -13,6 +13,7 @@ from streampro.modeling.sql import functions
 from streampro.modeling.sql.literals import (
     bounds_of,
     is_spelt,
+    like_pattern,
     number_of,
     plain_of,
     span_of,
@@ -21,7 +22,7 @@ from streampro.modeling.sql.literals import (
     unit_of,
     when_of,
 )
-from streampro.modeling.sql.names import RefusedError, aggregates_in
+from streampro.modeling.sql.names import RefusedError, refuse_many_rows
 
 if TYPE_CHECKING:
     from streampro.modeling.sql.values import Values
@@ -97,17 +98,30 @@ def _field(values: "Values", node: exp.Dot) -> ir.Value:
     raise RefusedError(node, f"no field {node.expression.name}")
 
 
+def _struct(values: "Values", node: exp.Struct) -> ir.Value:
+    if not all(isinstance(each, exp.PropertyEQ) for each in node.expressions):
+        raise RefusedError(node, "fields have names: write {'name': value}")
+    return ibis.struct({each.name: values(each.expression) for each in node.expressions})
+
+
 def _element(values: "Values", node: exp.Bracket) -> ir.Value:
     """Return an element of a list by its place, from 1 or from the end by -1, null where there is
-    none; the value of a key of a map; a field of a struct.
+    none; the value of a key of a map; a field of a struct; or some elements or letters.
     """
     whole: Any = values(node.this)
+    part = node.expressions[0]
+    if isinstance(part, exp.Slice) and (whole.type().is_array() or whole.type().is_string()):
+        start = _whole(node, part.this, 1) - 1 if part.this else 0
+        end = _whole(node, part.expression, 0) if part.expression else None
+        return whole[start:] if end is None else whole[start : max(start, end)]
     key = plain_of(node.expressions[0]) if len(node.expressions) == 1 else None
     place = key + 1 if isinstance(key, int) else None  # SQLGlot counts from 0
     if whole.type().is_map() and key is not None:
         return whole.get(key if place is None else place)
     if whole.type().is_struct() and isinstance(key, str):
         return _field(values, exp.Dot(this=node.this, expression=exp.to_identifier(key)))
+    if whole.type().is_string() and place and place > 0:
+        return whole.substr(place - 1, 1)
     if whole.type().is_array() and place:
         found = whole[place - 1 if place > 0 else place]
         return ibis.cases((whole.length() > abs(place) - 1, found))
@@ -156,6 +170,16 @@ def _like(values: "Values", node: exp.Like | exp.ILike) -> ir.Value:
     text: Any = values(node.this)
     found = text.like(pattern) if isinstance(node, exp.Like) else text.ilike(pattern)
     return ~found if node.args.get("negate") else found
+
+
+def _escaped(values: "Values", node: exp.Escape) -> ir.Value:
+    """Return LIKE with a sign behind which each sign stands for itself."""
+    like, sign = node.this, text_of(node.expression)
+    pattern = like_pattern(text_of(like.expression), sign) if isinstance(like, exp.Like) else None
+    if pattern is None:
+        raise RefusedError(node, "LIKE ... ESCAPE takes a text, and one sign that a sign follows")
+    found = values(like.this).re_search(pattern)
+    return ~found if like.args.get("negate") else found
 
 
 def _is(values: "Values", node: exp.Is) -> ir.Value:
@@ -297,16 +321,6 @@ def _scalar(values: "Values", node: exp.Subquery) -> ir.Value:
     return values.table_of(node).as_scalar()
 
 
-def refuse_many_rows(node: exp.Expr) -> None:
-    """Raise `RefusedError` for a subquery that is no aggregate of all its rows."""
-    parts = ("group", "having", "distinct", "limit", "offset", "qualify")
-    is_one = isinstance(node, exp.Select) and len(node.expressions) == 1
-    if not is_one or any(node.args.get(each) for each in parts):
-        raise RefusedError(node, "a subquery for a value is one aggregate")
-    if not [*aggregates_in(node.expressions[0])]:
-        raise RefusedError(node, "a subquery for a value is one aggregate")
-
-
 def _null(_values: "Values", _node: exp.Null) -> ir.Value:
     return ibis.null()
 
@@ -364,6 +378,8 @@ TRANSLATED: Sequence[tuple[Any, Callable[[Any, Any], ir.Value]]] = [
     (exp.Bracket, _element),
     (exp.In, _in),
     ((exp.Like, exp.ILike), _like),
+    (exp.Escape, _escaped),
+    (exp.Struct, _struct),
     (exp.Is, _is),
     (exp.Case, _case),
     (exp.Cast, _cast),
