@@ -115,12 +115,16 @@ ANSWERS = (
 )
 
 
+def columns() -> str:
+    """Return the fields of an event that stand at the top, as `read_json` takes them."""
+    return ", ".join(f"\"{name}\": 'varchar'" for name in _TEXT)
+
+
 def main(raw: Path, out: Path) -> None:
     """Write events, users, videos, sessions and facts, then print the answers."""
     out.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false")
-    columns = ", ".join(f"\"{name}\": 'varchar'" for name in _TEXT)
     layers = {
         "events": EVENTS,
         "users": USERS,
@@ -129,7 +133,7 @@ def main(raw: Path, out: Path) -> None:
         "facts": FACTS,
     }
     for name, sql in layers.items():
-        query = sql.format(raw=raw, out=out, columns=columns)
+        query = sql.format(raw=raw, out=out, columns=columns())
         connection.execute(
             f"copy ({query}) to '{out}/{name}.parquet' (format parquet, compression zstd)"
         )

@@ -2,6 +2,7 @@
 
     python benchmarks/run.py --events 10000000
     python benchmarks/run.py --events 10000000 --engine spark
+    python benchmarks/run.py --events 10000000 --dbt .benchmarks/dbt/bin/dbt
 
 CPU seconds are user + system of the whole tree of processes. Spark's Java may end after the Python
 that started it; this process therefore adopts orphans (Linux, `PR_SET_CHILD_SUBREAPER`) and waits
@@ -107,7 +108,9 @@ def _memory(pid: int) -> str:
     return "0 0"
 
 
-def contenders(raw: Path, engine: str, memory_limit: str | None) -> dict[str, list[str]]:
+def contenders(
+    raw: Path, engine: str, memory_limit: str | None, dbt: Path | None
+) -> dict[str, list[str]]:
     """Return the commands to compare; each writes into a fresh folder."""
     out = str(DATA / "out")
     streampro = [sys.executable, "-m", "streampro", "run", "--raw", str(raw)]
@@ -126,7 +129,11 @@ def contenders(raw: Path, engine: str, memory_limit: str | None) -> dict[str, li
     elif memory_limit:
         (configs / "small.toml").write_text(f'[duckdb]\nmemory_limit = "{memory_limit}"\n')
         streampro += ["--target", "small"]
-    return {"floor": floor, "streampro": streampro}
+    found = {"floor": floor, "streampro": streampro}
+    if dbt:
+        project = [sys.executable, str(HERE / "dbt_project.py")]
+        found["dbt"] = [*project, str(raw), out, str(dbt.absolute())]
+    return found
 
 
 def main() -> None:
@@ -135,6 +142,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
+    parser.add_argument("--dbt", type=Path, help="the command of a dbt-duckdb to run, too")
     parser.add_argument("--memory-limit", help="of StreamPro's DuckDB; the floor keeps its own")
     arguments = parser.parse_args()
     raw = DATA / f"raw-{arguments.events}"
@@ -144,10 +152,11 @@ def main() -> None:
         shutil.rmtree(raw, ignore_errors=True)
         generate = [sys.executable, "-m", "streampro", "generate", str(raw)]
         subprocess.run([*generate, "--events", str(arguments.events)], check=True)
+    commands = contenders(raw, arguments.engine, arguments.memory_limit, arguments.dbt)
     costs: dict[str, list[Cost]] = {}
     os.chdir(DATA)
     for _ in range(arguments.rounds):
-        for name, command in contenders(raw, arguments.engine, arguments.memory_limit).items():
+        for name, command in commands.items():
             shutil.rmtree(DATA / "out", ignore_errors=True)
             costs.setdefault(name, []).append(measure(command))
             print(name, costs[name][-1], flush=True)
@@ -157,10 +166,12 @@ def main() -> None:
         wall = statistics.median(run.wall_s for run in runs)
         peak = statistics.median(run.peak_mb for run in runs)
         print(f"{name:10} {cpu:7.1f} CPU s {wall:7.1f} s {peak:8,.0f} MB")
-    pairs = list(zip(costs["streampro"], costs["floor"], strict=True))
-    cpu = statistics.median(ours.cpu_s / floor.cpu_s for ours, floor in pairs)
-    wall = statistics.median(ours.wall_s / floor.wall_s for ours, floor in pairs)
-    print(f"streampro / floor, median of the pairs: {cpu:.2f} x CPU, {wall:.2f} x wall")
+    ours = costs.pop("streampro")
+    for name, others in costs.items():
+        pairs = list(zip(ours, others, strict=True))
+        cpu = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
+        wall = statistics.median(one.wall_s / other.wall_s for one, other in pairs)
+        print(f"streampro / {name}, median of the pairs: {cpu:.2f} x CPU, {wall:.2f} x wall")
 
 
 if __name__ == "__main__":
