@@ -83,6 +83,28 @@ def temporary_folder(beside: Path | None = None) -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a place beside a file, and put what is there then in place of it: nobody sees a part of
+    it, and what was there stays where it is not all written. What is no file, such as a pipe, is
+    yielded itself.
+    """
+    from uuid import uuid4
+
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()  # a link stays one
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def pass_over_warnings() -> None:
     """Let no warning of what we call become an error where a user makes errors of warnings."""
     for start, kind in OF_IBIS:

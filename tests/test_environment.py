@@ -16,7 +16,7 @@ from stopped import hears_a_signal_at
 from streampro import environment
 from streampro.config import Target
 from streampro.engines.duckdb.engine import DuckDBEngine
-from streampro.environment import interrupt, temporary_folder, undisturbed
+from streampro.environment import interrupt, replacing, temporary_folder, undisturbed
 from streampro.errors import EngineError
 from streampro.warehouse.folders import scratch
 
@@ -100,3 +100,28 @@ def test_a_signal_while_a_temporary_folder_is_made_or_removed_leaves_none(
 
         hears_a_signal_at(os, step, command)
         assert [*tmp_path.glob(below)] == []
+
+
+def test_a_file_is_replaced_once_it_is_written_whole(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("old")
+    link.symlink_to(file)
+    with pytest.raises(UnicodeEncodeError), replacing(file) as place:
+        place.write_text("a part of the ne\udc80")
+    assert {*tmp_path.iterdir()} == {file, link}
+    assert file.read_text() == "old"
+    with replacing(link) as place:
+        place.write_text("new")
+        assert file.read_text() == "old"
+    assert (file.read_text(), link.is_symlink()) == ("new", True)
+
+
+def test_a_pipe_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe) as place:
+        place.write_text("told")
+    assert os.read(reader, 10) == b"told"
+    os.close(reader)
+    assert pipe.is_fifo()

@@ -8,6 +8,7 @@ import click
 from streampro.cli import completion
 from streampro.cli.options import load, options
 from streampro.console.output import print_json
+from streampro.environment import replacing
 from streampro.errors import DataError, writes
 
 
@@ -70,6 +71,6 @@ def graph(column: str | None, form: str, out: Path | None, **options: Any) -> No
     if out is None:
         click.echo(shown)
     else:
-        with writes(out):
-            out.write_text(f"{shown}\n", encoding="utf-8")
+        with writes(out), replacing(out) as place:
+            place.write_text(f"{shown}\n", encoding="utf-8")
         click.echo(f"Wrote {out}.", err=True)

@@ -2,18 +2,16 @@
 
 import gzip
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from streampro.environment import replacing
 from streampro.errors import ConfigError, EngineError
 from streampro.exports.texts import with_iso_instants, with_texts
 from streampro.modeling.model import TableName
@@ -39,26 +37,13 @@ def write_file(kind: str, table: TableName, rows: pa.RecordBatchReader, path: Pa
         raise ConfigError(f"{path} is a folder: name a file in it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as beside, beside.open("wb") as file:
+        with replacing(path) as beside, beside.open("wb") as file:
             if path.suffix != ".gz":
                 return WRITERS[kind](table, rows, file)
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
                 return WRITERS[kind](table, rows, packed)  # type: ignore[arg-type]  # it is one
     except OSError as error:
         raise EngineError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a place beside a file, and put what is there then in place of it."""
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_csv(table: TableName, rows: pa.RecordBatchReader, file: BinaryIO) -> int:

@@ -17,12 +17,14 @@ from streampro import addresses
 from streampro.arguments import asks
 from streampro.config import Target, unheard
 from streampro.engines.checked import refuse_problems
+from streampro.environment import replacing
 from streampro.errors import (
     ConfigError,
     PipelineError,
     SourceError,
     StreamProError,
     WarehouseError,
+    writes,
 )
 from streampro.execution.progress import Progress, Unwatched, Watcher
 from streampro.execution.runner import run
@@ -98,7 +100,8 @@ def prove(
     built = select and " ".join(f"+{name}" for name in select.split())
     if out:
         _write(out, "")
-        out.unlink()
+        if out.is_file():
+            out.resolve().unlink()
     with (
         nullcontext(warehouse) if warehouse else scratch(left.warehouse) as folder,
         extracted(sources, left) as extracts,
@@ -319,7 +322,5 @@ def _refuse_changes(before: Sequence[FileFingerprint], after: Sequence[FileFinge
 
 
 def _write(out: Path, content: str) -> None:
-    try:
-        out.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"the certificate {out} cannot be written: {error}") from error
+    with writes(f"the certificate {out}"), replacing(out) as place:
+        place.write_text(content, encoding="utf-8")

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from streampro.arguments import asks
 from streampro.config import Target
+from streampro.environment import replacing
 from streampro.errors import writes
 from streampro.modeling.pipeline import Pipeline
 from streampro.pages import asset, environment
@@ -43,8 +44,8 @@ def write_report(
     """
     run = run_of(pipeline, target, run_id)
     page = _page(content_of(pipeline, target, run, session))
-    with writes(f"the report {out}"):
-        Path(out).write_text(page, encoding="utf-8", newline="\n")
+    with writes(f"the report {out}"), replacing(Path(out)) as place:
+        place.write_text(page, encoding="utf-8", newline="\n")
     return run
 
 

@@ -815,6 +815,14 @@ def test_what_is_done_is_told_where_it_cannot_be_shown(here, commands):
 
 
 @pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("command", ["report --warehouse w", "graph --format html"])
+def test_a_file_on_a_full_disk_is_tried_again(streampro, command):
+    code, _, err = streampro(*command.split(), "--out", "/dev/full")
+    assert (code, "/dev/full cannot be written: No space left" in err) == (3, True)
+    assert Path("/dev/full").exists()
+
+
+@pytest.mark.usefixtures("published")
 class TestJson:
     def ask(self, streampro, query, form):
         code, out, _ = streampro("sql", query, "--warehouse", "w", "--format", form)

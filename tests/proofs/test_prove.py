@@ -680,6 +680,14 @@ def test_command_shows_the_tables_and_writes_the_certificate(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unlike")
+def test_certificate_on_a_full_disk_is_tried_again(command: Callable[..., Any]) -> None:
+    code, _, err = command("--out", "/dev/full")
+    assert (code, "/dev/full cannot be written: No space left" in err) == (3, True)
+    assert Path("/dev/full").exists()
+
+
+@pytest.mark.slow
 def test_command_exits_1_and_names_table_and_cell(
     command: Callable[..., Any], unlike: Changes, tmp_path: Path
 ) -> None:
