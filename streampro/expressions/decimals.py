@@ -25,6 +25,7 @@ _DIGITS_OF_INT64, _DIGITS_OF_A_FLOAT = 18, 15
 """All integers of so many digits fit. DuckDB computes decimals up to 18 digits in int64."""
 _MOST_DIGITS_BEHIND_THE_POINT = 6
 """Spark keeps so many in a product that is cut to 38 digits."""
+_LEAST_SCALE_OF_A_SUM = 2
 _KNOWN: dict[Any, Any] = {}
 _MOST_KNOWN = 100_000
 _ARITHMETIC = (ops.Add, ops.Subtract, ops.Multiply, ops.Modulus)
@@ -222,10 +223,20 @@ def _literal(node: Any, given: dict[str, Any]) -> Any:
     return node if size is None or not node.dtype.is_decimal() else _cast(node, size)
 
 
+def _sum(node: Any, given: dict[str, Any]) -> Any:
+    """Return a sum of decimals with the two digits behind the point that Ibis gives it at least."""
+    kind = given["arg"].dtype
+    if kind.is_decimal() and kind.precision is not None and kind.scale < _LEAST_SCALE_OF_A_SUM:
+        more = _LEAST_SCALE_OF_A_SUM - kind.scale
+        wide = _sized(kind.precision + more, _LEAST_SCALE_OF_A_SUM)
+        given = given | {"arg": _cast(given["arg"], wide)}
+    return _recreated(node, given)
+
+
 def _mean(node: Any, given: dict[str, Any]) -> Any:
     if not given["arg"].dtype.is_decimal():
         return _recreated(node, given)
-    total, count = ops.Sum(**given), ops.Count(**given)
+    total, count = _sum(ops.Sum(**given), given), ops.Count(**given)
     return ratio(total.to_expr(), count.to_expr()).op()
 
 
@@ -302,6 +313,7 @@ _REWRITES: dict[Any, Callable[[Any, dict[str, Any]], Any]] = {
         kind for kinds in _OF_ONE_TYPE for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
     ): _of_one_type,
     ops.Literal: _literal,
+    ops.Sum: _sum,
     ops.Mean: _mean,
     (ops.Median, ops.Quantile, ops.MultiQuantile, ops.Sqrt): _of_float,
     ops.WindowFunction: _window,

@@ -21,7 +21,7 @@ from ibis.formats import TableProxy
 
 from streampro.errors import PipelineError
 
-MEANING = 10
+MEANING = 11
 """Raised when an expression comes to mean something else than before: because our compilers or
 casts (`streampro/engines`) write other SQL for it, or a new Ibis does. Every model is then built
 anew."""

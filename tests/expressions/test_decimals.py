@@ -191,6 +191,16 @@ CHOICES: dict[str, tuple[Callable[[ir.Table], ir.Value], str, list[Any]]] = {
         "string",
         ["14999999999999.985", "0.075", "0.105", "-3.750", None],
     ),
+    "a sum of fewer digits": (
+        lambda t: ibis.ifelse(t.x > 1, t.x, t.x.round(1).sum().over(ibis.window())),
+        "decimal(38, 2)",
+        [X[0], *[D("9999999999997.70")] * 4],
+    ),
+    "compared with a sum of fewer digits": (
+        lambda t: t.x.round(1).sum().over(ibis.window()) + D("2.29") == t.x,
+        "boolean",
+        [True, False, False, False, None],
+    ),
     "mean over a window": (
         lambda t: t.x.mean().over(ibis.window(order_by="i", preceding=1, following=0)),
         "float64",

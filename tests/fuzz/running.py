@@ -240,6 +240,12 @@ class Engines:
             and not isinstance(node, ops.Field | ops.SortKey)
             and not (of_groups and node.find((ops.Reduction, ops.Analytic)))
         }
+        made_of |= {  # what is in the first of a list may be compared with no other
+            ops.Equals(node.value, each)
+            for node in made_of | {value.op()}
+            if isinstance(node, ops.InValues)
+            for each in node.options
+        }
         for node in made_of:
             relation = next(iter(node.relations), unbound().op())
             rows = relation.to_expr().select("i", v=node.to_expr())
