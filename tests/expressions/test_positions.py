@@ -167,6 +167,13 @@ def test_an_operation_that_takes_no_decimal_is_refused() -> None:
     assert any(each.startswith("BitwiseAnd: ") for each in findings(T.select(v=bounded & 3)))
 
 
+def test_a_remainder_of_nothing_is_refused() -> None:
+    """Ibis divides bounds of types, where it does not know them before."""
+    rows = ibis.table({"x": "decimal(9, 4)"}, name="t")
+    said = findings(rows.agg(v=rows.x.median().floor().mod(0)))
+    assert any("nullif(0)" in each for each in said)
+
+
 def test_a_unit_that_is_a_column_is_refused() -> None:
     rows = ibis.table({"i": "int64", "d": "date", "at": "timestamp('UTC', 6)", "s": "string"})
     for value in (rows.d.delta(rows.d, unit=rows.s), rows.at.delta(rows.at, unit=rows.s)):

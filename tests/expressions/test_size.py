@@ -92,6 +92,16 @@ def test_steps_stand_wherever_a_value_does(run: Run) -> None:
     assert run(pairs, given) == [0, 0, 1, 1, 2]
 
 
+def test_a_large_value_of_other_rows_is_written_as_often_as_it_stands(run: Run) -> None:
+    """Spark takes no subquery in a list."""
+    middle = ROWS.view().m.median().as_scalar()
+    whole = middle.round()
+    assert run(ROWS.select("i", v=whole), TABLE) == [3] * 5
+    assert run(ROWS.select("i", v=((whole + ROWS.i) ** 2).cast("int64")), TABLE) == [
+        *(9, 16, 25, 36, 49)
+    ]
+
+
 def test_what_is_too_large_is_refused() -> None:
     """What Ibis itself writes several times grows with a power of the steps."""
     text = reduce(lambda made, _: made.capitalize(), range(12), ROWS.s)

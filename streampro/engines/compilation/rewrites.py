@@ -14,6 +14,7 @@ from ibis.backends.sql.rewrites import complexity, p
 from ibis.common.patterns import replace
 
 from streampro.engines.compilation.categories import with_ranges
+from streampro.engines.compilation.size import has_subquery
 from streampro.expressions.conditions import with_windows_before_unnest, with_windows_first
 from streampro.expressions.portability.patterns import value_of
 
@@ -31,7 +32,7 @@ SHORT, CALENDAR = 100, 10_000
 
 def _once(value: Any, made: Callable[[Any], Any]) -> Any:
     """Return what is made of a value, as a function of one element where the value is large."""
-    if complexity(value) < _LARGE:
+    if complexity(value) < _LARGE or has_subquery(value):
         return made(value.to_expr()).op()
     return ibis.array([value.to_expr()]).map(made)[0].op()
 

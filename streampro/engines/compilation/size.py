@@ -78,4 +78,10 @@ def _quoted(name: str) -> Any:
 
 
 def _is_computed(value: Any) -> bool:
-    return isinstance(value, ops.Value) and not isinstance(value, ops.Literal)
+    is_value = isinstance(value, ops.Value) and not isinstance(value, ops.Literal)
+    return is_value and not has_subquery(value)
+
+
+def has_subquery(value: Any) -> bool:
+    """Tell whether a value looks at other rows, which Spark does not take in a list."""
+    return bool(value.find(ops.Subquery, filter=ops.Value))

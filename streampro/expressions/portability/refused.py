@@ -186,6 +186,8 @@ def _without_type(root: Any) -> list[str]:
     for node in root.find(ops.Value):
         try:
             exact_node(node)
+        except ZeroDivisionError:
+            found.append(f"{type(node).__name__}: nothing is divided by 0. Use whole.nullif(0).")
         except (IbisError, ValidationError) as error:
             why = str(error).partition("\n")[0] if isinstance(error, IbisError) else _OTHER_TYPE
             found.append(
