@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
+from streampro import portable
 from streampro.expressions.locality import correlated
 from streampro.expressions.portability import findings
 
@@ -165,6 +166,17 @@ def test_an_operation_that_takes_no_decimal_is_refused() -> None:
     """A bound makes a decimal of an integer, which Ibis does not know."""
     bounded = T.x.clip(Decimal("0.05"))
     assert any(each.startswith("BitwiseAnd: ") for each in findings(T.select(v=bounded & 3)))
+
+
+def test_a_value_of_other_rows_is_not_that_of_a_window_around_it(
+    on_duckdb: Run, on_spark: Run
+) -> None:
+    all_of_x = portable.bounded_sum(U.x, U.i > 0).as_scalar()
+    rows = T.select("i", found=(T.i + all_of_x).max().over(RUNNING))
+    expected = [{"i": 1, "found": 14}, {"i": 2, "found": 14}, {"i": 3, "found": 15}]
+    assert findings(rows) == []
+    for run in (on_duckdb, on_spark):
+        assert _in_order(run(rows, ROWS)) == _in_order(expected)
 
 
 def test_a_remainder_of_nothing_is_refused() -> None:

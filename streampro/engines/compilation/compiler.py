@@ -281,11 +281,14 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             order_by[0].set("this", self.cast(order_by[0].this, dt.int64))
         window["order_by"] = order_by
         over = super().visit_WindowFunction
-        if "bare" in func.meta or not any("bare" in each.meta for each in func.walk()):
+        func = func.copy()
+        parts = func.walk(prune=lambda each: isinstance(each, sge.Query))  # of other rows
+        aggregates = [each for each in parts if "bare" in each.meta]
+        if "bare" in func.meta or not aggregates:
             return over(op, func=func, **window)
-        return func.transform(
-            lambda each: over(op, func=each, **window) if "bare" in each.meta else each
-        )
+        for each in aggregates:
+            each.replace(over(op, func=each.copy(), **window))
+        return func
 
     def _quantile(self, op: Any, arg: Any, share: float, where: Any) -> Any:
         """Return the first of the sorted values that is not below a share of all, of numbers
