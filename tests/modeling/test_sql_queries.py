@@ -73,6 +73,8 @@ EQUAL = [
     "CROSS JOIN unnest(['b', 'x']) AS u(tag) WHERE s.id = b.id AND u.tag = t.tag",
     "SELECT tag, count(*) AS n FROM boxes AS b CROSS JOIN unnest(b.tags) AS t(tag) "
     "LEFT JOIN shops ON shop = tag GROUP BY tag",
+    "SELECT b.id, tag, s.shop FROM boxes AS b CROSS JOIN shops AS o CROSS JOIN unnest(b.tags) "
+    "AS t(tag) RIGHT JOIN shops AS s ON s.shop = tag WHERE o.size = b.id",
     "SELECT id, list_contains(tags, 'b') AS x, array_length(tags) AS y, len(tags) AS z FROM boxes",
     "SELECT id, array_to_string(tags, '-') AS x FROM boxes WHERE id < 3",
     "SELECT id, unnest(tags) AS tag FROM boxes",
@@ -401,6 +403,12 @@ REFUSED = {
     "element zero": ("SELECT tags[0] AS t FROM boxes", 1, 8, "number of an element"),
     "a part of a list from its end": ("SELECT tags[-2:] AS t FROM boxes", 1, 8, "numbers from 1"),
     "a part of a map": ("SELECT sizes[1:2] AS t FROM boxes", 1, 8, "number of an element"),
+    "an unnest that may have no rows": (
+        "SELECT id FROM boxes LEFT JOIN unnest(tags) AS t(tag) ON true",
+        1,
+        39,
+        "tables and queries",
+    ),
     "an unnest without names": ("SELECT id FROM boxes, unnest(tags)", 1, 30, "AS t(element)"),
     "an escape of nothing": (
         "SELECT note LIKE 'a!' ESCAPE '!' AS t FROM sales",

@@ -204,17 +204,16 @@ class Select:
             raise RefusedError(self.node, "FROM is missing: a model is made of tables")
         rows, waiting, joins = self.query.rows_of(found.this), list[Rows](), joins_of(self.node)
         for join in joins:
-            if isinstance(join.this, exp.Unnest) and is_crossed(join):
-                rows, tests = crossed(rows, waiting, tests)
-                rows, waiting = unnested(rows, join.this), []
-                continue
-            near = self.query.rows_of(join.this)
-            if is_crossed(join):
-                waiting.append(near)
+            is_list = isinstance(join.this, exp.Unnest)
+            if is_crossed(join) and not is_list:
+                waiting.append(self.query.rows_of(join.this))
                 continue
             rows, rest = crossed(rows, waiting, tests)
-            tests = tests if any(map(leaves_right_rows, joins)) else rest
-            rows, waiting = joined(rows, near, join), []
+            tests, waiting = tests if any(map(leaves_right_rows, joins)) else rest, []
+            if is_crossed(join):
+                rows = unnested(rows, join.this)
+            else:
+                rows = joined(rows, self.query.rows_of(join.this), join)
         rows, tests = crossed(rows, waiting, tests)
         return moved(rows.table, rows, {})[0], tests
 
