@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import ibis
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from streampro import portable
+from streampro.engines.registry import ENGINES, compiled_query
+from streampro.errors import PipelineError
 from streampro.expressions.locality import correlated
 from streampro.expressions.portability import findings
 
@@ -154,6 +157,43 @@ def test_a_range_that_engines_do_not_take_is_refused(window: Any) -> None:
 )
 def test_a_subquery_is_refused_where_an_engine_does_not_take_it(rows: ir.Table) -> None:
     assert any("a subquery cannot stand in" in each for each in findings(rows))
+
+
+LISTED = U.x.collect().sort().as_scalar()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LISTED.sort(),
+        LISTED.unique(),
+        LISTED.sums(),
+        LISTED.union([1]),
+        LISTED.repeat(2),
+        T.l.remove(U.x.max().as_scalar()).sort(),
+        T.x.median(where=U.x.max().as_scalar() > 1).over(WHOLE),
+        (T.x + U.x.max().as_scalar()).quantile(0.25).over(WHOLE),
+    ],
+    ids=["sort", "unique", "sum", "union", "repeat", "remove", "condition", "quantile"],
+)
+def test_a_subquery_is_refused_where_a_rewrite_puts_it_into_a_list(value: ir.Value) -> None:
+    rows = T.select("i", v=value)
+    assert findings(rows) == []
+    with pytest.raises(PipelineError, match=r"rows\.cross_join"):
+        [*map(partial(compiled_query, rows=rows), ENGINES)]
+
+
+def test_a_value_of_other_rows_is_joined_to_the_rows(on_duckdb: Run, on_spark: Run) -> None:
+    rows = T.cross_join(U.agg(xs=U.x.collect().sort()))
+    found = rows.select("i", found=rows.xs.union(rows.l).sort())
+    expected = [
+        {"i": 1, "found": [1, 2, 5, 7]},
+        {"i": 2, "found": [3, 5, 7]},
+        {"i": 3, "found": None},
+    ]
+    assert findings(found) == []
+    for run in (on_duckdb, on_spark):
+        assert _in_order(run(found, ROWS)) == _in_order(expected)
 
 
 def test_an_operation_without_a_type_is_refused() -> None:

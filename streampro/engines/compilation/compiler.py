@@ -15,6 +15,7 @@ from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 
 from streampro.engines.compilation.rewrites import CALENDAR, SHORT, is_within
 from streampro.engines.compilation.size import GIVEN, measured, part_of_given, repeated, struct
+from streampro.engines.compilation.subqueries import outside_of_lists
 from streampro.engines.compilation.widths import ARITHMETIC, narrow_operands
 from streampro.expressions.decimals import exact
 from streampro.expressions.portability.patterns import value_of
@@ -85,7 +86,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def to_sqlglot(self, expr: ir.Expr, **given: Any) -> Any:
         """Write the expression with the true types of decimals."""
-        return super().to_sqlglot(exact(expr.as_table()), **given)
+        rows = exact(expr.as_table())
+        return outside_of_lists(rows, super().to_sqlglot(rows, **given))
 
     def visit_Exact(self, op: Any, *, operation: str, left: Any, right: Any, dtype: Any) -> Any:
         """Write the arithmetic of decimals and cast its result to its own type."""
