@@ -20,6 +20,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from streampro.engines.compilation.casts import physical_query
 from streampro.engines.duckdb.compiler import compiler_of as duckdb_compiler
 from streampro.engines.spark.compiler import compiler_of as spark_compiler
+from streampro.expressions.decimals import in_one_type
 
 STOPS = "the query stops"
 """At some value."""
@@ -241,11 +242,13 @@ class Engines:
             and not isinstance(node, ops.Field | ops.SortKey)
             and not (of_groups and node.find((ops.Reduction, ops.Analytic)))
         }
-        made_of |= {  # what is in the first of a list may be compared with no other
-            ops.Equals(node.value, each)
+        made_of |= {  # what is the first of some may be compared with no other, and not be cast
+            (one == other).op()
             for node in made_of | {value.op()}
-            if isinstance(node, ops.InValues)
-            for each in node.options
+            for first, *others in _alternatives(node)
+            for each in others
+            for one, other in [in_one_type(first.to_expr(), each.to_expr())]
+            if one.type().is_decimal() and other.type().is_decimal()
         }
         if isinstance(of := query.op(), ops.Aggregate):  # a sum that is compared need not be known
             for each in value.op().find(ops.Sum):
@@ -303,6 +306,14 @@ class Engines:
         if not (isinstance(one, dict) and isinstance(other, dict)):
             return [tuple("rows" if isinstance(each, dict) else each for each in (one, other))]
         return [pair for pair in zip(one[name], other[name], strict=False) if pair[0] != pair[1]]
+
+
+def _alternatives(node: ops.Node) -> Iterator[tuple[ops.Value, ...]]:
+    """Yield the values of which a node takes the first that is right."""
+    if isinstance(node, ops.InValues):
+        yield node.value, *node.options
+    elif isinstance(node, ops.Coalesce):
+        yield node.arg
 
 
 def plain(column: pa.ChunkedArray) -> list[Any]:
