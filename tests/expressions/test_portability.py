@@ -729,6 +729,20 @@ REFUSED = [
         [1],
         STOPS,
     ),
+    Refused(
+        "no name that a column has",
+        {"x": ("array<int64>", [[7]]), "y": ("int64", [3])},
+        lambda t: t.unnest("x", offset="y").select(v="x"),
+        [7],
+        STOPS,
+    ),
+    Refused(
+        "no name that a column has",
+        {"x": ("array<int64>", [[7]]), "y": ("int64", [3])},
+        lambda t: t.unnest(t.x.name("y")).select(v="y"),
+        [7],
+        STOPS,
+    ),
     Refused("each run", ints(*range(500)), lambda t: t.sample(0.5).select(v="x"), by="runs"),
     Refused("each run", ints(1), lambda t: ibis.random() + t.x, by="runs"),
     Refused(

@@ -379,6 +379,36 @@ def test_a_subquery_for_a_value_may_stand_twice(on_duckdb: Run, on_spark: Run) -
     assert on_duckdb(query, ROWS) == on_spark(query, ROWS)
 
 
+MOST = T.agg(m=T.x.max())
+SOME = U.filter(U.g == 1)
+ON_TABLES_READ_TWICE: dict[str, tuple[ir.Table, list[int | None]]] = {
+    "value": (T.cross_join(MOST).select("i", v=lambda t: t.m + MOST.as_scalar()), [14, 14, 14]),
+    "values": (T.select("i", v=MOST.as_scalar() - MOST.m.as_scalar()), [0, 0, 0]),
+    "isin": (T.join(SOME, "i").filter(ibis._.x.isin(SOME.x)).select("i", v="x"), [5]),
+    "any": (T.join(SOME, "i").pipe(lambda t: t.filter((SOME.i > t.i).any())).select(v="i"), [1]),
+}
+"""Subqueries on a table that stands in the query around them, too."""
+
+
+@pytest.mark.parametrize("name", ON_TABLES_READ_TWICE)
+def test_a_subquery_may_read_what_is_read_around_it(
+    name: str, on_duckdb: Run, on_spark: Run
+) -> None:
+    query, wanted = ON_TABLES_READ_TWICE[name]
+    assert findings(query) == correlated(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == wanted
+
+
+def test_a_subquery_may_look_up_a_key(on_duckdb: Run, on_spark: Run) -> None:
+    """Where both tables have one name, Spark takes the key of the row outside."""
+    table = ibis.table({"i": "int64", "k": "string", "m": "map<string, int64>"}, name="rows")
+    rows = [{"i": 1, "k": "a", "m": [("a", 5)]}, {"i": 2, "k": "b", "m": [("a", 9)]}]
+    query = table.select("i", v=table.m[table.k].max().as_scalar())
+    assert findings(query) == correlated(query) == []
+    for run in (on_duckdb, on_spark):
+        assert run(query, pa.Table.from_pylist(rows, table.schema().to_pyarrow())) == [5, 5]
+
+
 def test_a_subquery_may_have_another_within_that_looks_at_it() -> None:
     known = U.filter(T.view().pipe(lambda t: (t.g == U.g).any()))
     assert correlated(T.mutate(v=known.x.sum().as_scalar())) == []

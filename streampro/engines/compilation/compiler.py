@@ -15,7 +15,7 @@ from ibis.backends.sql.compilers.base import FALSE, NULL, SQLGlotCompiler
 
 from streampro.engines.compilation.rewrites import CALENDAR, SHORT, is_within
 from streampro.engines.compilation.size import GIVEN, measured, part_of_given, repeated, struct
-from streampro.engines.compilation.subqueries import outside_of_lists
+from streampro.engines.compilation.subqueries import apart, outside_of_lists
 from streampro.engines.compilation.widths import ARITHMETIC, narrow_operands
 from streampro.expressions.decimals import exact
 from streampro.expressions.portability.patterns import value_of
@@ -61,6 +61,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
             given["where"] = sge.paren(given["where"])  # Ibis puts AND before an OR
         if isinstance(op, ARITHMETIC):
             given = self._wide(op, given)
+        if isinstance(op, ops.Subquery):
+            given["rel"] = apart(given["rel"])
         made = super().visit_node(op, **given)
         if large := repeated(op, given, made):
             names = {name: part_of_given(name) for name in large}
@@ -177,9 +179,7 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     visit_Lag = visit_Lead = visit_LagLead
 
     def visit_ScalarSubquery(self, op: Any, *, rel: Any) -> Any:
-        """Put it in brackets of its own, which take the name where it stands as a column: a
-        subquery would have that name wherever it stands.
-        """
+        """Put it in brackets, which take the name where it stands as a column, and only there."""
         return sge.Paren(this=rel.this)
 
     def visit_InSubquery(self, op: Any, *, rel: Any, needle: Any) -> Any:

@@ -1,12 +1,32 @@
-"""Where a value of other rows may not stand: engines take no subquery in a function of elements."""
+"""Values of other rows, which are subqueries in SQL: how they name their tables, and where none
+may stand.
+"""
 
 from typing import Any
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
+import sqlglot as sg
 import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import STAR
 
 from streampro.errors import PipelineError
+
+
+def apart(rows: Any) -> Any:
+    """Return rows that a query within another reads, always as a query, and with names of its own
+    for its tables: Spark takes the key in `t0.counts[t0.name]` for a column of the rows outside
+    where these are named `t0`, too.
+    """
+    is_query = isinstance(rows, sge.Subquery)
+    query = rows.copy() if is_query else sg.select(STAR).from_(rows).subquery()
+    within = query.this
+    named = [each.this for each in within.find_all(sge.TableAlias) if each.this]
+    names = {each.name for each in named}
+    read = (each.args["table"] for each in within.find_all(sge.Column) if each.table in names)
+    for each in [*named, *read]:
+        each.set("this", f"{each.name}_")
+    return query
 
 
 def outside_of_lists(rows: ir.Table, query: Any) -> Any:

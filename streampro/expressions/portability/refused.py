@@ -131,6 +131,8 @@ WindowFunction | range | a range has one key, an integer, a float, a date with d
     with intervals of one unit up to weeks | such a key, or integers such as of cents
 ArrayIndex | far | Spark counts elements in 32 bits | a number below 2**31
 Lag Lead NTile Limit WindowBoundary | far | Spark counts rows in 32 bits | fewer than 2**31 rows
+TableUnnest | twice | Spark takes no name that a column has |
+    another name for the elements or their places
 JoinLink | join | Spark has no asof and no positional join, and none takes any row | a join on keys
 Sample RandomScalar TimestampNow DateNow | | each run gives something else |
     hexdigest('md5') of a key, or the largest instant of the data

@@ -234,6 +234,13 @@ def _is_one_row(relation: Any) -> bool:
     return isinstance(relation, ops.Aggregate) and not relation.groups
 
 
+def _names_twice(unnest: Any) -> bool:
+    """Say whether the elements or their places have the name of a column beside them."""
+    columns, elements = unnest.parent.schema, unnest.column_name
+    is_in_place = isinstance(unnest.column, ops.Field) and unnest.column.name == elements
+    return unnest.offset in {*columns, elements} or (elements in columns and not is_in_place)
+
+
 def _compares_maps(node: Any) -> bool:
     if isinstance(node, ops.Union) and not node.distinct:
         return False
@@ -296,6 +303,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "too_large": _is_no_decimal,
     "rows": lambda node: not _is_one_row(node.rel),
     "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
+    "twice": _names_twice,
     "join": lambda node: node.how in ("asof", "positional", "any_inner", "any_left"),
     "range": _is_odd_range,
     "cases": lambda node: (
