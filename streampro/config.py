@@ -167,6 +167,8 @@ class Target(_Settings):
         sources: folders of sources whose files are elsewhere, by name of the source: their patterns
             count from there.
         warehouse: folder of the tables, made by the first run.
+        keep_runs: every so many runs on main, one removes what older runs than the newest so many
+            need, as `streampro clean --keep` does; default: all stay readable.
         pipeline: `module:NAME` of the pipeline that commands use by default.
         duckdb: settings of DuckDB.
         spark: settings of Spark.
@@ -186,6 +188,7 @@ class Target(_Settings):
     raw: Location | None = None
     sources: dict[Word, Location] = {}
     warehouse: Location = Path("warehouse")
+    keep_runs: int | None = Field(default=None, ge=1)
     pipeline: Word | None = None
     duckdb: DuckDBSettings = DuckDBSettings()
     spark: SparkSettings = SparkSettings()
@@ -216,6 +219,16 @@ class Target(_Settings):
         return self
 
     @model_validator(mode="after")
+    def _cleaned_warehouse_is_reached(self) -> "Target":
+        is_reached = not is_remote(self.warehouse) or scheme_of(str(self.warehouse)) in STORES
+        if self.keep_runs and not is_reached:
+            raise ValueError(
+                "keep_runs is of warehouses on disks and in object stores; "
+                f"{self.warehouse} is neither"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tables_are_not_read_as_raw_files(self) -> "Target":
         for folder in self.raw_folders:
             if holds(self.warehouse, folder):
@@ -242,10 +255,11 @@ def with_engine(target: Target, engine: str) -> Target:
 
 def unheard(target: Target, warehouse: Location) -> Target:
     """Return a target for trials in a warehouse of their own, of whose runs neither a lineage
-    service nor a catalog hears.
+    service nor a catalog hears, and which keeps all of them.
     """
     spark = target.spark.model_copy(update={"catalog": False})
-    return target.model_copy(update={"warehouse": warehouse, "openlineage": None, "spark": spark})
+    of_trials = {"warehouse": warehouse, "keep_runs": None, "openlineage": None, "spark": spark}
+    return target.model_copy(update=of_trials)
 
 
 _BUILT_IN: dict[str, dict[str, Any]] = {"local": {}, "spark-local": {"engine": "spark"}}

@@ -260,6 +260,8 @@ def test_environment_is_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ('raw = "hdfs://host/raw"', "DuckDB reaches local folders and s3://"),
         ('warehouse = "hdfs:/warehouse"', "abfs://, abfss://, not hdfs:/warehouse"),
         ('warehouse = "https://host/w"', "not https://host/w"),
+        ("keep_runs = 0", "greater than or equal to 1"),
+        ('engine = "spark"\nwarehouse = "hdfs://h/w"\nkeep_runs = 3', "hdfs://h/w is neither"),
         ('raw = "s3:/bucket/raw"', "an address begins with s3://"),
     ],
 )

@@ -21,6 +21,7 @@ from streampro.modeling.selection import impaired
 from streampro.warehouse import known_files, ledger
 from streampro.warehouse.origin import origin_of
 from streampro.warehouse.run import Plan, PublishedTable, Run
+from streampro.warehouse.upkeep.retention import keep_newest
 
 _PACKAGES = ("streampro", "ibis-framework", "deltalake", "pyarrow", "pandera")
 
@@ -116,7 +117,9 @@ def publish(run: StagedRun, watcher: Watcher) -> Run:
             added=tuple(sorted(added & {*tables})),
             origin=origin,
         )
-        return ledger.append(run.target.warehouse, done, run.holder)
+        done = ledger.append(run.target.warehouse, done, run.holder)
+    keep_newest(run.target, done, watcher.step)
+    return done
 
 
 def incomplete(

@@ -15,8 +15,10 @@ from streampro.config import Target
 from streampro.errors import OvertakenError, WarehouseError
 from streampro.execution.runner import run
 from streampro.storage import merge
+from streampro.storage.leftovers import Surplus
 from streampro.testing import Workbench
 from streampro.warehouse import ledger
+from streampro.warehouse.branches import on_branch
 from streampro.warehouse.known_files import KnownFiles
 from streampro.warehouse.upkeep.retention import clean, rollback
 
@@ -192,3 +194,54 @@ def test_cleaned_runs_are_told_without_their_files_and_cannot_be_gone_back_to(
     add_sale(target, 2)
     run(SHOP, target)
     assert contents(target) == fresh(target)
+
+
+@pytest.mark.thorough("spark")
+def test_runs_clean_where_the_target_says_so(engine: Workbench, target: Target) -> None:
+    """Every third run; so three to five stay readable."""
+    keeping = target.model_copy(update={"keep_runs": 3})
+    oldest = []
+    for number in range(9):
+        add_sale(target, number)
+        done = engine.run(SHOP, keeping) if number in (2, 8) else run(SHOP, keeping)
+        assert run(SHOP, keeping).run_id == done.run_id, "nothing new"
+        kept = [each for each in ledger.runs(target.warehouse) if is_readable(target, each.run_id)]
+        oldest.append(kept[0].run_id)
+        assert [each.run_id for each in kept] == [*range(oldest[-1], done.run_id + 1)]
+    assert oldest == [1, 1, 1, 1, 1, 4, 4, 4, 7]
+    assert contents(target) == fresh(target)
+
+
+def test_runs_on_branches_clean_nothing(target: Target) -> None:
+    keeping = target.model_copy(update={"keep_runs": 1})
+    run(SHOP, keeping)
+    add_sale(target, 1)
+    tables = {path: digest for path, digest in written(target).items() if "/staging/" in path}
+    run(SHOP, on_branch(keeping, "other"))
+    assert tables.items() <= written(target).items()
+    add_sale(target, 2)
+    run(SHOP, keeping)
+    assert contents(on_branch(target, "other")), "clean keeps what branches read"
+
+
+def test_a_run_is_published_where_it_cannot_clean(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = target.model_copy(update={"keep_runs": 1})
+    run(SHOP, keeping)
+    add_sale(target, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Surplus, "remove", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+        with pytest.raises(WarehouseError, match=r"^run 2 is published\. .*no room"):
+            run(SHOP, keeping)
+    assert [is_readable(target, number) for number in (1, 2)] == [True, True]
+    add_sale(target, 2)
+    run(SHOP, keeping)
+    assert [is_readable(target, number) for number in (1, 2, 3)] == [False, False, True]
+
+
+def is_readable(target: Target, run_id: int) -> bool:
+    try:
+        return bool(contents(target, run_id))
+    except WarehouseError:
+        return False

@@ -1,8 +1,10 @@
 """What becomes of earlier runs: readers are taken back to one, or its files are removed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from streampro.arguments import asks
 from streampro.config import Target
@@ -93,18 +95,40 @@ def clean(target: Target, keep: int, dry_run: bool = True) -> list[Cleaned]:
     below 1, `WarehouseError` while another run or `forget` is writing, or when a log cannot be
     read.
     """
-    place = reached(target.warehouse, "clean")
+    reached(target.warehouse, "clean")
     if keep < 1:
         raise ConfigError(f"--keep {keep} would keep no run; it must be 1 or more.")
     newest = snapshot.published_run(target)
     if dry_run:
         return _cleaned(_surplus(target, newest.run_id - keep + 1))
     with writing(target.warehouse):
-        newest = snapshot.published_run(target)
-        oldest = marks.cleaned_before(place, newest.run_id - keep + 1)
-        found = _surplus(target, oldest)
-        for table, surplus in found.items():
-            _remove(place, table, surplus)
+        return _clean(target, snapshot.published_run(target).run_id - keep + 1)
+
+
+def keep_newest(
+    target: Target, done: Run, step: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    """Clean after a run on main, whose lock is still held, where the target says so, as a step.
+
+    Every `keep_runs`-th run does, so that what cleaning costs is shared by as many: between
+    `keep_runs` and twice as many stay readable. Raises `WarehouseError` where files cannot be
+    removed.
+    """
+    keep = target.keep_runs
+    if keep is None or done.fork is not None or done.run_id % keep:
+        return
+    try:
+        with step("clean", lambda: None):
+            _clean(target, done.run_id - keep + 1)
+    except WarehouseError as error:
+        raise WarehouseError(f"run {done.run_id} is published. {error}") from error
+
+
+def _clean(target: Target, oldest: int) -> list[Cleaned]:
+    place = place_of(target.warehouse)
+    found = _surplus(target, marks.cleaned_before(place, oldest))
+    for table, surplus in found.items():
+        _remove(place, table, surplus)
     return _cleaned(found)
 
 
