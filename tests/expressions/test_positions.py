@@ -117,6 +117,27 @@ def test_what_engines_do_not_take_alike_is_refused(name: str) -> None:
     assert "mutate()" in said
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        T.l.map(lambda e: e.max(where=T.g > 1)),
+        T.l.map(lambda e: T.x.max(where=T.x > e)),
+        T.l.filter(lambda e: e > e.max().over(group_by=T.g)),
+        T.l.map(lambda e: e.lag().over(order_by=T.i)),
+    ],
+)
+def test_elements_of_a_list_are_no_rows(value: ir.Value) -> None:
+    assert any("Use unnest()" in said for said in findings(T.select("i", v=value)))
+
+
+def test_a_function_of_elements_may_take_what_is_computed_across_rows(
+    on_duckdb: Run, on_spark: Run
+) -> None:
+    query = T.select("i", v=T.l.map(lambda e: e + T.x.max().over(WHOLE)))
+    assert findings(query) == []
+    assert on_duckdb(query, ROWS) == on_spark(query, ROWS) == [[6, 7], [8], None]
+
+
 @pytest.mark.parametrize("parts", [0, -1])
 def test_a_window_of_no_parts_is_refused(parts: int) -> None:
     rows = T.select("i", v=ibis.ntile(parts).over(RUNNING))
@@ -382,6 +403,7 @@ def test_a_subquery_for_a_value_may_stand_twice(on_duckdb: Run, on_spark: Run) -
 MOST = T.agg(m=T.x.max())
 SOME = U.filter(U.g == 1)
 ON_TABLES_READ_TWICE: dict[str, tuple[ir.Table, list[int | None]]] = {
+    "window": (T.filter(T.i.isin(T.i.count().over(RUNNING))).select(v="i"), [1, 2]),
     "value": (T.cross_join(MOST).select("i", v=lambda t: t.m + MOST.as_scalar()), [14, 14, 14]),
     "values": (T.select("i", v=MOST.as_scalar() - MOST.m.as_scalar()), [0, 0, 0]),
     "isin": (T.join(SOME, "i").filter(ibis._.x.isin(SOME.x)).select("i", v="x"), [5]),

@@ -78,6 +78,22 @@ EQUAL = [
     "SELECT id, list_contains(tags, 'b') AS x, array_length(tags) AS y, len(tags) AS z FROM boxes",
     "SELECT id, array_to_string(tags, '-') AS x FROM boxes WHERE id < 3",
     "SELECT id, unnest(tags) AS tag FROM boxes",
+    "SELECT id, EXISTS (SELECT 1 FROM shops AS o WHERE o.shop = s.shop) AS x, "
+    "CASE WHEN NOT EXISTS (SELECT city FROM shops AS o WHERE o.shop = s.shop AND size > 1) "
+    "THEN 'none' END AS y, EXISTS (SELECT 1 FROM shops WHERE size > 9) AS z FROM sales AS s",
+    "SELECT id FROM sales AS s WHERE amount > 5 OR EXISTS (SELECT 1 FROM shops AS o "
+    "WHERE o.shop = s.shop)",
+    "SELECT id FROM sales AS s WHERE NOT (amount > 5 OR EXISTS (SELECT 1 FROM shops AS o "
+    "WHERE o.shop = s.shop)) AND EXISTS (SELECT 1 FROM shops AS o WHERE o.size > s.id)",
+    "SELECT shop, sum(CASE WHEN EXISTS (SELECT 1 FROM shops AS o WHERE o.shop = s.shop) "
+    "THEN amount END) AS n FROM sales AS s GROUP BY shop",
+    "SELECT id, amount = ANY (SELECT size FROM shops) AS x FROM sales",
+    "SELECT id FROM sales WHERE id <> ALL (SELECT size FROM shops)",
+    "SELECT id FROM sales AS s WHERE id = ANY (SELECT size FROM shops AS o WHERE o.shop = s.shop)",
+    "SELECT id, shop FROM sales ORDER BY amount DESC NULLS LAST, id LIMIT 3 OFFSET 2",
+    "SELECT id FROM sales ORDER BY id OFFSET 5",
+    "(SELECT id FROM sales UNION ALL SELECT size FROM shops) ORDER BY id LIMIT 4 OFFSET 9",
+    "SELECT shop, count(*) AS n FROM sales GROUP BY shop ORDER BY n DESC, shop OFFSET 1",
     "SELECT tag, count(*) AS n FROM (SELECT unnest(tags) AS tag FROM boxes) AS t GROUP BY tag",
     "SELECT id, string_split(note, ',') AS parts FROM sales",
     "SELECT shop, string_agg(note, ', ' ORDER BY note) AS notes FROM sales GROUP BY shop",
@@ -465,7 +481,7 @@ REFUSED = {
     "its function": ("SELECT now() AS n FROM sales", 1, 8, "no clock"),
     "an unknown function": ("SELECT foo(id) AS n FROM sales", 1, 8, 'FOO("id"): not known here'),
     "any row": ("SELECT DISTINCT ON (shop) id FROM sales", 1, 21, "DISTINCT ON takes any row"),
-    "an offset": ("SELECT id FROM sales ORDER BY id LIMIT 1 OFFSET 2", 1, 49, "OFFSET"),
+    "an offset": ("SELECT id FROM sales ORDER BY id OFFSET id", 1, 41, "OFFSET is a whole number"),
     "a text that may be no number": ("SELECT CAST(note AS INT) AS n FROM sales", 1, 13, "TRY_CAST"),
     "a text that is no day": ("SELECT id FROM sales WHERE day > '2024-13-01'", 1, 34, "no day"),
     "a row of many": (

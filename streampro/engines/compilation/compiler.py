@@ -48,9 +48,8 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
     """None of its own: else Ibis would put those of its compilers before the methods below."""
 
     def visit_node(self, op: Any, **given: Any) -> Any:
-        """Put operators below operators in brackets, as engines bind them in different orders, and
-        compute integers in 64 bits: a sum of two parts of a date has 32 on Spark. Compute what is
-        large and stands in its SQL more than once before it.
+        """Put operators below operators in brackets, as engines bind them in different orders,
+        compute integers in 64 bits, and first what is large and stands in its SQL more than once.
         """
         is_operator = isinstance(op, _OPERATORS)
         given = {  # methods, too, ask what they are given whether it is null
@@ -276,12 +275,13 @@ class Agreeing(SQLGlotCompiler):  # type: ignore[misc]  # Ibis has no types here
 
     def visit_WindowFunction(self, op: Any, *, func: Any, order_by: Any, **window: Any) -> Any:
         """Put the window at the aggregates themselves where more is computed from them. Let the
-        key of a range of integers have 64 bits, as a step from it may be wider than its type.
+        key of a range of integers have 64 bits, as a step from it may be wider than its type. Keys
+        are in lists, as SQLGlot looks into no tuples.
         """
         if op.how == "range" and (op.start or op.end) and op.order_by[0].arg.dtype.is_integer():
             order_by = [order_by[0].copy()]
             order_by[0].set("this", self.cast(order_by[0].this, dt.int64))
-        window["order_by"] = order_by
+        window |= {"order_by": [*order_by], "group_by": [*window["group_by"]]}
         over = super().visit_WindowFunction
         func = func.copy()
         parts = func.walk(prune=lambda each: isinstance(each, sge.Query))  # of other rows

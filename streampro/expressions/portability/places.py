@@ -59,8 +59,20 @@ def misplaced(root: Any) -> list[str]:
         ]
     found += [said for node in root.find(ops.Filter) for said in _in_filter(node)]
     found += [said for node in root.find(ops.Aggregate) for said in _of_single_rows(node)]
+    functions = root.find((ops.ArrayMap, ops.ArrayFilter))
+    found += [said for node in functions for said in _of_elements(node)]
     no_parts = [each for each in root.find(ops.NTile) if value_of(each.buckets, 1) < 1]
     return found + ["NTile: no engine makes fewer parts than one." for _ in no_parts]
+
+
+def _of_elements(node: ops.ArrayMap | ops.ArrayFilter) -> Iterator[str]:
+    """Yield what is computed across rows of the elements of a list."""
+    for each in node.body.find((ops.Reduction, ops.Analytic), filter=ops.Value):
+        if node.param in each.find(ops.Argument):
+            yield (
+                f"{type(each).__name__}: elements of a list are no rows. Use unnest(), and "
+                "aggregate() or a window by a key."
+            )
 
 
 def _in_filter(node: ops.Filter) -> Iterator[str]:

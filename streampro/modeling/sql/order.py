@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from streampro.modeling.sql.functions import UNITS
 from streampro.modeling.sql.literals import number_of, span_of
-from streampro.modeling.sql.names import RefusedError, refuse_more, windows_in
+from streampro.modeling.sql.names import RefusedError, refuse_more, unused, windows_in
 
 _UNBOUNDED = "UNBOUNDED"
 _FRAMES = "frames are ROWS BETWEEN two numbers of rows, or RANGE BETWEEN two numbers or intervals"
@@ -58,20 +58,31 @@ def first_of_each(keys: Iterable[ir.Value]) -> list[ir.Value]:
 
 
 def first(table: ir.Table, node: exp.Expr, keys: Sequence[ir.Value]) -> ir.Table:
-    """Return the rows that LIMIT leaves. Where the keys leave rows tied, the columns decide, in
-    their order.
+    """Return the rows that LIMIT and OFFSET leave. Where the keys leave rows tied, the columns
+    decide, in their order.
     """
     limit, offset = (node.args.get(each) for each in ("limit", "offset"))
-    if offset is not None:
-        raise RefusedError(offset, "OFFSET is not known here: QUALIFY row_number() OVER (...) > 10")
-    if limit is None:
+    if limit is None and offset is None:
         return table
+    most, order = _rows_of(limit), [*keys, *(table[name].asc() for name in table.columns)]
+    if offset is None:
+        return table.order_by(first_of_each(order)).limit(most)
+    passed, [place] = _rows_of(offset) or 0, unused(["place"], table.columns)
+    numbered = table.mutate(ibis.row_number().over(order_by=first_of_each(order)).name(place))
+    number = numbered[place]
+    is_kept = number >= passed if most is None else number.between(passed, passed + most - 1)
+    return numbered.filter(is_kept).drop(place)
+
+
+def _rows_of(limit: exp.Expr | None) -> int | None:
+    """Return the number that a LIMIT or an OFFSET says."""
+    if limit is None:
+        return None
     refuse_more(limit, ["expression"])
-    number = number_of(limit.expression) if isinstance(limit, exp.Limit) else None
+    number = number_of(limit.expression) if isinstance(limit, exp.Limit | exp.Offset) else None
     if number is None or number != int(number):
-        raise RefusedError(limit, "LIMIT is a whole number")
-    rest = (table[name].asc() for name in table.columns)
-    return table.order_by(first_of_each([*keys, *rest])).limit(int(number))
+        raise RefusedError(limit, f"{limit.key.upper()} is a whole number")
+    return int(number)
 
 
 def write_out_windows(query: exp.Expr) -> None:

@@ -228,7 +228,8 @@ class Select:
         having, qualify = (
             [read(each) for each in self._part(name)] for name in ("having", "qualify")
         )
-        order = node.args.get("order") if node.args.get("limit") else None
+        is_cut = node.args.get("limit") or node.args.get("offset")
+        order = node.args.get("order") if is_cut else None
         keys = [*order_keys(order, items, read)] if order else []
         by = self._group_keys(items, read)
         parts = [*(item for _, item in items), *having, *qualify, *keys]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import ibis
@@ -13,6 +14,7 @@ from streampro.modeling.sql.names import (
     Rows,
     aggregates_in,
     columns_in,
+    conjuncts,
     in_rows,
     is_known,
     known,
@@ -65,7 +67,7 @@ def attached(
     these subqueries are there, and what is given.
     """
     given, made = given or {}, dict[exp.Expr, tuple[exp.Expr, dict[exp.Expr, str]]]()
-    for node in dict.fromkeys(each for part in parts for each in _values_in(part)):
+    for node in dict.fromkeys(each for part in parts for each in _values_in(part, given)):
         select = query.inside(rows).select(node)
         inner, compared = select.beside() if select else (None, [])
         if select is None or inner is None or not compared:
@@ -148,18 +150,47 @@ def moved(table: ir.Table, rows: Rows, given: Given) -> tuple[Rows, Given]:
     }
 
 
-def _queries_in(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the outermost subqueries in an expression."""
-    for each in node.walk(prune=lambda part: isinstance(part, exp.Query)):
-        if isinstance(each, exp.Query):
+def _queries_in(node: exp.Expr, given: Given | None = None) -> Iterator[exp.Expr]:
+    """Yield the outermost subqueries in an expression, but for those in what is given."""
+    known_ones = given or {}
+    for each in node.walk(prune=lambda part: isinstance(part, exp.Query) or part in known_ones):
+        if isinstance(each, exp.Query) and each not in known_ones:
             yield each
 
 
-def _values_in(node: exp.Expr) -> Iterator[exp.Expr]:
+def _values_in(node: exp.Expr, given: Given) -> Iterator[exp.Expr]:
     """Yield those that stand for a value."""
-    for each in _queries_in(node):
+    for each in _queries_in(node, given):
         if isinstance(each, exp.Subquery) and not isinstance(each.parent, exp.In | exp.Exists):
             yield each
+
+
+def write_out_tests(query: exp.Expr) -> None:
+    """Write EXISTS as a number of rows where it is part of a value or of a condition; what is equal
+    to ANY of some rows as IN, and what is unequal to ALL of them as no IN.
+    """
+    for some in [*query.find_all(exp.Any, exp.All)]:
+        test, rows = some.parent, some.this.unnest()
+        is_in = isinstance(test, exp.EQ if isinstance(some, exp.Any) else exp.NEQ)
+        if test and is_in and some is test.expression and isinstance(rows, exp.Query):
+            found = exp.In(this=test.this, query=exp.Subquery(this=rows))
+            test.replace(found if isinstance(test, exp.EQ) else exp.Not(this=found))
+    known_ones = {id(each) for select in query.find_all(exp.Select) for each in _tested(select)}
+    for each in [*query.find_all(exp.Exists)]:
+        if id(each) not in known_ones and isinstance(each.this, exp.Select):
+            number = each.this.copy()
+            number.set("expressions", [exp.Count(this=exp.Star())])
+            is_some = exp.GT(this=exp.Subquery(this=number), expression=exp.Literal.number(0))
+            each.replace(exp.paren(is_some))
+
+
+def _tested(select: exp.Select) -> Iterator[exp.Expr]:
+    """Yield the EXISTS, or NOT EXISTS, that are conditions of their own."""
+    parts = (select.args.get(name) for name in ("where", "having", "qualify"))
+    for test in chain.from_iterable(conjuncts(part.this) for part in parts if part):
+        inner = test.this.unnest() if isinstance(test, exp.Not) else test
+        if isinstance(inner, exp.Exists):
+            yield inner
 
 
 def refers_outside(test: exp.Expr, outside: Rows | None) -> bool:

@@ -18,6 +18,7 @@ from streampro.errors import PipelineError, StreamProError
 from streampro.modeling.sql.names import OUTSIDE, RefusedError, one_line, place_in
 from streampro.modeling.sql.order import write_out_windows
 from streampro.modeling.sql.relations import Query
+from streampro.modeling.sql.subqueries import write_out_tests
 
 _TOO_DEEP = "brackets or subqueries stand too deep in each other. Split it by WITH"
 
@@ -136,6 +137,7 @@ class Text:
             raise self._error(f"a model is one query, not {len(found)}")
         try:
             write_out_windows(found[0])
+            write_out_tests(found[0])
         except RefusedError as refusal:
             raise self._error(refusal.why, refusal.node) from refusal
         return found[0]
