@@ -124,6 +124,7 @@ def test_what_engines_do_not_take_alike_is_refused(name: str) -> None:
         T.l.map(lambda e: T.x.max(where=T.x > e)),
         T.l.filter(lambda e: e > e.max().over(group_by=T.g)),
         T.l.map(lambda e: e.lag().over(order_by=T.i)),
+        T.l.map(lambda e: T.x.max().over(group_by=e)),
     ],
 )
 def test_elements_of_a_list_are_no_rows(value: ir.Value) -> None:

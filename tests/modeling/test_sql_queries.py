@@ -87,6 +87,8 @@ EQUAL = [
     "WHERE o.shop = s.shop)) AND EXISTS (SELECT 1 FROM shops AS o WHERE o.size > s.id)",
     "SELECT shop, sum(CASE WHEN EXISTS (SELECT 1 FROM shops AS o WHERE o.shop = s.shop) "
     "THEN amount END) AS n FROM sales AS s GROUP BY shop",
+    "SELECT id, EXISTS (SELECT 1 FROM shops AS o WHERE o.shop = s.shop AND (o.size = 1 OR "
+    "EXISTS (SELECT 1 FROM boxes AS b WHERE b.id = o.size))) AS x FROM sales AS s",
     "SELECT id, amount = ANY (SELECT size FROM shops) AS x FROM sales",
     "SELECT id FROM sales WHERE id <> ALL (SELECT size FROM shops)",
     "SELECT id FROM sales AS s WHERE id = ANY (SELECT size FROM shops AS o WHERE o.shop = s.shop)",

@@ -67,7 +67,8 @@ def misplaced(root: Any) -> list[str]:
 
 def _of_elements(node: ops.ArrayMap | ops.ArrayFilter) -> Iterator[str]:
     """Yield what is computed across rows of the elements of a list."""
-    for each in node.body.find((ops.Reduction, ops.Analytic), filter=ops.Value):
+    across = (ops.Reduction, ops.Analytic, ops.WindowFunction)
+    for each in node.body.find(across, filter=ops.Value):
         if node.param in each.find(ops.Argument):
             yield (
                 f"{type(each).__name__}: elements of a list are no rows. Use unnest(), and "

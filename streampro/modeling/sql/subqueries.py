@@ -152,9 +152,9 @@ def moved(table: ir.Table, rows: Rows, given: Given) -> tuple[Rows, Given]:
 
 def _queries_in(node: exp.Expr, given: Given | None = None) -> Iterator[exp.Expr]:
     """Yield the outermost subqueries in an expression, but for those in what is given."""
-    known_ones = given or {}
-    for each in node.walk(prune=lambda part: isinstance(part, exp.Query) or part in known_ones):
-        if isinstance(each, exp.Query) and each not in known_ones:
+    done = given or {}
+    for each in node.walk(prune=lambda part: isinstance(part, exp.Query) or part in done):
+        if isinstance(each, exp.Query) and each not in done:
             yield each
 
 
@@ -175,9 +175,9 @@ def write_out_tests(query: exp.Expr) -> None:
         if test and is_in and some is test.expression and isinstance(rows, exp.Query):
             found = exp.In(this=test.this, query=exp.Subquery(this=rows))
             test.replace(found if isinstance(test, exp.EQ) else exp.Not(this=found))
-    known_ones = {id(each) for select in query.find_all(exp.Select) for each in _tested(select)}
-    for each in [*query.find_all(exp.Exists)]:
-        if id(each) not in known_ones and isinstance(each.this, exp.Select):
+    alone = {id(each) for select in query.find_all(exp.Select) for each in _tested(select)}
+    for each in reversed([*query.find_all(exp.Exists)]):  # the inner ones first
+        if id(each) not in alone and isinstance(each.this, exp.Select):
             number = each.this.copy()
             number.set("expressions", [exp.Count(this=exp.Star())])
             is_some = exp.GT(this=exp.Subquery(this=number), expression=exp.Literal.number(0))
