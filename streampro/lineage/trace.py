@@ -25,6 +25,7 @@ from streampro.modeling.model import GONE, REJECT_COLUMNS, Model, TableName
 from streampro.modeling.pipeline import Pipeline
 from streampro.modeling.quarantine import fates, masked
 from streampro.modeling.question import plain_rows
+from streampro.modeling.sample import SAMPLED, Sample
 from streampro.modeling.source import Source
 from streampro.modeling.spec import spec_of
 from streampro.storage.place import place_of
@@ -96,6 +97,7 @@ class RowTrace:
         self.models = {model.table: model for model in pipeline.models.values()}
         self.models |= {m.rejected: m for m in pipeline.models.values() if m.quarantine}
         self.code = pipeline.code_hashes()
+        self.samples = Sample.of_models(run.code, pipeline)
         self.found: dict[str, list[Contribution]] = {}
         self.steps: list[Step] = []
         self.lines: list[Line] = []
@@ -164,7 +166,7 @@ class RowTrace:
         models = [self.pipeline.models[n] for n in model.inputs if n in self.pipeline.models]
         inputs = {name: found.table for name, found in read.items()}
         inputs |= {parent.name: self._stored(parent.table) for parent in models}
-        rows = self._expression(table, inputs)
+        rows = self._expression(table, {n: self._chosen(model, n, t) for n, t in inputs.items()})
         key = [] if model.quarantine else spec_of(contract).key
         if model.observed_at:
             selected, key = self._still_there(model, selected), model.seen_key
@@ -312,6 +314,11 @@ class RowTrace:
     def _folder(self, source: Source) -> Location:
         return self.extracts.location(source, self.target)
 
+    def _chosen(self, model: Model, name: str, rows: ir.Table) -> ir.Table:
+        """Return the rows of an input that a model was built from: on a branch some, maybe."""
+        is_sampled = model.name in self.samples and name in self.pipeline.models
+        return self.samples[model.name].rows(model, name, rows) if is_sampled else rows
+
     def _expression(self, table: TableName, inputs: Mapping[str, ir.Table]) -> ir.Table:
         """Return the expression of the lines or rows that a table's rows come from."""
         model = self.models[table]
@@ -351,7 +358,8 @@ class RowTrace:
     def _refuse_other_code(self, table: TableName) -> None:
         """An expression explains only the rows that were computed from it."""
         model = self.models[table]
-        if self.run.code.get(model.name) != self.code[model.name]:
+        built_by = self.run.code.get(model.name, "").partition(SAMPLED)[0]
+        if built_by != self.code[model.name]:
             raise ConfigError(
                 f"run {self.run.run_id} has {table} as other code built it, so the code of now "
                 "cannot explain it. Run again first."

@@ -21,6 +21,7 @@ from warm_streampro import Commands
 from streampro.config import Target
 from streampro.errors import ConfigError, WarehouseError
 from streampro.execution.runner import plan, run, show
+from streampro.lineage.explain import explain
 from streampro.location import Remote
 from streampro.modeling.model import TableName
 from streampro.modeling.pipeline import Pipeline
@@ -390,6 +391,27 @@ def test_show_has_the_rows_of_the_next_run_of_the_same_sample(
     assert before["sales"] == shown(main, "sales")
     engine.run(WITH_ANSWER, branch)
     assert shown(branch, "revenue") == shown(main, "revenue")
+
+
+def test_rows_of_a_sample_are_followed_to_the_lines_of_its_keys(
+    main: Target, branch: Target
+) -> None:
+    lines = '{"shop": "shop %d", "day": "2024-05-01", "amount": "1"}\n'
+    (Path(str(main.raw)) / "sales-many.jsonl").write_text("".join(lines % n for n in range(40)))
+    run(WITH_ANSWER, main)
+    run(WITH_ANSWER, branch, sample="30% of shop", select="revenue+", full_refresh=True)
+    shops = {row["shop"] for row in contents(branch)["mart.revenue"]}
+    sales = contents(main)["staging.sales"]
+    of_them = [row for row in sales if row["shop"] in shops]
+    for table in ("revenue", "cities"):
+        steps = {step.name: step for step in explain(WITH_ANSWER, branch, table).steps}
+        found = steps["staging.sales"]
+        assert (found.rows, found.total) == (len(of_them), len(sales)), table
+    shop = min(each for each in shops if each.startswith("shop "))
+    one = explain(WITH_ANSWER, branch, "revenue", f"shop = '{shop}'")
+    assert [line.text for line in one.lines if line.source == "raw_sales"] == [
+        f'{{"shop": "{shop}", "day": "2024-05-01", "amount": "1"}}'
+    ]
 
 
 def test_what_is_built_of_a_sample_is_one_too(main: Target, branch: Target) -> None:
