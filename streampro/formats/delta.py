@@ -36,8 +36,11 @@ class Delta(Parquet):
         return [*logs, *(f"{table}/*.parquet" for table in tables[len(source.files) :])]
 
     def patterns(self, source: "Source") -> Sequence[str]:
-        """See `Format.patterns`: older files lie beside those of the newest version."""
-        return [f"{table}/**/*" for table in source.files]
+        """See `Format.patterns`: older files lie beside those of the newest version, and beside
+        all of them the log and Hadoop's checksums, whose names are hidden.
+        """
+        below = [f"{folder}**/{sign}*" for folder in ("", "_*/") for sign in ("", "_", ".")]
+        return [f"{table}/{each}" for table in source.files for each in below]
 
 
 DELTA = Delta()

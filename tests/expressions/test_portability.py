@@ -730,6 +730,27 @@ REFUSED = [
         STOPS,
     ),
     Refused(
+        "a written list",
+        {"x": ("array<int64>", [[0], [1]])},
+        lambda t: t.x == [0.5],
+        [True, False],
+        [False, False],
+    ),
+    Refused(
+        "a written list",
+        {"x": ("array<array<int64>>", [[[0]], [[1]]])},
+        lambda t: t.x.isin([[[0.5]]]),
+        [True, False],
+        [False, False],
+    ),
+    Refused(
+        "a written list",
+        {"x": ("array<float32>", [[0.1]])},
+        lambda t: t.x.nullif(ibis.array([0.1])).isnull(),
+        [True],
+        [False],
+    ),
+    Refused(
         "no name that a column has",
         {"x": ("array<int64>", [[7]]), "y": ("int64", [3])},
         lambda t: t.unnest("x", offset="y").select(v="x"),

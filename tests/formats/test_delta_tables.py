@@ -160,16 +160,6 @@ def test_row_is_followed_to_a_file_of_the_table(pipeline: Pipeline, target: Targ
     assert streampro.run(pipeline, target).run_id == 1
 
 
-class Best(Contract):
-    """One row per shop."""
-
-    shop: str = column("Shop.")
-    amount: dt.Int64 = column("Amount.")
-
-    class Config:
-        unique = ["shop"]
-
-
 class Noticed(Unwatched):
     """Keeps what a run finds odd."""
 
@@ -178,6 +168,34 @@ class Noticed(Unwatched):
 
     def notice(self, text: str) -> None:
         self.texts.append(text)
+
+
+def test_what_lies_in_the_folder_of_a_table_is_not_told_as_unread(
+    pipeline: Pipeline, target: Target
+) -> None:
+    """Of Spark there are checksums beside all files, of logs hints at checkpoints."""
+    for number in range(2):
+        write(target, 2 * number, 2 * number + 1, note=["x"] * 2)
+    folder = Path(str(target.raw)) / "orders"
+    (folder / ".part-0.parquet.crc").write_text("x")
+    (folder / "_delta_log" / ".00000000000000000001.json.crc").write_text("x")
+    (folder / "_delta_log" / "_last_checkpoint.old").write_text("x")
+    (folder.parent / "_other").mkdir()
+    (folder.parent / "other.txt").write_text("x")
+    noticed = Noticed()
+    streampro.run(pipeline, target, watcher=noticed)
+    [told] = [text for text in noticed.texts if "no source reads" in text]
+    assert told.startswith(f"no source reads 1 file below {target.raw}: other.txt")
+
+
+class Best(Contract):
+    """One row per shop."""
+
+    shop: str = column("Shop.")
+    amount: dt.Int64 = column("Amount.")
+
+    class Config:
+        unique = ["shop"]
 
 
 def best(raw_revenue: ir.Table) -> ir.Table:

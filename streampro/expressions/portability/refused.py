@@ -93,6 +93,8 @@ ArrayContains ArrayPosition ArrayRemove MapContains MapGet | stranger | engines 
     or a key with a value of another type in different ways | a value of the same type
 ArrayUnion ArrayIntersect | strangers | Spark knows no common type of their elements |
     lists of one type, by map() with a cast
+Comparison InValues Between NullIf | lists | DuckDB takes a written list for one of the type of the
+    other, such as [0.5] for [0] | lists of one type, by map() with a cast
 SimpleCase | cases | engines compare values of two types, lists and structs in different ways |
     numbers with numbers, texts with texts
 ArrayMap ArrayFilter | name | what is within takes the name for its own element | another name in

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import ibis.expr.operations as ops
@@ -14,6 +15,7 @@ from streampro.expressions.decimals import (
     takes_decimals,
     true_type,
 )
+from streampro.expressions.portability.allowed import arguments_of
 from streampro.expressions.portability.families import PLAIN, family_of, holds_map, shape_of
 from streampro.expressions.portability.patterns import (
     COMMON_STRFTIME,
@@ -225,6 +227,26 @@ def _is_no_decimal(literal: Any) -> bool:
     return literal.value is not None and kind.is_decimal() and kind.precision is None
 
 
+def _meets_wider_list(node: Any) -> bool:
+    """Say whether a list is compared with one that is written and of a wider type."""
+    lists = [each for each in arguments_of(node) if true_type(each).is_array()]
+    return any(
+        not (one.relations or one.find(ops.Argument))
+        and _is_wider(_innermost(true_type(one)), _innermost(true_type(other)))
+        for one, other in permutations(lists, 2)
+    )
+
+
+def _innermost(kind: Any) -> Any:
+    return _innermost(kind.value_type) if kind.is_array() else kind
+
+
+def _is_wider(kind: Any, than: Any) -> bool:
+    if kind.is_floating():
+        return bool(than.is_integer() or (kind.is_float64() and than.is_float32()))
+    return bool(kind.is_timestamp() and than.is_date())
+
+
 def _is_one_row(relation: Any) -> bool:
     """Say whether a relation has one row at most, whatever the rows below it."""
     while isinstance(relation, ops.Project | ops.Filter | ops.Sort):
@@ -304,6 +326,7 @@ _OF_NODE: dict[str, Callable[[Any], bool]] = {
     "rows": lambda node: not _is_one_row(node.rel),
     "no_text": lambda node: isinstance(node.value, str) and not is_utf8(node.value),
     "twice": _names_twice,
+    "lists": _meets_wider_list,
     "join": lambda node: node.how in ("asof", "positional", "any_inner", "any_left"),
     "range": _is_odd_range,
     "cases": lambda node: (
