@@ -14,12 +14,20 @@ from streampro.errors import ConfigError, DataError, number_of
 if TYPE_CHECKING:
     from streampro.config import Target
 
+_LISTED = 30
+
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", type=int, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print all runs, or the one, as JSON.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    help=f"How many runs are listed; default: {_LISTED}, as JSON all.",
+)
 @options("warehouse", "branch", "pipeline")
-def history(run_id: int | None, as_json: bool, **options: Any) -> None:
+def history(run_id: int | None, as_json: bool, limit: int | None, **options: Any) -> None:
     """List the published runs, the newest first, or tell all of one: RUN, by its number."""
     from streampro.warehouse import ledger as library
 
@@ -27,7 +35,7 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
         print_past_run(*load(**options), run_id, as_json)
         return
     target = open_target(**options)
-    runs = library.runs(target)[::-1]
+    runs = library.runs(target, limit or (None if as_json else _LISTED))[::-1]
     if as_json:
         print_json(with_exports(target, runs))
         return
@@ -37,6 +45,8 @@ def history(run_id: int | None, as_json: bool, **options: Any) -> None:
     from streampro.console.runs import show_runs
 
     show_runs(str(target.warehouse), runs)
+    if older := runs[-1].run_id - 1:
+        click.echo(f"{number_of(older, 'older run')}: streampro history --limit N.", err=True)
 
 
 @click.command()

@@ -145,9 +145,10 @@ def files(warehouse: Location, last: Run | None, found: Sequence[InputFile]) -> 
     return known_files.kept(folder, last.inputs if last else (), found)
 
 
-def runs(target: Target | Location) -> list[Run]:
+def runs(target: Target | Location, newest: int | None = None) -> list[Run]:
     """Return all published runs of a target, or of a warehouse folder, the oldest first; none
-    where there is no warehouse yet.
+    where there is no warehouse yet. With `newest` the newest so many, which takes as long however
+    many there are.
 
     ```python
     for run in streampro.runs(target):
@@ -156,17 +157,48 @@ def runs(target: Target | Location) -> list[Run]:
     """
     if type(target) is str:
         raise ConfigError(f"runs() is given {target!r}: give a Target, or Path({target!r}).")
+    if newest is not None and newest < 1:
+        raise ConfigError(f"runs() is asked for the newest {newest}; it must be 1 or more.")
     place = usable(target.warehouse if isinstance(target, Target) else target)
     with advised(known_files.REPAIR):
-        table = delta.read(place.table(RUNS))
-        found = [] if table is None else runs_of(place, table.sort_by("run_id"))
-        if not found:
-            _refuse_cut_off(place)
-        if [run.run_id for run in found] != [*range(1, len(found) + 1)]:
-            raise WarehouseError(f"{place}: runs are missing in the ledger.")
+        rows = _all_rows(place)
+        found = runs_of(place, rows[-newest:] if newest else rows)
     if not found and isinstance(target, Target) and (main := main_of(target.warehouse)):
         raise ConfigError(no_branch(*main))
     return found
+
+
+def versions(warehouse: Location) -> list[tuple[int, TableName, int]]:
+    """Return which run published which version of which table, the oldest first. Rows are not
+    compared with their digests, as that takes long of many.
+    """
+    place = usable(warehouse)
+    with advised(known_files.REPAIR):
+        said = _all_rows(place).select(["run_id", "tables"]).to_pylist()
+    return [
+        (r["run_id"], TableName.of(i["table"]), i["version"]) for r in said for i in r["tables"]
+    ]
+
+
+def observing(warehouse: Location) -> list[Run]:
+    """Return the runs that published tables which keep what runs have seen, the oldest first."""
+    place = usable(warehouse)
+    with advised(known_files.REPAIR):
+        rows = _all_rows(place)
+        if "observed" not in rows.column_names:
+            return []
+        return runs_of(place, rows.filter(pc.greater(pc.list_value_length(rows["observed"]), 0)))
+
+
+def _all_rows(place: Place) -> pa.Table:
+    """Return the rows of all runs in their order. Raises `WarehouseError` where some are gone."""
+    table = delta.read(place.table(RUNS))
+    rows = _schema().empty_table() if table is None else table.sort_by("run_id")
+    if not rows.num_rows:
+        _refuse_cut_off(place)
+    if rows["run_id"].to_pylist() != [*range(1, rows.num_rows + 1)]:
+        raise WarehouseError(f"{place}: runs are missing in the ledger.")
+    return rows
 
 
 def run(warehouse: Location, run_id: int) -> Run | None:

@@ -211,14 +211,16 @@ def tables(target: Target) -> list[dict[str, Any]]:
     """Return the published tables of a target: layer, name, rows, version, and the run that made
     this version. Raises `ConfigError` where nothing was published.
     """
-    newest, runs = published_run(target), ledger.runs(target.warehouse)
+    newest, runs = published_run(target), dict[tuple[TableName, int], int]()
+    for run_id, table, version in ledger.versions(target.warehouse):
+        runs.setdefault((table, version), run_id)
     return [
         {
             "layer": item.table.layer,
             "name": item.table.name,
             "rows": item.rows,
             "version": item.version,
-            "run": next(r.run_id for r in runs if r.version_of(item.table) == item.version),
+            "run": runs[item.table, item.version],
         }
         for item in newest.tables
     ]

@@ -450,6 +450,14 @@ class TestEarlierRuns:
         assert (code, told["run"]["run_id"]) == (0, 1)
         assert told["answers"]["q1_engagement"] == json.loads(then)
 
+    def test_history_lists_the_newest_and_how_many_are_older(self, streampro):
+        code, out, err = self.call(streampro, "history", "--limit", "1")
+        assert (code, err) == (0, "1 older run: streampro history --limit N.\n")
+        assert ("incremental" in out.decode(), "full" in out.decode()) == (True, False)
+        _, out, err = self.call(streampro, "history", "--limit", "1", "--json")
+        assert ([each["run_id"] for each in json.loads(out)], err) == ([2], "")
+        assert self.call(streampro, "history")[2] == ""
+
     def test_history_of_an_unknown_run(self, streampro):
         fails(self.call(streampro, "history", "3"), 2, "no run 3; the runs are 1 to 2")
 

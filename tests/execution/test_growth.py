@@ -6,20 +6,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pipelines.shop import SHOP, TABLES, add_sale, write_raw
 from published import contents
 
 from streampro.config import Target
-from streampro.errors import OvertakenError, WarehouseError
+from streampro.errors import ConfigError, OvertakenError, WarehouseError
 from streampro.execution.runner import run
 from streampro.storage import merge
 from streampro.storage.leftovers import Surplus
+from streampro.storage.place import Place
 from streampro.testing import Workbench
-from streampro.warehouse import ledger
+from streampro.warehouse import ledger, snapshot
 from streampro.warehouse.branches import on_branch
 from streampro.warehouse.known_files import KnownFiles
+from streampro.warehouse.run import Run
 from streampro.warehouse.upkeep.retention import clean, rollback
 
 pytestmark = pytest.mark.slow
@@ -153,6 +156,35 @@ def test_newest_run_is_found_without_the_others(
     assert ledger.newest(target.warehouse) == second
     add_sale(target, 2)
     assert run(SHOP, target).run_id == 3
+
+
+def test_who_asks_for_little_reads_few_rows_of_the_ledger(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        run(SHOP, target)
+        add_sale(target, number)
+    decoded: list[int] = []
+
+    def counted(place: Place, rows: pa.Table) -> list[Run]:
+        decoded.append(rows.num_rows)
+        return runs_of(place, rows)
+
+    runs_of = ledger.runs_of
+    monkeypatch.setattr(ledger, "runs_of", counted)
+    assert [each.run_id for each in ledger.runs(target, newest=2)] == [3, 4]
+    assert [each.run_id for each in ledger.runs(target, newest=9)] == [1, 2, 3, 4]
+    assert {row["name"]: row["run"] for row in snapshot.tables(target)} == {
+        "sales": 4,
+        "sales_rejected": 4,
+        "shops": 1,
+        "revenue": 4,
+    }
+    decoded.clear()
+    clean(target, keep=1, dry_run=False)
+    assert max(decoded) == 1
+    with pytest.raises(ConfigError, match="it must be 1 or more"):
+        ledger.runs(target, newest=0)
 
 
 def test_published_code_is_not_looked_at_again(

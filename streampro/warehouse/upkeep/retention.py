@@ -151,18 +151,21 @@ def _surplus(target: Target, oldest: int) -> dict[TableName, Surplus]:
     place = place_of(target.warehouse)
     holder = marks.holder(place)
     row = marks.newest_row(place)  # before the runs are read: a newer one only keeps more
-    runs = ledger.runs(target.warehouse)
-    newest = Published(runs[-1].run_id, row.modified_ns if row else 0)
-    needed = {need for run in runs if run.run_id >= oldest for need in run.needs_of(main=False)}
+    versions = ledger.versions(target.warehouse)
+    last = snapshot.published_run(target).run_id
+    kept = ledger.runs(target.warehouse, newest=last - oldest + 1)
+    newest = Published(last, row.modified_ns if row else 0)
+    needed = {need for run in kept for need in run.needs_of(main=False)}
     for name in branches(target.warehouse):
         needed |= _read_by(target, name)
     needed |= {(RUNS, log.version_of(row))} if row else set()
-    needed |= {(i.table, i.version) for run in runs for i in run.tables if i.table in run.observed}
-    published = {item.table for run in runs for item in run.tables}
+    observing = ledger.observing(target.warehouse)
+    needed |= {(i.table, i.version) for r in observing for i in r.tables if i.table in r.observed}
+    published = {table for _, table, _ in versions}
     found = {}
     for table in sorted(published | {EXPORTS, KNOWN_FILES, RUNS}):
-        versions = {version for needed_table, version in needed if needed_table == table}
-        found[table] = leftovers.surplus(place.table(table), versions, newest)
+        of_it = {version for needed_table, version in needed if needed_table == table}
+        found[table] = leftovers.surplus(place.table(table), of_it, newest)
     found[_STAGING] = Surplus(leftovers.left_staged(place.table(_STAGING), newest))
     if marks.holder(place) != holder:
         raise OvertakenError(f"versions in {place} were written anew meanwhile: clean again.")
